@@ -1,0 +1,81 @@
+# Everything a developer does, by name. `make help` lists it.
+#
+# A target that needs packages makes .venv first and installs the locked ones, once per lock file.
+# PYTHON=/path/to/python chooses the interpreter that .venv is made with.
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input install -qq --require-hashes
+UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --python-version 3.11
+WORKERS ?= 2
+
+# Ctrl-C reaches the service by itself; the shell must outlive it, or make would report an error.
+LET_IT_END := trap : INT;
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+.PHONY: help serve demo test lint format types fuzz rebuild openapi lock clean
+
+help:  ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+serve: $(VENV)/.runtime  ## Start the service with its own PostgreSQL; Ctrl-C stops both
+	@$(LET_IT_END) $(BIN)/python -m service serve
+
+demo: $(VENV)/.runtime  ## Start the service with a synthetic couple of twelve months
+	@$(LET_IT_END) $(BIN)/python -m service demo
+
+test: lint types  ## Run the linters, the type checker and all tests
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+
+lint: $(VENV)/.dev  ## Check style, formatting and the directions of imports
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --check --quiet . || { echo "Some files are not formatted: make format"; exit 1; }
+	@out=$$($(BIN)/lint-imports 2>&1) || { echo "$$out"; exit 1; }
+
+format: $(VENV)/.dev  ## Format the code and mend what the linter can mend
+	@$(BIN)/ruff check --quiet --fix . ; $(BIN)/ruff format --quiet .
+
+types: $(VENV)/.dev  ## Check the types (mypy --strict)
+	@$(BIN)/python -m mypy --strict
+
+fuzz: $(VENV)/.dev  ## Run the long tests over random input
+	@$(BIN)/python -m pytest -m fuzz -n $(WORKERS) --dist worksteal
+
+rebuild: $(VENV)/.runtime  ## Recompute all tallies from the log, and report differences
+	@$(LET_IT_END) $(BIN)/python -m service rebuild
+
+openapi: $(VENV)/.runtime  ## Write openapi/openapi.json anew
+	@mkdir -p openapi
+	@$(BIN)/python -m service openapi > openapi/openapi.json.new
+	@mv openapi/openapi.json.new openapi/openapi.json
+
+lock: $(VENV)/.dev  ## Write both lock files anew from pyproject.toml (UPGRADE=--upgrade takes newer releases)
+	@$(UV_COMPILE) $(UPGRADE) pyproject.toml -o requirements.lock
+	@$(UV_COMPILE) $(UPGRADE) --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+
+clean:  ## Remove .venv and all caches; data stays
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A found python is one that really runs, is new enough, and can make a virtual environment.
+$(VENV)/.made:
+	@for python in $(or $(PYTHON),python3.13 python3.12 python3.11 python3); do \
+	    if "$$python" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	        echo "Making $(VENV) with $$("$$python" --version)"; \
+	        "$$python" -m venv --clear $(VENV) && touch $@; exit; \
+	    fi; \
+	done; \
+	echo "No suitable Python was found: Mutuality needs Python 3.11 or newer with its venv module" \
+	    "(Debian: apt install python3-venv). make PYTHON=/path/to/python chooses one." >&2; exit 1
+
+$(VENV)/.runtime: requirements.lock | $(VENV)/.made
+	@echo "Installing the packages of $<"
+	@$(PIP) -r $<
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.lock | $(VENV)/.made
+	@echo "Installing the packages of $<"
+	@$(PIP) -r $<
+	@touch $@

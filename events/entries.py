@@ -1,0 +1,214 @@
+"""The four things a phone records, the two that the service does, and their text in the log."""
+
+from datetime import date, datetime, timedelta
+from typing import Annotated, Literal, TypeAlias, get_args
+from uuid import UUID
+
+import msgspec
+from msgspec import Meta, Struct
+from msgspec.structs import replace
+
+from events.errors import UnknownKind
+
+Who = Literal["me", "partner", "both", "neither"]
+Domain = Literal["home", "money", "time", "intimacy", "family", "friends", "parenting", "plans", "chores", "other"]
+FeltItem = Literal[
+    "valued", "heard", "room_for_me", "free_to_say_no", "fair", "close", "enjoyed", "satisfied", "conflict"
+]
+Audience = Literal["shared", "private"]
+EntryKind = Literal["check_in", "request", "decision", "retraction"]
+MyInput = Literal["not_asked", "asked", "partly", "counted"]
+
+WHO: tuple[Who, ...] = get_args(Who)
+FELT_ITEMS: tuple[FeltItem, ...] = get_args(FeltItem)
+
+REQUEST_OPEN_FOR = timedelta(days=7)
+
+# PostgreSQL keeps no NUL in a text, and a note that one system can hold and another cannot is a lost note.
+Text = Annotated[str, Meta(max_length=2000, pattern=r"^[^\x00]*$", description="At most 2,000 characters, no NUL.")]
+OccurredAt = Annotated[
+    datetime,
+    Meta(
+        tz=True,
+        description="When it happened, RFC 3339 with the offset of the place; its own calendar date is the day. "
+        "At most 5 minutes in the future, any time in the past.",
+    ),
+]
+Felt = Annotated[int, Meta(ge=1, le=7, description="1 (not at all) to 7 (very much), a whole number.")]
+
+
+class CheckIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """How something was, in the words and numbers of the one who records it.
+
+    At least one of initiated_by, decided_by, felt, words and note. Private unless `audience` says otherwise.
+    """
+
+    occurred_at: OccurredAt
+    domain: Domain | None = None
+    about: Annotated[UUID, Meta(description="The event that this is about.")] | None = None
+    prompt_id: Annotated[UUID, Meta(description="The prompt that this answers.")] | None = None
+    initiated_by: Who | None = None
+    decided_by: Who | None = None
+    felt: dict[FeltItem, Felt] | None = None
+    words: dict[Text, Text] | None = None
+    note: Text | None = None
+    audience: Literal["private", "shared", "sealed"] | None = None
+    sealed_for: Literal["about", "day", "week"] | None = None
+
+
+class Request(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One member asks the other for something. Always shared.
+
+    Open until decided, retracted or expired: by default 7 days after recording.
+    """
+
+    occurred_at: OccurredAt
+    domain: Domain
+    text: Text | None = None
+    in_reply_to: Annotated[UUID, Meta(description="The other member's request that this one answers.")] | None = None
+    expires_at: Annotated[datetime, Meta(tz=True, description="When it lapses, RFC 3339.")] | None = None
+
+
+class Decision(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A decision, in one of two forms.
+
+    About a request made to me: `request_id`, `outcome`, and perhaps `note`.
+    For both of us: `domain`, `decided_by`, and perhaps `text`, `size`, `raised_by`, `my_input`, `about`.
+    """
+
+    occurred_at: OccurredAt
+    request_id: Annotated[UUID, Meta(description="The request, made to me, that this decides.")] | None = None
+    outcome: Literal["yes", "not_now", "no"] | None = None
+    note: Text | None = None
+    domain: Domain | None = None
+    text: Text | None = None
+    size: Literal["small", "big"] | None = None
+    raised_by: Who | None = None
+    decided_by: Who | None = None
+    my_input: MyInput | None = None
+    about: Annotated[UUID, Meta(description="The other's decision, of which this is my telling.")] | None = None
+    audience: Audience | None = None
+
+
+class Retraction(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Takes back one of my own entries. Both stay in the log; the counts of the entry are undone on its day."""
+
+    occurred_at: OccurredAt
+    event_id: Annotated[UUID, Meta(description="The entry of mine to take back.")]
+
+
+class Opened(Struct, frozen=True):
+    """Both members are in."""
+
+
+class Ended(Struct, frozen=True):
+    """One of the two has left; it is not said which."""
+
+
+Entry: TypeAlias = CheckIn | Request | Decision | Retraction
+Fact: TypeAlias = Entry | Opened | Ended
+Kind = Literal["check_in", "request", "decision", "retraction", "opened", "ended"]
+
+TYPES: dict[str, type[Fact]] = {
+    "check_in": CheckIn,
+    "request": Request,
+    "decision": Decision,
+    "retraction": Retraction,
+    "opened": Opened,
+    "ended": Ended,
+}
+KINDS: dict[type[Fact], Kind] = dict(zip(TYPES.values(), get_args(Kind), strict=True))
+
+_encoder = msgspec.json.Encoder(order="deterministic")
+_decoders = {kind: msgspec.json.Decoder(fact) for kind, fact in TYPES.items()}
+
+
+def complete(entry: Entry, recorded_at: datetime) -> Entry:
+    """The entry with its defaults filled in, as it is recorded.
+
+    A replay is completed with the time of the first recording, so that the same body stays the same.
+    """
+    match entry:
+        case CheckIn(audience=None):
+            return replace(entry, audience="private")
+        case Request(expires_at=None):
+            return replace(entry, expires_at=recorded_at + REQUEST_OPEN_FOR)
+        case Decision(audience=None):
+            return replace(entry, audience="shared" if entry.outcome == "yes" else "private")
+        case _:
+            return entry
+
+
+def to_text(fact: Fact) -> bytes:
+    """The JSON text that the log keeps: flat, its kind first, the same bytes for the same values."""
+    fields = _encoder.encode(fact)
+    kind = b'{"kind":"%s"' % KINDS[type(fact)].encode()
+    return kind + b"}" if fields == b"{}" else kind + b"," + fields[1:]
+
+
+def from_text(text: bytes) -> Fact:
+    """The reverse of `to_text`.
+
+    Raises UnknownKind for a text that this version cannot have written.
+    """
+    head, comma, fields = text.partition(b",")
+    kind = head.removeprefix(b'{"kind":"').partition(b'"')[0].decode()
+    if kind not in _decoders:
+        raise UnknownKind(kind)
+    return _decoders[kind].decode(b"{" + fields if comma else b"{}")
+
+
+def day_of(entry: CheckIn | Request | Decision) -> date:
+    """The calendar date on the wall where it happened."""
+    return entry.occurred_at.date()
+
+
+def refers_to(entry: Entry) -> UUID | None:
+    """The event that must exist, and be readable by the author, for this entry to be recorded."""
+    match entry:
+        case CheckIn():
+            return entry.about
+        case Request():
+            return entry.in_reply_to
+        case Decision():
+            return entry.request_id or entry.about
+        case Retraction():
+            return entry.event_id
+
+
+def alters(fact: Fact) -> UUID | None:
+    """The event whose standing this one changes: what is taken back, or what is told a second time."""
+    match fact:
+        case Retraction():
+            return fact.event_id
+        case Decision():
+            return fact.about
+        case _:
+            return None
+
+
+_OTHER: dict[Who, Who] = {"me": "partner", "partner": "me", "both": "both", "neither": "neither"}
+
+
+def other(who: Who) -> Who:
+    """The same person, seen by the other member."""
+    return _OTHER[who]
+
+
+def seen_by_partner(entry: Entry) -> Entry:
+    """The entry with each Who turned round: recorded relative to its author, read relative to the reader."""
+    match entry:
+        case CheckIn():
+            return replace(
+                entry,
+                initiated_by=entry.initiated_by and other(entry.initiated_by),
+                decided_by=entry.decided_by and other(entry.decided_by),
+            )
+        case Decision():
+            return replace(
+                entry,
+                raised_by=entry.raised_by and other(entry.raised_by),
+                decided_by=entry.decided_by and other(entry.decided_by),
+            )
+        case _:
+            return entry

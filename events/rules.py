@@ -1,0 +1,264 @@
+"""When an entry may be recorded: pure functions of the entry, who records it, what is known and the time.
+
+`decide` asks, `evolve` remembers. A rule may refuse; `evolve` never does, for what was recorded has happened.
+"""
+
+from datetime import datetime, timedelta
+from typing import Literal, assert_never
+from uuid import UUID
+
+from msgspec import Struct, field
+
+from events.entries import (
+    Audience,
+    CheckIn,
+    Decision,
+    Ended,
+    Entry,
+    Fact,
+    Opened,
+    Request,
+    Retraction,
+    alters,
+    complete,
+    to_text,
+)
+from events.errors import (
+    AlreadyRetracted,
+    AlreadyTold,
+    ConsentRequired,
+    EmptyCheckIn,
+    ExpiresTooEarly,
+    IdTaken,
+    IncompleteDecision,
+    InTheFuture,
+    NotActive,
+    NotADecisionForBoth,
+    NotARequest,
+    NotARequestToMe,
+    NotMine,
+    NotRetractable,
+    NotYetAvailable,
+    OwnDecision,
+    OwnRequest,
+    RequestLapsed,
+    RequestRetracted,
+    SealedForNothing,
+    TwoForms,
+    UnknownEvent,
+)
+
+MAY_BE_AHEAD = timedelta(minutes=5)
+LATE_AFTER = timedelta(hours=48)
+
+
+class Recorded(Struct, frozen=True):
+    """An event as the log has it. `author` is null for what the service wrote."""
+
+    audience: Audience
+    position: int
+    event_id: UUID
+    author: UUID | None
+    recorded_at: datetime
+    fact: Fact
+
+
+class Author(Struct, frozen=True):
+    """Who records, and what they are free to do at this moment."""
+
+    author_id: UUID
+    consented: bool
+    active: bool
+
+
+class Accepted(Struct, frozen=True):
+    """The entry, complete, and the stream that it belongs to."""
+
+    audience: Audience
+    entry: Entry
+
+
+class Known(Struct):
+    """What the author can read, as far as the entries at hand touch it."""
+
+    events: dict[tuple[Audience, UUID], Recorded] = field(default_factory=dict)
+    alterations: dict[UUID, list[Recorded]] = field(default_factory=dict)
+
+    def find(self, event_id: UUID, *audiences: Audience) -> Recorded | None:
+        """The event of that id in the first of the given streams that has it."""
+        return next((self.events[key] for a in audiences if (key := (a, event_id)) in self.events), None)
+
+    def retracted(self, event: Recorded) -> bool:
+        """Whether the author of the event has taken it back."""
+        return any(
+            isinstance(later.fact, Retraction) and later.audience == event.audience
+            for later in self.alterations.get(event.event_id, [])
+        )
+
+    def told_by(self, author_id: UUID, decision_id: UUID) -> bool:
+        """Whether the author has a telling of that decision that still stands."""
+        return any(
+            isinstance(telling.fact, Decision) and telling.author == author_id and not self.retracted(telling)
+            for telling in self.alterations.get(decision_id, [])
+        )
+
+
+def evolve(known: Known, event: Recorded) -> None:
+    """Remember one more event."""
+    known.events[event.audience, event.event_id] = event
+    if (target := alters(event.fact)) is not None:
+        known.alterations.setdefault(target, []).append(event)
+
+
+def is_late(event: Recorded) -> bool:
+    """Whether it was recorded more than 48 hours after it happened."""
+    match event.fact:
+        case Opened() | Ended():
+            return False
+        case entry:
+            return event.recorded_at - entry.occurred_at > LATE_AFTER
+
+
+def decide(entry_id: UUID, entry: Entry, author: Author, known: Known, now: datetime) -> Recorded | Accepted:
+    """The first recording, for a replay, or the entry as it is to be recorded.
+
+    Raises a Refusal. A replay comes before every rule about state, consent or time: a phone may retry anything, always.
+    """
+    if (first := _replayed(entry_id, entry, author, known)) is not None:
+        return first
+    completed = complete(entry, now)
+    audience = audience_of(completed, known)
+    if known.find(entry_id, *([audience] if audience else ["shared", "private"])) is not None:
+        raise IdTaken
+    if not author.consented:
+        raise ConsentRequired
+    if audience == "shared" and not author.active:
+        raise NotActive
+    if entry.occurred_at > now + MAY_BE_AHEAD:
+        raise InTheFuture
+    _check(completed, author, known)
+    return Accepted(audience or "private", completed)
+
+
+def is_shared(entry: Entry) -> bool:
+    """Whether the entry goes to both, as far as it says so itself; a retraction goes where its target lies."""
+    return audience_of(complete(entry, entry.occurred_at), Known()) == "shared"
+
+
+def _replayed(entry_id: UUID, entry: Entry, author: Author, known: Known) -> Recorded | None:
+    streams: tuple[Audience, ...] = ("shared", "private")
+    for audience in streams:
+        first = known.find(entry_id, audience)
+        if first is not None and first.author == author.author_id and _same(first, entry):
+            return first
+    return None
+
+
+def _same(first: Recorded, entry: Entry) -> bool:
+    # Texts, not values: two times are equal in Python when only their offsets differ, but then the day may not be.
+    return to_text(first.fact) == to_text(complete(entry, first.recorded_at))
+
+
+def audience_of(entry: Entry, known: Known) -> Audience | None:
+    """The stream that the entry belongs to; none for a retraction of what nobody knows."""
+    match entry:
+        case CheckIn():
+            return "shared" if entry.audience == "shared" else "private"
+        case Request():
+            return "shared"
+        case Decision():
+            return entry.audience
+        case Retraction():
+            target = known.find(entry.event_id, "shared", "private")
+            return target.audience if target else None
+        case _:
+            assert_never(entry)
+
+
+def _check(entry: Entry, author: Author, known: Known) -> None:
+    match entry:
+        case CheckIn():
+            _check_check_in(entry, known)
+        case Request():
+            _check_request(entry, author, known)
+        case Decision(request_id=None, outcome=None):
+            _check_decision_for_both(entry, author, known)
+        case Decision():
+            _check_answer(entry, author, known)
+        case Retraction():
+            _check_retraction(entry, author, known)
+        case _:
+            assert_never(entry)
+
+
+def _referred(event_id: UUID, audience: Audience | Literal["sealed"] | None, known: Known) -> Recorded:
+    """What an entry refers to. One that both will read, now or later, may name only what both can read."""
+    readable: list[Audience] = ["shared", "private"] if audience == "private" else ["shared"]
+    target = known.find(event_id, *readable)
+    if target is None:
+        raise UnknownEvent
+    return target
+
+
+def _check_check_in(entry: CheckIn, known: Known) -> None:
+    if not (entry.initiated_by or entry.decided_by or entry.felt or entry.words or entry.note):
+        raise EmptyCheckIn
+    if entry.sealed_for is not None and entry.audience != "sealed":
+        raise SealedForNothing
+    if entry.audience == "sealed":
+        raise NotYetAvailable
+    if entry.about is not None:
+        _referred(entry.about, entry.audience, known)
+
+
+def _check_request(entry: Request, author: Author, known: Known) -> None:
+    if entry.expires_at is not None and entry.expires_at <= entry.occurred_at:
+        raise ExpiresTooEarly
+    if entry.in_reply_to is not None:
+        replied_to = _referred(entry.in_reply_to, "shared", known)
+        if not isinstance(replied_to.fact, Request) or replied_to.author == author.author_id:
+            raise NotARequestToMe
+
+
+def _check_answer(entry: Decision, author: Author, known: Known) -> None:
+    if entry.domain or entry.text is not None or entry.size or entry.raised_by or entry.decided_by:
+        raise TwoForms
+    if entry.my_input or entry.about:
+        raise TwoForms
+    if entry.request_id is None or entry.outcome is None:
+        raise IncompleteDecision
+    request = _referred(entry.request_id, entry.audience, known)
+    if not isinstance(request.fact, Request):
+        raise NotARequest
+    if request.author == author.author_id:
+        raise OwnRequest
+    if known.retracted(request):
+        raise RequestRetracted
+    if request.fact.expires_at is not None and entry.occurred_at > request.fact.expires_at:
+        raise RequestLapsed
+
+
+def _check_decision_for_both(entry: Decision, author: Author, known: Known) -> None:
+    if entry.note is not None:
+        raise TwoForms
+    if entry.domain is None or entry.decided_by is None:
+        raise IncompleteDecision
+    if entry.about is None:
+        return
+    told = _referred(entry.about, entry.audience, known)
+    if told.author == author.author_id:
+        raise OwnDecision
+    if not (isinstance(told.fact, Decision) and told.fact.decided_by and told.fact.about is None):
+        raise NotADecisionForBoth
+    if known.told_by(author.author_id, entry.about):
+        raise AlreadyTold
+
+
+def _check_retraction(entry: Retraction, author: Author, known: Known) -> None:
+    target = _referred(entry.event_id, "private", known)
+    if target.author != author.author_id:
+        raise NotMine
+    if isinstance(target.fact, Retraction | Opened | Ended):
+        raise NotRetractable
+    if known.retracted(target):
+        raise AlreadyRetracted

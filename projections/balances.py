@@ -1,0 +1,100 @@
+"""Who initiates, who decides, whose input is counted, and how it felt, over one window of days."""
+
+from collections import Counter, defaultdict
+from datetime import date, timedelta
+from uuid import UUID
+
+from msgspec import Struct
+
+from events.entries import FELT_ITEMS, WHO, Domain, FeltItem, Who, other
+from events.streams import Database
+from projections import statistics
+from projections.statistics import Counted, Felt, Split
+
+BETWEEN = """
+SELECT
+    teller,
+    measure,
+    value,
+    sum(count)::bigint AS count
+FROM tallies
+WHERE relationship_id = $1
+    AND stream_id = ANY ($2::uuid[])
+    AND day BETWEEN $3 AND $4
+    AND ($5::text IS NULL OR domain = $5)
+GROUP BY
+    teller,
+    measure,
+    value
+"""
+
+
+class Reader(Struct, frozen=True):
+    """Who reads: their author id within the relationship, and the streams that they may read."""
+
+    relationship_id: UUID
+    author_id: UUID
+    shared_stream: UUID
+    private_stream: UUID
+
+    @property
+    def streams(self) -> list[UUID]:
+        """The streams that this reader may read."""
+        return [self.shared_stream, self.private_stream]
+
+
+class Telling(Struct, frozen=True):
+    """What one member's own reports add up to, seen from the reader. felt lists only items that were answered."""
+
+    initiates: Split
+    decides: Split
+    counted: Counted
+    felt: dict[FeltItem, Felt]
+
+
+class Balances(Struct, frozen=True):
+    """Two tellings side by side: mine over what I shared and kept private, the partner's over what they shared."""
+
+    on: date
+    window: int
+    domain: Domain | None
+    mine: Telling
+    partners: Telling
+
+
+async def balances(db: Database, reader: Reader, on: date, window: int, domain: Domain | None) -> Balances:
+    """The balances of the window of so many days that ends on a date."""
+    first = first_day(on, window)
+    rows = await db.fetch(BETWEEN, reader.relationship_id, reader.streams, first, on, domain)
+    mine: dict[str, Counter[str]] = defaultdict(Counter)
+    partners: dict[str, Counter[str]] = defaultdict(Counter)
+    for row in rows:
+        if row["teller"] == reader.author_id:
+            mine[row["measure"]][row["value"]] = row["count"]
+        else:
+            partners[row["measure"]][turned(row["measure"], row["value"])] = row["count"]
+    return Balances(on, window, domain, _telling(mine), _telling(partners))
+
+
+def first_day(on: date, window: int) -> date:
+    """The first day of the window that ends on a date; the calendar's first, where it would begin before that."""
+    return on - timedelta(days=min(window - 1, on.toordinal() - 1))
+
+
+def turned(measure: str, value: str) -> str:
+    """A value of the partner's telling, seen from the reader. Only who did something depends on who looks."""
+    if measure not in ("initiates", "decides"):
+        return value
+    return _TURNED[value]
+
+
+_TURNED: dict[str, Who] = {who: other(who) for who in WHO}
+
+
+def _telling(counts: dict[str, Counter[str]]) -> Telling:
+    return Telling(
+        initiates=statistics.split(counts["initiates"]),
+        decides=statistics.split(counts["decides"]),
+        counted=statistics.counted(counts["counted"]),
+        felt={item: felt for item in FELT_ITEMS if (felt := statistics.felt(counts[f"felt:{item}"])).n > 0},
+    )

@@ -1,0 +1,112 @@
+"""The log as one reader sees it: their own stream and the shared one, each Who relative to them."""
+
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from events import chain, streams
+from events.entries import (
+    KINDS,
+    Audience,
+    CheckIn,
+    Decision,
+    Ended,
+    Opened,
+    Request,
+    Retraction,
+    seen_by_partner,
+)
+from events.rules import Recorded, is_late
+from events.streams import Database, Stored, StreamKey
+from projections.balances import Reader
+
+
+class Proof(Struct, frozen=True):
+    """The texts that the chain is made of, verbatim; body and opening (hex) are null once the event is erased."""
+
+    header: str
+    body: str | None
+    opening: str | None
+
+
+class Event(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An event as its reader sees it. The field named as its kind holds the entry; skip kinds you do not know."""
+
+    id: UUID
+    stream: Audience
+    position: int
+    kind: Literal["check_in", "request", "decision", "retraction", "erased", "opened", "ended"]
+    by: Literal["me", "partner"] | None
+    recorded_at: datetime
+    late: bool
+    check_in: CheckIn | None = None
+    request: Request | None = None
+    decision: Decision | None = None
+    retraction: Retraction | None = None
+    proof: Proof | None = None
+
+
+class Head(Struct, frozen=True):
+    """A position of a stream and the link of its chain there, in hex."""
+
+    position: int
+    link: str
+
+
+class Page(Struct, frozen=True):
+    """Events in the order of their positions, the head of their stream, and whether more lie between."""
+
+    events: list[Event]
+    head: Head
+    more: bool
+
+
+async def page(
+    db: Database, reader: Reader, audience: Audience, after: int, limit: int, *, proof: bool = False
+) -> Page:
+    """At most `limit` events of one of the reader's streams, behind a position."""
+    stream_id = reader.shared_stream if audience == "shared" else reader.private_stream
+    head, found = await streams.read(db, StreamKey(reader.relationship_id, stream_id), audience, after, limit)
+    events = [with_proof(s, reader.author_id) if proof else as_read(s.event, reader.author_id) for s in found]
+    reached = events[-1].position if events else max(after, 0)
+    return Page(events, as_head(head), reached < head.position)
+
+
+def as_head(head: chain.Head) -> Head:
+    """The head with its link in hex."""
+    return Head(head.position, head.link.hex())
+
+
+def as_read(event: Recorded, author_id: UUID) -> Event:
+    """The event as the member with that author id reads it."""
+    mine = event.author == author_id
+    envelope = Event(
+        id=event.event_id,
+        stream=event.audience,
+        position=event.position,
+        kind=KINDS[type(event.fact)],
+        by=None if event.author is None else "me" if mine else "partner",
+        recorded_at=event.recorded_at,
+        late=is_late(event),
+    )
+    if isinstance(event.fact, Opened | Ended):
+        return envelope
+    entry = event.fact if mine else seen_by_partner(event.fact)
+    match entry:
+        case CheckIn():
+            return replace(envelope, check_in=entry)
+        case Request():
+            return replace(envelope, request=entry)
+        case Decision():
+            return replace(envelope, decision=entry)
+        case Retraction():
+            return replace(envelope, retraction=entry)
+
+
+def with_proof(stored: Stored, author_id: UUID) -> Event:
+    """The same, with what a client needs to verify the chain."""
+    proof = Proof(stored.header, stored.body, stored.opening.hex())
+    return replace(as_read(stored.event, author_id), proof=proof)

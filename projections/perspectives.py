@@ -1,0 +1,112 @@
+"""How far the two tellings agree, over what both have shared. It is not said who is right."""
+
+from collections.abc import Iterable, Sequence
+from datetime import date
+from typing import Literal, TypeVar
+from uuid import UUID
+
+from msgspec import Struct
+
+from events import streams
+from events.entries import WHO, CheckIn, Decision, FeltItem, Who, day_of, other
+from events.rules import Recorded
+from events.streams import Database
+from projections import statistics
+from projections.balances import Reader
+from projections.standing import standing
+
+Value = TypeVar("Value")
+
+Pair = tuple[Value, Value]
+
+
+class Perspectives(Struct, frozen=True):
+    """A square table: rows my telling, columns the partner's, both seen from the reader, in the order of `values`.
+
+    n is the sum of the table and agree the share on its diagonal, null below 8.
+    """
+
+    measure: Literal["decides", "initiates", "felt"]
+    item: FeltItem | None
+    values: list[str | int]
+    table: list[list[int]]
+    n: int
+    agree: float | None
+
+
+class Period(Struct, frozen=True):
+    """Days from first to last, each open where null."""
+
+    first: date | None
+    last: date | None
+
+    def __contains__(self, day: date) -> bool:
+        return (self.first is None or self.first <= day) and (self.last is None or day <= self.last)
+
+
+async def decisions_told_twice(
+    db: Database, reader: Reader, measure: Literal["decides", "initiates"], period: Period
+) -> Perspectives:
+    """The decisions that both described: a decision and the other member's telling about it."""
+    shared = await _shared(db, reader)
+    pairs = list(_told_pairs(shared, reader.author_id, measure, period))
+    return _tabled(measure, None, list(WHO), pairs)
+
+
+async def felt_on_the_same_day(db: Database, reader: Reader, item: FeltItem, period: Period) -> Perspectives:
+    """The days on which both shared how the item felt; of several answers on a day the last one counts."""
+    shared = await _shared(db, reader)
+    mine = _felt_by_day((e for e in shared if e.author == reader.author_id), item)
+    partners = _felt_by_day((e for e in shared if e.author != reader.author_id), item)
+    pairs = [(mine[day], partners[day]) for day in mine.keys() & partners.keys() if day in period]
+    return _tabled("felt", item, list(range(1, 8)), pairs)
+
+
+async def _shared(db: Database, reader: Reader) -> list[Recorded]:
+    stored = await streams.read_all(db, reader.relationship_id, {reader.shared_stream: "shared"})
+    return standing(s.event for s in stored)
+
+
+def _told_pairs(
+    shared: Sequence[Recorded], me: UUID, measure: Literal["decides", "initiates"], period: Period
+) -> Iterable[Pair[Who]]:
+    by_id = {e.event_id: e for e in shared}
+    for telling in shared:
+        if not isinstance(telling.fact, Decision) or telling.fact.about is None:
+            continue
+        first = by_id.get(telling.fact.about)
+        if first is None or not isinstance(first.fact, Decision) or day_of(first.fact) not in period:
+            continue
+        mine, partners = (telling, first) if telling.author == me else (first, telling)
+        my_value, partners_value = _value(mine, measure), _value(partners, measure)
+        if my_value and partners_value:
+            yield my_value, other(partners_value)
+
+
+def _value(event: Recorded, measure: Literal["decides", "initiates"]) -> Who | None:
+    if not isinstance(event.fact, Decision):
+        return None
+    return event.fact.decided_by if measure == "decides" else event.fact.raised_by
+
+
+def _felt_by_day(events: Iterable[Recorded], item: FeltItem) -> dict[date, int]:
+    answers = [
+        (e.fact.occurred_at, e.event_id, day_of(e.fact), e.fact.felt[item])
+        for e in events
+        if isinstance(e.fact, CheckIn) and e.fact.felt and item in e.fact.felt
+    ]
+    return {day: answer for _, _, day, answer in sorted(answers)}
+
+
+def _tabled(
+    measure: Literal["decides", "initiates", "felt"],
+    item: FeltItem | None,
+    values: list[Who] | list[int],
+    pairs: Iterable[Pair[Who]] | Iterable[Pair[int]],
+) -> Perspectives:
+    row_of = {value: i for i, value in enumerate(values)}
+    table = [[0] * len(values) for _ in values]
+    for mine, partners in pairs:
+        table[row_of[mine]][row_of[partners]] += 1
+    n, agree = statistics.agreement(table)
+    return Perspectives(measure, item, list(values), table, n, agree)

@@ -1,0 +1,157 @@
+"""Daily counts, added up in the transaction that appends: addition forgets order, delay and grouping.
+
+A value is kept relative to the teller (`me` is who tells), so that one row serves both readers.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from datetime import date
+from uuid import UUID
+
+from msgspec import Struct
+
+from events.entries import CheckIn, Decision, Ended, Fact, Opened, Request, Retraction, day_of
+from events.rules import Recorded
+from events.streams import Database, StreamKey, transposed
+
+
+class Key(Struct, frozen=True, order=True):
+    """What is counted: in whose telling, on which day, in which domain, which value of which measure."""
+
+    stream: StreamKey
+    day: date
+    teller: UUID
+    domain: str
+    measure: str
+    value: str
+
+
+class Tellers(Struct, frozen=True):
+    """The author of an event and the other member, who is unknown while the author is alone."""
+
+    author: UUID
+    partner: UUID | None
+
+
+def tally(stream: StreamKey, event: Recorded, partner: UUID | None, find: Callable[[UUID], Fact]) -> Counter[Key]:
+    """What one event adds. `find` gives the entry that a retraction takes back: it subtracts what that had added."""
+    if event.author is None:
+        return Counter()
+    tellers = Tellers(event.author, partner)
+    if isinstance(event.fact, Retraction):
+        taken_back = _counts(stream, find(event.fact.event_id), tellers)
+        return Counter({key: -count for key, count in taken_back.items()})
+    return _counts(stream, event.fact, tellers)
+
+
+def _counts(stream: StreamKey, fact: Fact, tellers: Tellers) -> Counter[Key]:
+    if isinstance(fact, Retraction | Opened | Ended):
+        return Counter()
+    day, domain = day_of(fact), fact.domain or "other"
+    return Counter(Key(stream, day, teller, domain, measure, value) for teller, measure, value in _told(fact, tellers))
+
+
+def _told(fact: CheckIn | Request | Decision, tellers: Tellers) -> Iterator[tuple[UUID, str, str]]:
+    match fact:
+        case CheckIn():
+            yield from _told_by_check_in(fact, tellers.author)
+        case Request():
+            yield from _told_by_request(tellers)
+        case Decision(decided_by=None):
+            return  # an answer to a request counts nothing, ever
+        case Decision():
+            yield from _told_by_decision(fact, tellers.author)
+
+
+def _told_by_check_in(fact: CheckIn, author: UUID) -> Iterator[tuple[UUID, str, str]]:
+    if fact.initiated_by:
+        yield author, "initiates", fact.initiated_by
+    if fact.decided_by:
+        yield author, "decides", fact.decided_by
+    for item, answer in (fact.felt or {}).items():
+        yield author, f"felt:{item}", str(answer)
+
+
+def _told_by_request(tellers: Tellers) -> Iterator[tuple[UUID, str, str]]:
+    # Who is asked holds the yes or no, whatever is answered.
+    yield tellers.author, "initiates", "me"
+    yield tellers.author, "decides", "partner"
+    if tellers.partner:
+        yield tellers.partner, "initiates", "partner"
+        yield tellers.partner, "decides", "me"
+
+
+def _told_by_decision(fact: Decision, author: UUID) -> Iterator[tuple[UUID, str, str]]:
+    if fact.decided_by:
+        yield author, "decides", fact.decided_by
+    if fact.raised_by:
+        yield author, "initiates", fact.raised_by
+    if fact.my_input:
+        yield author, "counted", fact.my_input
+
+
+ADD = """
+INSERT INTO tallies (
+    relationship_id,
+    stream_id,
+    day,
+    teller,
+    domain,
+    measure,
+    value,
+    count
+)
+SELECT
+    relationship_id,
+    stream_id,
+    day,
+    teller,
+    domain,
+    measure,
+    value,
+    count
+FROM unnest(
+    $1::uuid[], $2::uuid[], $3::date[], $4::uuid[], $5::text[], $6::text[], $7::text[], $8::bigint[]
+) AS added (
+    relationship_id, stream_id, day, teller, domain, measure, value, count
+)
+ON CONFLICT (relationship_id, stream_id, day, teller, domain, measure, value)
+DO UPDATE SET count = tallies.count + excluded.count
+"""
+
+
+async def add(db: Database, counts: Counter[Key]) -> None:
+    """Add counts to what is kept. The heads of their streams must be locked by this transaction."""
+    rows = [
+        (k.stream.relationship_id, k.stream.stream_id, k.day, k.teller, k.domain, k.measure, k.value, count)
+        for k, count in counts.items()
+        if count
+    ]
+    if rows:
+        await db.execute(ADD, *transposed(rows))
+
+
+KEPT = """
+SELECT
+    day,
+    teller,
+    domain,
+    measure,
+    value,
+    count
+FROM tallies
+WHERE relationship_id = $1
+    AND stream_id = $2
+    AND count <> 0
+"""
+
+
+async def kept(db: Database, stream: StreamKey) -> Counter[Key]:
+    """All counts that are kept for one stream."""
+    rows = await db.fetch(KEPT, stream.relationship_id, stream.stream_id)
+    return Counter(
+        {
+            Key(stream, row["day"], row["teller"], row["domain"], row["measure"], row["value"]): row["count"]
+            for row in rows
+        }
+    )

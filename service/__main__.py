@@ -1,0 +1,32 @@
+"""python -m service: serve, demo, migrate, rebuild, openapi."""
+
+import argparse
+import sys
+
+from service import commands
+from service.errors import StartupError
+from service.settings import Settings
+
+COMMANDS = {
+    "serve": commands.serve,
+    "migrate": commands.migrate,
+    "rebuild": commands.rebuild,
+    "openapi": commands.document,
+}
+
+
+def main() -> int:
+    """Run one command; what goes wrong at the start is said in one sentence."""
+    parser = argparse.ArgumentParser(prog="python -m service", description=__doc__)
+    parser.add_argument("command", choices=COMMANDS)
+    command = parser.parse_args().command
+    try:
+        COMMANDS[command](Settings())
+    except StartupError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

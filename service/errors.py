@@ -1,0 +1,104 @@
+"""Why the service refuses. The docstring is the sentence that the phone shows; `problems` gives each its status.
+
+Exception
+ ├─ ServiceError
+ │   ├─ MalformedJson, UnsupportedMediaType, TooLarge, Invalid
+ │   ├─ NotSignedIn, WrongCode, RefreshRefused
+ │   ├─ WrongState, NotTheInviter
+ │   ├─ NotFound, InviteNotFound
+ │   └─ TooManyRequests
+ └─ StartupError
+     ├─ DataDirInUse        (embedded)
+     └─ MigrationError      (migrations)
+"""
+
+
+class ServiceError(Exception):
+    """The request cannot be answered as asked."""
+
+    code = "refused"
+
+    def __init__(self, detail: str | None = None, pointer: str = "") -> None:
+        self.detail = detail or " ".join((type(self).__doc__ or "").split())
+        self.pointer = pointer
+        super().__init__(self.code)
+
+
+class MalformedJson(ServiceError):
+    """The body is not JSON in UTF-8."""
+
+    code = "malformed_json"
+
+
+class UnsupportedMediaType(ServiceError):
+    """Send the body as application/json."""
+
+    code = "unsupported_media_type"
+
+
+class TooLarge(ServiceError):
+    """The body is too large: 256 KiB at most, 2 MiB for sync."""
+
+    code = "too_large"
+
+
+class Invalid(ServiceError):
+    """The request does not fit its description in /openapi.json."""
+
+    code = "invalid"
+
+
+class NotSignedIn(ServiceError):
+    """Sign in: send a valid access token as Authorization: Bearer. Tokens last 15 minutes and are then refreshed."""
+
+    code = "not_signed_in"
+
+
+class WrongCode(ServiceError):
+    """This code is not valid (any more). Codes last 10 minutes and 5 tries; ask for a new one."""
+
+    code = "wrong_code"
+
+
+class RefreshRefused(ServiceError):
+    """This refresh token is not valid (any more). Sign in again."""
+
+    code = "refresh_refused"
+
+
+class WrongState(ServiceError):
+    """The relationship is not in a state in which this can be done."""
+
+    code = "wrong_state"
+
+
+class NotTheInviter(ServiceError):
+    """Only the one who invited can confirm who accepted."""
+
+    code = "not_the_inviter"
+
+
+class NotFound(ServiceError):
+    """There is nothing here that you can read."""
+
+    code = "not_found"
+
+
+class InviteNotFound(ServiceError):
+    """This invite code does not work. Ask your partner for a new one."""
+
+    code = "invite_not_found"
+
+
+class TooManyRequests(ServiceError):
+    """Too many attempts; wait before the next one."""
+
+    code = "too_many_requests"
+
+    def __init__(self, retry_after_seconds: int) -> None:
+        super().__init__()
+        self.retry_after_seconds = retry_after_seconds
+
+
+class StartupError(Exception):
+    """The service cannot start; the message says why in one sentence."""

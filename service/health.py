@@ -1,0 +1,110 @@
+"""Whether the process lives, whether it can work, and the contract document with its pages."""
+
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+from litestar import Response, get
+from litestar.params import FromPath
+from msgspec import Struct
+
+from service.errors import NotFound
+from service.http import Call, json_answer, world_of
+from service.operations import described
+
+PAGE_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'"
+)
+PAGE_FILES = {
+    "swagger-ui.css": "text/css",
+    "swagger-ui-bundle.js": "text/javascript",
+    "start.js": "text/javascript",
+    "favicon-32x32.png": "image/png",
+}
+PAGE = """\
+<!DOCTYPE html>
+<html lang="en">
+<head>
+  <meta charset="utf-8">
+  <meta name="viewport" content="width=device-width, initial-scale=1">
+  <title>Mutuality: the API</title>
+  <link rel="stylesheet" href="/docs/swagger-ui.css">
+  <link rel="icon" href="/docs/favicon-32x32.png">
+</head>
+<body>
+  <div id="page"></div>
+  <script src="/docs/swagger-ui-bundle.js"></script>
+  <script src="/docs/start.js"></script>
+</body>
+</html>
+"""
+START = """\
+window.onload = () => SwaggerUIBundle({ url: "/openapi.json", dom_id: "#page", deepLinking: true, validatorUrl: null });
+"""
+
+
+class Health(Struct, frozen=True):
+    """How the service is."""
+
+    status: Literal["ok"]
+
+
+@get(
+    "/health/live",
+    opt=described(id="getLiveness", summary="Whether the process lives", answers={200: Health}, signed_in=False),
+)
+async def get_liveness(request: Call) -> Response[bytes]:
+    """Asks nothing of the database."""
+    return json_answer(Health("ok"))
+
+
+@get(
+    "/health/ready",
+    opt=described(
+        id="getReadiness",
+        summary="Whether requests can be answered now",
+        answers={200: Health},
+        signed_in=False,
+    ),
+)
+async def get_readiness(request: Call) -> Response[bytes]:
+    """503 while the database is away."""
+    await world_of(request).db.fetchval("SELECT 1")
+    return json_answer(Health("ok"))
+
+
+@get("/openapi.json")
+async def get_document(request: Call) -> Response[bytes]:
+    """The contract document, the same bytes as openapi/openapi.json."""
+    document: dict[str, Any] = request.app.state.document
+    return Response(msgspec.json.encode(document), media_type="application/json")
+
+
+@get("/docs")
+async def get_docs(request: Call) -> Response[bytes]:
+    """The contract document as a page; all of it comes from here, so it works without a network."""
+    return Response(
+        PAGE.encode(), media_type="text/html; charset=utf-8", headers={"Content-Security-Policy": PAGE_POLICY}
+    )
+
+
+@get("/docs/{name:str}")
+async def get_docs_file(request: Call, name: FromPath[str]) -> Response[bytes]:
+    """A file of that page."""
+    if name not in PAGE_FILES:
+        raise NotFound
+    headers = {"Cache-Control": "private, max-age=3600"}
+    return Response(_page_file(name), media_type=PAGE_FILES[name], headers=headers)
+
+
+@cache
+def _page_file(name: str) -> bytes:
+    if name == "start.js":
+        return START.encode()
+    # Only the files of the package are used: importing it would bring a second web framework to life.
+    found = find_spec("flask_swagger_ui")
+    assert found is not None
+    assert found.origin is not None
+    return (Path(found.origin).parent / "dist" / name).read_bytes()

@@ -1,0 +1,106 @@
+"""The edge: strict bodies and queries in, JSON with an ETag out."""
+
+import hashlib
+import re
+from typing import Any, TypeAlias, TypeVar
+from urllib.parse import parse_qsl
+from uuid import UUID
+
+import msgspec
+from litestar import Request, Response
+from litestar.datastructures import State
+
+from service.errors import Invalid, MalformedJson, NotFound, UnsupportedMediaType
+from service.world import World
+
+Call: TypeAlias = Request[Any, Any, State]
+T = TypeVar("T")
+
+JSON = "application/json"
+HYPHENATED = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_decoders: dict[Any, msgspec.json.Decoder[Any]] = {}
+
+
+def world_of(request: Call) -> World:
+    """What the application was started with."""
+    world: World = request.app.state.world
+    return world
+
+
+def id_of(text: str) -> UUID:
+    """The id in a path. A malformed one is as unknown as any other: raises NotFound."""
+    if not HYPHENATED.fullmatch(text):
+        raise NotFound
+    return UUID(text)
+
+
+async def body_of(request: Call, kind: type[T]) -> T:
+    """The body, decoded strictly.
+
+    Raises UnsupportedMediaType, MalformedJson, and Invalid with a pointer to what does not fit.
+    """
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != JSON:
+        raise UnsupportedMediaType
+    return decode(await request.body(), kind)
+
+
+def decode(text: bytes | msgspec.Raw, kind: type[T]) -> T:
+    """JSON as values of a type, strictly. Raises MalformedJson and Invalid."""
+    decoder = _decoders.get(kind)
+    if decoder is None:
+        decoder = _decoders[kind] = msgspec.json.Decoder(kind, strict=True)
+    try:
+        value: T = decoder.decode(text)
+    except msgspec.ValidationError as error:
+        raise _invalid(error) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise MalformedJson from None
+    return value
+
+
+def query_of(request: Call, kind: type[T]) -> T:
+    """The query as a struct: unknown and repeated names are refused, as they are in bodies. Raises Invalid."""
+    pairs = parse_qsl(request.scope["query_string"].decode("latin-1"), keep_blank_values=True)
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        raise Invalid("A parameter stands twice in the query.")
+    try:
+        return msgspec.convert(values, kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise _invalid(error) from None
+
+
+def _invalid(error: msgspec.ValidationError) -> Invalid:
+    message, _, place = str(error).partition(" - at ")
+    return Invalid(f"{message}.", _pointer(place))
+
+
+def _pointer(place: str) -> str:
+    """`$.felt[...]` as a JSON pointer: /felt. Keys of mappings are not named by msgspec, so the pointer ends there."""
+    path = place.rpartition(" in ")[2].strip("`").removeprefix("$")
+    return re.sub(r"[.\[]", "/", path.partition("[...]")[0].replace("]", ""))
+
+
+def json_answer(value: Any, status: int = 200) -> Response[bytes]:
+    """A value as JSON. Nobody may keep it."""
+    return Response(msgspec.json.encode(value), status_code=status, media_type=JSON)
+
+
+def empty_answer() -> Response[None]:
+    """204."""
+    return Response(None, status_code=204)
+
+
+def cacheable_answer(request: Call, value: Any) -> Response[bytes]:
+    """A value as JSON with a strong ETag made from these bytes alone, or 304 where the reader has them."""
+    content = msgspec.json.encode(value)
+    tag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
+    headers = {"ETag": tag, "Cache-Control": "private, no-cache", "Vary": "Authorization"}
+    if _matches(request.headers.get("if-none-match", ""), tag):
+        return Response(b"", status_code=304, media_type=JSON, headers=headers)
+    return Response(content, media_type=JSON, headers=headers)
+
+
+def _matches(if_none_match: str, tag: str) -> bool:
+    given = {candidate.strip().removeprefix("W/") for candidate in if_none_match.split(",")}
+    return tag in given or "*" in given

@@ -1,0 +1,141 @@
+"""Me: my name, my time zone, and my consent."""
+
+from functools import cache
+from typing import Annotated, Literal
+from uuid import UUID
+from zoneinfo import available_timezones
+
+from litestar import Response, delete, get, patch, put
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from service.errors import Invalid
+from service.http import Call, body_of, empty_answer, json_answer, world_of
+from service.operations import described
+from service.sessions import Member, signed_in
+
+# What is consented to: the storing of entries about one's intimate life, as CONSENT_TEXT in the README says it.
+CONSENT_VERSION = "1"
+
+Name = Annotated[
+    str,
+    Meta(min_length=1, max_length=100, pattern=r"^[^\x00]*$", description="The name that the partner sees."),
+]
+
+
+class Consent(Struct, frozen=True):
+    """The version of the consent text that is in force, and the one that I accepted, if any."""
+
+    version: str
+    accepted: str | None
+
+
+class Me(Struct, frozen=True):
+    """Myself, as only I see it; the partner sees the name."""
+
+    member_id: UUID
+    email: str
+    name: str | None
+    time_zone: str
+    consent: Consent
+
+
+class Change(Struct, frozen=True, forbid_unknown_fields=True):
+    """What to change of me; what is left out stays."""
+
+    name: Name | UnsetType | None = UNSET
+    time_zone: (
+        Annotated[str, Meta(max_length=100, description="An IANA zone.", examples=["Europe/Berlin"])] | UnsetType | None
+    ) = UNSET
+
+
+class ConsentGiven(Struct, frozen=True, forbid_unknown_fields=True):
+    """Consent to a version of the text, by an adult."""
+
+    version: Annotated[str, Meta(max_length=100, description="The current version, as GET /v1/me names it.")]
+    adult: Literal[True]
+
+
+def consented(member: Member) -> bool:
+    """Whether the member has agreed to the text that is in force."""
+    return member.consent_version == CONSENT_VERSION
+
+
+@get("/v1/me", opt=described(id="getMe", summary="Myself", answers={200: Me}))
+async def get_me(request: Call) -> Response[bytes]:
+    """My own view of me."""
+    return json_answer(_me(await signed_in(request)))
+
+
+CHANGE_MEMBER = """
+UPDATE members
+SET
+    name = $2,
+    time_zone = $3
+WHERE member_id = $1
+"""
+
+
+@patch(
+    "/v1/me",
+    opt=described(id="changeMe", summary="Change my name or time zone", body=Change, answers={200: Me}),
+)
+async def change_me(request: Call) -> Response[bytes]:
+    """Only what is named changes."""
+    member = await signed_in(request)
+    change = await body_of(request, Change)
+    name = member.name if change.name is UNSET else change.name
+    time_zone = change.time_zone or member.time_zone
+    if time_zone not in zones():
+        raise Invalid("This is not the name of an IANA time zone, such as Europe/Berlin.", "/time_zone")
+    await world_of(request).db.execute(CHANGE_MEMBER, member.member_id, name, time_zone)
+    return json_answer(_me(await signed_in(request)))
+
+
+SET_CONSENT = """
+UPDATE members
+SET consent_version = $2
+WHERE member_id = $1
+"""
+
+
+@put(
+    "/v1/me/consent",
+    status_code=204,
+    opt=described(
+        id="giveConsent",
+        summary="Consent, as an adult, to the current version",
+        body=ConsentGiven,
+        answers={204: None},
+    ),
+)
+async def give_consent(request: Call) -> Response[None]:
+    """Needed before anything is recorded."""
+    member = await signed_in(request)
+    given = await body_of(request, ConsentGiven)
+    if given.version != CONSENT_VERSION:
+        raise Invalid("This is not the version in force; GET /v1/me names it.", "/version")
+    await world_of(request).db.execute(SET_CONSENT, member.member_id, given.version)
+    return empty_answer()
+
+
+@delete(
+    "/v1/me/consent",
+    status_code=204,
+    opt=described(id="withdrawConsent", summary="Withdraw my consent; nothing more is recorded", answers={204: None}),
+)
+async def withdraw_consent(request: Call) -> Response[None]:
+    """One call, at any time."""
+    member = await signed_in(request)
+    await world_of(request).db.execute(SET_CONSENT, member.member_id, None)
+    return empty_answer()
+
+
+@cache
+def zones() -> frozenset[str]:
+    """The names of all IANA time zones."""
+    return frozenset(available_timezones())
+
+
+def _me(member: Member) -> Me:
+    consent = Consent(CONSENT_VERSION, member.consent_version)
+    return Me(member.member_id, member.email, member.name, member.time_zone, consent)

@@ -1,0 +1,15 @@
+-- Daily counts. Addition is all that ever happens to them, so the order of events cannot matter.
+CREATE TABLE tallies (
+    relationship_id uuid NOT NULL,
+    stream_id uuid NOT NULL,
+    day date NOT NULL,
+    teller uuid NOT NULL,
+    domain text NOT NULL,
+    measure text NOT NULL,
+    value text NOT NULL,
+    count bigint NOT NULL,
+    PRIMARY KEY (relationship_id, stream_id, day, teller, domain, measure, value),
+    FOREIGN KEY (relationship_id, stream_id) REFERENCES heads
+);
+
+GRANT SELECT, INSERT, UPDATE ON tallies TO mutuality_service;

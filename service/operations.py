@@ -1,0 +1,27 @@
+"""What the OpenAPI document says of an operation, written where the operation is."""
+
+from typing import Any
+
+from msgspec import Struct
+
+
+class Operation(Struct, frozen=True, kw_only=True):
+    """One operation: its id, one line of summary, the types that go in and out, and the problems it can answer with.
+
+    `problems` names exception types; the ones that every operation shares need not be repeated.
+    """
+
+    id: str
+    summary: str
+    body: Any = None
+    example: Any = None
+    query: Any = None
+    answers: dict[int, Any]
+    problems: tuple[type[Exception], ...] = ()
+    signed_in: bool = True
+    cached: bool = False
+
+
+def described(**said: Any) -> dict[str, Any]:
+    """The description as a Litestar handler carries it."""
+    return {"operation": Operation(**said)}

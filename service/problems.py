@@ -1,0 +1,147 @@
+"""Every error that a phone can get, as RFC 9457 problem+json: the one table from exceptions to statuses."""
+
+import traceback
+from http import HTTPStatus
+from typing import Any
+
+import asyncpg
+import msgspec
+import structlog
+from litestar import Request, Response
+from litestar.exceptions import HTTPException
+from msgspec import UNSET, Struct, UnsetType
+
+from events import errors as refusals
+from service import errors
+
+log = structlog.get_logger()
+
+STATUSES: dict[type[Exception], int] = {
+    errors.MalformedJson: 400,
+    errors.NotSignedIn: 401,
+    errors.WrongCode: 401,
+    errors.RefreshRefused: 401,
+    refusals.ConsentRequired: 403,
+    refusals.NotActive: 403,
+    errors.WrongState: 403,
+    errors.NotTheInviter: 403,
+    errors.NotFound: 404,
+    errors.InviteNotFound: 404,
+    refusals.UnknownEvent: 404,
+    refusals.IdTaken: 409,
+    refusals.AlreadyTold: 409,
+    refusals.AlreadyRetracted: 409,
+    errors.TooLarge: 413,
+    errors.UnsupportedMediaType: 415,
+    errors.Invalid: 422,
+    refusals.RuleBroken: 422,
+    errors.TooManyRequests: 429,
+}
+# What means that the database cannot be reached or cannot work just now: nothing was recorded, trying again may help.
+DATABASE_AWAY: tuple[type[Exception], ...] = (
+    OSError,
+    TimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.DeadlockDetectedError,
+)
+RETRY_AFTER_SECONDS = 1
+MEDIA_TYPE = "application/problem+json"
+
+
+class Violation(Struct, frozen=True):
+    """Where in the body (a JSON pointer) something is wrong, and what."""
+
+    pointer: str
+    message: str
+
+
+class Problem(Struct, frozen=True, kw_only=True):
+    """An error, RFC 9457. Programs look at `code`, people read `detail`."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    errors: list[Violation] | UnsetType = UNSET
+
+
+def problem(status: int, code: str, detail: str, pointer: str = "") -> Problem:
+    """The problem of that status and code; a pointer names the place in the body."""
+    return Problem(
+        type=f"urn:mutuality:problem:{code}",
+        title=HTTPStatus(status).phrase,
+        status=status,
+        detail=detail,
+        code=code,
+        errors=[Violation(pointer, detail)] if pointer else UNSET,
+    )
+
+
+def status_of(kind: type[Exception]) -> int | None:
+    """The status of an exception type, its own or that of its nearest ancestor in the table."""
+    return next((STATUSES[ancestor] for ancestor in kind.__mro__ if ancestor in STATUSES), None)
+
+
+def problem_of(error: refusals.Refusal | errors.ServiceError) -> Problem:
+    """The problem that tells of an expected error."""
+    return problem(status_of(type(error)) or 500, error.code, error.detail, error.pointer)
+
+
+def answer(found: Problem, headers: dict[str, str] | None = None) -> Response[bytes]:
+    """The problem as an answer."""
+    return Response(msgspec.json.encode(found), status_code=found.status, media_type=MEDIA_TYPE, headers=headers or {})
+
+
+def on_expected(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    """The answer to an error that the service raises on purpose."""
+    assert isinstance(error, refusals.Refusal | errors.ServiceError)
+    headers = {}
+    if isinstance(error, errors.NotSignedIn):
+        headers["WWW-Authenticate"] = "Bearer"
+    if isinstance(error, errors.TooManyRequests):
+        headers["Retry-After"] = str(error.retry_after_seconds)
+    return answer(problem_of(error), headers)
+
+
+def on_http(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    """The answer to an error that the framework raises: unknown routes, wrong methods, bodies that are too large."""
+    assert isinstance(error, HTTPException)
+    match error.status_code:
+        case 404:
+            return answer(problem_of(errors.NotFound()))
+        case 405:
+            found = problem(405, "method_not_allowed", "This address does not know that method.")
+            return answer(found, {"Allow": (error.headers or {}).get("Allow", "")})
+        case 413:
+            return answer(problem_of(errors.TooLarge()), {"Connection": "close"})
+        case status if 400 <= status < 500:
+            return answer(problem(status, "bad_request", "The request cannot be read."))
+        case _:
+            return on_unexpected(request, error)
+
+
+def on_database_away(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    """The answer while the database is away: nothing was recorded, or the same call will say what was."""
+    log.warning("database_away", failure=type(error).__name__)
+    found = problem(503, "try_again", "The service cannot reach its data just now; send the same request again soon.")
+    return answer(found, {"Retry-After": str(RETRY_AFTER_SECONDS)})
+
+
+def on_unexpected(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    """The answer to a mistake of ours. Messages of exceptions may hold what people wrote, so only places are logged."""
+    places = [f"{f.filename}:{f.lineno} {f.name}" for f in traceback.extract_tb(error.__traceback__)]
+    log.error("unexpected", failure=type(error).__name__, places=places[-8:])
+    return answer(problem(500, "internal", "Something went wrong on our side; the same request may be sent again."))
+
+
+HANDLERS: dict[int | type[Exception], Any] = {
+    refusals.Refusal: on_expected,
+    errors.ServiceError: on_expected,
+    HTTPException: on_http,
+    **dict.fromkeys(DATABASE_AWAY, on_database_away),
+    Exception: on_unexpected,
+}

@@ -1,0 +1,453 @@
+"""Two people become linked, by three acts of their own: an invite, its acceptance, a confirmation. Either may leave."""
+
+from datetime import datetime, timedelta
+from typing import Annotated, Literal
+from uuid import UUID
+
+from litestar import Response, get, post
+from litestar.params import FromPath
+from msgspec import Meta, Struct
+
+from events import streams
+from events.entries import Ended, Opened
+from events.errors import ConsentRequired
+from events.streams import Database, StreamKey
+from projections.balances import Reader
+from service import recorder, tokens
+from service.errors import InviteNotFound, NotFound, NotTheInviter, WrongState
+from service.http import Call, body_of, empty_answer, id_of, json_answer, world_of
+from service.members import consented
+from service.operations import described
+from service.recorder import Writer
+from service.sessions import Member, Nothing, signed_in
+from service.world import World
+
+INVITE_LIVES = timedelta(hours=24)
+
+State = Literal["solo", "inviting", "confirming", "active", "ended"]
+
+
+class Partner(Struct, frozen=True):
+    """The other member: nothing but the name they chose, if they did."""
+
+    name: str | None
+
+
+class StreamIds(Struct, frozen=True):
+    """The ids of the streams that I can read, as they stand in headers."""
+
+    shared: UUID
+    private: UUID
+
+
+class Relationship(Struct, frozen=True):
+    """A relationship as one of its members sees it. `author` is my id in its headers."""
+
+    id: UUID
+    state: State
+    partner: Partner | None
+    streams: StreamIds
+    author: UUID
+
+
+class Relationships(Struct, frozen=True):
+    """My relationships, the newest first."""
+
+    relationships: list[Relationship]
+
+
+class Invite(Struct, frozen=True):
+    """A code for one person, to be told in a way that only they hear."""
+
+    code: str
+    expires_at: datetime
+
+
+class Accept(Struct, frozen=True, forbid_unknown_fields=True):
+    """An invite code. Case, spaces and hyphens do not matter."""
+
+    code: Annotated[str, Meta(max_length=100)]
+
+
+class Accepted(Struct, frozen=True):
+    """The relationship that waits for its inviter's confirmation."""
+
+    relationship_id: UUID
+    state: Literal["confirming"]
+
+
+class Membership(Struct, frozen=True):
+    """What one member is to one relationship."""
+
+    relationship_id: UUID
+    state: State
+    seat: Literal["first", "second"]
+    author_id: UUID
+    shared_stream_id: UUID
+    private_stream_id: UUID
+    partner_id: UUID | None
+    partner_name: str | None
+
+    @property
+    def shared(self) -> StreamKey:
+        """The shared stream."""
+        return StreamKey(self.relationship_id, self.shared_stream_id)
+
+    @property
+    def private(self) -> StreamKey:
+        """This member's private stream."""
+        return StreamKey(self.relationship_id, self.private_stream_id)
+
+
+# An invite that nobody took in time leaves its maker alone again; nothing has to run for that. After the end the
+# partner's name is the one of that time: whoever has left tells nothing more.
+OF_MEMBER = """
+SELECT
+    relationships.relationship_id,
+    CASE
+        WHEN relationships.state = 'inviting' AND relationships.invite_expires_at <= $2 THEN 'solo'
+        ELSE relationships.state
+    END AS state,
+    mine.seat,
+    mine.author_id,
+    relationships.shared_stream_id,
+    mine.private_stream_id,
+    theirs.author_id AS partner_id,
+    CASE
+        WHEN relationships.state = 'ended' THEN theirs.name_at_end
+        ELSE members.name
+    END AS partner_name
+FROM memberships AS mine
+JOIN relationships USING (relationship_id)
+LEFT JOIN memberships AS theirs
+    ON theirs.relationship_id = mine.relationship_id
+    AND theirs.seat <> mine.seat
+LEFT JOIN members
+    ON members.member_id = theirs.member_id
+WHERE mine.member_id = $1
+    AND ($3::uuid IS NULL OR mine.relationship_id = $3)
+ORDER BY
+    mine.joined_at DESC,
+    mine.relationship_id
+"""
+
+
+async def membership_of(request: Call, member: Member, relationship_id: str) -> Membership:
+    """What the member is to that relationship. Raises NotFound, the same for foreign, unknown and malformed ids."""
+    world = world_of(request)
+    row = await world.db.fetchrow(OF_MEMBER, member.member_id, world.now(), id_of(relationship_id))
+    if row is None:
+        raise NotFound
+    return Membership(**row)
+
+
+def reader_of(membership: Membership) -> Reader:
+    """The member as one who reads."""
+    return Reader(
+        membership.relationship_id,
+        membership.author_id,
+        membership.shared_stream_id,
+        membership.private_stream_id,
+    )
+
+
+def writer_of(membership: Membership, member: Member) -> Writer:
+    """The member as one who records. Raises WrongState for who has accepted but is not confirmed yet."""
+    if membership.state == "confirming" and membership.seat == "second":
+        raise WrongState("You can record here as soon as the invite's maker has confirmed you.")
+    return Writer(
+        membership.relationship_id,
+        membership.author_id,
+        membership.partner_id,
+        membership.shared_stream_id,
+        membership.private_stream_id,
+        consented(member),
+    )
+
+
+MAKE_RELATIONSHIP = """
+INSERT INTO relationships (
+    relationship_id,
+    state,
+    shared_stream_id,
+    created_at
+) VALUES ($1, 'solo', $2, $3)
+"""
+
+JOIN = """
+INSERT INTO memberships (
+    relationship_id,
+    seat,
+    member_id,
+    author_id,
+    private_stream_id,
+    joined_at
+) VALUES ($1, $2, $3, $4, $5, $6)
+"""
+
+
+@post(
+    "/v1/relationships",
+    opt=described(
+        id="makeRelationship",
+        summary="Begin a relationship, alone for now; private entries work at once",
+        body=Nothing,
+        answers={201: Relationship},
+    ),
+)
+async def make_relationship(request: Call) -> Response[bytes]:
+    """Its streams begin with it."""
+    member = await signed_in(request)
+    await body_of(request, Nothing)
+    world = world_of(request)
+    relationship_id = tokens.new_id(world, "relationship id")
+    shared = StreamKey(relationship_id, tokens.new_id(world, f"shared stream of {relationship_id}"))
+    async with world.db.acquire() as db, db.transaction():
+        await db.execute(MAKE_RELATIONSHIP, relationship_id, shared.stream_id, world.now())
+        await streams.create(db, shared, "shared")
+        private = await _join(world, db, relationship_id, "first", member)
+        await streams.create(db, private, "private")
+    membership = await membership_of(request, member, str(relationship_id))
+    return json_answer(_view(membership), 201)
+
+
+async def _join(
+    world: World, db: Database, relationship_id: UUID, seat: Literal["first", "second"], member: Member
+) -> StreamKey:
+    author_id = tokens.new_id(world, f"author of {relationship_id}")
+    private = StreamKey(relationship_id, tokens.new_id(world, f"private stream of {relationship_id}"))
+    await db.execute(JOIN, relationship_id, seat, member.member_id, author_id, private.stream_id, world.now())
+    return private
+
+
+@get(
+    "/v1/relationships",
+    opt=described(id="listRelationships", summary="My relationships", answers={200: Relationships}),
+)
+async def list_relationships(request: Call) -> Response[bytes]:
+    """Ended ones too: what was shared stays readable."""
+    member = await signed_in(request)
+    world = world_of(request)
+    rows = await world.db.fetch(OF_MEMBER, member.member_id, world.now(), None)
+    return json_answer(Relationships([_view(Membership(**row)) for row in rows]))
+
+
+@get(
+    "/v1/relationships/{rid:str}",
+    opt=described(
+        id="getRelationship",
+        summary="One relationship of mine",
+        answers={200: Relationship},
+        problems=(NotFound,),
+    ),
+)
+async def get_relationship(request: Call, rid: FromPath[str]) -> Response[bytes]:
+    """As I see it."""
+    return json_answer(_view(await membership_of(request, await signed_in(request), rid)))
+
+
+STATE = """
+SELECT state
+FROM relationships
+WHERE relationship_id = $1
+FOR UPDATE
+"""
+
+SET_STATE = """
+UPDATE relationships
+SET
+    state = $2,
+    invite_expires_at = $3
+WHERE relationship_id = $1
+"""
+
+FORGET_INVITE = """
+DELETE FROM invites
+WHERE relationship_id = $1
+"""
+
+KEEP_INVITE = """
+INSERT INTO invites (
+    code_hash,
+    relationship_id,
+    expires_at
+) VALUES ($1, $2, $3)
+"""
+
+
+@post(
+    "/v1/relationships/{rid:str}/invites",
+    opt=described(
+        id="invite",
+        summary="Make an invite code for one person; it replaces the one before",
+        answers={201: Invite},
+        problems=(ConsentRequired, WrongState, NotFound),
+    ),
+)
+async def invite(request: Call, rid: FromPath[str]) -> Response[bytes]:
+    """The code is shown once; only its hash is kept."""
+    member = await signed_in(request)
+    membership = await membership_of(request, member, rid)
+    _require_consent(member)
+    world = world_of(request)
+    code = tokens.new_invite(world, membership.relationship_id)
+    expires_at = world.now() + INVITE_LIVES
+    async with world.db.acquire() as db, db.transaction():
+        if await db.fetchval(STATE, membership.relationship_id) not in ("solo", "inviting"):
+            raise WrongState("An invite can be made only while nobody else is in.")
+        await db.execute(SET_STATE, membership.relationship_id, "inviting", expires_at)
+        await db.execute(FORGET_INVITE, membership.relationship_id)
+        await db.execute(KEEP_INVITE, tokens.invite_hash(code), membership.relationship_id, expires_at)
+    return json_answer(Invite(code, expires_at), 201)
+
+
+INVITED = """
+SELECT
+    invites.relationship_id,
+    memberships.member_id AS invited_by
+FROM invites
+JOIN memberships USING (relationship_id)
+JOIN relationships USING (relationship_id)
+WHERE invites.code_hash = $1
+    AND invites.expires_at > $2
+FOR UPDATE OF relationships
+"""
+
+
+@post(
+    "/v1/invites/accept",
+    status_code=200,
+    opt=described(
+        id="acceptInvite",
+        summary="Accept an invite; its maker then confirms",
+        body=Accept,
+        answers={200: Accepted},
+        problems=(ConsentRequired, InviteNotFound),
+    ),
+)
+async def accept_invite(request: Call) -> Response[bytes]:
+    """Unknown, used, expired and own codes are told apart by nobody."""
+    member = await signed_in(request)
+    code = (await body_of(request, Accept)).code
+    _require_consent(member)
+    world = world_of(request)
+    async with world.db.acquire() as db, db.transaction():
+        row = await db.fetchrow(INVITED, tokens.invite_hash(code), world.now())
+        if row is None or row["invited_by"] == member.member_id:
+            raise InviteNotFound
+        relationship_id: UUID = row["relationship_id"]
+        # Of two who use one code at the same moment, the second finds it gone once the first holds the row no more.
+        if await db.execute(FORGET_INVITE, relationship_id) == "DELETE 0":
+            raise InviteNotFound
+        await _join(world, db, relationship_id, "second", member)
+        await db.execute(SET_STATE, relationship_id, "confirming", None)
+    return json_answer(Accepted(relationship_id, "confirming"))
+
+
+@post(
+    "/v1/relationships/{rid:str}/confirm",
+    status_code=200,
+    opt=described(
+        id="confirm",
+        summary="Confirm who accepted my invite",
+        answers={200: Relationship},
+        problems=(ConsentRequired, NotTheInviter, WrongState, NotFound),
+    ),
+)
+async def confirm(request: Call, rid: FromPath[str]) -> Response[bytes]:
+    """From now on both can share. Confirming again changes nothing."""
+    member = await signed_in(request)
+    membership = await membership_of(request, member, rid)
+    _require_consent(member)
+    if membership.seat != "first":
+        raise NotTheInviter
+    world = world_of(request)
+    async with world.db.acquire() as db, db.transaction():
+        state = await db.fetchval(STATE, membership.relationship_id)
+        if state == "confirming":
+            await _open(world, db, membership)
+        elif state != "active":
+            raise WrongState("Nobody is waiting to be confirmed.")
+    return json_answer(_view(await membership_of(request, member, rid)))
+
+
+SECOND_PRIVATE_STREAM = """
+SELECT private_stream_id
+FROM memberships
+WHERE relationship_id = $1
+    AND seat = 'second'
+"""
+
+
+async def _open(world: World, db: Database, membership: Membership) -> None:
+    second = await db.fetchval(SECOND_PRIVATE_STREAM, membership.relationship_id)
+    await streams.create(db, StreamKey(membership.relationship_id, second), "private")
+    await db.execute(SET_STATE, membership.relationship_id, "active", None)
+    await recorder.announce(world, db, membership.shared, Opened())
+
+
+REMOVE_SECOND = """
+DELETE FROM memberships
+WHERE relationship_id = $1
+    AND seat = 'second'
+"""
+
+KEEP_NAMES = """
+UPDATE memberships
+SET name_at_end = members.name
+FROM members
+WHERE members.member_id = memberships.member_id
+    AND memberships.relationship_id = $1
+"""
+
+
+@post(
+    "/v1/relationships/{rid:str}/leave",
+    status_code=204,
+    opt=described(
+        id="leave",
+        summary="Leave, at once and without a reason; the other is not notified",
+        answers={204: None},
+        problems=(NotFound,),
+    ),
+)
+async def leave(request: Call, rid: FromPath[str]) -> Response[None]:
+    """Leaving an ended relationship again changes nothing. While confirming, its maker is alone again."""
+    member = await signed_in(request)
+    membership = await membership_of(request, member, rid)
+    world = world_of(request)
+    async with world.db.acquire() as db, db.transaction():
+        await _leave(world, db, membership, await db.fetchval(STATE, membership.relationship_id))
+    return empty_answer()
+
+
+async def _leave(world: World, db: Database, membership: Membership, state: State) -> None:
+    match state:
+        case "solo" | "inviting":
+            await db.execute(FORGET_INVITE, membership.relationship_id)
+            await db.execute(SET_STATE, membership.relationship_id, "ended", None)
+        case "confirming":
+            await db.execute(REMOVE_SECOND, membership.relationship_id)
+            await db.execute(SET_STATE, membership.relationship_id, "solo", None)
+        case "active":
+            # The head first: whoever is sharing at this moment finishes before, and nobody begins behind it.
+            await recorder.announce(world, db, membership.shared, Ended())
+            await db.execute(KEEP_NAMES, membership.relationship_id)
+            await db.execute(SET_STATE, membership.relationship_id, "ended", None)
+        case "ended":
+            pass
+
+
+def _require_consent(member: Member) -> None:
+    if not consented(member):
+        raise ConsentRequired
+
+
+def _view(membership: Membership) -> Relationship:
+    return Relationship(
+        membership.relationship_id,
+        membership.state,
+        Partner(membership.partner_name) if membership.partner_id else None,
+        StreamIds(membership.shared_stream_id, membership.private_stream_id),
+        membership.author_id,
+    )

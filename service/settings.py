@@ -1,0 +1,33 @@
+"""Settings from the environment, each with the prefix MUTUALITY_. The README's table is tested against this."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """What an operator can set. Units stand in the descriptions."""
+
+    model_config = SettingsConfigDict(env_prefix="MUTUALITY_", extra="ignore")
+
+    host: Annotated[str, Field(description="address to listen on")] = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535, description="port to listen on")] = 8000
+    database_url: Annotated[
+        str | None, Field(description="PostgreSQL 15 to 18; unset: an embedded PostgreSQL under DATA_DIR")
+    ] = None
+    data_dir: Annotated[Path, Field(description="folder of the embedded PostgreSQL")] = Path(".data")
+    smtp_url: Annotated[
+        str | None, Field(description="smtp:// or smtps://, with user and password if needed; unset: mail is printed")
+    ] = None
+    mail_from: Annotated[str, Field(description="sender of mails")] = "mutuality@localhost"
+    public_url: Annotated[str | None, Field(description="address under which phones reach the service")] = None
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], Field(description="least level that is logged")
+    ] = "info"
+    database_connections: Annotated[int, Field(ge=2, le=100, description="connections to PostgreSQL, at most")] = 10
+    sign_ins_per_hour: Annotated[
+        int,
+        Field(ge=0, description="codes asked for, and codes tried, per client and mail address and hour; 0: no limit"),
+    ] = 60

@@ -1,0 +1,59 @@
+"""One PostgreSQL for the whole run, held by the controlling process, so that it ends with the run however
+that ends; the workers of pytest-xdist are told its address.
+"""
+
+import signal
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+
+from tests.phones import Running, running
+from tests.postgres import SharedServer, fresh_database
+
+SERVER = pytest.StashKey[SharedServer]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[SERVER] = SharedServer()
+    if not hasattr(config, "workerinput"):
+        # Whoever ends a run that takes too long does it by this signal; the server has to be stopped then too.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Called in the controller for each worker of pytest-xdist before it starts."""
+    node.workerinput["postgres_url"] = node.config.stash[SERVER].url
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    config.stash[SERVER].stop()
+
+
+@pytest.fixture(scope="session")
+def postgres_url(pytestconfig: pytest.Config) -> str:
+    """The DSN of the run's server as its superuser; the database is empty and shared."""
+    given: dict[str, str] = getattr(pytestconfig, "workerinput", {})
+    return given.get("postgres_url") or pytestconfig.stash[SERVER].url
+
+
+@pytest.fixture
+def database_url(postgres_url: str) -> Iterator[str]:
+    """The DSN of a database of this test's own, migrated, as the server's superuser."""
+    with fresh_database(postgres_url) as url:
+        yield url
+
+
+@pytest.fixture
+def empty_database_url(postgres_url: str) -> Iterator[str]:
+    """The DSN of a database of this test's own without any tables."""
+    with fresh_database(postgres_url, template="template1") as url:
+        yield url
+
+
+@pytest.fixture
+async def service(database_url: str) -> AsyncIterator[Running]:
+    """The service on a database of this test's own, with a clock that stands still."""
+    async with running(database_url) as started:
+        yield started

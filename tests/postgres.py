@@ -1,0 +1,79 @@
+"""The PostgreSQL of a test run: one server, and for each test a fresh database made from a template."""
+
+import asyncio
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import uuid4
+
+import asyncpg
+
+from service import embedded, migrations
+
+TEMPLATE = "template_mutuality"
+
+# The data live as long as the run, so nothing has to survive a crash.
+FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+
+
+class SharedServer:
+    """A server that starts when it is first asked for, and stops on `stop`, started or not."""
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+        self._url: str | None = None
+
+    @property
+    def url(self) -> str:
+        """The DSN of an empty database, as the server's superuser."""
+        if self._url is None:
+            self._url = self._stack.enter_context(_server())
+        return self._url
+
+    def stop(self) -> None:
+        self._stack.close()
+
+
+@contextmanager
+def _server() -> Iterator[str]:
+    # Not pytest's own directory: nobody else may enter that, and a server started by root is somebody else.
+    directory = Path(tempfile.mkdtemp(prefix="mutuality-tests-"))
+    try:
+        with embedded.running(directory, FAST) as url:
+            asyncio.run(_make_template(url))
+            yield url
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+async def _make_template(url: str) -> None:
+    await execute(url, f"CREATE DATABASE {TEMPLATE}")
+    await migrations.migrate(in_database(url, TEMPLATE), now=datetime.now(UTC))
+
+
+@contextmanager
+def fresh_database(url: str, template: str = TEMPLATE) -> Iterator[str]:
+    """The DSN of a new database, dropped afterwards, whoever is still connected."""
+    name = f"test_{uuid4().hex}"
+    asyncio.run(execute(url, f"CREATE DATABASE {name} TEMPLATE {template}"))
+    try:
+        yield in_database(url, name)
+    finally:
+        asyncio.run(execute(url, f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+def in_database(url: str, name: str) -> str:
+    """The same server, another database."""
+    return re.sub(r"@/\w+", f"@/{name}", url)
+
+
+async def execute(url: str, statement: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
