@@ -1,10 +1,10 @@
 """The log as one reader sees it: their own stream and the shared one, each Who relative to them."""
 
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 from uuid import UUID
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from events import chain, streams
@@ -23,6 +23,8 @@ from events.rules import Recorded, is_late
 from events.streams import Database, Stored, StreamKey
 from projections.balances import Reader
 
+Position = Annotated[int, Meta(ge=0, le=2**63 - 1, description="1, 2, 3 … in one stream, without gaps.")]
+
 
 class Proof(Struct, frozen=True):
     """The texts that the chain is made of, verbatim; body and opening (hex) are null once the event is erased."""
@@ -37,7 +39,7 @@ class Event(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     id: UUID
     stream: Audience
-    position: int
+    position: Position
     kind: Literal["check_in", "request", "decision", "retraction", "erased", "opened", "ended"]
     by: Literal["me", "partner"] | None
     recorded_at: datetime
@@ -52,7 +54,7 @@ class Event(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Head(Struct, frozen=True):
     """A position of a stream and the link of its chain there, in hex."""
 
-    position: int
+    position: Position
     link: str
 
 

@@ -9,6 +9,7 @@ from service.settings import Settings
 
 COMMANDS = {
     "serve": commands.serve,
+    "demo": commands.run_demo,
     "migrate": commands.migrate,
     "rebuild": commands.rebuild,
     "openapi": commands.document,
@@ -22,6 +23,8 @@ def main() -> int:
     command = parser.parse_args().command
     try:
         COMMANDS[command](Settings())
+    except KeyboardInterrupt:
+        return 0
     except StartupError as error:
         print(error, file=sys.stderr)
         return 1

@@ -125,7 +125,8 @@ class Edge:
     async def _answer(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
         began, status, method = time.perf_counter(), 0, scope["method"]
         if method == "HEAD":
-            scope["method"] = "GET"
+            # A copy: the server still has to know that this answer has no body.
+            scope = {**scope, "method": "GET"}
 
         async def finish(message: Message) -> None:
             nonlocal status

@@ -3,11 +3,15 @@
 import asyncio
 import json
 import logging
+import socket
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 import asyncpg
+import httpx
 import structlog
 import uvicorn
 from tqdm import tqdm
@@ -15,21 +19,50 @@ from tqdm import tqdm
 from events.streams import StreamKey
 from projections import rebuild as rebuilding
 from projections.rebuild import Stream
-from service import embedded, mail, migrations, openapi
-from service.app import create_app
+from service import demo, embedded, mail, migrations, openapi
+from service.app import Edge, create_app
 from service.errors import StartupError
 from service.settings import Settings
 from service.world import utc_now
+
+DEMO_DATA_DIR = Path(".demo-data")
 
 
 def serve(settings: Settings) -> None:
     """Migrate, then serve until told to stop."""
     configure_logs(settings)
-    with database(settings) as url:
+    sent = f"Mail goes to {settings.smtp_url.rpartition('@')[2]}." if settings.smtp_url else "Mail is printed here."
+    with database(settings) as url, _listening(settings) as listener:
         asyncio.run(_migrate(url))
         app = create_app(url, settings, mail.mailer_for(settings.smtp_url, settings.mail_from))
-        _greet(settings)
-        _run(app, settings)
+        _run(app, listener, lambda: print(f"{_greeting(settings)}\n{sent}\nCtrl-C stops it.", flush=True))
+
+
+def run_demo(settings: Settings) -> None:
+    """The same on data of its own, with a synthetic couple."""
+    configure_logs(settings.model_copy(update={"log_level": "warning"}))
+    if "data_dir" not in settings.model_fields_set:
+        settings = settings.model_copy(update={"data_dir": DEMO_DATA_DIR})
+    mailer = demo.DemoMailer()
+    with database(settings) as url, _listening(settings) as listener:
+        asyncio.run(_migrate(url))
+        app = create_app(url, settings.model_copy(update={"sign_ins_per_hour": 0}), mailer)
+        _run(app, listener, lambda: _load_beside(settings, mailer))
+
+
+def _load_beside(settings: Settings, mailer: demo.DemoMailer) -> None:
+    """Record the couple from a thread of its own, through the address that phones use."""
+    print(_greeting(settings), flush=True)
+    threading.Thread(target=_load, args=(_address(settings), mailer), daemon=True).start()
+
+
+def _load(address: str, mailer: demo.DemoMailer) -> None:
+    with httpx.Client(base_url=address, timeout=30) as http:
+        try:
+            couple = demo.load(http, mailer, utc_now())
+        except httpx.TransportError:
+            return  # stopped while it was loading
+    print(demo.told(couple, address) + "\nCtrl-C stops it.", flush=True)
 
 
 def migrate(settings: Settings) -> None:
@@ -42,7 +75,7 @@ def migrate(settings: Settings) -> None:
 
 def rebuild(settings: Settings) -> None:
     """Recompute all tallies from the log, beside a running service, and tell where they had differed."""
-    with database(settings) as url:
+    with database_in_use(settings) as url:
         differences = asyncio.run(_rebuild(url))
     print(f"{differences} counts had differed and were set right." if differences else "No differences.")
 
@@ -56,11 +89,22 @@ def document(settings: Settings) -> None:
 
 @contextmanager
 def database(settings: Settings) -> Iterator[str]:
-    """The address of the database: the one that is set, the embedded one that runs already, or one started here."""
+    """The address of the database: the one that is set, or an embedded one started here."""
     if settings.database_url:
         yield settings.database_url
-        return
-    with embedded.running(settings.data_dir) as url:
+    else:
+        with embedded.running(settings.data_dir) as url:
+            yield url
+
+
+@contextmanager
+def database_in_use(settings: Settings) -> Iterator[str]:
+    """The same, or the embedded one of a service that runs already: work beside a running service needs no stop."""
+    with ExitStack() as stack:
+        try:
+            url = stack.enter_context(database(settings))
+        except embedded.DataDirInUse:
+            url = embedded.address(settings.data_dir)
         yield url
 
 
@@ -78,20 +122,46 @@ def configure_logs(settings: Settings) -> None:
     )
 
 
-def _greet(settings: Settings) -> None:
-    address = f"http://{settings.host}:{settings.port}"
-    sent = f"Mail goes to {settings.smtp_url.rpartition('@')[2]}." if settings.smtp_url else "Mail is printed here."
-    print(
-        f"Mutuality serves on {address}\nIts documentation is at {address}/docs\n{sent}\nCtrl-C stops it.",
-        flush=True,
-    )
+def _address(settings: Settings) -> str:
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    return f"http://{host}:{settings.port}"
 
 
-def _run(app: object, settings: Settings) -> None:
+def _greeting(settings: Settings) -> str:
+    return f"Mutuality serves on {_address(settings)}\nIts documentation is at {_address(settings)}/docs"
+
+
+@contextmanager
+def _listening(settings: Settings) -> Iterator[socket.socket]:
+    """The address, taken before the application starts."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        listener = socket.create_server((settings.host, settings.port), family=family, backlog=2048)
+    except OSError as error:
+        raise StartupError(
+            f"{_address(settings)} is in use, or not an address of this machine; MUTUALITY_PORT chooses another port."
+        ) from error
+    with listener:
+        yield listener
+
+
+class _Server(uvicorn.Server):
+    """Says so when it is ready."""
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, then tell."""
+        await super().startup(sockets)
+        if self.started:
+            self._ready()
+
+
+def _run(app: Edge, listener: socket.socket, ready: Callable[[], None]) -> None:
     config = uvicorn.Config(
-        app,  # type: ignore[arg-type]
-        host=settings.host,
-        port=settings.port,
+        app,
         loop="uvloop" if sys.platform != "win32" else "asyncio",
         http="httptools",
         lifespan="on",
@@ -101,7 +171,7 @@ def _run(app: object, settings: Settings) -> None:
         proxy_headers=False,
         timeout_graceful_shutdown=10,
     )
-    uvicorn.Server(config).run()
+    _Server(config, ready).run(sockets=[listener])
 
 
 async def _migrate(url: str) -> list[str]:

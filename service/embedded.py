@@ -28,6 +28,7 @@ from urllib.parse import quote
 
 import psutil
 
+from service.errors import StartupError
 from service.system_user import as_user, let_pass, make_user
 
 log = logging.getLogger(__name__)
@@ -62,7 +63,7 @@ SETTINGS: Mapping[str, str] = {
 }
 
 
-class EmbeddedError(Exception):
+class EmbeddedError(StartupError):
     """The embedded PostgreSQL cannot run; the message is a sentence for whoever started the service."""
 
 
@@ -85,8 +86,20 @@ def running(data_dir: Path, settings: Mapping[str, str] | None = None) -> Iterat
         _ensure_cluster(data_dir, user)
         with _socket_dir(data_dir, user) as sockets, _server(data_dir, sockets, user, settings or {}):
             _ensure_database(sockets, user)
-            # The port and sslmode keep the environment's PGPORT and PGSSLMODE out of it.
-            yield f"postgresql://{SUPERUSER}@/{DATABASE}?host={quote(str(sockets))}&port={PORT}&sslmode=disable"
+            yield _dsn(sockets)
+
+
+def address(data_dir: Path) -> str:
+    """The DSN of the server that another process runs on `data_dir`. EmbeddedError if none is ready there."""
+    pid_file = data_dir.expanduser().resolve() / "postgres" / "postmaster.pid"
+    if _pid_and_status(pid_file)[1] != "ready":
+        raise EmbeddedError(f"No PostgreSQL is ready on {data_dir}; try again in a moment.")
+    return _dsn(Path(pid_file.read_text().splitlines()[4]))
+
+
+def _dsn(sockets: Path) -> str:
+    # The port and sslmode keep the environment's PGPORT and PGSSLMODE out of it.
+    return f"postgresql://{SUPERUSER}@/{DATABASE}?host={quote(str(sockets))}&port={PORT}&sslmode=disable"
 
 
 @contextmanager
@@ -309,7 +322,8 @@ def _run(*command: str | Path, user: pwd.struct_passwd | None, typed: str = "") 
         try:
             output, _ = process.communicate(typed)
         except BaseException:
-            os.killpg(process.pid, signal.SIGKILL)  # with its children: initdb starts servers of its own
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # with its children: initdb starts servers of its own
             process.communicate()
             raise
     if process.returncode != 0:

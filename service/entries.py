@@ -8,6 +8,7 @@ import msgspec
 from litestar import Response, post, put
 from litestar.params import FromPath
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 from events import errors as refusals
 from events.entries import CheckIn, Decision, Entry, EntryKind, Request, Retraction
@@ -34,7 +35,7 @@ class Recorded(Struct, frozen=True):
     head: Head
 
 
-class SyncEntry(Struct, frozen=True, forbid_unknown_fields=True):
+class SyncEntry(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """One entry of the queue: its id, its kind, and the entry in the field named as its kind."""
 
     id: UUID
@@ -87,7 +88,7 @@ RECORDING_PROBLEMS = (
     NotFound,
     refusals.UnknownEvent,
     refusals.IdTaken,
-    refusals.RuleBroken,
+    refusals.InTheFuture,
 )
 
 
@@ -103,7 +104,14 @@ def _described(operation: str, summary: str, body: type[Any], *more: type[Except
 
 @put(
     "/v1/relationships/{rid:str}/check-ins/{id:str}",
-    opt=_described("recordCheckIn", "Record how something was", CheckIn),
+    opt=_described(
+        "recordCheckIn",
+        "Record how something was",
+        CheckIn,
+        refusals.EmptyCheckIn,
+        refusals.SealedForNothing,
+        refusals.NotYetAvailable,
+    ),
 )
 async def record_check_in(request: Call, rid: FromPath[str], id: FromPath[str]) -> Response[bytes]:
     """Private unless it says otherwise."""
@@ -112,7 +120,13 @@ async def record_check_in(request: Call, rid: FromPath[str], id: FromPath[str]) 
 
 @put(
     "/v1/relationships/{rid:str}/requests/{id:str}",
-    opt=_described("recordRequest", "Ask the other member for something", Request),
+    opt=_described(
+        "recordRequest",
+        "Ask the other member for something",
+        Request,
+        refusals.ExpiresTooEarly,
+        refusals.NotARequestToMe,
+    ),
 )
 async def record_request(request: Call, rid: FromPath[str], id: FromPath[str]) -> Response[bytes]:
     """Always shared."""
@@ -125,6 +139,14 @@ async def record_request(request: Call, rid: FromPath[str], id: FromPath[str]) -
         "recordDecision",
         "Decide about a request, or record a decision for both",
         Decision,
+        refusals.TwoForms,
+        refusals.IncompleteDecision,
+        refusals.NotARequest,
+        refusals.OwnRequest,
+        refusals.RequestRetracted,
+        refusals.RequestLapsed,
+        refusals.OwnDecision,
+        refusals.NotADecisionForBoth,
         refusals.AlreadyTold,
     ),
 )
@@ -135,7 +157,14 @@ async def record_decision(request: Call, rid: FromPath[str], id: FromPath[str]) 
 
 @put(
     "/v1/relationships/{rid:str}/retractions/{id:str}",
-    opt=_described("recordRetraction", "Take back an entry of mine", Retraction, refusals.AlreadyRetracted),
+    opt=_described(
+        "recordRetraction",
+        "Take back an entry of mine",
+        Retraction,
+        refusals.NotMine,
+        refusals.NotRetractable,
+        refusals.AlreadyRetracted,
+    ),
 )
 async def record_retraction(request: Call, rid: FromPath[str], id: FromPath[str]) -> Response[bytes]:
     """Read by whoever could read the entry."""
@@ -198,16 +227,21 @@ async def _sync_body(request: Call) -> RawSync:
     try:
         return await body_of(request, RawSync)
     except MalformedJson:
-        return decode(_mended(await request.body()), RawSync)
+        return _mended(await request.body())
 
 
-def _mended(text: bytes) -> bytes:
-    """The same JSON with what only a lenient reader takes, such as lone surrogates, escaped: so that it is refused
-    entry by entry. Raises MalformedJson where nobody could read it."""
+def _mended(text: bytes) -> RawSync:
+    """The queue in a text that only a lenient reader takes, for a lone surrogate or a NaN somewhere: its entries are
+    taken apart, so that only the one at fault is refused. Raises MalformedJson where nobody could read it."""
     try:
-        return json.dumps(json.loads(text)).encode()
+        sent = json.loads(text.decode(errors="surrogateescape"))
+        if not isinstance(sent, dict) or not isinstance(sent.get("entries"), list):
+            raise MalformedJson
+        entries = [msgspec.Raw(json.dumps(entry).encode()) for entry in sent["entries"]]
+        rest = json.dumps(sent | {"entries": [None] * len(entries)}).encode()
     except (ValueError, RecursionError):
         raise MalformedJson from None
+    return replace(decode(rest, RawSync), entries=entries)
 
 
 def _read_entry(raw: msgspec.Raw) -> tuple[UUID, Entry] | SyncResult:
@@ -236,9 +270,11 @@ class _Named(Struct, frozen=True):
 
 
 def _id_in(raw: msgspec.Raw) -> UUID | None:
+    # Read leniently: what is wrong elsewhere in the entry must not hide which one it is.
     try:
-        return decode(raw, _Named).id
-    except ServiceError:
+        sent = json.loads(bytes(raw).decode(errors="surrogateescape"), parse_int=str)
+        return msgspec.convert(sent, _Named).id
+    except (ValueError, RecursionError, msgspec.ValidationError):
         return None
 
 

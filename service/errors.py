@@ -8,8 +8,9 @@ Exception
  │   ├─ NotFound, InviteNotFound
  │   └─ TooManyRequests
  └─ StartupError
-     ├─ DataDirInUse        (embedded)
-     └─ MigrationError      (migrations)
+     ├─ embedded.EmbeddedError
+     │   └─ embedded.DataDirInUse
+     └─ migrations.MigrationError
 """
 
 
@@ -25,7 +26,7 @@ class ServiceError(Exception):
 
 
 class MalformedJson(ServiceError):
-    """The body is not JSON in UTF-8."""
+    """The body is not JSON in UTF-8, or it is nested too deeply."""
 
     code = "malformed_json"
 

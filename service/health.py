@@ -77,7 +77,7 @@ async def get_readiness(request: Call) -> Response[bytes]:
 
 @get("/openapi.json")
 async def get_document(request: Call) -> Response[bytes]:
-    """The contract document, the same bytes as openapi/openapi.json."""
+    """The contract document; openapi/openapi.json is the same, laid out for reading."""
     document: dict[str, Any] = request.app.state.document
     return Response(msgspec.json.encode(document), media_type="application/json")
 
@@ -85,9 +85,7 @@ async def get_document(request: Call) -> Response[bytes]:
 @get("/docs")
 async def get_docs(request: Call) -> Response[bytes]:
     """The contract document as a page; all of it comes from here, so it works without a network."""
-    return Response(
-        PAGE.encode(), media_type="text/html; charset=utf-8", headers={"Content-Security-Policy": PAGE_POLICY}
-    )
+    return Response(PAGE.encode(), media_type="text/html", headers={"Content-Security-Policy": PAGE_POLICY})
 
 
 @get("/docs/{name:str}")

@@ -52,33 +52,77 @@ def decode(text: bytes | msgspec.Raw, kind: type[T]) -> T:
     try:
         value: T = decoder.decode(text)
     except msgspec.ValidationError as error:
-        raise _invalid(error) from None
+        # The first thing that does not fit ends the decoding: what comes behind it may not even be JSON.
+        raise _invalid(error) if _is_json(text) else MalformedJson from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise MalformedJson from None
     return value
 
 
+def _is_json(text: bytes | msgspec.Raw) -> bool:
+    try:
+        msgspec.json.decode(text)
+    except msgspec.ValidationError:
+        return True  # a number that Python cannot hold
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return True
+
+
 def query_of(request: Call, kind: type[T]) -> T:
-    """The query as a struct: unknown and repeated names are refused, as they are in bodies. Raises Invalid."""
+    """The query as a struct: unknown and repeated names are refused, and so are spellings like 1e2. Raises Invalid."""
     pairs = parse_qsl(request.scope["query_string"].decode("latin-1"), keep_blank_values=True)
-    values = dict(pairs)
+    values = {name: _typed(text) for name, text in pairs}
     if len(values) < len(pairs):
         raise Invalid("A parameter stands twice in the query.")
     try:
-        return msgspec.convert(values, kind, strict=False)
+        return msgspec.convert(values, kind)
     except msgspec.ValidationError as error:
         raise _invalid(error) from None
 
 
+def _typed(text: str) -> str | int | bool:
+    """What the text says in JSON, if that is a whole number or a truth value; null cannot be said in a query."""
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    return int(text) if re.fullmatch(r"-?(0|[1-9][0-9]{,30})", text, re.ASCII) else text
+
+
+SAID_CHARACTERS = 300
+PLACED = re.compile(r"(.*?)(?: - at ((?:`key` in )?`\$[^`]*`))?", re.DOTALL)
+FIELD = re.compile(r"Object (?:contains unknown|missing required) field `(.*)`", re.DOTALL)
+# What msgspec says in words that are not for people.
+IN_WORDS = {
+    "Invalid RFC3339 encoded date": "Expected a date such as 2026-03-30",
+    "Invalid RFC3339 encoded datetime": "Expected a time with its offset, such as 2026-03-30T20:15:00+02:00",
+    "Expected `datetime` with a timezone component": "This time lacks its offset, as in 2026-03-30T20:15:00+02:00",
+    r"Expected `str` matching regex '^[^\\x00]*$'": "A text cannot hold the character NUL",
+}
+
+
 def _invalid(error: msgspec.ValidationError) -> Invalid:
-    message, _, place = str(error).partition(" - at ")
-    return Invalid(f"{message}.", _pointer(place))
+    placed = PLACED.fullmatch(str(error))
+    assert placed is not None
+    said, place = placed.groups("")
+    field = FIELD.fullmatch(said)
+    pointer = _pointer(place) + (f"/{_escaped(field[1])}" if field else "")
+    return Invalid(f"{_in_words(said)} at {pointer}." if pointer else f"{_in_words(said)}.", pointer)
+
+
+def _in_words(said: str) -> str:
+    if said.startswith("Expected `str` matching regex"):
+        return IN_WORDS.get(said, "Expected a text of the form that /openapi.json gives")
+    return IN_WORDS.get(said, said[:SAID_CHARACTERS])
 
 
 def _pointer(place: str) -> str:
     """`$.felt[...]` as a JSON pointer: /felt. Keys of mappings are not named by msgspec, so the pointer ends there."""
     path = place.rpartition(" in ")[2].strip("`").removeprefix("$")
     return re.sub(r"[.\[]", "/", path.partition("[...]")[0].replace("]", ""))
+
+
+def _escaped(name: str) -> str:
+    return name[:SAID_CHARACTERS].replace("~", "~0").replace("/", "~1")
 
 
 def json_answer(value: Any, status: int = 200) -> Response[bytes]:

@@ -69,8 +69,8 @@ async def get_me(request: Call) -> Response[bytes]:
 CHANGE_MEMBER = """
 UPDATE members
 SET
-    name = $2,
-    time_zone = $3
+    name = CASE WHEN $2 THEN $3 ELSE name END,
+    time_zone = coalesce($4, time_zone)
 WHERE member_id = $1
 """
 
@@ -80,14 +80,14 @@ WHERE member_id = $1
     opt=described(id="changeMe", summary="Change my name or time zone", body=Change, answers={200: Me}),
 )
 async def change_me(request: Call) -> Response[bytes]:
-    """Only what is named changes."""
+    """Only what is named changes, whatever another device changes meanwhile."""
     member = await signed_in(request)
     change = await body_of(request, Change)
-    name = member.name if change.name is UNSET else change.name
-    time_zone = change.time_zone or member.time_zone
-    if time_zone not in zones():
+    name = None if change.name is UNSET else change.name
+    time_zone = None if change.time_zone is UNSET else change.time_zone
+    if time_zone is not None and time_zone not in zones():
         raise Invalid("This is not the name of an IANA time zone, such as Europe/Berlin.", "/time_zone")
-    await world_of(request).db.execute(CHANGE_MEMBER, member.member_id, name, time_zone)
+    await world_of(request).db.execute(CHANGE_MEMBER, member.member_id, change.name is not UNSET, name, time_zone)
     return json_answer(_me(await signed_in(request)))
 
 

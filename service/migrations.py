@@ -19,6 +19,8 @@ import asyncpg
 from asyncpg import Record
 from asyncpg.pool import PoolConnectionProxy
 
+from service.errors import StartupError
+
 Connection: TypeAlias = "asyncpg.Connection[Record] | PoolConnectionProxy[Record]"
 Database: TypeAlias = "str | asyncpg.Connection[Record] | PoolConnectionProxy[Record]"
 
@@ -26,7 +28,7 @@ DIRECTORY = Path(__file__).with_name("migrations")
 SERVICE_ROLE = "mutuality_service"  # what the service acts as: it may append events, not change them
 
 
-class MigrationError(Exception):
+class MigrationError(StartupError):
     """The files and the database do not fit together; the message says what was expected and found."""
 
 

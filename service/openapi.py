@@ -6,17 +6,30 @@ over a `null` inside `anyOf`, and the paths are sorted, so that the same code gi
 
 import inspect
 import re
+import sys
 from collections.abc import Iterable, Iterator
-from http import HTTPStatus
 from typing import Any
 
 import msgspec
 from litestar import Litestar
 from litestar.handlers import HTTPRouteHandler
+from msgspec.inspect import (
+    DateTimeType,
+    DictType,
+    Field,
+    IntType,
+    ListType,
+    LiteralType,
+    Metadata,
+    NoneType,
+    StructType,
+    Type,
+    UnionType,
+)
 
-from service import errors
+from service import errors, examples
 from service.operations import Operation
-from service.problems import MEDIA_TYPE, Problem, problem, problem_of, status_of
+from service.problems import MEDIA_TYPE, Problem, problem, problem_of, title_of
 
 VERSION = "1.0.0"
 REFERENCE = "#/components/schemas/{name}"
@@ -26,8 +39,25 @@ INTRODUCTION = """\
 Two people keep one relationship log. Each tells their own side; the two tellings are shown side by side, never merged.
 
 Every id of an entry comes from the phone: send the same entry under the same id as often as needed. `Who` is relative
-to the author in what is sent, and to the reader in what is answered. Problems are RFC 9457: programs look at `code`.
+to the author in what is sent, and to the reader in what is answered.
+
+Bodies are JSON in UTF-8, read strictly: unknown fields and wrong types are refused (`"1"` is not 1). In an entry, null
+is the same as leaving a field out. Where a name stands twice in one object, the last one counts. Times are RFC 3339
+with an offset, read to the microsecond, without leap seconds. An operation that has query parameters refuses any
+others, and one that stands twice.
+
+Problems are RFC 9457: programs look at `code`, people read `detail`, and `errors` points to the place, where one can be
+named. An address that is not described here answers 404, a method that is not described 405.
 """
+
+# Integers beyond these bounds do not fit the 32 bits that clients give them unasked.
+INT32 = range(-(2**31), 2**31)
+
+PATH_PARAMETERS = {
+    "rid": "The id of a relationship of mine.",
+    "id": "The id that the phone gives to the entry: any UUID, version 4 recommended.",
+    "session_id": "The id of a session of mine.",
+}
 
 
 def document(app: Litestar) -> Json:
@@ -42,9 +72,10 @@ def document(app: Litestar) -> Json:
             "title": "Mutuality",
             "version": VERSION,
             "summary": "One relationship log, two tellings.",
-            "description": INTRODUCTION,
+            "description": INTRODUCTION.strip(),
         },
         "servers": [{"url": "/"}],
+        "tags": _tags(handler for _, _, handler, _ in found),
         "paths": paths,
         "components": {
             "schemas": _schemas(operation for *_, operation in found),
@@ -73,7 +104,7 @@ def _described(path: str, handler: HTTPRouteHandler, operation: Operation) -> Js
         "operationId": operation.id,
         "summary": operation.summary,
         "description": inspect.cleandoc(handler.fn.__doc__ or ""),
-        "tags": [_tag(path)],
+        "tags": [_tag(handler)],
         "security": [{"session": []}] if operation.signed_in else [],
     }
     parameters = [*_path_parameters(path), *_query_parameters(operation.query)]
@@ -82,8 +113,11 @@ def _described(path: str, handler: HTTPRouteHandler, operation: Operation) -> Js
     if parameters:
         described["parameters"] = parameters
     if operation.body is not None:
-        described["requestBody"] = {"required": True, "content": _content(operation.body, operation.example)}
-    described["responses"] = {**_answers(operation), **_problems(path, operation)}
+        described["requestBody"] = {
+            "required": True,
+            "content": _content(operation.body, examples.BODIES.get(operation.id)),
+        }
+    described["responses"] = {**_answers(operation), **_problems(operation)}
     return described
 
 
@@ -98,14 +132,29 @@ ETAG: Json = {"ETag": {"description": "Changes if and only if the answer does.",
 RETRY_AFTER: Json = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}}}
 
 
-def _tag(path: str) -> str:
-    parts = [part for part in path.split("/") if part and part != "v1"]
-    return parts[0] if parts[0] in ("health", "me", "relationships") else "sessions" if "s" in parts[0] else parts[0]
+def _tag(handler: HTTPRouteHandler) -> str:
+    """An operation belongs to the file that it stands in."""
+    return handler.fn.__module__.rpartition(".")[2]
+
+
+def _tags(handlers: Iterable[HTTPRouteHandler]) -> list[Json]:
+    modules = {_tag(handler): sys.modules[handler.fn.__module__] for handler in handlers}
+    return [{"name": name, "description": _first_sentence(modules[name].__doc__ or "")} for name in sorted(modules)]
+
+
+def _first_sentence(text: str) -> str:
+    return re.split(r"(?<=\.)\s", text, maxsplit=1)[0]
 
 
 def _path_parameters(path: str) -> list[Json]:
     return [
-        {"name": name, "in": "path", "required": True, "schema": {"type": "string", "format": "uuid"}}
+        {
+            "name": name,
+            "in": "path",
+            "required": True,
+            "description": PATH_PARAMETERS[name],
+            "schema": {"type": "string", "format": "uuid"},
+        }
         for name in re.findall(r"{(\w+)}", path)
     ]
 
@@ -140,16 +189,32 @@ def _without_null(schema: Json) -> Json:
 def _content(kind: Any, example: Any = None) -> Json:
     content: Json = {"schema": {"$ref": REFERENCE.format(name=kind.__name__)}}
     if example is not None:
-        content["example"] = example
+        content["example"] = _rounded(msgspec.to_builtins(example))
     return {"application/json": content}
+
+
+def _rounded(value: Any) -> Any:
+    """The last digits of a fraction differ between machines; those of the document must not."""
+    match value:
+        case float():
+            return round(value, 6)
+        case dict():
+            return {key: _rounded(one) for key, one in value.items()}
+        case list():
+            return [_rounded(one) for one in value]
+        case _:
+            return value
 
 
 def _answers(operation: Operation) -> Json:
     answers: Json = {}
     for status, kind in operation.answers.items():
-        answers[str(status)] = {"description": HTTPStatus(status).phrase}
+        again = status == 200 and 201 in operation.answers
+        answers[str(status)] = {
+            "description": "Recorded before: the answer of that time" if again else title_of(status)
+        }
         if kind is not None:
-            answers[str(status)]["content"] = _content(kind)
+            answers[str(status)]["content"] = _content(kind, examples.ANSWERS.get(operation.id))
         if operation.cached:
             answers[str(status)]["headers"] = ETAG
     if operation.cached:
@@ -157,10 +222,10 @@ def _answers(operation: Operation) -> Json:
     return answers
 
 
-def _problems(path: str, operation: Operation) -> Json:
+def _problems(operation: Operation) -> Json:
     by_status: dict[int, dict[str, Problem]] = {}
-    for kind in _possible(path, operation):
-        found = problem_of(kind()) if kind is not errors.TooManyRequests else problem_of(errors.TooManyRequests(1))
+    for kind in _possible(operation):
+        found = problem_of(examples.PROBLEMS[kind] if kind in examples.PROBLEMS else kind())
         by_status.setdefault(found.status, {})[found.code] = found
     for status, code, detail in ALWAYS:
         by_status.setdefault(status, {})[code] = problem(status, code, detail)
@@ -174,8 +239,8 @@ ALWAYS = (
 )
 
 
-def _possible(path: str, operation: Operation) -> Iterator[type[Any]]:
-    yield from (kind for named in operation.problems for kind in (named, *_below(named)))
+def _possible(operation: Operation) -> Iterator[type[Any]]:
+    yield from operation.problems
     if operation.body is not None:
         yield from (errors.MalformedJson, errors.UnsupportedMediaType, errors.TooLarge)
     if operation.body is not None or operation.query is not None:
@@ -184,17 +249,9 @@ def _possible(path: str, operation: Operation) -> Iterator[type[Any]]:
         yield errors.NotSignedIn
 
 
-def _below(kind: type[Any]) -> Iterator[type[Any]]:
-    for one in kind.__subclasses__():
-        # Those with a status of their own are named where they can happen.
-        if status_of(one) == status_of(kind):
-            yield one
-            yield from _below(one)
-
-
 def _problem_answer(status: int, found: dict[str, Problem]) -> Json:
     answer: Json = {
-        "description": f"{HTTPStatus(status).phrase}: {', '.join(sorted(found))}",
+        "description": f"{title_of(status)}: {', '.join(sorted(found))}",
         "content": {
             MEDIA_TYPE: {
                 "schema": {"$ref": REFERENCE.format(name="Problem")},
@@ -215,8 +272,59 @@ def _schemas(operations: Iterable[Operation]) -> Json:
 
 
 def _components(kinds: Iterable[Any]) -> Json:
-    _, components = msgspec.json.schema_components(list(kinds), ref_template=REFERENCE)
-    return {name: _normalised(schema) for name, schema in components.items()}
+    listed = list(kinds)
+    _, components = msgspec.json.schema_components(listed, ref_template=REFERENCE)
+    structs = _structs(msgspec.inspect.multi_type_info(listed))
+    return {name: _told(_normalised(schema), structs[name].fields) for name, schema in components.items()}
+
+
+def _structs(types: Iterable[Type]) -> dict[str, StructType]:
+    found: dict[str, StructType] = {}
+    waiting = list(types)
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, StructType) and one.cls.__name__ not in found:
+            found[one.cls.__name__] = one
+            waiting += [field.type for field in one.fields]
+        waiting += _inside(one)
+    return found
+
+
+def _inside(one: Type) -> list[Type]:
+    match one:
+        case Metadata():
+            return [one.type]
+        case UnionType():
+            return list(one.types)
+        case ListType():
+            return [one.item_type]
+        case DictType():
+            return [one.value_type]
+        case _:
+            return []
+
+
+def _told(schema: Json, fields: Iterable[Field]) -> Json:
+    """The schema of a struct, with what the types know and msgspec's schemas leave out."""
+    for field in fields:
+        _tell(schema["properties"][field.encode_name], field.type)
+    return schema
+
+
+def _tell(schema: Json, kind: Type) -> None:
+    match kind:
+        case Metadata():
+            _tell(schema, kind.type)
+        case UnionType():
+            only = [one for one in kind.types if not isinstance(one, NoneType)]
+            if len(only) == 1:
+                _tell(schema, only[0])
+        case DateTimeType():
+            schema["format"] = "date-time"
+        case IntType() if not all(bound is None or bound in INT32 for bound in (kind.ge, kind.le)):
+            schema["format"] = "int64"
+        case DictType(key_type=LiteralType() as key):
+            schema["propertyNames"] = {"type": "string", "enum": sorted(key.values)}
 
 
 def _normalised(schema: Any) -> Any:
@@ -225,17 +333,26 @@ def _normalised(schema: Any) -> Any:
         return [_normalised(one) for one in schema]
     if not isinstance(schema, dict):
         return schema
-    required = set(schema.get("required", []))
-    normal = {key: _normalised(value) for key, value in schema.items() if key != "title"}
+    normal = {key: _normalised(value) for key, value in schema.items() if key not in ("title", "properties")}
     if "anyOf" in normal:
         normal = _with_null_inside(normal)
-    if "properties" in normal:
+    if "properties" in schema:
+        required = schema.get("required", [])
         normal["properties"] = {
-            name: _optional(one) if name not in required else one for name, one in normal["properties"].items()
+            name: _normalised(one) if name in required else _optional(_normalised(one))
+            for name, one in schema["properties"].items()
         }
+    if normal.get("required") == []:
+        del normal["required"]
     if "enum" in normal and "type" not in normal:
-        normal = {"type": "string", **normal}
+        (kind,) = {JSON_TYPES[type(value)] for value in normal["enum"]}
+        normal = {"type": kind, **normal}
+    if "description" in normal:
+        normal["description"] = inspect.cleandoc(normal["description"])
     return normal
+
+
+JSON_TYPES = {str: "string", bool: "boolean", int: "integer"}
 
 
 def _with_null_inside(schema: Json) -> Json:

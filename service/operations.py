@@ -8,13 +8,13 @@ from msgspec import Struct
 class Operation(Struct, frozen=True, kw_only=True):
     """One operation: its id, one line of summary, the types that go in and out, and the problems it can answer with.
 
-    `problems` names exception types; the ones that every operation shares need not be repeated.
+    `problems` names each exception type that the operation can raise; what a body, a query or a missing token can cause
+    need not be repeated. Examples of what goes in and out stand in `examples`, under the id.
     """
 
     id: str
     summary: str
     body: Any = None
-    example: Any = None
     query: Any = None
     answers: dict[int, Any]
     problems: tuple[type[Exception], ...] = ()

@@ -42,12 +42,15 @@ DATABASE_AWAY: tuple[type[Exception], ...] = (
     OSError,
     TimeoutError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # what the driver says of a connection that was ended under it
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
     asyncpg.DeadlockDetectedError,
 )
 RETRY_AFTER_SECONDS = 1
+# RFC 9110 renamed two; which names Python knows depends on its version, and a title must not.
+TITLES = {413: "Content Too Large", 422: "Unprocessable Content"}
 MEDIA_TYPE = "application/problem+json"
 
 
@@ -73,12 +76,17 @@ def problem(status: int, code: str, detail: str, pointer: str = "") -> Problem:
     """The problem of that status and code; a pointer names the place in the body."""
     return Problem(
         type=f"urn:mutuality:problem:{code}",
-        title=HTTPStatus(status).phrase,
+        title=title_of(status),
         status=status,
         detail=detail,
         code=code,
         errors=[Violation(pointer, detail)] if pointer else UNSET,
     )
+
+
+def title_of(status: int) -> str:
+    """What a status is called."""
+    return TITLES.get(status) or HTTPStatus(status).phrase
 
 
 def status_of(kind: type[Exception]) -> int | None:
@@ -115,13 +123,19 @@ def on_http(request: Request[Any, Any, Any], error: Exception) -> Response[bytes
             return answer(problem_of(errors.NotFound()))
         case 405:
             found = problem(405, "method_not_allowed", "This address does not know that method.")
-            return answer(found, {"Allow": (error.headers or {}).get("Allow", "")})
+            return answer(found, {"Allow": _allowed(error)})
         case 413:
-            return answer(problem_of(errors.TooLarge()), {"Connection": "close"})
+            # The connection stays open: closed while the phone still sends, it would be reset, and this answer lost.
+            return answer(problem_of(errors.TooLarge()))
         case status if 400 <= status < 500:
             return answer(problem(status, "bad_request", "The request cannot be read."))
         case _:
             return on_unexpected(request, error)
+
+
+def _allowed(error: HTTPException) -> str:
+    methods = set((error.headers or {}).get("allow", "").split(", "))
+    return ", ".join(sorted(methods | {"HEAD"} if "GET" in methods else methods))
 
 
 def on_database_away(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:

@@ -27,7 +27,6 @@ class Writer(Struct, frozen=True):
 
     relationship_id: UUID
     author_id: UUID
-    partner_id: UUID | None
     shared_stream: UUID
     private_stream: UUID
     consented: bool
@@ -63,6 +62,7 @@ class Batch(Struct):
     """What a submission has come to so far: nothing of what it appends is in the database yet."""
 
     writer: Writer
+    partner_id: UUID | None
     heads: dict[StreamKey, Head]
     known: Known = field(default_factory=Known)
     stored: dict[tuple[Audience, UUID], Stored] = field(default_factory=dict)
@@ -81,10 +81,10 @@ async def record(world: World, submission: Submission) -> list[Outcome]:
     """Record what may be recorded, in order; each entry gets its own outcome, and none blocks the others."""
     async with world.db.acquire() as db, db.transaction():
         heads = await _lock(db, submission)
-        batch = Batch(submission.writer, heads)
+        author, partner_id = await _members(db, submission.writer)
+        batch = Batch(submission.writer, partner_id, heads)
         for known in await _readable(db, submission):
             batch.learn(known)
-        author = await _author(db, submission.writer)
         # The time is taken under the locks, so that it grows along a stream.
         now = world.now()
         outcomes = [_outcome(world, batch, author, entry_id, entry, now) for entry_id, entry in submission.entries]
@@ -122,9 +122,7 @@ def _accept(world: World, batch: Batch, author: Author, entry_id: UUID, accepted
 
 
 def _tally(batch: Batch, key: StreamKey, event: Recorded) -> Counter[Key]:
-    return tallies.tally(
-        key, event, batch.writer.partner_id, lambda target: batch.known.events[event.audience, target].fact
-    )
+    return tallies.tally(key, event, batch.partner_id, lambda target: batch.known.events[event.audience, target].fact)
 
 
 def _seal(
@@ -169,14 +167,20 @@ async def _readable(db: Database, submission: Submission) -> list[Stored]:
     return [streams.stored(audiences[key], row) for key, row in rows]
 
 
-IS_ACTIVE = """
-SELECT state = 'active'
+MEMBERS = """
+SELECT
+    relationships.state = 'active' AS active,
+    theirs.author_id AS partner_id
 FROM relationships
-WHERE relationship_id = $1
+LEFT JOIN memberships AS theirs
+    ON theirs.relationship_id = relationships.relationship_id
+    AND theirs.author_id <> $2
+WHERE relationships.relationship_id = $1
 """
 
 
-async def _author(db: Database, writer: Writer) -> Author:
-    # Read behind the locks: whoever leaves holds the shared head, so what was active here stays so until the commit.
-    active: bool = await db.fetchval(IS_ACTIVE, writer.relationship_id)
-    return Author(writer.author_id, writer.consented, active)
+async def _members(db: Database, writer: Writer) -> tuple[Author, UUID | None]:
+    # Read behind the locks: whoever opens or leaves holds the shared head, so this stays so until the commit.
+    row = await db.fetchrow(MEMBERS, writer.relationship_id, writer.author_id)
+    assert row is not None
+    return Author(writer.author_id, writer.consented, row["active"]), row["partner_id"]

@@ -158,7 +158,6 @@ def writer_of(membership: Membership, member: Member) -> Writer:
     return Writer(
         membership.relationship_id,
         membership.author_id,
-        membership.partner_id,
         membership.shared_stream_id,
         membership.private_stream_id,
         consented(member),
@@ -253,6 +252,13 @@ WHERE relationship_id = $1
 FOR UPDATE
 """
 
+STILL_IN = """
+SELECT count(*) > 0
+FROM memberships
+WHERE relationship_id = $1
+    AND author_id = $2
+"""
+
 SET_STATE = """
 UPDATE relationships
 SET
@@ -293,12 +299,20 @@ async def invite(request: Call, rid: FromPath[str]) -> Response[bytes]:
     code = tokens.new_invite(world, membership.relationship_id)
     expires_at = world.now() + INVITE_LIVES
     async with world.db.acquire() as db, db.transaction():
-        if await db.fetchval(STATE, membership.relationship_id) not in ("solo", "inviting"):
+        if await _hold(db, membership) not in ("solo", "inviting"):
             raise WrongState("An invite can be made only while nobody else is in.")
         await db.execute(SET_STATE, membership.relationship_id, "inviting", expires_at)
         await db.execute(FORGET_INVITE, membership.relationship_id)
         await db.execute(KEEP_INVITE, tokens.invite_hash(code), membership.relationship_id, expires_at)
     return json_answer(Invite(code, expires_at), 201)
+
+
+async def _hold(db: Database, membership: Membership) -> State:
+    """The state, held until the transaction ends. Raises NotFound for who has left since the membership was read."""
+    state: State = await db.fetchval(STATE, membership.relationship_id)
+    if not await db.fetchval(STILL_IN, membership.relationship_id, membership.author_id):
+        raise NotFound
+    return state
 
 
 INVITED = """
@@ -311,6 +325,11 @@ JOIN relationships USING (relationship_id)
 WHERE invites.code_hash = $1
     AND invites.expires_at > $2
 FOR UPDATE OF relationships
+"""
+
+USE_INVITE = """
+DELETE FROM invites
+WHERE code_hash = $1
 """
 
 
@@ -332,12 +351,13 @@ async def accept_invite(request: Call) -> Response[bytes]:
     _require_consent(member)
     world = world_of(request)
     async with world.db.acquire() as db, db.transaction():
-        row = await db.fetchrow(INVITED, tokens.invite_hash(code), world.now())
+        code_hash = tokens.invite_hash(code)
+        row = await db.fetchrow(INVITED, code_hash, world.now())
         if row is None or row["invited_by"] == member.member_id:
             raise InviteNotFound
         relationship_id: UUID = row["relationship_id"]
-        # Of two who use one code at the same moment, the second finds it gone once the first holds the row no more.
-        if await db.execute(FORGET_INVITE, relationship_id) == "DELETE 0":
+        # Used or replaced while this call waited for the row: of two who use one code at once, one gets in.
+        if await db.execute(USE_INVITE, code_hash) == "DELETE 0":
             raise InviteNotFound
         await _join(world, db, relationship_id, "second", member)
         await db.execute(SET_STATE, relationship_id, "confirming", None)
@@ -363,7 +383,7 @@ async def confirm(request: Call, rid: FromPath[str]) -> Response[bytes]:
         raise NotTheInviter
     world = world_of(request)
     async with world.db.acquire() as db, db.transaction():
-        state = await db.fetchval(STATE, membership.relationship_id)
+        state = await _hold(db, membership)
         if state == "confirming":
             await _open(world, db, membership)
         elif state != "active":
@@ -417,7 +437,7 @@ async def leave(request: Call, rid: FromPath[str]) -> Response[None]:
     membership = await membership_of(request, member, rid)
     world = world_of(request)
     async with world.db.acquire() as db, db.transaction():
-        await _leave(world, db, membership, await db.fetchval(STATE, membership.relationship_id))
+        await _leave(world, db, membership, await _hold(db, membership))
     return empty_answer()
 
 

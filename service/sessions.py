@@ -31,7 +31,8 @@ Email = Annotated[
     str,
     Meta(
         max_length=254,
-        pattern=r"^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*$",
+        # The end as Python and ECMAScript both mean it: in Python, $ alone also stands before a last line break.
+        pattern=r"^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*$(?!\n)",
         description="A mail address; case does not matter.",
         examples=["someone@example.org"],
     ),
@@ -52,7 +53,7 @@ class SignIn(Struct, frozen=True, forbid_unknown_fields=True):
     """A sign-in with a mailed code. The first one of an address makes the member."""
 
     email: Email
-    code: Annotated[str, Meta(pattern=r"^[0-9]{6}$", description="The six digits from the mail.")]
+    code: Annotated[str, Meta(max_length=6, pattern=r"^[0-9]{6}$", description="The six digits from the mail.")]
     device_name: Annotated[
         str,
         Meta(min_length=1, max_length=100, pattern=r"^[^\x00]*$", description="Shown in the list of devices."),
@@ -329,6 +330,7 @@ async def _keep(db: Database, session_id: UUID, access: str, refresh: str, now: 
     await db.execute(KEEP_REFRESH, tokens.token_hash(refresh), session_id, now + REFRESH_LIVES)
 
 
+# The session before its tokens: signing out deletes in this order, and nobody may wait in a circle.
 BY_REFRESH_TOKEN = """
 SELECT
     refresh_tokens.session_id,
@@ -339,7 +341,7 @@ SELECT
 FROM refresh_tokens
 JOIN sessions USING (session_id)
 WHERE refresh_tokens.token_hash = $1
-FOR UPDATE OF refresh_tokens
+FOR UPDATE OF sessions, refresh_tokens
 """
 
 USE_REFRESH = """

@@ -7,10 +7,11 @@ CREATE TABLE relationships (
 );
 
 -- At most two a relationship: the first made it, the second accepted an invite. This gives neither any right more.
+-- A foreign key to members would lack the relationship, by which this table may one day be distributed.
 CREATE TABLE memberships (
     relationship_id uuid NOT NULL REFERENCES relationships,
     seat text NOT NULL CHECK (seat IN ('first', 'second')),
-    member_id uuid NOT NULL REFERENCES members,
+    member_id uuid NOT NULL,
     author_id uuid NOT NULL,
     private_stream_id uuid NOT NULL,
     name_at_end text,

@@ -1,0 +1,218 @@
+"""A synthetic couple and twelve months of theirs, recorded through the HTTP API, for a first look.
+
+Nobody is behind these entries: a seeded random generator makes them, so that every demo is the same. In the course of
+the year the first one comes to initiate more and more; the second one decides what they are asked.
+"""
+
+import re
+import time
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from random import Random
+from typing import Any, get_args
+from uuid import UUID
+
+import httpx
+from tqdm import tqdm
+
+from events.entries import Domain
+from service.mail import ConsoleMailer
+
+FIRST, SECOND = "first.synthetic@example.org", "second.synthetic@example.org"
+DAYS = 365
+BATCH = 40
+SEED = 20260101
+
+Json = dict[str, Any]
+Said = tuple[str, Json]
+
+
+class DemoMailer:
+    """Keeps the codes of the synthetic couple, and prints everybody else's mail."""
+
+    def __init__(self) -> None:
+        self._codes: dict[str, str] = {}
+        self._console = ConsoleMailer()
+
+    async def send(self, to: str, subject: str, text: str) -> None:
+        """Take a mail."""
+        found = re.search(r"\b\d{6}\b", text)
+        if to in (FIRST, SECOND) and found:
+            self._codes[to] = found.group()
+        else:
+            await self._console.send(to, subject, text)
+
+    def take_code(self, to: str) -> str | None:
+        """The code that came last, once."""
+        return self._codes.pop(to, None)
+
+
+class Person:
+    """One of the two, signed in."""
+
+    def __init__(self, http: httpx.Client, mailer: DemoMailer, email: str) -> None:
+        self._http = http
+        _answer(http.post("/v1/sign-in-codes", json={"email": email}))
+        code = _wait_for_code(mailer, email)
+        sign_in = {"email": email, "code": code, "device_name": "demo"}
+        self.token: str = _answer(http.post("/v1/sessions", json=sign_in))["access_token"]
+
+    def call(self, method: str, path: str, body: Any = None) -> Any:
+        """The decoded answer, which must be a success."""
+        headers = {"Authorization": f"Bearer {self.token}"}
+        return _answer(self._http.request(method, path, json=body, headers=headers))
+
+    def agree(self, name: str) -> None:
+        """Take a name and consent."""
+        me = self.call("PATCH", "/v1/me", {"name": name})
+        self.call("PUT", "/v1/me/consent", {"version": me["consent"]["version"], "adult": True})
+
+
+class Couple:
+    """Both, and their relationship."""
+
+    def __init__(self, first: Person, second: Person, relationship_id: str) -> None:
+        self.first, self.second, self.relationship_id = first, second, relationship_id
+
+
+def load(http: httpx.Client, mailer: DemoMailer, now: datetime) -> Couple:
+    """Sign the couple in; where they are new, link them and record their year, with a progress bar."""
+    first, second = Person(http, mailer, FIRST), Person(http, mailer, SECOND)
+    known = first.call("GET", "/v1/relationships")["relationships"]
+    if known:
+        return Couple(first, second, known[0]["id"])
+    couple = Couple(first, second, _link(first, second))
+    said = list(year(now))
+    with tqdm(total=len(said), unit=" entries", desc="Recording a synthetic year") as bar:
+        for teller, entries in _batches(said):
+            person = first if teller == "first" else second
+            path = f"/v1/relationships/{couple.relationship_id}/sync"
+            results = person.call("POST", path, {"entries": entries})["results"]
+            assert all(result["status"] == "recorded" for result in results)
+            bar.update(len(entries))
+    return couple
+
+
+def _link(first: Person, second: Person) -> str:
+    first.agree("The first one (synthetic)")
+    second.agree("The second one (synthetic)")
+    relationship_id: str = first.call("POST", "/v1/relationships", {})["id"]
+    invite = first.call("POST", f"/v1/relationships/{relationship_id}/invites")
+    second.call("POST", "/v1/invites/accept", {"code": invite["code"]})
+    first.call("POST", f"/v1/relationships/{relationship_id}/confirm")
+    return relationship_id
+
+
+def year(now: datetime) -> Iterator[Said]:
+    """Who says what, in order: ("first" or "second", an entry as sync takes it)."""
+    random = Random(SEED)  # noqa: S311 (the same every time is what is wanted)
+    begin = now - timedelta(days=DAYS)
+    for day in range(DAYS):
+        evening = (begin + timedelta(days=day)).replace(hour=18, minute=random.randrange(60), second=0, microsecond=0)
+        yield from _day(random, evening, day / DAYS)
+
+
+def _day(random: Random, at: datetime, progress: float) -> Iterator[Said]:
+    asks = "first" if random.random() < 0.5 + 0.35 * progress else "second"
+    if random.random() < 0.7:
+        yield from _request(random, at, asks)
+    if random.random() < 0.35:
+        yield from _decision(random, at, progress)
+    for teller in ("first", "second"):
+        if random.random() < 0.4:
+            yield _check_in(random, at, teller, progress)
+
+
+def _request(random: Random, at: datetime, asks: str) -> Iterator[Said]:
+    request_id = _id(random)
+    request = {
+        "occurred_at": at.isoformat(),
+        "domain": random.choice(get_args(Domain)),
+        "expires_at": (at + timedelta(days=7)).isoformat(),
+    }
+    yield asks, {"id": request_id, "kind": "request", "request": request}
+    if random.random() < 0.8:
+        outcome = random.choice(["yes", "yes", "yes", "not_now", "no"])
+        decision = {
+            "occurred_at": (at + timedelta(hours=2)).isoformat(),
+            "request_id": request_id,
+            "outcome": outcome,
+        }
+        yield _other(asks), {"id": _id(random), "kind": "decision", "decision": decision}
+
+
+def _decision(random: Random, at: datetime, progress: float) -> Iterator[Said]:
+    decided_by = random.choices(["me", "partner", "both"], weights=[1, 1 + progress, 2])[0]
+    decision_id, domain = _id(random), random.choice(get_args(Domain))
+    told = {"occurred_at": at.isoformat(), "domain": domain, "audience": "shared"}
+    first = {
+        **told,
+        "decided_by": decided_by,
+        "raised_by": "me",
+        "my_input": random.choice(["asked", "partly", "counted"]),
+    }
+    yield "first", {"id": decision_id, "kind": "decision", "decision": first}
+    if random.random() < 0.6:
+        seen_otherwise = {"me": "partner", "partner": "me", "both": "both"}[decided_by]
+        second = {**told, "decided_by": random.choice([seen_otherwise, seen_otherwise, "both"]), "about": decision_id}
+        second["my_input"] = random.choice(["not_asked", "asked", "counted"])
+        yield "second", {"id": _id(random), "kind": "decision", "decision": second}
+
+
+def _check_in(random: Random, at: datetime, teller: str, progress: float) -> Said:
+    middle = 5 - progress if teller == "first" else 5.0
+    felt = {item: min(7, max(1, round(random.gauss(middle, 1)))) for item in ("heard", "close", "fair")}
+    check_in = {
+        "occurred_at": (at + timedelta(hours=3)).isoformat(),
+        "felt": felt,
+        "audience": random.choice(["shared", "private"]),
+    }
+    return teller, {"id": _id(random), "kind": "check_in", "check_in": check_in}
+
+
+def _batches(said: list[Said]) -> Iterator[tuple[str, list[Json]]]:
+    """What follows each other from one of the two goes in one call; so a decision never overtakes its request."""
+    batch: list[Json] = []
+    for i, (teller, entry) in enumerate(said):
+        batch.append(entry)
+        if i + 1 == len(said) or said[i + 1][0] != teller or len(batch) == BATCH:
+            yield teller, batch
+            batch = []
+
+
+def _other(teller: str) -> str:
+    return "second" if teller == "first" else "first"
+
+
+def _id(random: Random) -> str:
+    return str(UUID(int=random.getrandbits(128), version=4))
+
+
+def _wait_for_code(mailer: DemoMailer, email: str) -> str:
+    # The mailer lives in the server's thread and is served at once; a hundred looks are ten seconds.
+    for _ in range(100):
+        if code := mailer.take_code(email):
+            return code
+        time.sleep(0.1)
+    raise TimeoutError("no code came")
+
+
+def _answer(response: httpx.Response) -> Any:
+    response.raise_for_status()
+    return response.json() if response.content else None
+
+
+def told(couple: Couple, address: str) -> str:
+    """What to try next, ready to be copied."""
+    relationship = f"{address}/v1/relationships/{couple.relationship_id}"
+    return f"""
+A synthetic couple is in: nobody is behind it. Tokens last 15 minutes; start the demo again for fresh ones.
+
+FIRST={couple.first.token}
+SECOND={couple.second.token}
+
+curl -s -H "Authorization: Bearer $FIRST" "{relationship}/balances?window=90"
+curl -s -H "Authorization: Bearer $SECOND" "{relationship}/balances?window=90"
+curl -s -H "Authorization: Bearer $FIRST" "{relationship}/trends?measure=initiates&window=90&step=30"
+curl -s -H "Authorization: Bearer $FIRST" "{relationship}/perspectives?measure=decides"
+"""

@@ -1,0 +1,225 @@
+"""What goes in and out, by example: one couple's first days. The OpenAPI document shows these.
+
+They are made by the code that makes the real ones, so the chains verify, and shares and intervals fit their counts.
+"""
+
+import hashlib
+from datetime import UTC, date, datetime, timedelta, timezone
+from typing import Any
+from uuid import UUID
+
+from msgspec.structs import asdict
+
+from events import chain, streams
+from events.entries import Audience, CheckIn, Decision, Entry, Opened, Request, Retraction, complete
+from events.streams import Stored, StreamKey
+from projections import feed, statistics
+from projections.balances import Balances, Telling
+from projections.feed import Head, Page
+from projections.perspectives import Perspectives
+from projections.requests import Requests, RequestStanding
+from projections.trends import Point, Trend
+from service import errors, tokens
+from service.entries import Recorded, Sync, Synced, SyncEntry, SyncResult
+from service.health import Health
+from service.members import CONSENT_VERSION, Change, Consent, ConsentGiven, Me
+from service.relationships import (
+    INVITE_LIVES,
+    Accept,
+    Accepted,
+    Invite,
+    Partner,
+    Relationship,
+    Relationships,
+    StreamIds,
+)
+from service.sessions import ACCESS_LIVES, CodeWanted, Device, Devices, Nothing, Refresh, SignedIn, SignIn
+
+
+def _bytes(name: str) -> bytes:
+    return hashlib.sha256(name.encode()).digest()
+
+
+def _id(name: str) -> UUID:
+    return UUID(bytes=_bytes(name)[:16], version=4)
+
+
+# --- What two people recorded
+
+EVENING = datetime(2026, 3, 30, 20, 15, tzinfo=timezone(timedelta(hours=2)))
+MORNING = datetime(2026, 3, 31, 6, 30, tzinfo=UTC)
+LAST_DAY = date(2026, 4, 26)
+
+RELATIONSHIP, ME, PARTNER = _id("relationship"), _id("me"), _id("partner")
+SHARED, PRIVATE = StreamKey(RELATIONSHIP, _id("shared stream")), StreamKey(RELATIONSHIP, _id("private stream"))
+
+CHECK_IN = CheckIn(
+    occurred_at=EVENING,
+    domain="home",
+    initiated_by="me",
+    decided_by="both",
+    felt={"heard": 6, "room_for_me": 5},
+    note="We planned the week together.",
+    audience="shared",
+)
+REQUEST = Request(occurred_at=EVENING, domain="time", text="Shall we keep Sunday free for the two of us?")
+YES = Decision(occurred_at=EVENING + timedelta(hours=1), request_id=_id("request"), outcome="yes")
+RETRACTION = Retraction(occurred_at=EVENING + timedelta(days=1), event_id=_id("check-in"))
+DECISION = Decision(
+    occurred_at=EVENING,
+    domain="money",
+    text="A new washing machine",
+    size="big",
+    raised_by="partner",
+    decided_by="both",
+    my_input="counted",
+)
+
+
+def _log(key: StreamKey, audience: Audience, *said: tuple[str, UUID | None, Entry | Opened]) -> list[Stored]:
+    """A stream in which one thing was said an hour."""
+    log: list[Stored] = []
+    head = chain.genesis(key.stream_id)
+    for position, (name, by, fact) in enumerate(said, 1):
+        at = MORNING + timedelta(hours=position)
+        recorded = fact if isinstance(fact, Opened) else complete(fact, at)
+        log.append(streams.seal(head, key, audience, _id(name), by, at, recorded, _bytes(f"opening of {name}")))
+        head = chain.Head(position, log[-1].link)
+    return log
+
+
+SHARED_LOG = _log(
+    SHARED,
+    "shared",
+    ("opened", None, Opened()),
+    ("check-in", ME, CHECK_IN),
+    ("request", ME, REQUEST),
+    ("answer", PARTNER, YES),
+    ("retraction", ME, RETRACTION),
+)
+PRIVATE_LOG = _log(PRIVATE, "private", ("decision", ME, DECISION))
+
+
+def _head(stored: Stored) -> Head:
+    return Head(stored.event.position, stored.link.hex())
+
+
+def _recorded(stored: Stored) -> Recorded:
+    return Recorded(feed.as_read(stored.event, ME), _head(stored))
+
+
+def _page(log: list[Stored], *, proof: bool = False) -> Page:
+    events = [feed.with_proof(one, ME) if proof else feed.as_read(one.event, ME) for one in log]
+    return Page(events, _head(log[-1]), more=False)
+
+
+# --- What it came to after four weeks
+
+MINE = Telling(
+    initiates=statistics.split({"me": 17, "partner": 14, "both": 6}),
+    decides=statistics.split({"me": 9, "partner": 8, "both": 12, "neither": 1}),
+    counted=statistics.counted({"asked": 3, "partly": 5, "counted": 11}),
+    felt={"heard": statistics.felt({"4": 1, "5": 3, "6": 4}), "close": statistics.felt({"6": 2})},
+)
+PARTNERS = Telling(
+    initiates=statistics.split({"me": 15, "partner": 12, "both": 2}),
+    decides=statistics.split({"me": 3, "partner": 3, "both": 4}),
+    counted=statistics.counted({}),
+    felt={},
+)
+INITIATES = [[6, 1, 0, 0], [1, 4, 1, 0], [0, 0, 3, 0], [0, 0, 0, 1]]
+
+
+def _point(on: date, **counts: int) -> Point:
+    return Point(on=on, **asdict(statistics.split(counts)))
+
+
+# --- Who they are
+
+STREAMS = StreamIds(SHARED.stream_id, PRIVATE.stream_id)
+ALONE = Relationship(RELATIONSHIP, "solo", None, STREAMS, ME)
+TOGETHER = Relationship(RELATIONSHIP, "active", Partner("Kim"), STREAMS, ME)
+ADDRESS = "someone@example.org"
+MEMBER = Me(_id("member"), ADDRESS, "Robin", "Europe/Berlin", Consent(CONSENT_VERSION, CONSENT_VERSION))
+ACCESS, REFRESH = (tokens.successor("example", b"", kind) for kind in ("access", "refresh"))
+SIGNED_IN = SignedIn(MEMBER.member_id, ACCESS, MORNING + ACCESS_LIVES, REFRESH)
+CODE = "7K3M9QXTW2CF"
+
+# --- By operation
+
+BODIES: dict[str, Any] = {
+    "sendSignInCode": CodeWanted(ADDRESS),
+    "signIn": SignIn(ADDRESS, "271828", "Robin's phone"),
+    "refreshSession": Refresh(REFRESH),
+    "changeMe": Change("Robin", "Europe/Berlin"),
+    "giveConsent": ConsentGiven(CONSENT_VERSION, True),
+    "makeRelationship": Nothing(),
+    "acceptInvite": Accept(CODE),
+    "recordCheckIn": CHECK_IN,
+    "recordRequest": REQUEST,
+    "recordDecision": DECISION,
+    "recordRetraction": RETRACTION,
+    "sync": Sync(
+        [
+            SyncEntry(_id("check-in"), "check_in", check_in=CHECK_IN),
+            SyncEntry(_id("request"), "request", request=REQUEST),
+        ],
+        shared_after=1,
+    ),
+}
+
+ANSWERS: dict[str, Any] = {
+    "sendSignInCode": Nothing(),
+    "signIn": SIGNED_IN,
+    "refreshSession": SIGNED_IN,
+    "listSessions": Devices([Device(_id("session"), "Robin's phone", MORNING, MORNING, current=True)]),
+    "getMe": MEMBER,
+    "changeMe": MEMBER,
+    "makeRelationship": ALONE,
+    "listRelationships": Relationships([TOGETHER]),
+    "getRelationship": TOGETHER,
+    "invite": Invite(CODE, MORNING + INVITE_LIVES),
+    "acceptInvite": Accepted(RELATIONSHIP, "confirming"),
+    "confirm": TOGETHER,
+    "recordCheckIn": _recorded(SHARED_LOG[1]),
+    "recordRequest": _recorded(SHARED_LOG[2]),
+    "recordDecision": _recorded(PRIVATE_LOG[0]),
+    "recordRetraction": _recorded(SHARED_LOG[4]),
+    "sync": Synced(
+        [SyncResult(_id("check-in"), "recorded"), SyncResult(_id("request"), "recorded")],
+        _page(SHARED_LOG[:3]),
+        _page(PRIVATE_LOG),
+    ),
+    "listEvents": _page(SHARED_LOG, proof=True),
+    "listRequests": Requests(
+        [
+            RequestStanding(
+                event=feed.as_read(SHARED_LOG[2].event, ME),
+                state="decided",
+                expires_at=SHARED_LOG[2].event.recorded_at + timedelta(days=7),
+                decision=feed.as_read(SHARED_LOG[3].event, ME),
+            )
+        ]
+    ),
+    "getBalances": Balances(LAST_DAY, 28, None, MINE, PARTNERS),
+    "getTrend": Trend(
+        measure="initiates",
+        window=28,
+        step=7,
+        domain=None,
+        item=None,
+        mine=[
+            _point(LAST_DAY - timedelta(days=7), me=13, partner=9, both=4),
+            _point(LAST_DAY, me=17, partner=14, both=6),
+        ],
+        partners=[_point(LAST_DAY - timedelta(days=7)), _point(LAST_DAY, me=15, partner=12, both=2)],
+    ),
+    "getPerspectives": Perspectives(
+        "initiates", None, ["me", "partner", "both", "neither"], INITIATES, *statistics.agreement(INITIATES)
+    ),
+    "getLiveness": Health("ok"),
+    "getReadiness": Health("ok"),
+}
+
+# Those problems that cannot be made of nothing.
+PROBLEMS: dict[type[Exception], errors.ServiceError] = {errors.TooManyRequests: errors.TooManyRequests(60)}

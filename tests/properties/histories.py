@@ -1,0 +1,399 @@
+"""Histories of two members, as strategies: what each records, and what has to be recorded before what.
+
+Every step of a history can be recorded, in each order that keeps to `after`: a refused one is a failure.
+The ids are small numbers, so that a failing history can be read.
+"""
+
+import os
+from collections.abc import Sequence
+from datetime import datetime, timedelta, timezone
+from typing import Any, Literal, TypeAlias, TypeVar
+from uuid import UUID
+
+from hypothesis import HealthCheck, assume, settings
+from hypothesis import strategies as st
+from msgspec import Struct
+from msgspec.structs import fields, replace
+
+from events.entries import TYPES, Audience, EntryKind
+from tests.phones import NOON, Json
+
+CI = settings(
+    max_examples=25,
+    deadline=None,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+PROFILES = {"ci": CI, "soak": settings(CI, max_examples=5000)}
+
+# HYPOTHESIS_PROFILE=soak looks for hours. Each test is decorated with the profile: loading it would change the tests
+# of other folders too.
+PROFILE = PROFILES[os.environ.get("HYPOTHESIS_PROFILE", "ci")]
+
+T = TypeVar("T")
+Draw: TypeAlias = Any
+Does = Literal["check in", "ask", "decide for both", "answer", "tell too", "take back"]
+
+WHO = st.sampled_from(["me", "partner", "both", "neither"])
+# Few domains and items, so that entries meet.
+DOMAINS = st.sampled_from(["home", "money", "other"])
+ITEMS = st.sampled_from(["close", "fair", "conflict"])
+TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=10)
+ZONES = st.sampled_from([timezone(timedelta(hours=hours)) for hours in (0, 2, -5, 14, -12, 5.5)])
+DAYS_AGO = st.sampled_from([0, 0, 0, 1, 1, 6, 7, 27, 28, 60, 150])
+
+
+class Step(Struct, frozen=True):
+    """One entry of one of the two, the step that it refers to, and all steps that must come before it."""
+
+    index: int
+    who: int
+    event_id: UUID
+    kind: EntryKind
+    audience: Audience
+    body: Json
+    target: int | None
+    after: frozenset[int]
+
+
+History: TypeAlias = list[Step]
+
+
+class Call(Struct, frozen=True):
+    """Steps of one member that are sent at once: through sync, or, if it is a single one, perhaps by its own PUT."""
+
+    steps: list[Step]
+    queued: bool
+
+    @property
+    def who(self) -> int:
+        """Whose steps they are."""
+        return self.steps[0].who
+
+
+@st.composite
+def times(draw: Draw) -> datetime:
+    """Some time in the last five months, on the clock of some place."""
+    ago = timedelta(days=draw(DAYS_AGO), minutes=draw(st.integers(0, 1439)), microseconds=draw(st.integers(0, 1)))
+    return (NOON - ago).astimezone(draw(ZONES))
+
+
+@st.composite
+def histories(draw: Draw, least: int = 0, most: int = 16, *, all_shared: bool = False) -> History:
+    """What the two record: every kind, every audience but sealed, with references to what came before."""
+    told = _Telling(draw, all_shared)
+    for _ in range(draw(st.integers(least, most))):
+        told.go_on()
+    return told.steps
+
+
+class _Telling:
+    """A history while it grows. It knows what each member could still do, so that nothing has to be thrown away."""
+
+    def __init__(self, draw: Draw, all_shared: bool) -> None:
+        self.draw = draw
+        self._audiences: list[Audience | None] = ["shared"] if all_shared else [None, "shared", "shared", "private"]
+        self.steps: History = []
+        self._taken_back: dict[int, int] = {}
+        # A private entry may have the id of an entry in another stream. Nothing refers to the twin of a shared one, for
+        # whoever names that id means the shared one.
+        self._twins: set[int] = set()
+
+    def go_on(self) -> None:
+        """Add one step."""
+        who: int = self.draw(st.integers(0, 1))
+        match self.draw(st.sampled_from(self._possible(who))):
+            case "check in":
+                self._check_in(who)
+            case "ask":
+                self._ask(who)
+            case "decide for both":
+                self._decide_for_both(who)
+            case "answer":
+                self._answer(who)
+            case "tell too":
+                self._tell_too(who)
+            case "take back":
+                self._take_back(who)
+
+    def _possible(self, who: int) -> list[Does]:
+        always: list[Does] = ["check in", "check in", "ask", "decide for both", "decide for both"]
+        if self._asked_of(who):
+            always += ["answer", "answer"]
+        if self._tellable(who):
+            always += ["tell too", "tell too", "tell too"]
+        if self._own(who):
+            always += ["take back", "take back"]
+        return always
+
+    def _check_in(self, who: int) -> None:
+        body = self._fields(
+            domain=DOMAINS,
+            initiated_by=WHO,
+            decided_by=WHO,
+            felt=st.dictionaries(ITEMS, st.integers(1, 7), min_size=1, max_size=2),
+            words=st.dictionaries(TEXTS, TEXTS, min_size=1, max_size=1),
+            note=TEXTS.filter(bool),
+        )
+        if not body.keys() - {"domain"}:
+            body["felt"] = {self.draw(ITEMS): self.draw(st.integers(1, 7))}
+        audience = self._audience(body, "private")
+        about = self._perhaps(self._readable(who, audience))
+        if about:
+            body["about"] = str(about.event_id)
+        self._add(who, "check_in", audience, body, about)
+
+    def _ask(self, who: int) -> None:
+        at: datetime = self.draw(times())
+        body = {"occurred_at": at.isoformat(), "domain": self.draw(DOMAINS)} | self._fields(text=TEXTS)
+        if lasts := self.draw(st.sampled_from([None, 1, 72, 2000])):
+            body["expires_at"] = (at + timedelta(hours=lasts)).isoformat()
+        answered = self._perhaps([s for s in self.steps if s.kind == "request" and s.who != who])
+        if answered:
+            body["in_reply_to"] = str(answered.event_id)
+        self._add(who, "request", "shared", body, answered)
+
+    def _decide_for_both(self, who: int, about: Step | None = None, after: int | None = None) -> None:
+        body = {"domain": self.draw(DOMAINS), "decided_by": self.draw(WHO)} | self._fields(
+            text=TEXTS,
+            size=st.sampled_from(["small", "big"]),
+            raised_by=WHO,
+            my_input=st.sampled_from(["not_asked", "asked", "partly", "counted"]),
+        )
+        if about:
+            body["about"] = str(about.event_id)
+        self._add(who, "decision", self._audience(body, "private"), body, about, [] if after is None else [after])
+
+    def _answer(self, who: int) -> None:
+        request: Step = self.draw(st.sampled_from(self._asked_of(who)))
+        body = {"request_id": str(request.event_id), "outcome": self.draw(st.sampled_from(["yes", "not_now", "no"]))}
+        body |= self._fields(note=TEXTS)
+        at: datetime = self.draw(times())
+        if "expires_at" in request.body:
+            at = min(at, datetime.fromisoformat(request.body["expires_at"]))
+        body["occurred_at"] = at.isoformat()
+        audience = self._audience(body, "shared" if body["outcome"] == "yes" else "private")
+        self._add(who, "decision", audience, body, request)
+
+    def _tell_too(self, who: int) -> None:
+        about, after = self.draw(st.sampled_from(self._tellable(who)))
+        self._decide_for_both(who, about, after)
+
+    def _take_back(self, who: int) -> None:
+        target: Step = self.draw(st.sampled_from(self._own(who)))
+        # A request that was taken back can no longer be answered, so its answers come first.
+        answers = [s.index for s in self.steps if is_answer(s) and s.target == target.index]
+        self._taken_back[target.index] = len(self.steps)
+        self._add(who, "retraction", target.audience, {"event_id": str(target.event_id)}, target, answers)
+
+    def _asked_of(self, who: int) -> list[Step]:
+        return [s for s in self.steps if s.kind == "request" and s.who != who and s.index not in self._taken_back]
+
+    def _tellable(self, who: int) -> list[tuple[Step, int | None]]:
+        """The other's decisions that the member has not told, and the step that took an earlier telling back."""
+        first = [s for s in self.steps if s.who != who and s.audience == "shared" and _is_for_both(s)]
+        return [(s, back) for s in first if (back := self._last_telling(who, s)) != "stands"]
+
+    def _last_telling(self, who: int, decision: Step) -> int | Literal["stands"] | None:
+        told = [s for s in self.steps if s.kind == "decision" and s.who == who and s.target == decision.index]
+        if not told:
+            return None
+        return self._taken_back.get(told[-1].index, "stands")
+
+    def _own(self, who: int) -> list[Step]:
+        free = [s for s in self.steps if s.who == who and s.kind != "retraction"]
+        return [s for s in free if s.index not in self._taken_back | dict.fromkeys(self._twins)]
+
+    def _readable(self, who: int, audience: Audience) -> list[Step]:
+        """What an entry for that audience may be about."""
+        shared = [s for s in self.steps if s.audience == "shared"]
+        own = [s for s in self.steps if s.audience == "private" and s.who == who and s.index not in self._twins]
+        return shared if audience == "shared" else shared + own
+
+    def _fields(self, **optional: st.SearchStrategy[Any]) -> Json:
+        found: Json = self.draw(st.fixed_dictionaries({}, optional=optional))
+        return found
+
+    def _audience(self, body: Json, default: Audience) -> Audience:
+        given: Audience | None = self.draw(st.sampled_from(self._audiences))
+        if given:
+            body["audience"] = given
+        return given or default
+
+    def _perhaps(self, some: list[T]) -> T | None:
+        return self.draw(st.none() | st.sampled_from(some)) if some else None
+
+    def _add(
+        self,
+        who: int,
+        kind: EntryKind,
+        audience: Audience,
+        body: Json,
+        target: Step | None,
+        earlier: Sequence[int] = (),
+    ) -> None:
+        index = len(self.steps)
+        # The order of ids has nothing to do with the order of steps.
+        event_id = UUID(int=self.draw(st.integers(0, 99)) << 64 | index)
+        elsewhere = self._elsewhere(who) if audience == "private" else []
+        if elsewhere and self.draw(st.integers(0, 3)) == 3:
+            event_id = self.draw(st.sampled_from(elsewhere))
+            if any(s.event_id == event_id for s in self.steps if s.audience == "shared"):
+                self._twins.add(index)
+        whole = {"occurred_at": self.draw(times()).isoformat()} | body
+        referred = None if target is None else target.index
+        after = frozenset(earlier) | ({referred} if referred is not None else frozenset())
+        self.steps.append(Step(index, who, event_id, kind, audience, whole, referred, after))
+
+    def _elsewhere(self, who: int) -> list[UUID]:
+        """Ids that other streams have and the member's private stream does not."""
+        own = {s.event_id for s in self.steps if s.audience == "private" and s.who == who}
+        return [s.event_id for s in self.steps if s.event_id not in own]
+
+
+def _is_for_both(step: Step) -> bool:
+    return "decided_by" in step.body and step.kind == "decision" and "about" not in step.body
+
+
+def is_answer(step: Step) -> bool:
+    """Whether the step decides about a request."""
+    return "request_id" in step.body
+
+
+def one_by_one(history: History) -> list[Call]:
+    """Each step by a PUT of its own, in order."""
+    return [Call([step], queued=False) for step in history]
+
+
+@st.composite
+def schedules(draw: Draw, history: History) -> list[Call]:
+    """The same steps in another order, some of them again, in batches."""
+    order = _reordered(history, draw(st.permutations(range(len(history)))))
+    again = draw(st.lists(st.sampled_from(history), max_size=len(history))) if history else []
+    for step in again:
+        first = order.index(step)
+        order.insert(draw(st.integers(first + 1, len(order))), step)
+    calls: list[Call] = []
+    for step in order:
+        joins = draw(st.booleans())
+        if joins and calls and calls[-1].queued and calls[-1].who == step.who:
+            calls[-1].steps.append(step)
+        else:
+            calls.append(Call([step], queued=draw(st.booleans())))
+    return calls
+
+
+def _reordered(history: History, ranks: list[int]) -> list[Step]:
+    """The order in which, of all steps that may come next, that of the lowest rank does."""
+    order: list[Step] = []
+    left = sorted(history, key=lambda step: ranks[step.index])
+    while left:
+        done = {step.index for step in order}
+        order.append(next(step for step in left if step.after <= done))
+        left.remove(order[-1])
+    return order
+
+
+def respelled(step: Step) -> Json:
+    """The same entry with each default spelled out: null is what was left out, and the audience what it had."""
+    spelled = {field.name: step.body.get(field.name) for field in fields(TYPES[step.kind])}
+    return spelled | {"audience": step.audience} if "audience" in spelled else spelled
+
+
+def swapped(history: History) -> History:
+    """The same history with the two members changed for each other."""
+    return [replace(step, who=1 - step.who) for step in history]
+
+
+@st.composite
+def answered_in_two_ways(draw: Draw) -> tuple[History, History]:
+    """Two histories that differ only in what is answered to requests: other answers, hidden ones, or none."""
+    history: History = draw(histories(least=4).filter(lambda steps: any(map(is_answer, steps))))
+    answers = {step.index: _another_answer(draw, step) for step in history if is_answer(step)}
+    one, other = [], []
+    for step in history:
+        plain = _about_nothing(step) if step.kind == "check_in" and step.target in answers else step
+        one.append(plain)
+        if step.index in answers:
+            other.append(answers[step.index])
+        elif step.kind == "retraction" and step.target in answers:
+            other.append(_retraction_of(answers[step.target], step))
+        else:
+            other.append(plain)
+    return one, [step for step in other if step]
+
+
+def _another_answer(draw: Draw, step: Step) -> Step | None:
+    audience: Audience | None = draw(st.sampled_from([None, "private", "shared"]))
+    if audience is None:
+        return None
+    said = {"outcome": draw(st.sampled_from(["yes", "not_now", "no"])), "audience": audience}
+    return replace(step, event_id=_fresh_id(step), audience=audience, body=step.body | said)
+
+
+def _retraction_of(answer: Step | None, step: Step) -> Step | None:
+    if answer is None:
+        return None
+    body = step.body | {"event_id": str(answer.event_id)}
+    return replace(step, event_id=_fresh_id(step), audience=answer.audience, body=body)
+
+
+def _fresh_id(step: Step) -> UUID:
+    # In the other stream the old one may be taken.
+    return UUID(int=1 << 100 | step.index)
+
+
+def _about_nothing(step: Step) -> Step:
+    return replace(
+        step, body={name: value for name, value in step.body.items() if name not in ("about", "in_reply_to")}
+    )
+
+
+class Secret(Struct, frozen=True):
+    """A schedule, who reads, and which of the other's private steps happen in the one world and in the other."""
+
+    calls: list[Call]
+    reader: int
+    kept: tuple[frozenset[int], frozenset[int]]
+
+    def world(self, number: Literal[0, 1]) -> list[Call]:
+        """What is sent in that world."""
+        kept = self.kept[number]
+        calls = [replace(c, steps=[s for s in c.steps if not self.hides(s) or s.index in kept]) for c in self.calls]
+        return [call for call in calls if call.steps]
+
+    def hides(self, step: Step) -> bool:
+        """Whether the reader cannot read it."""
+        return step.who != self.reader and step.audience == "private"
+
+
+@st.composite
+def secrets(draw: Draw) -> Secret:
+    """Two worlds that differ only in what one of the two keeps private."""
+    history: History = draw(histories(least=8))
+    secret = Secret(draw(schedules(history)), draw(st.integers(0, 1)), (frozenset(), frozenset()))
+    kept: tuple[set[int], set[int]] = (set(), set())
+    for cluster in _clusters([step for step in history if secret.hides(step)]):
+        for world in draw(st.sampled_from([(0,), (1,), (0, 1)])):
+            kept[world].update(cluster)
+    assume(kept[0] != kept[1])
+    return replace(secret, kept=(frozenset(kept[0]), frozenset(kept[1])))
+
+
+def _clusters(steps: list[Step]) -> list[set[int]]:
+    """The steps, those together that refer to each other."""
+    clusters: list[set[int]] = []
+    for step in steps:
+        joined = {step.index}.union(*(c for c in clusters if c & step.after))
+        clusters = [c for c in clusters if not c & step.after] + [joined]
+    return clusters
+
+
+def without_the_retracted(history: History) -> History:
+    """The history as if what was taken back had never been recorded, nor answered, nor referred to."""
+    gone = {step.target for step in history if step.kind == "retraction"}
+    # Answers to a request that is gone could not be recorded, but count nothing.
+    gone |= {step.index for step in history if is_answer(step) and step.target in gone}
+    gone |= {step.index for step in history if step.kind == "retraction"}
+    left = [step for step in history if step.index not in gone]
+    return [_about_nothing(step) if step.target is not None and step.target in gone else step for step in left]

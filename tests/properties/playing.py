@@ -1,0 +1,152 @@
+"""Histories, played over HTTP: who records what, what both read afterwards, and what the database has kept."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, TypeAlias
+from uuid import UUID
+
+import asyncpg
+from msgspec import Struct
+
+from events.streams import StreamKey
+from projections.rebuild import Stream
+from service.world import Chance, system_chance
+from tests.couples import Couple, another_couple, two_members
+from tests.phones import Json, Phone, Running, running
+from tests.properties.histories import Call, Step, respelled
+
+PATHS = {"check_in": "check-ins", "request": "requests", "decision": "decisions", "retraction": "retractions"}
+
+LOOKS = (
+    "balances?window=366",
+    "balances?window=7&on=2026-06-14&domain=home",
+    "trends?measure=initiates&window=28&step=7&from=2026-01-01",
+    "trends?measure=decides&window=7&step=1&from=2026-05-01&domain=other",
+    "trends?measure=counted&window=90&step=31&from=2026-01-01",
+    "trends?measure=felt&item=close&window=28&step=28",
+    "perspectives?measure=decides",
+    "perspectives?measure=initiates&from=2026-05-01",
+    "perspectives?measure=felt&item=close",
+    "perspectives?measure=felt&item=fair&to=2026-06-14",
+)
+
+Database: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+
+
+class Place(Struct, frozen=True):
+    """A running service on a database that lasts for a module, and two members who begin a relationship an example."""
+
+    service: Running
+    members: Couple
+    db: Database
+
+    async def couple(self) -> Couple:
+        """A relationship in which nothing was recorded yet."""
+        return await another_couple(*self.members)
+
+
+@asynccontextmanager
+async def place(database_url: str, chance: Chance = system_chance) -> AsyncIterator[Place]:
+    """The service, two members, and a connection of the database's superuser."""
+    db = await asyncpg.connect(database_url)
+    try:
+        async with running(database_url, chance=chance) as service:
+            yield Place(service, await two_members(service), db)
+    finally:
+        await db.close()
+
+
+async def play(couple: Couple, calls: list[Call]) -> None:
+    """Send the calls, in order. What is sent for the first time must be recorded, what is sent again a replay."""
+    sent: set[int] = set()
+    for call in calls:
+        phone = couple[call.who]
+        if call.queued:
+            await _send_queue(phone, call.steps, sent)
+        else:
+            (step,) = call.steps
+            await _send(phone, step, again=step.index in sent)
+        sent.update(step.index for step in call.steps)
+
+
+async def _send(phone: Phone, step: Step, *, again: bool) -> None:
+    body = respelled(step) if again else step.body
+    await phone.put(PATHS[step.kind], body, step.event_id, 200 if again else 201)
+
+
+async def _send_queue(phone: Phone, steps: list[Step], sent: set[int]) -> None:
+    queue = {"entries": [queued(step) for step in steps]}
+    answer = await phone.expect(200, "POST", "/v1/relationships/{rid}/sync", queue)
+    expected = []
+    for i, step in enumerate(steps):
+        again = step.index in sent or step in steps[:i]
+        expected.append({"id": str(step.event_id), "status": "replayed" if again else "recorded"})
+    assert answer["results"] == expected
+
+
+def queued(step: Step) -> Json:
+    """The step as an entry of a queue."""
+    return {"id": str(step.event_id), "kind": step.kind, step.kind: step.body}
+
+
+async def looks(phone: Phone) -> list[bytes]:
+    """The bytes of each balance, trend and comparison that this member reads."""
+    answers = [await phone.call("GET", f"/v1/relationships/{{rid}}/{look}") for look in LOOKS]
+    assert {answer.status_code for answer in answers} == {200}
+    return [answer.content for answer in answers]
+
+
+async def standings(phone: Phone) -> dict[str, Json]:
+    """How each request stands, as this member may know it. The list's order is that of recording, so it is left out."""
+    listed = (await phone.get("/v1/relationships/{rid}/requests"))["requests"]
+    for request in listed:
+        for event in (request["event"], request["decision"] or {}):
+            event.pop("position", None)
+    return {request["event"]["id"]: request for request in listed}
+
+
+STREAMS = """
+SELECT
+    heads.stream_id,
+    heads.private,
+    seat
+FROM heads
+LEFT JOIN memberships
+    ON memberships.relationship_id = heads.relationship_id
+    AND memberships.private_stream_id = heads.stream_id
+WHERE heads.relationship_id = $1
+"""
+
+TALLIES = """
+SELECT
+    stream_id,
+    teller,
+    day,
+    domain,
+    measure,
+    value,
+    count
+FROM tallies
+WHERE relationship_id = $1
+    AND count <> 0
+"""
+
+
+async def streams_of(db: Database, couple: Couple) -> dict[str, Stream]:
+    """The three streams of the couple: shared, and the private one of who sits first and of who sits second."""
+    rows = await db.fetch(STREAMS, couple[0].rid)
+    authors = (UUID(couple[0].author), UUID(couple[1].author))
+    return {
+        row["seat"] or "shared": Stream(
+            StreamKey(UUID(couple[0].rid), row["stream_id"]), "private" if row["private"] else "shared", authors
+        )
+        for row in rows
+    }
+
+
+async def tallies(db: Database, couple: Couple) -> dict[tuple[Any, ...], int]:
+    """All counts that are kept of the couple, with names in place of random ids."""
+    names = {stream.key.stream_id: name for name, stream in (await streams_of(db, couple)).items()}
+    names |= {UUID(couple[0].author): "first", UUID(couple[1].author): "second"}
+    rows = await db.fetch(TALLIES, couple[0].rid)
+    return {(names[row["stream_id"]], names[row["teller"]], *list(row.values())[2:-1]): row["count"] for row in rows}

@@ -1,0 +1,121 @@
+"""1,744 household tasks, recorded over HTTP as decisions in the wife's telling: a task a week, a window a task."""
+
+from collections.abc import AsyncIterator, Iterator
+from datetime import date, timedelta
+from uuid import uuid4
+
+import pytest
+import pytest_asyncio
+
+from tests.couples import Couple
+from tests.phones import Json, running
+from tests.postgres import fresh_database
+from tests.replays.tables import house_tasks
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+WHO = {"Wife": "me", "Husband": "partner", "Jointly": "both", "Alternating": "neither"}
+LAST_SUNDAY = date(2026, 6, 14)
+SENT_ONE_BY_ONE = "Finances"
+
+# The Jeffreys limits of each row were computed with another implementation of the beta quantile.
+PUBLISHED = [
+    ("Breakfast", 82, 97, 0.845361, 0.763743, 0.906744, "leans_to_me"),
+    ("Dinner", 77, 84, 0.916667, 0.843358, 0.961949, "leans_to_me"),
+    ("Dishes", 32, 36, 0.888889, 0.757127, 0.961313, "leans_to_me"),
+    ("Driving", 10, 85, 0.117647, 0.062120, 0.198645, "leans_to_partner"),
+    ("Finances", 13, 34, 0.382353, 0.233995, 0.549810, "unclear"),
+    ("Holidays", 0, 6, None, None, None, "too_few"),
+    ("Insurance", 8, 61, 0.131148, 0.064006, 0.232255, "leans_to_partner"),
+    ("Laundry", 156, 158, 0.987342, 0.960017, 0.997361, "leans_to_me"),
+    ("Main_meal", 124, 129, 0.961240, 0.917147, 0.985059, "leans_to_me"),
+    ("Official", 12, 35, 0.342857, 0.202955, 0.507568, "unclear"),
+    ("Repairs", 0, 160, 0.0, 0.0, 0.015553, "leans_to_partner"),
+    ("Shopping", 33, 42, 0.785714, 0.645278, 0.888333, "leans_to_me"),
+    ("Tidying", 53, 54, 0.981481, 0.916708, 0.997995, "leans_to_me"),
+]
+TASKS = [row[0] for row in PUBLISHED]
+
+
+@pytest.fixture(scope="module")
+def couples_database(postgres_url: str) -> Iterator[str]:
+    with fresh_database(postgres_url) as url:
+        yield url
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def couple(couples_database: str) -> AsyncIterator[Couple]:
+    """The wife, who has told everything, and the husband."""
+    async with running(couples_database) as service:
+        wife, husband = await service.couple()
+        decisions = {row["task"]: decisions_of(row) for row in house_tasks()}
+        for decision in decisions.pop(SENT_ONE_BY_ONE):
+            await wife.put("decisions", decision)
+        queue = [decision for task in decisions.values() for decision in task]
+        for sent in (queue[i : i + 500] for i in range(0, len(queue), 500)):
+            entries = [{"id": str(uuid4()), "kind": "decision", "decision": decision} for decision in sent]
+            answer = await wife.expect(200, "POST", "/v1/relationships/{rid}/sync", {"entries": entries})
+            assert {result["status"] for result in answer["results"]} == {"recorded"}
+        yield wife, husband
+
+
+def sunday_of(task: str) -> date:
+    """The last day of the week that the task has to itself."""
+    return LAST_SUNDAY - timedelta(weeks=len(TASKS) - 1 - TASKS.index(task))
+
+
+def decisions_of(row: dict[str, str]) -> list[Json]:
+    """The answers of one task, spread over the days of its week."""
+    told = [who for column, who in WHO.items() for _ in range(int(row[column]))]
+    days = [sunday_of(row["task"]) - timedelta(days=i % 7) for i in range(len(told))]
+    return [
+        {"occurred_at": f"{day}T20:15:00+02:00", "domain": "chores", "decided_by": who, "audience": "shared"}
+        for day, who in zip(days, told, strict=True)
+    ]
+
+
+def rounded(split: Json) -> tuple[float | None, ...]:
+    return tuple(None if split[name] is None else round(split[name], 6) for name in ("share", "low", "high"))
+
+
+async def test_nothing_is_lost_and_nothing_is_counted_twice(couple: Couple) -> None:
+    told = await couple[0].get("/v1/relationships/{rid}/balances", on=LAST_SUNDAY, window=366)
+    decides = told["mine"]["decides"]
+    assert decides["n"] + decides["both"] + decides["neither"] == 1744
+    assert len(await couple[0].events()) == 1744 + 1
+
+
+@pytest.mark.parametrize(("task", "me", "n", "share", "low", "high", "reading"), PUBLISHED, ids=TASKS)
+async def test_each_task_reads_as_published(
+    couple: Couple, task: str, me: int, n: int, share: float, low: float, high: float, reading: str
+) -> None:
+    told = await couple[0].get("/v1/relationships/{rid}/balances", on=sunday_of(task), window=7)
+    decides = told["mine"]["decides"]
+    assert (decides["me"], decides["n"], decides["reading"]) == (me, n, reading)
+    assert rounded(decides) == (share, low, high)
+
+
+async def test_what_both_do_and_who_alternates_is_shown_and_never_split(couple: Couple) -> None:
+    for row in house_tasks():
+        told = await couple[0].get("/v1/relationships/{rid}/balances", on=sunday_of(row["task"]), window=7)
+        decides = told["mine"]["decides"]
+        assert (decides["both"], decides["neither"]) == (int(row["Jointly"]), int(row["Alternating"]))
+
+
+async def test_the_trend_shows_the_same_weeks(couple: Couple) -> None:
+    first, last = sunday_of(TASKS[0]), LAST_SUNDAY
+    trend = await couple[0].get(
+        "/v1/relationships/{rid}/trends", measure="decides", window=7, step=7, from_=first, to=last
+    )
+    assert [point["on"] for point in trend["mine"]] == [sunday_of(task).isoformat() for task in TASKS]
+    for point in trend["mine"]:
+        told = await couple[0].get("/v1/relationships/{rid}/balances", on=point["on"], window=7)
+        assert point == {"on": point["on"], **told["mine"]["decides"]}
+
+
+async def test_the_husband_reads_the_same_weeks_from_his_side(couple: Couple) -> None:
+    told = await couple[1].get("/v1/relationships/{rid}/balances", on=sunday_of("Laundry"), window=7)
+    decides = told["partners"]["decides"]
+    assert (decides["me"], decides["partner"], decides["reading"]) == (2, 156, "leans_to_partner")
+    assert rounded(decides) == (round(2 / 158, 6), round(1 - 0.997361, 6), round(1 - 0.960017, 6))
+    assert told["mine"]["decides"]["n"] == 0
