@@ -50,7 +50,9 @@ from events.errors import (
 
 MAY_BE_AHEAD = timedelta(minutes=5)
 LATE_AFTER = timedelta(hours=48)
-WHENEVER = datetime(2000, 1, 1, tzinfo=UTC)  # for what does not depend on the time
+AUDIENCES: tuple[Audience, ...] = ("shared", "private")  # where both have an id, the shared one is meant
+# For what depends neither on the time nor on who asks.
+WHENEVER, NOBODY = datetime(2000, 1, 1, tzinfo=UTC), UUID(int=0)
 
 
 class Recorded(Struct, frozen=True):
@@ -88,6 +90,11 @@ class Known(Struct):
     def find(self, event_id: UUID, *audiences: Audience) -> Recorded | None:
         """The event of that id in the first of the given streams that has it."""
         return next((self.events[key] for a in audiences if (key := (a, event_id)) in self.events), None)
+
+    def named_by_retraction(self, event_id: UUID, author_id: UUID) -> Recorded | None:
+        """The author's own event of that id, the shared one of two; where none is theirs, whichever there is."""
+        named = [event for one in AUDIENCES if (event := self.find(event_id, one))]
+        return next((event for event in named if event.author == author_id), named[0] if named else None)
 
     def retracted(self, event: Recorded) -> bool:
         """Whether the author of the event has taken it back."""
@@ -128,8 +135,8 @@ def decide(entry_id: UUID, entry: Entry, author: Author, known: Known, now: date
     if (first := _replayed(entry_id, entry, author, known)) is not None:
         return first
     completed = complete(entry, now)
-    audience = audience_of(completed, known)
-    if known.find(entry_id, *([audience] if audience else ["shared", "private"])) is not None:
+    audience = audience_of(completed, author.author_id, known)
+    if known.find(entry_id, *([audience] if audience else AUDIENCES)) is not None:
         raise IdTaken
     if not author.consented:
         raise ConsentRequired
@@ -143,12 +150,11 @@ def decide(entry_id: UUID, entry: Entry, author: Author, known: Known, now: date
 
 def is_shared(entry: Entry) -> bool:
     """Whether the entry goes to both, as far as it says so itself; a retraction goes where its target lies."""
-    return audience_of(complete(entry, WHENEVER), Known()) == "shared"
+    return audience_of(complete(entry, WHENEVER), NOBODY, Known()) == "shared"
 
 
 def _replayed(entry_id: UUID, entry: Entry, author: Author, known: Known) -> Recorded | None:
-    streams: tuple[Audience, ...] = ("shared", "private")
-    for audience in streams:
+    for audience in AUDIENCES:
         first = known.find(entry_id, audience)
         if first is not None and first.author == author.author_id and _same(first, entry):
             return first
@@ -160,7 +166,7 @@ def _same(first: Recorded, entry: Entry) -> bool:
     return to_text(first.fact) == to_text(complete(entry, first.recorded_at))
 
 
-def audience_of(entry: Entry, known: Known) -> Audience | None:
+def audience_of(entry: Entry, author_id: UUID, known: Known) -> Audience | None:
     """The stream that the entry belongs to; none for a retraction of what nobody knows."""
     match entry:
         case CheckIn():
@@ -170,7 +176,7 @@ def audience_of(entry: Entry, known: Known) -> Audience | None:
         case Decision():
             return entry.audience
         case Retraction():
-            target = known.find(entry.event_id, "shared", "private")
+            target = known.named_by_retraction(entry.event_id, author_id)
             return target.audience if target else None
         case _:
             assert_never(entry)
@@ -256,7 +262,9 @@ def _check_decision_for_both(entry: Decision, author: Author, known: Known) -> N
 
 
 def _check_retraction(entry: Retraction, author: Author, known: Known) -> None:
-    target = _referred(entry.event_id, "private", known)
+    target = known.named_by_retraction(entry.event_id, author.author_id)
+    if target is None:
+        raise UnknownEvent
     if target.author != author.author_id:
         raise NotMine
     if isinstance(target.fact, Retraction | Opened | Ended):

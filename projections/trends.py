@@ -6,6 +6,7 @@ from itertools import accumulate
 from typing import Literal
 
 from msgspec import UNSET, Struct, UnsetType
+from msgspec.structs import asdict
 
 from events.entries import Domain, FeltItem
 from events.streams import Database
@@ -131,33 +132,8 @@ def _points(asked: Asked, since: date, daily: DailyCounts) -> list[Point]:
 def _point(measure: Measure, on: date, counts: dict[str, int]) -> Point:
     match measure:
         case "counted":
-            c = statistics.counted(counts)
-            return Point(
-                on=on,
-                not_asked=c.not_asked,
-                asked=c.asked,
-                partly=c.partly,
-                counted=c.counted,
-                n=c.n,
-                share=c.share,
-                low=c.low,
-                high=c.high,
-                reading=c.reading,
-            )
+            return Point(on=on, **asdict(statistics.counted(counts)))
         case "felt":
-            f = statistics.felt(counts)
-            return Point(on=on, n=f.n, mean=f.mean, counts=f.counts)
+            return Point(on=on, **asdict(statistics.felt(counts)))
         case "initiates" | "decides":
-            s = statistics.split(counts)
-            return Point(
-                on=on,
-                me=s.me,
-                partner=s.partner,
-                both=s.both,
-                neither=s.neither,
-                n=s.n,
-                share=s.share,
-                low=s.low,
-                high=s.high,
-                reading=s.reading,
-            )
+            return Point(on=on, **asdict(statistics.split(counts)))

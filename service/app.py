@@ -1,7 +1,7 @@
 """The application: routes, the lifespan of the connection pool, and the edge around them."""
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
@@ -114,6 +114,7 @@ class Edge:
     def __init__(self, app: Litestar) -> None:
         self.litestar = app
         self._app: ASGIApp = app
+        self._allowed = {route.path_format: _named(route.methods) for route in app.routes}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or run the lifespan."""
@@ -133,6 +134,10 @@ class Edge:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] = _with_defaults(list(message["headers"]))
+                allowed = self._allowed.get(scope.get("path_template", ""))
+                if method == "OPTIONS" and allowed:
+                    # Litestar names the methods of one handler only, where an address has several.
+                    message["headers"] = [(b"allow", allowed), *(h for h in message["headers"] if h[0] != b"allow")]
             elif method == "HEAD" and message["type"] == "http.response.body":
                 message["body"] = b""
             await send(message)
@@ -146,6 +151,11 @@ class Edge:
             status=status,
             milliseconds=round((time.perf_counter() - began) * 1000, 1),
         )
+
+
+def _named(methods: Iterable[str]) -> bytes:
+    known = set(methods)
+    return ", ".join(sorted(known | {"HEAD"} if "GET" in known else known)).encode()
 
 
 DEFAULT_HEADERS = {b"cache-control": b"no-store", b"x-content-type-options": b"nosniff"}

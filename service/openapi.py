@@ -41,10 +41,10 @@ Two people keep one relationship log. Each tells their own side; the two telling
 Every id of an entry comes from the phone: send the same entry under the same id as often as needed. `Who` is relative
 to the author in what is sent, and to the reader in what is answered.
 
-Bodies are JSON in UTF-8, read strictly: unknown fields and wrong types are refused (`"1"` is not 1). In an entry, null
-is the same as leaving a field out. Where a name stands twice in one object, the last one counts. Times are RFC 3339
-with an offset, read to the microsecond, without leap seconds. An operation that has query parameters refuses any
-others, and one that stands twice.
+Bodies are JSON in UTF-8, read strictly: unknown fields and wrong types are refused (neither `"1"` nor `1.0` is 1).
+In an entry, null is the same as leaving a field out. Where a name stands twice in one object, the last one counts.
+Times are RFC 3339 with an offset, read to the microsecond, without leap seconds. An operation that has query parameters
+refuses any others, and one that stands twice.
 
 Problems are RFC 9457: programs look at `code`, people read `detail`, and `errors` points to the place, where one can be
 named. An address that is not described here answers 404, a method that is not described 405.
@@ -128,8 +128,12 @@ IF_NONE_MATCH: Json = {
     "description": "The ETag of the answer that the phone has.",
     "schema": {"type": "string"},
 }
-ETAG: Json = {"ETag": {"description": "Changes if and only if the answer does.", "schema": {"type": "string"}}}
-RETRY_AFTER: Json = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}}}
+ETAG: Json = {
+    "ETag": {"description": "Changes if and only if the answer does.", "required": True, "schema": {"type": "string"}}
+}
+RETRY_AFTER: Json = {
+    "Retry-After": {"description": "Seconds to wait.", "required": True, "schema": {"type": "integer"}}
+}
 
 
 def _tag(handler: HTTPRouteHandler) -> str:

@@ -30,7 +30,6 @@ STATUSES: dict[type[Exception], int] = {
     refusals.UnknownEvent: 404,
     refusals.IdTaken: 409,
     refusals.AlreadyTold: 409,
-    refusals.AlreadyRetracted: 409,
     errors.TooLarge: 413,
     errors.UnsupportedMediaType: 415,
     errors.Invalid: 422,
@@ -55,7 +54,7 @@ MEDIA_TYPE = "application/problem+json"
 
 
 class Violation(Struct, frozen=True):
-    """Where in the body (a JSON pointer) something is wrong, and what."""
+    """What is wrong, and where: a JSON pointer into the body, or a parameter of the query after a slash."""
 
     pointer: str
     message: str

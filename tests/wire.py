@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import httpx
 import uvicorn
+import uvloop
 
 from service.app import create_app
 from service.mail import SmtpMailer
@@ -62,7 +63,7 @@ def served(database_url: str) -> Iterator[Wire]:
                 await server.serve(sockets=[listener])
                 await wire.close()
 
-    thread = threading.Thread(target=asyncio.run, args=(serve(),))
+    thread = threading.Thread(target=uvloop.run, args=(serve(),))
     thread.start()
     assert ready.wait(60)
     wire, stop = told[0]

@@ -242,9 +242,17 @@ def test_under_one_id_in_both_streams_each_body_replays_its_own() -> None:
     given(private, shared).when(check_in(note="else"), ID).then(IdTaken)
 
 
-def test_a_retraction_needs_an_id_that_is_free_where_its_target_lies() -> None:
-    given(mine(ID, check_in()), mine(OTHER_ID, check_in())).when(retract(ID), OTHER_ID).then(IdTaken)
-    given(mine(ID, check_in()), mine(OTHER_ID, check_in(), "private")).when(retract(ID), OTHER_ID).then("shared")
+@pytest.mark.parametrize(("lies", "elsewhere"), [("shared", "private"), ("private", "shared")])
+def test_a_retraction_needs_an_id_that_is_free_where_its_target_lies(lies: Audience, elsewhere: Audience) -> None:
+    target = mine(ID, check_in(), lies)
+    given(target, mine(OTHER_ID, check_in(), lies)).when(retract(ID), OTHER_ID).then(IdTaken)
+    given(target, mine(OTHER_ID, check_in(), elsewhere)).when(retract(ID), OTHER_ID).then(lies)
+
+
+@pytest.mark.parametrize("audience", ["shared", "private"])
+def test_or_that_is_free_in_both_streams_where_its_target_is_nowhere(audience: Audience) -> None:
+    given(mine(ID, check_in(), audience)).when(retract(NOWHERE), ID).then(IdTaken)
+    given(mine(ID, check_in(), audience)).when(retract(NOWHERE), OTHER_ID).then(UnknownEvent)
 
 
 # Consent, state, time
@@ -538,9 +546,17 @@ def test_taking_back_another_entry_of_the_same_id_frees_no_telling() -> None:
     given(*told, *another).when(settle(about=ID)).then(AlreadyTold)
 
 
-def test_tellings_of_other_decisions_do_not_count() -> None:
-    told = [partners(ID, settle()), partners(OTHER_ID, settle()), mine(THIRD_ID, settle(about=OTHER_ID))]
-    given(*told).when(settle(about=ID)).then("private")
+@pytest.mark.parametrize(
+    "others",
+    [
+        [partners(OTHER_ID, settle()), mine(THIRD_ID, settle(about=OTHER_ID))],
+        [partners(OTHER_ID, settle(about=ID))],
+        [mine(ID, settle(), "private"), mine(OTHER_ID, retract(ID), "private")],
+        [mine(OTHER_ID, check_in(about=ID))],
+    ],
+)
+def test_nothing_else_counts_as_my_telling(others: list[Recorded]) -> None:
+    given(partners(ID, settle()), *others).when(settle(about=ID)).then("private")
 
 
 @pytest.mark.parametrize("audience", ["shared", "private"])
@@ -560,6 +576,10 @@ def test_only_a_decision_for_both_can_be_told(fact: Entry) -> None:
 @pytest.mark.parametrize("audience", ["shared", "private"])
 def test_a_retraction_lies_where_its_target_lies(fact: Entry, audience: Audience) -> None:
     given(mine(ID, fact, audience)).when(retract(ID)).then(audience)
+
+
+def test_a_retraction_means_my_own_entry_even_where_the_partners_has_the_same_id() -> None:
+    given(partners(ID, check_in()), mine(ID, check_in(), "private")).when(retract(ID)).then("private")
 
 
 def test_a_retraction_may_have_occurred_before_its_target() -> None:
@@ -603,6 +623,12 @@ def test_of_two_entries_of_one_id_the_shared_one_is_taken_back() -> None:
 def test_the_shared_one_may_be_taken_back_after_the_private_one_was() -> None:
     gone = [mine(ID, check_in(), "private"), mine(OTHER_ID, retract(ID), "private")]
     given(*gone, mine(ID, check_in(), "shared")).when(retract(ID)).then("shared")
+
+
+def test_my_own_one_is_meant_where_the_other_has_shared_one_of_the_same_id() -> None:
+    two = [partners(ID, check_in(), "shared"), mine(ID, check_in(), "private")]
+    given(*two).when(retract(ID)).then("private")
+    given(*two, mine(OTHER_ID, retract(ID), "private")).when(retract(ID)).then(AlreadyRetracted)
 
 
 # References

@@ -59,6 +59,15 @@ def test_leans_from_the_smallest_count_on(n: int, smallest: int) -> None:
     assert [me for me in range(n + 1) if of(me, n).reading == "leans_to_partner"] == list(range(n - smallest + 1))
 
 
+@pytest.mark.parametrize(
+    ("me", "n", "reading"),
+    [(267, 450, "leans_to_me"), (183, 450, "leans_to_partner"), (181, 295, "unclear"), (114, 295, "unclear")],
+)
+def test_an_evidence_of_100_leans_and_one_just_below_does_not(me: int, n: int, reading: str) -> None:
+    assert float(exact_evidence(me, n - me)) == pytest.approx(100, abs=0.006)
+    assert of(me, n).reading == reading
+
+
 def test_about_even_needs_42() -> None:
     assert not [n for n in range(42) if any(of(me, n).reading == "about_even" for me in range(n + 1))]
     assert [me for me in range(43) if of(me, 42).reading == "about_even"] == [21]

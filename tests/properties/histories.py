@@ -10,7 +10,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any, Literal, TypeAlias, TypeVar
 from uuid import UUID
 
-from hypothesis import HealthCheck, assume, settings
+from hypothesis import HealthCheck, Phase, assume, settings
 from hypothesis import strategies as st
 from msgspec import Struct
 from msgspec.structs import fields, replace
@@ -19,9 +19,10 @@ from events.entries import TYPES, Audience, EntryKind
 from tests.phones import NOON, Json
 
 CI = settings(
-    max_examples=25,
+    max_examples=40,
     deadline=None,
     print_blob=True,
+    phases=set(Phase) - {Phase.explain},  # which runs every example under a tracer
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 PROFILES = {"ci": CI, "soak": settings(CI, max_examples=5000)}
@@ -41,6 +42,51 @@ ITEMS = st.sampled_from(["close", "fair", "conflict"])
 TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=10)
 ZONES = st.sampled_from([timezone(timedelta(hours=hours)) for hours in (0, 2, -5, 14, -12, 5.5)])
 DAYS_AGO = st.sampled_from([0, 0, 0, 1, 1, 6, 7, 27, 28, 60, 150])
+MINUTES = st.integers(0, 1439)
+MICROSECONDS = st.integers(0, 1)
+
+
+@st.composite
+def times(draw: Draw) -> datetime:
+    """Some time in the last five months, on the clock of some place."""
+    ago = timedelta(days=draw(DAYS_AGO), minutes=draw(MINUTES), microseconds=draw(MICROSECONDS))
+    return (NOON - ago).astimezone(draw(ZONES))
+
+
+TIMES = times()
+ONE_IN_FOUR = st.sampled_from([False, False, False, True])
+YES_OR_NO = st.booleans()
+MEMBERS = st.integers(0, 1)
+IDS = st.integers(0, 99)
+OUTCOMES = st.sampled_from(["yes", "not_now", "no"])
+EXPIRES_AFTER = st.sampled_from([None, timedelta(hours=1), timedelta(days=3), timedelta(days=90)])
+AUDIENCES = st.sampled_from([None, "shared", "shared", "private"])
+ALL_SHARED = st.just("shared")
+FELT = st.dictionaries(ITEMS, st.integers(1, 7), min_size=1, max_size=2)
+
+CHECK_INS = st.fixed_dictionaries(
+    {},
+    optional={
+        "domain": DOMAINS,
+        "initiated_by": WHO,
+        "decided_by": WHO,
+        "felt": FELT,
+        "words": st.dictionaries(TEXTS, TEXTS, min_size=1, max_size=1),
+        "note": TEXTS.filter(bool),
+    },
+)
+REQUESTS = st.fixed_dictionaries({"domain": DOMAINS}, optional={"text": TEXTS})
+ANSWERS = st.fixed_dictionaries({"outcome": OUTCOMES}, optional={"note": TEXTS})
+DECISIONS_FOR_BOTH = st.fixed_dictionaries(
+    {"domain": DOMAINS, "decided_by": WHO},
+    optional={
+        "text": TEXTS,
+        "size": st.sampled_from(["small", "big"]),
+        "raised_by": WHO,
+        "my_input": st.sampled_from(["not_asked", "asked", "partly", "counted"]),
+    },
+)
+PLAIN: st.SearchStrategy[Json] = st.fixed_dictionaries({})
 
 
 class Step(Struct, frozen=True):
@@ -72,13 +118,6 @@ class Call(Struct, frozen=True):
 
 
 @st.composite
-def times(draw: Draw) -> datetime:
-    """Some time in the last five months, on the clock of some place."""
-    ago = timedelta(days=draw(DAYS_AGO), minutes=draw(st.integers(0, 1439)), microseconds=draw(st.integers(0, 1)))
-    return (NOON - ago).astimezone(draw(ZONES))
-
-
-@st.composite
 def histories(draw: Draw, least: int = 0, most: int = 16, *, all_shared: bool = False) -> History:
     """What the two record: every kind, every audience but sealed, with references to what came before."""
     told = _Telling(draw, all_shared)
@@ -92,16 +131,16 @@ class _Telling:
 
     def __init__(self, draw: Draw, all_shared: bool) -> None:
         self.draw = draw
-        self._audiences: list[Audience | None] = ["shared"] if all_shared else [None, "shared", "shared", "private"]
+        self._audiences = ALL_SHARED if all_shared else AUDIENCES
         self.steps: History = []
         self._taken_back: dict[int, int] = {}
-        # A private entry may have the id of an entry in another stream. Nothing refers to the twin of a shared one, for
-        # whoever names that id means the shared one.
+        # Private entries that have the id of a shared one. Whoever names that id means the shared one, so nothing is
+        # about a twin; but a retraction names what its author can take back.
         self._twins: set[int] = set()
 
     def go_on(self) -> None:
         """Add one step."""
-        who: int = self.draw(st.integers(0, 1))
+        who: int = self.draw(MEMBERS)
         match self.draw(st.sampled_from(self._possible(who))):
             case "check in":
                 self._check_in(who)
@@ -117,26 +156,19 @@ class _Telling:
                 self._take_back(who)
 
     def _possible(self, who: int) -> list[Does]:
-        always: list[Does] = ["check in", "check in", "ask", "decide for both", "decide for both"]
+        always: list[Does] = ["check in", "check in", "ask", "ask", "decide for both", "decide for both"]
         if self._asked_of(who):
-            always += ["answer", "answer"]
+            always += ["answer"] * 4
         if self._tellable(who):
-            always += ["tell too", "tell too", "tell too"]
+            always += ["tell too"] * 3
         if self._own(who):
-            always += ["take back", "take back"]
+            always += ["take back"] * 2
         return always
 
     def _check_in(self, who: int) -> None:
-        body = self._fields(
-            domain=DOMAINS,
-            initiated_by=WHO,
-            decided_by=WHO,
-            felt=st.dictionaries(ITEMS, st.integers(1, 7), min_size=1, max_size=2),
-            words=st.dictionaries(TEXTS, TEXTS, min_size=1, max_size=1),
-            note=TEXTS.filter(bool),
-        )
-        if not body.keys() - {"domain"}:
-            body["felt"] = {self.draw(ITEMS): self.draw(st.integers(1, 7))}
+        body = self._body(CHECK_INS)
+        if not body.keys() - {"occurred_at", "domain"}:
+            body["felt"] = self.draw(FELT)
         audience = self._audience(body, "private")
         about = self._perhaps(self._readable(who, audience))
         if about:
@@ -144,34 +176,25 @@ class _Telling:
         self._add(who, "check_in", audience, body, about)
 
     def _ask(self, who: int) -> None:
-        at: datetime = self.draw(times())
-        body = {"occurred_at": at.isoformat(), "domain": self.draw(DOMAINS)} | self._fields(text=TEXTS)
-        if lasts := self.draw(st.sampled_from([None, 1, 72, 2000])):
-            body["expires_at"] = (at + timedelta(hours=lasts)).isoformat()
+        body = self._body(REQUESTS)
+        if lasts := self.draw(EXPIRES_AFTER):
+            body["expires_at"] = (datetime.fromisoformat(body["occurred_at"]) + lasts).isoformat()
         answered = self._perhaps([s for s in self.steps if s.kind == "request" and s.who != who])
         if answered:
             body["in_reply_to"] = str(answered.event_id)
         self._add(who, "request", "shared", body, answered)
 
     def _decide_for_both(self, who: int, about: Step | None = None, after: int | None = None) -> None:
-        body = {"domain": self.draw(DOMAINS), "decided_by": self.draw(WHO)} | self._fields(
-            text=TEXTS,
-            size=st.sampled_from(["small", "big"]),
-            raised_by=WHO,
-            my_input=st.sampled_from(["not_asked", "asked", "partly", "counted"]),
-        )
+        body = self._body(DECISIONS_FOR_BOTH)
         if about:
             body["about"] = str(about.event_id)
         self._add(who, "decision", self._audience(body, "private"), body, about, [] if after is None else [after])
 
     def _answer(self, who: int) -> None:
         request: Step = self.draw(st.sampled_from(self._asked_of(who)))
-        body = {"request_id": str(request.event_id), "outcome": self.draw(st.sampled_from(["yes", "not_now", "no"]))}
-        body |= self._fields(note=TEXTS)
-        at: datetime = self.draw(times())
-        if "expires_at" in request.body:
-            at = min(at, datetime.fromisoformat(request.body["expires_at"]))
-        body["occurred_at"] = at.isoformat()
+        body = self._body(ANSWERS) | {"request_id": str(request.event_id)}
+        if expires_at := request.body.get("expires_at"):
+            body["occurred_at"] = min(body["occurred_at"], expires_at, key=datetime.fromisoformat)
         audience = self._audience(body, "shared" if body["outcome"] == "yes" else "private")
         self._add(who, "decision", audience, body, request)
 
@@ -184,7 +207,8 @@ class _Telling:
         # A request that was taken back can no longer be answered, so its answers come first.
         answers = [s.index for s in self.steps if is_answer(s) and s.target == target.index]
         self._taken_back[target.index] = len(self.steps)
-        self._add(who, "retraction", target.audience, {"event_id": str(target.event_id)}, target, answers)
+        body = self._body(PLAIN) | {"event_id": str(target.event_id)}
+        self._add(who, "retraction", target.audience, body, target, answers)
 
     def _asked_of(self, who: int) -> list[Step]:
         return [s for s in self.steps if s.kind == "request" and s.who != who and s.index not in self._taken_back]
@@ -201,8 +225,10 @@ class _Telling:
         return self._taken_back.get(told[-1].index, "stands")
 
     def _own(self, who: int) -> list[Step]:
-        free = [s for s in self.steps if s.who == who and s.kind != "retraction"]
-        return [s for s in free if s.index not in self._taken_back | dict.fromkeys(self._twins)]
+        """What the member may take back, and can name."""
+        shared = {s.event_id for s in self.steps if s.who == who and s.audience == "shared"}
+        free = [s for s in self.steps if s.who == who and s.kind != "retraction" and s.index not in self._taken_back]
+        return [s for s in free if s.audience == "shared" or s.event_id not in shared]
 
     def _readable(self, who: int, audience: Audience) -> list[Step]:
         """What an entry for that audience may be about."""
@@ -210,18 +236,18 @@ class _Telling:
         own = [s for s in self.steps if s.audience == "private" and s.who == who and s.index not in self._twins]
         return shared if audience == "shared" else shared + own
 
-    def _fields(self, **optional: st.SearchStrategy[Any]) -> Json:
-        found: Json = self.draw(st.fixed_dictionaries({}, optional=optional))
-        return found
+    def _body(self, fields: st.SearchStrategy[Json]) -> Json:
+        body: Json = {"occurred_at": self.draw(TIMES).isoformat()} | self.draw(fields)
+        return body
 
     def _audience(self, body: Json, default: Audience) -> Audience:
-        given: Audience | None = self.draw(st.sampled_from(self._audiences))
+        given: Audience | None = self.draw(self._audiences)
         if given:
             body["audience"] = given
         return given or default
 
     def _perhaps(self, some: list[T]) -> T | None:
-        return self.draw(st.none() | st.sampled_from(some)) if some else None
+        return self.draw(st.sampled_from(some)) if some and self.draw(YES_OR_NO) else None
 
     def _add(
         self,
@@ -234,16 +260,15 @@ class _Telling:
     ) -> None:
         index = len(self.steps)
         # The order of ids has nothing to do with the order of steps.
-        event_id = UUID(int=self.draw(st.integers(0, 99)) << 64 | index)
+        event_id = UUID(int=self.draw(IDS) << 64 | index)
         elsewhere = self._elsewhere(who) if audience == "private" else []
-        if elsewhere and self.draw(st.integers(0, 3)) == 3:
+        if elsewhere and self.draw(ONE_IN_FOUR):
             event_id = self.draw(st.sampled_from(elsewhere))
             if any(s.event_id == event_id for s in self.steps if s.audience == "shared"):
                 self._twins.add(index)
-        whole = {"occurred_at": self.draw(times()).isoformat()} | body
         referred = None if target is None else target.index
         after = frozenset(earlier) | ({referred} if referred is not None else frozenset())
-        self.steps.append(Step(index, who, event_id, kind, audience, whole, referred, after))
+        self.steps.append(Step(index, who, event_id, kind, audience, body, referred, after))
 
     def _elsewhere(self, who: int) -> list[UUID]:
         """Ids that other streams have and the member's private stream does not."""
@@ -275,18 +300,18 @@ def schedules(draw: Draw, history: History) -> list[Call]:
         order.insert(draw(st.integers(first + 1, len(order))), step)
     calls: list[Call] = []
     for step in order:
-        joins = draw(st.booleans())
+        joins = draw(YES_OR_NO)
         if joins and calls and calls[-1].queued and calls[-1].who == step.who:
             calls[-1].steps.append(step)
         else:
-            calls.append(Call([step], queued=draw(st.booleans())))
+            calls.append(Call([step], queued=draw(YES_OR_NO)))
     return calls
 
 
-def _reordered(history: History, ranks: list[int]) -> list[Step]:
-    """The order in which, of all steps that may come next, that of the lowest rank does."""
+def _reordered(history: History, places: list[int]) -> list[Step]:
+    """The order in which, of all steps that may come next, that of the lowest place does."""
     order: list[Step] = []
-    left = sorted(history, key=lambda step: ranks[step.index])
+    left = sorted(history, key=lambda step: places[step.index])
     while left:
         done = {step.index for step in order}
         order.append(next(step for step in left if step.after <= done))
@@ -310,9 +335,11 @@ def answered_in_two_ways(draw: Draw) -> tuple[History, History]:
     """Two histories that differ only in what is answered to requests: other answers, hidden ones, or none."""
     history: History = draw(histories(least=4).filter(lambda steps: any(map(is_answer, steps))))
     answers = {step.index: _another_answer(draw, step) for step in history if is_answer(step)}
+    # What is about an answer, or about its retraction, cannot be recorded where the answer is hidden.
+    unsteady = answers.keys() | {step.index for step in history if step.target in answers}
     one, other = [], []
     for step in history:
-        plain = _about_nothing(step) if step.kind == "check_in" and step.target in answers else step
+        plain = _about_nothing(step) if step.kind == "check_in" and step.target in unsteady else step
         one.append(plain)
         if step.index in answers:
             other.append(answers[step.index])
@@ -327,7 +354,7 @@ def _another_answer(draw: Draw, step: Step) -> Step | None:
     audience: Audience | None = draw(st.sampled_from([None, "private", "shared"]))
     if audience is None:
         return None
-    said = {"outcome": draw(st.sampled_from(["yes", "not_now", "no"])), "audience": audience}
+    said = {"outcome": draw(OUTCOMES), "audience": audience}
     return replace(step, event_id=_fresh_id(step), audience=audience, body=step.body | said)
 
 

@@ -6,6 +6,7 @@ from typing import Any, TypeAlias
 from uuid import UUID
 
 import asyncpg
+from hypothesis import note
 from msgspec import Struct
 
 from events.streams import StreamKey
@@ -60,6 +61,7 @@ async def play(couple: Couple, calls: list[Call]) -> None:
     """Send the calls, in order. What is sent for the first time must be recorded, what is sent again a replay."""
     sent: set[int] = set()
     for call in calls:
+        say(call)
         phone = couple[call.who]
         if call.queued:
             await _send_queue(phone, call.steps, sent)
@@ -67,6 +69,13 @@ async def play(couple: Couple, calls: list[Call]) -> None:
             (step,) = call.steps
             await _send(phone, step, again=step.index in sent)
         sent.update(step.index for step in call.steps)
+
+
+def say(call: Call) -> None:
+    """Tell what is sent, where an example fails: the plug-in of schemathesis keeps hypothesis from showing values."""
+    who, sends = ("one", "two")[call.who], "queues" if call.queued else "puts"
+    for step in call.steps:
+        note(f"{who} {sends} {step.kind} {step.event_id} {step.body}")
 
 
 async def _send(phone: Phone, step: Step, *, again: bool) -> None:

@@ -9,73 +9,73 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.couples import Couple
 from tests.phones import Json, Phone
 from tests.properties.histories import PROFILE, Call, histories, schedules
 from tests.properties.playing import PATHS, Place, play
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
+told = histories(least=1).flatmap(schedules)
+
+WHOS = ("initiated_by", "decided_by", "raised_by")
+TURNED = {"me": "partner", "partner": "me"}
+
 
 @PROFILE
-@given(histories(least=1).flatmap(schedules), st.integers(1, 7))
+@given(told, st.integers(1, 7))
 async def test_every_stream_verifies_to_its_head(home: Place, calls: list[Call], limit: int) -> None:
     couple = await home.couple()
     await play(couple, calls)
     for phone in couple:
-        streams = (await phone.get("/v1/relationships/{rid}"))["streams"]
-        for audience, stream_id in streams.items():
-            page = await whole(phone, audience, limit)
-            links = verified(stream_id, page["events"])
-            assert page["head"] == {"position": len(links) - 1, "link": links[-1].hex()}
-            assert {event["by"] for event in page["events"] if audience == "private"} <= {"me"}
+        for stream, stream_id in (await streams_of(phone)).items():
+            events, head = await whole(phone, stream, limit)
+            links = verified(stream_id, events)
+            assert head == {"position": len(events), "link": links[-1].hex()}
+            assert authors(events) <= {(None, None), (phone.author, "me"), (partner_of(phone, couple), "partner")}
 
 
 @PROFILE
-@given(histories(least=1).flatmap(schedules))
-async def test_each_replay_names_the_link_at_its_place(home: Place, calls: list[Call]) -> None:
+@given(told)
+async def test_both_hold_the_same_shared_chain_and_each_replay_names_its_link(home: Place, calls: list[Call]) -> None:
     couple = await home.couple()
     await play(couple, calls)
-    links = {phone.author: await links_of(phone) for phone in couple}
+    links = [
+        {name: verified(sid, (await whole(phone, name, 500))[0]) for name, sid in (await streams_of(phone)).items()}
+        for phone in couple
+    ]
+    assert links[0]["shared"] == links[1]["shared"]
     for step in (step for call in calls for step in call.steps):
-        phone = couple[step.who]
-        answer = await phone.put(PATHS[step.kind], step.body, step.event_id, 200)
-        head = answer["head"]
-        assert head["position"] == answer["event"]["position"]
-        assert links[phone.author][step.audience][head["position"]].hex() == head["link"]
+        answer = await couple[step.who].put(PATHS[step.kind], step.body, step.event_id, 200)
+        position = answer["event"]["position"]
+        link = links[step.who][step.audience][position].hex()
+        assert answer["head"] == {"position": position, "link": link}
 
 
-@PROFILE
-@given(histories(least=1).flatmap(schedules))
-async def test_both_hold_the_same_shared_chain(home: Place, calls: list[Call]) -> None:
-    couple = await home.couple()
-    await play(couple, calls)
-    one, two = [await whole(phone, "shared", 500) for phone in couple]
-    assert [event["proof"] for event in one["events"]] == [event["proof"] for event in two["events"]]
-    assert one["head"] == two["head"]
-    assert_authors(couple, one["events"])
+async def streams_of(phone: Phone) -> dict[str, str]:
+    """The ids of the two streams that this member can read."""
+    streams: dict[str, str] = (await phone.get("/v1/relationships/{rid}"))["streams"]
+    return streams
 
 
-async def whole(phone: Phone, stream: str, limit: int) -> Json:
-    """All events of a stream with their proofs, in pages of so many, and its head."""
+async def whole(phone: Phone, stream: str, limit: int) -> tuple[list[Json], Json]:
+    """All events of a stream with their proofs, read in pages of so many, and its head."""
     events: list[Json] = []
     while True:
         path = "/v1/relationships/{rid}/events"
-        page: Json = await phone.get(path, stream=stream, after=len(events), limit=limit, proof="true")
+        page = await phone.get(path, stream=stream, after=len(events), limit=limit, proof="true")
         assert len(page["events"]) == limit or not page["more"]
         events += page["events"]
         if not page["more"]:
-            return {"events": events, "head": page["head"]}
+            return events, page["head"]
 
 
-async def links_of(phone: Phone) -> dict[str, list[bytes]]:
-    streams = (await phone.get("/v1/relationships/{rid}"))["streams"]
-    return {name: verified(sid, (await whole(phone, name, 500))["events"]) for name, sid in streams.items()}
+def partner_of(phone: Phone, couple: tuple[Phone, Phone]) -> str:
+    return couple[0].author if phone is couple[1] else couple[1].author
 
 
-def assert_authors(couple: Couple, events: list[Json]) -> None:
-    names = {couple[0].author: "me", couple[1].author: "partner", None: None}
-    assert [names[json.loads(event["proof"]["header"])["by"]] for event in events] == [e["by"] for e in events]
+def authors(events: list[Json]) -> set[tuple[str | None, str | None]]:
+    """Whom the headers name, and how the reader is told."""
+    return {(json.loads(event["proof"]["header"])["by"], event["by"]) for event in events}
 
 
 def digest(tag: str, *parts: bytes) -> bytes:
@@ -88,23 +88,24 @@ def verified(stream_id: str, events: list[Json]) -> list[bytes]:
     links = [digest("mutuality/genesis/v1", stream)]
     for position, event in enumerate(events, 1):
         header, body, opening = (event["proof"][name] for name in ("header", "body", "opening"))
-        bound = json.loads(header)
-        assert (bound["v"], bound["stream"], bound["position"]) == (1, stream_id, position)
-        assert (bound["id"], bound["position"]) == (event["id"], event["position"])
-        assert bound["recorded_at"] == event["recorded_at"]
-        committed = digest("mutuality/body/v1", stream, event["id"].encode(), body.encode())
-        assert bound["commit"] == hmac.new(bytes.fromhex(opening), committed, "sha256").hexdigest()
-        assert json.loads(body) == {"kind": event["kind"], **shown(event)}
+        message = digest("mutuality/body/v1", stream, event["id"].encode(), body.encode())
+        assert json.loads(header) == {
+            "v": 1,
+            "stream": stream_id,
+            "position": position,
+            "id": event["id"],
+            "by": json.loads(header)["by"],
+            "recorded_at": event["recorded_at"],
+            "commit": hmac.digest(bytes.fromhex(opening), message, "sha256").hex(),
+        }
+        assert event["position"] == position
+        assert json.loads(body) == {"kind": event["kind"], **as_written(event)}
         links.append(digest("mutuality/link/v1", stream, position.to_bytes(8, "big"), links[-1], header.encode()))
     return links
 
 
-WHOS = ("initiated_by", "decided_by", "raised_by")
-TURNED = {"me": "partner", "partner": "me"}
-
-
-def shown(event: Json) -> dict[str, Any]:
-    """The entry as its author wrote it: who is relative to the author in the log, and to the reader in an answer."""
+def as_written(event: Json) -> dict[str, Any]:
+    """The entry as its author wrote it: Who is relative to the author in the log, to the reader in what is read."""
     entry: Json = event.get(event["kind"], {})
     if event["by"] == "me":
         return entry

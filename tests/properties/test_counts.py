@@ -26,6 +26,10 @@ days = st.integers(0, 40).map(lambda ago: NOON.date() - timedelta(days=ago))
 domains = st.sampled_from([None, "home", "money", "other"])
 
 
+def any_taken_back(history: History) -> bool:
+    return any(step.kind == "retraction" for step in history)
+
+
 @PROFILE
 @given(histories(), windows, days, domains)
 async def test_every_count_is_in_the_table(
@@ -43,7 +47,7 @@ async def test_every_count_is_in_the_table(
 
 
 @PROFILE
-@given(histories(least=2).filter(lambda history: any(step.kind == "retraction" for step in history)))
+@given((histories(least=8) | histories(least=8, all_shared=True)).filter(any_taken_back))
 async def test_what_was_taken_back_leaves_nothing_behind(home: Place, history: History) -> None:
     one, other = await home.couple(), await home.couple()
     await play(one, one_by_one(history))

@@ -12,14 +12,14 @@ from typing import Literal
 import httpx
 import pytest
 import pytest_asyncio
-from hypothesis import given
+from hypothesis import given, note
 from msgspec import Struct
 
 from tests.couples import Couple
 from tests.phones import Phone
 from tests.postgres import fresh_database
 from tests.properties.histories import PROFILE, Call, Secret, secrets
-from tests.properties.playing import PATHS, Place, place, queued
+from tests.properties.playing import PATHS, Place, place, queued, say
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -104,7 +104,9 @@ async def lived(couple: Couple, secret: Secret, world: Literal[0, 1]) -> list[An
     reader, other = couple[secret.reader], couple[1 - secret.reader]
     answers = []
     calls = secret.world(world)
+    note(f"In world {world}:")
     for call in calls:
+        say(call)
         answer = await sent(couple[call.who], call)
         if call.who == secret.reader:
             answers.append(answer)

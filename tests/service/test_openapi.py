@@ -133,7 +133,13 @@ def test_only_rules_that_can_be_broken_are_named() -> None:
         "not_yet_available",
     }
     assert codes("recordRequest", "422") == {"invalid", "in_the_future", "expires_too_early", "not_a_request_to_me"}
-    assert codes("recordRetraction", "422") == {"invalid", "in_the_future", "not_mine", "not_retractable"}
+    assert codes("recordRetraction", "422") == {
+        "invalid",
+        "in_the_future",
+        "not_mine",
+        "not_retractable",
+        "already_retracted",
+    }
     assert "request_lapsed" in codes("recordDecision", "422")
 
 

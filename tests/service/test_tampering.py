@@ -289,6 +289,11 @@ async def restore(at: Stream) -> None:
         await at.db.execute(f"INSERT INTO {table} TABLE kept_{table}")
 
 
+async def test_what_came_later_must_fit_the_head_that_is_served(stream: Stream) -> None:
+    await stream.db.execute("UPDATE events SET header = replace(header, ',', ', ') WHERE position = 8")
+    assert noticed(stream, await pages(stream.phone))
+
+
 async def test_without_a_remembered_head_a_whole_new_chain_would_pass(stream: Stream) -> None:
     await rewrite_from_some_point(stream)
     assert verify(stream.stream_id, await pages(stream.phone))[0] == 8
