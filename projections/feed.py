@@ -73,7 +73,7 @@ async def page(
     stream_id = reader.shared_stream if audience == "shared" else reader.private_stream
     head, found = await streams.read(db, StreamKey(reader.relationship_id, stream_id), audience, after, limit)
     events = [with_proof(s, reader.author_id) if proof else as_read(s.event, reader.author_id) for s in found]
-    reached = events[-1].position if events else max(after, 0)
+    reached = events[-1].position if events else after
     return Page(events, as_head(head), reached < head.position)
 
 

@@ -3,6 +3,8 @@
 import argparse
 import sys
 
+from pydantic import ValidationError
+
 from service import commands
 from service.errors import StartupError
 from service.settings import Settings
@@ -25,6 +27,10 @@ def main() -> int:
         COMMANDS[command](Settings())
     except KeyboardInterrupt:
         return 0
+    except ValidationError as error:
+        wrong = ", ".join(f"MUTUALITY_{str(one['loc'][0]).upper()}: {one['msg']}" for one in error.errors())
+        print(f"A setting cannot be used: {wrong}.", file=sys.stderr)
+        return 1
     except StartupError as error:
         print(error, file=sys.stderr)
         return 1

@@ -16,6 +16,7 @@ from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 from service import entries, health, members, openapi, reads, relationships, sessions
 from service.limits import Limit
 from service.mail import Mailer, Postman
+from service.migrations import SERVICE_ROLE
 from service.problems import HANDLERS
 from service.settings import Settings
 from service.world import Chance, Clock, World, system_chance, utc_now
@@ -23,7 +24,6 @@ from service.world import Chance, Clock, World, system_chance, utc_now
 log = structlog.get_logger()
 
 BODY_BYTES = 256 * 1024
-SERVICE_ROLE = "mutuality_service"
 STATEMENT_SECONDS = 30
 
 ROUTES: list[Any] = [

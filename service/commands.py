@@ -16,7 +16,8 @@ import structlog
 import uvicorn
 from tqdm import tqdm
 
-from events.streams import StreamKey
+from events import streams
+from events.streams import Database, StreamKey
 from projections import rebuild as rebuilding
 from projections.rebuild import Stream
 from service import demo, embedded, mail, migrations, openapi
@@ -33,6 +34,7 @@ def serve(settings: Settings) -> None:
     configure_logs(settings)
     sent = f"Mail goes to {settings.smtp_url.rpartition('@')[2]}." if settings.smtp_url else "Mail is printed here."
     with database(settings) as url, _listening(settings) as listener:
+        settings = _at_port_of(listener, settings)
         asyncio.run(_migrate(url))
         app = create_app(url, settings, mail.mailer_for(settings.smtp_url, settings.mail_from))
         _run(app, listener, lambda: print(f"{_greeting(settings)}\n{sent}\nCtrl-C stops it.", flush=True))
@@ -45,6 +47,7 @@ def run_demo(settings: Settings) -> None:
         settings = settings.model_copy(update={"data_dir": DEMO_DATA_DIR})
     mailer = demo.DemoMailer()
     with database(settings) as url, _listening(settings) as listener:
+        settings = _at_port_of(listener, settings)
         asyncio.run(_migrate(url))
         app = create_app(url, settings.model_copy(update={"sign_ins_per_hour": 0}), mailer)
         _run(app, listener, lambda: _load_beside(settings, mailer))
@@ -60,8 +63,10 @@ def _load(address: str, mailer: demo.DemoMailer) -> None:
     with httpx.Client(base_url=address, timeout=30) as http:
         try:
             couple = demo.load(http, mailer, utc_now())
-        except httpx.TransportError:
-            return  # stopped while it was loading
+        except (httpx.HTTPError, demo.NotAsExpected) as error:
+            # Most likely it was stopped while it was loading.
+            print(f"The synthetic year is not complete ({type(error).__name__}); the next start records one anew.")
+            return
     print(demo.told(couple, address) + "\nCtrl-C stops it.", flush=True)
 
 
@@ -128,7 +133,8 @@ def _address(settings: Settings) -> str:
 
 
 def _greeting(settings: Settings) -> str:
-    return f"Mutuality serves on {_address(settings)}\nIts documentation is at {_address(settings)}/docs"
+    reached_at = (settings.public_url or _address(settings)).rstrip("/")
+    return f"Mutuality serves on {_address(settings)}\nIts documentation is at {reached_at}/docs"
 
 
 @contextmanager
@@ -143,6 +149,11 @@ def _listening(settings: Settings) -> Iterator[socket.socket]:
         ) from error
     with listener:
         yield listener
+
+
+def _at_port_of(listener: socket.socket, settings: Settings) -> Settings:
+    """The settings with the port that was really taken: 0 asks for any."""
+    return settings.model_copy(update={"port": listener.getsockname()[1]})
 
 
 class _Server(uvicorn.Server):
@@ -175,9 +186,17 @@ def _run(app: Edge, listener: socket.socket, ready: Callable[[], None]) -> None:
 
 
 async def _migrate(url: str) -> list[str]:
+    db = await _connect(url)
     try:
-        return await migrations.migrate(url, utc_now())
-    except (OSError, asyncpg.PostgresError) as error:
+        return await migrations.migrate(db, utc_now())
+    finally:
+        await db.close()
+
+
+async def _connect(url: str) -> "asyncpg.Connection[asyncpg.Record]":
+    try:
+        return await asyncpg.connect(url)
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         raise StartupError(f"The database cannot be reached: {type(error).__name__}.") from error
 
 
@@ -185,12 +204,7 @@ STREAMS = """
 SELECT
     heads.relationship_id,
     heads.stream_id,
-    heads.private,
-    array(
-        SELECT author_id
-        FROM memberships
-        WHERE memberships.relationship_id = heads.relationship_id
-    ) AS authors
+    heads.private
 FROM heads
 ORDER BY
     heads.relationship_id,
@@ -198,14 +212,29 @@ ORDER BY
 """
 
 
+AUTHORS = """
+SELECT author_id
+FROM memberships
+WHERE relationship_id = $1
+"""
+
+
 async def _rebuild(url: str) -> int:
-    db = await asyncpg.connect(url)
+    db = await _connect(url)
     try:
-        differences = 0
-        for row in tqdm(await db.fetch(STREAMS), unit=" streams", desc="Rebuilding"):
-            key = StreamKey(row["relationship_id"], row["stream_id"])
-            stream = Stream(key, "private" if row["private"] else "shared", tuple(row["authors"]))
-            differences += (await rebuilding.rebuild(db, stream)).differences
+        if missing := await migrations.pending(db):
+            raise StartupError(f"The database lacks {', '.join(missing)}: python -m service migrate applies them.")
+        streams_kept = await db.fetch(STREAMS)
+        return sum([await _rebuild_one(db, row) for row in tqdm(streams_kept, unit=" streams", desc="Rebuilding")])
     finally:
         await db.close()
-    return differences
+
+
+async def _rebuild_one(db: Database, row: asyncpg.Record) -> int:
+    key = StreamKey(row["relationship_id"], row["stream_id"])
+    async with db.transaction():
+        # Behind the lock: a partner who came in since the streams were listed counts as well.
+        await streams.lock(db, [key])
+        authors = tuple(author["author_id"] for author in await db.fetch(AUTHORS, key.relationship_id))
+        stream = Stream(key, "private" if row["private"] else "shared", authors)
+        return (await rebuilding.rebuild(db, stream)).differences

@@ -1,6 +1,7 @@
 """What a phone records: four kinds of entry one by one, or its whole offline queue at once."""
 
 import json
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -21,8 +22,8 @@ from service.http import Call, body_of, decode, id_of, json_answer, world_of
 from service.operations import described
 from service.problems import Problem, problem_of
 from service.recorder import Done, Outcome, Submission, Writer
-from service.relationships import membership_of, reader_of, writer_of
-from service.sessions import signed_in
+from service.relationships import Membership, membership_of, reader_of, writer_of
+from service.sessions import Member, signed_in
 
 SYNC_BYTES = 2 * 1024 * 1024
 SYNC_PAGE = 200
@@ -210,17 +211,26 @@ async def sync(request: Call, rid: FromPath[str]) -> Response[bytes]:
     member = await signed_in(request)
     membership = await membership_of(request, member, rid)
     sent = await _sync_body(request)
-    writer = writer_of(membership, member)
     read = [_read_entry(raw) for raw in sent.entries]
     good = [entry for entry in read if not isinstance(entry, SyncResult)]
     world = world_of(request)
-    outcomes = iter(await recorder.record(world, Submission(writer, good)) if good else [])
+    outcomes = iter(await _record_all(request, membership, member, good) if good else [])
     results = [e if isinstance(e, SyncResult) else _result(e[0], next(outcomes)) for e in read]
     reader = reader_of(membership)
     async with world.db.acquire() as db:
         shared = await feed.page(db, reader, "shared", sent.shared_after, SYNC_PAGE)
         private = await feed.page(db, reader, "private", sent.private_after, SYNC_PAGE)
     return json_answer(Synced(results, shared, private))
+
+
+async def _record_all(
+    request: Call, membership: Membership, member: Member, entries: list[tuple[UUID, Entry]]
+) -> Sequence[Outcome | WrongState]:
+    try:
+        writer = writer_of(membership, member)
+    except WrongState as error:
+        return [error] * len(entries)  # the news are for everybody
+    return await recorder.record(world_of(request), Submission(writer, entries))
 
 
 async def _sync_body(request: Call) -> RawSync:
@@ -278,9 +288,9 @@ def _id_in(raw: msgspec.Raw) -> UUID | None:
         return None
 
 
-def _result(entry_id: UUID, outcome: Outcome) -> SyncResult:
+def _result(entry_id: UUID, outcome: Outcome | WrongState) -> SyncResult:
     if isinstance(outcome, refusals.IdTaken):
         return SyncResult(entry_id, "conflict", problem_of(outcome))
-    if isinstance(outcome, Refusal):
+    if isinstance(outcome, Refusal | WrongState):
         return SyncResult(entry_id, "refused", problem_of(outcome))
     return SyncResult(entry_id, "recorded" if outcome.new else "replayed")

@@ -93,8 +93,7 @@ async def get_docs_file(request: Call, name: FromPath[str]) -> Response[bytes]:
     """A file of that page."""
     if name not in PAGE_FILES:
         raise NotFound
-    headers = {"Cache-Control": "private, max-age=3600"}
-    return Response(_page_file(name), media_type=PAGE_FILES[name], headers=headers)
+    return Response(_page_file(name), media_type=PAGE_FILES[name])
 
 
 @cache

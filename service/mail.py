@@ -79,7 +79,7 @@ class Postman:
     async def _deliver(self, to: str, subject: str, text: str) -> None:
         try:
             await self._mailer.send(to, subject, text)
-        except (aiosmtplib.SMTPException, OSError) as failure:
+        except Exception as failure:  # whatever it is, it must reach neither a log nor the shutdown
             log.error("mail_failed", failure=type(failure).__name__)
 
 

@@ -13,7 +13,7 @@ from service.http import Call, body_of, empty_answer, json_answer, world_of
 from service.operations import described
 from service.sessions import Member, signed_in
 
-# What is consented to: the storing of entries about one's intimate life, as CONSENT_TEXT in the README says it.
+# The version of the text in the README under "Consent".
 CONSENT_VERSION = "1"
 
 Name = Annotated[

@@ -32,7 +32,7 @@ Email = Annotated[
     Meta(
         max_length=254,
         # The end as Python and ECMAScript both mean it: in Python, $ alone also stands before a last line break.
-        pattern=r"^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*$(?!\n)",
+        pattern=r"^[A-Za-z0-9.!#$%&'*+/=^_`{|}~-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*$(?!\n)",
         description="A mail address; case does not matter.",
         examples=["someone@example.org"],
     ),
@@ -132,10 +132,19 @@ async def signed_in(request: Call) -> Member:
     return Member(**row)
 
 
+# Of everybody, so that no address stays because nobody asks again; what another call is deleting is left to it.
 FORGET_CODES = """
 DELETE FROM sign_in_codes
-WHERE email = $1
-    AND expires_at <= $2
+WHERE (email, code_id) IN (
+    SELECT
+        email,
+        code_id
+    FROM sign_in_codes
+    WHERE expires_at <= $1
+    ORDER BY expires_at
+    LIMIT 100
+    FOR UPDATE SKIP LOCKED
+)
 """
 
 KEEP_CODE = """
@@ -169,7 +178,7 @@ async def send_sign_in_code(request: Call) -> Response[bytes]:
     code_id = tokens.new_id(world, "sign-in code id")
     code = tokens.new_code(world, code_id)
     async with world.db.acquire() as db, db.transaction():
-        await db.execute(FORGET_CODES, email, now)
+        await db.execute(FORGET_CODES, now)
         await db.execute(KEEP_CODE, email, code_id, tokens.code_hash(code_id, code), now + CODE_LIVES, CODE_TRIES)
     await world.mailer.send(email, "Your sign-in code", MAIL_TEXT.format(code=code))
     return json_answer(Nothing(), 202)
@@ -424,6 +433,12 @@ SELECT
     refreshed_at
 FROM sessions
 WHERE member_id = $1
+    AND EXISTS (
+        SELECT
+        FROM refresh_tokens
+        WHERE refresh_tokens.session_id = sessions.session_id
+            AND refresh_tokens.expires_at > $2
+    )
 ORDER BY created_at DESC, session_id
 """
 
@@ -435,7 +450,8 @@ ORDER BY created_at DESC, session_id
 async def list_sessions(request: Call) -> Response[bytes]:
     """Only one's own: the partner's devices cannot be seen."""
     member = await signed_in(request)
-    rows = await world_of(request).db.fetch(SESSIONS, member.member_id)
+    world = world_of(request)
+    rows = await world.db.fetch(SESSIONS, member.member_id, world.now())
     return json_answer(
         Devices(
             [

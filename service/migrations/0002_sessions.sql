@@ -1,4 +1,5 @@
--- Six digits are guessed in minutes where the hash is at hand, so codes live for ten of them and are then deleted.
+-- Six digits are found at once by whoever has their hash, so codes work for ten minutes; the next one asked for by
+-- anybody deletes them.
 CREATE TABLE sign_in_codes (
     email text NOT NULL,
     code_id uuid NOT NULL,
@@ -7,6 +8,8 @@ CREATE TABLE sign_in_codes (
     tries_left integer NOT NULL CHECK (tries_left >= 0),
     PRIMARY KEY (email, code_id)
 );
+
+CREATE INDEX sign_in_codes_by_expiry ON sign_in_codes (expires_at);
 
 -- One row a device that is signed in: a family of refresh tokens.
 CREATE TABLE sessions (

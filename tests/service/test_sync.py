@@ -263,3 +263,18 @@ async def test_outside_an_active_relationship_the_private_entries_of_a_queue_are
     not_active = ("refused", "relationship_not_active")
     assert statuses(synced) == [not_active, RECORDED, not_active]
     assert [event["kind"] for event in synced["shared"]["events"]] == ["opened", "ended"]
+
+
+async def test_who_waits_for_the_confirmation_gets_the_news_and_each_entry_refused(service: Running) -> None:
+    one, two = await service.member(), await service.phone().sign_in()
+    await two.consent()
+    code = (await one.expect(201, "POST", "/v1/relationships/{rid}/invites"))["code"]
+    two.rid = (await two.expect(200, "POST", "/v1/invites/accept", {"code": code}))["relationship_id"]
+    entry = {
+        "id": str(uuid4()),
+        "kind": "check_in",
+        "check_in": {"occurred_at": "2026-06-15T10:00:00Z", "note": "Soon"},
+    }
+    answer = await two.expect(200, "POST", "/v1/relationships/{rid}/sync", {"entries": [entry]})
+    assert [(r["status"], r["problem"]["code"]) for r in answer["results"]] == [("refused", "wrong_state")]
+    assert answer["shared"]["events"] == []
