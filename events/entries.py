@@ -105,9 +105,13 @@ class Ended(Struct, frozen=True):
     """One of the two has left; it is not said which."""
 
 
+class Erased(Struct, frozen=True):
+    """What an erased member had recorded: only that it was."""
+
+
 Entry: TypeAlias = CheckIn | Request | Decision | Retraction
-Fact: TypeAlias = Entry | Opened | Ended
-Kind = Literal["check_in", "request", "decision", "retraction", "opened", "ended"]
+Fact: TypeAlias = Entry | Opened | Ended | Erased
+Kind = Literal["check_in", "request", "decision", "retraction", "opened", "ended", "erased"]
 
 TYPES: dict[str, type[Fact]] = {
     "check_in": CheckIn,
@@ -116,11 +120,13 @@ TYPES: dict[str, type[Fact]] = {
     "retraction": Retraction,
     "opened": Opened,
     "ended": Ended,
+    "erased": Erased,
 }
 KINDS: dict[type[Fact], Kind] = dict(zip(TYPES.values(), get_args(Kind), strict=True))
 
 _encoder = msgspec.json.Encoder(order="deterministic")
-_decoders = {kind: msgspec.json.Decoder(fact) for kind, fact in TYPES.items()}
+# That something is erased is seen from what is missing; no text ever says so.
+_decoders = {kind: msgspec.json.Decoder(fact) for kind, fact in TYPES.items() if fact is not Erased}
 
 
 def complete(entry: Entry, recorded_at: datetime) -> Entry:

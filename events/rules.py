@@ -15,6 +15,7 @@ from events.entries import (
     Decision,
     Ended,
     Entry,
+    Erased,
     Fact,
     Opened,
     Request,
@@ -121,7 +122,7 @@ def evolve(known: Known, event: Recorded) -> None:
 def is_late(event: Recorded) -> bool:
     """Whether it was recorded more than 48 hours after it happened."""
     match event.fact:
-        case Opened() | Ended():
+        case Opened() | Ended() | Erased():
             return False
         case entry:
             return event.recorded_at - entry.occurred_at > LATE_AFTER
@@ -267,7 +268,7 @@ def _check_retraction(entry: Retraction, author: Author, known: Known) -> None:
         raise UnknownEvent
     if target.author != author.author_id:
         raise NotMine
-    if isinstance(target.fact, Retraction | Opened | Ended):
+    if isinstance(target.fact, Retraction | Opened | Ended | Erased):
         raise NotRetractable
     if known.retracted(target):
         raise AlreadyRetracted

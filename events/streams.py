@@ -13,10 +13,11 @@ from asyncpg import Connection, Record
 from asyncpg.pool import PoolConnectionProxy
 from msgspec import Struct
 
-from events import entries
-from events.chain import Head, Link, extend, genesis, read_header
-from events.entries import Audience, Fact
+from events import entries, sealing
+from events.chain import Head, extend, genesis, read_header
+from events.entries import Audience, Erased, Fact
 from events.rules import Recorded
+from events.sealing import Place, Ring
 
 Database: TypeAlias = "Connection[Record] | PoolConnectionProxy[Record]"
 
@@ -29,12 +30,13 @@ class StreamKey(Struct, frozen=True, order=True):
 
 
 class Stored(Struct, frozen=True):
-    """An event as its row has it: the sealed texts, and what they say."""
+    """An event as the log has it, and what it says. Once erased, body, opening and sealed are null."""
 
     header: str
-    body: str
-    opening: bytes
     link: bytes
+    sealed: bytes | None
+    body: str | None
+    opening: bytes | None
     event: Recorded
 
 
@@ -89,61 +91,53 @@ FIND = """
 SELECT
     events.relationship_id,
     events.stream_id,
-    events.event_id,
-    events.position,
     events.header,
-    events.body,
-    events.opening,
-    events.link
+    events.link,
+    texts.sealed
 FROM unnest($1::uuid[], $2::uuid[], $3::uuid[]) AS mentioned (relationship_id, stream_id, event_id)
 JOIN events USING (relationship_id, stream_id, event_id)
+LEFT JOIN texts USING (relationship_id, stream_id, position)
 """
 
 
 async def find(db: Database, mentions: Sequence[Mention]) -> list[tuple[StreamKey, Record]]:
     """The rows of those mentioned events that exist."""
-    return _keyed(await db.fetch(FIND, *_columns(mentions)))
+    return _keyed(await db.fetch(FIND, *_columns([(m.key, m.event_id) for m in mentions])))
 
 
-# What alters an event lies in a stream of its own author; what alters *that* lies beside it: hence two steps.
-ALTERATIONS = """
-WITH first_step AS (
-    SELECT events.*
-    FROM unnest($1::uuid[], $2::uuid[], $3::uuid[]) AS mentioned (relationship_id, stream_id, alters)
-    JOIN events USING (relationship_id, stream_id, alters)
-),
-second_step AS (
-    SELECT events.*
-    FROM first_step
-    JOIN events
-        ON events.relationship_id = first_step.relationship_id
-        AND events.stream_id = first_step.stream_id
-        AND events.alters = first_step.event_id
-)
+# What alters an event may lie in another stream; what alters *that* lies beside it.
+ALTERING = """
 SELECT
-    relationship_id,
-    stream_id,
-    event_id,
-    position,
-    header,
-    body,
-    opening,
-    link
-FROM (SELECT * FROM first_step UNION SELECT * FROM second_step) AS steps
-ORDER BY relationship_id, stream_id, position
+    events.relationship_id,
+    events.stream_id,
+    events.header,
+    events.link,
+    texts.sealed
+FROM unnest($1::uuid[], $2::uuid[], $3::uuid[]) AS mentioned (relationship_id, stream_id, alters)
+JOIN events USING (relationship_id, stream_id, alters)
+LEFT JOIN texts USING (relationship_id, stream_id, position)
+ORDER BY
+    events.relationship_id,
+    events.stream_id,
+    events.position
 """
 
 
-async def find_alterations(db: Database, mentions: Sequence[Mention]) -> list[tuple[StreamKey, Record]]:
+async def find_altering(db: Database, ring: Ring, mentions: Sequence[Mention]) -> list[tuple[StreamKey, Record]]:
     """The rows of the events that retract or retell the mentioned ones, and of those that retract these."""
-    return _keyed(await db.fetch(ALTERATIONS, *_columns(mentions)))
+    found: list[tuple[StreamKey, Record]] = []
+    while mentions:
+        rows = _keyed(await db.fetch(ALTERING, *_columns([(m.key, ring.altered(m.event_id)) for m in mentions])))
+        mentions = [Mention(key, read_header(row["header"]).id) for key, row in rows]
+        found += rows
+    return found
 
 
-def _columns(mentions: Sequence[Mention]) -> tuple[list[UUID], list[UUID], list[UUID]]:
+def _columns(mentions: Sequence[tuple[StreamKey, UUID]]) -> tuple[list[UUID], list[UUID], list[UUID]]:
     return (
-        [m.key.relationship_id for m in mentions],
-        [m.key.stream_id for m in mentions],
-        [m.event_id for m in mentions],
+        [key.relationship_id for key, _ in mentions],
+        [key.stream_id for key, _ in mentions],
+        [name for _, name in mentions],
     )
 
 
@@ -152,32 +146,48 @@ def _keyed(rows: Iterable[Record]) -> list[tuple[StreamKey, Record]]:
 
 
 APPEND = """
-INSERT INTO events (
+WITH appended AS (
+    SELECT *
+    FROM unnest(
+        $1::uuid[], $2::uuid[], $3::bigint[], $4::uuid[], $5::uuid[], $6::text[], $7::bytea[], $8::uuid[], $9::bytea[]
+    ) AS appended (
+        relationship_id, stream_id, position, event_id, alters, header, link, author_id, sealed
+    )
+),
+kept AS (
+    INSERT INTO events (
+        relationship_id,
+        stream_id,
+        position,
+        event_id,
+        alters,
+        header,
+        link
+    )
+    SELECT
+        relationship_id,
+        stream_id,
+        position,
+        event_id,
+        alters,
+        header,
+        link
+    FROM appended
+)
+INSERT INTO texts (
     relationship_id,
     stream_id,
     position,
-    event_id,
-    alters,
-    header,
-    body,
-    opening,
-    link
+    author_id,
+    sealed
 )
 SELECT
     relationship_id,
     stream_id,
     position,
-    event_id,
-    alters,
-    header,
-    body,
-    opening,
-    link
-FROM unnest(
-    $1::uuid[], $2::uuid[], $3::bigint[], $4::uuid[], $5::uuid[], $6::text[], $7::text[], $8::bytea[], $9::bytea[]
-) AS appended (
-    relationship_id, stream_id, position, event_id, alters, header, body, opening, link
-)
+    author_id,
+    sealed
+FROM appended
 """
 
 ADVANCE = """
@@ -193,27 +203,28 @@ WHERE heads.relationship_id = advanced.relationship_id
 """
 
 
-async def append(db: Database, appended: Sequence[tuple[StreamKey, Stored]]) -> None:
+async def append(db: Database, ring: Ring, appended: Sequence[tuple[StreamKey, Stored]]) -> None:
     """Append events, each to its stream, in order. The heads must be locked by this transaction."""
     if not appended:
         return
-    await db.execute(APPEND, *transposed([_row(key, stored) for key, stored in appended]))
+    await db.execute(APPEND, *transposed([_row(ring, key, stored) for key, stored in appended]))
     last = {key: (key.relationship_id, key.stream_id, e.event.position, e.link) for key, e in appended}
     await db.execute(ADVANCE, *transposed(list(last.values())))
 
 
-def _row(key: StreamKey, stored: Stored) -> tuple[Any, ...]:
+def _row(ring: Ring, key: StreamKey, stored: Stored) -> tuple[Any, ...]:
     event = stored.event
+    altered = entries.alters(event.fact)
     return (
         key.relationship_id,
         key.stream_id,
         event.position,
         event.event_id,
-        entries.alters(event.fact),
+        ring.altered(altered) if altered else ring.altering_nothing(event.event_id),
         stored.header,
-        stored.body,
-        stored.opening,
         stored.link,
+        event.author,
+        stored.sealed,
     )
 
 
@@ -232,78 +243,81 @@ WHERE relationship_id = $1
 
 PAGE = """
 SELECT
-    event_id,
-    position,
-    header,
-    body,
-    opening,
-    link
+    events.header,
+    events.link,
+    texts.sealed
 FROM events
-WHERE relationship_id = $1
-    AND stream_id = $2
-    AND position > $3
-    AND position <= $4
-ORDER BY position
+LEFT JOIN texts USING (relationship_id, stream_id, position)
+WHERE events.relationship_id = $1
+    AND events.stream_id = $2
+    AND events.position > $3
+    AND events.position <= $4
+ORDER BY events.position
 LIMIT $5
 """
 
 
-async def read(db: Database, key: StreamKey, audience: Audience, after: int, limit: int) -> tuple[Head, list[Stored]]:
+async def read(
+    db: Database, ring: Ring, key: StreamKey, audience: Audience, after: int, limit: int
+) -> tuple[Head, list[Stored]]:
     """The head of a stream and at most `limit` of its events behind position `after`, none later than the head."""
     row = await db.fetchrow(HEAD, key.relationship_id, key.stream_id)
     head = Head(row["position"], row["link"]) if row else genesis(key.stream_id)
     rows = await db.fetch(PAGE, key.relationship_id, key.stream_id, after, head.position, limit)
-    return head, [stored(audience, row) for row in rows]
+    return head, [stored(ring, audience, row) for row in rows]
 
 
 ALL = """
 SELECT
-    stream_id,
-    event_id,
-    position,
-    header,
-    body,
-    opening,
-    link
+    events.stream_id,
+    events.header,
+    events.link,
+    texts.sealed
 FROM events
-WHERE relationship_id = $1
-    AND stream_id = ANY ($2::uuid[])
-ORDER BY stream_id, position
+LEFT JOIN texts USING (relationship_id, stream_id, position)
+WHERE events.relationship_id = $1
+    AND events.stream_id = ANY ($2::uuid[])
+ORDER BY
+    events.stream_id,
+    events.position
 """
 
 
-async def read_all(db: Database, relationship_id: UUID, audiences: dict[UUID, Audience]) -> list[Stored]:
+async def read_all(db: Database, ring: Ring, relationship_id: UUID, audiences: dict[UUID, Audience]) -> list[Stored]:
     """Every event of the given streams of one relationship, as of one moment, each stream in order."""
     rows = await db.fetch(ALL, relationship_id, list(audiences))
-    return [stored(audiences[row["stream_id"]], row) for row in rows]
+    return [stored(ring, audiences[row["stream_id"]], row) for row in rows]
 
 
-def stored(audience: Audience, row: Record) -> Stored:
-    """A row of events as values."""
-    header = read_header(row["header"])
-    event = Recorded(
-        audience=audience,
-        position=row["position"],
-        event_id=row["event_id"],
-        author=header.by,
-        recorded_at=header.recorded_at,
-        fact=entries.from_text(row["body"].encode()),
-    )
-    return Stored(row["header"], row["body"], row["opening"], row["link"], event)
+def stored(ring: Ring, audience: Audience, row: Record) -> Stored:
+    """A row of events, opened. Raises sealing.Unreadable where its text is not the one that was sealed."""
+    header, sealed = read_header(row["header"]), row["sealed"]
+    opening: bytes | None = None
+    body: str | None = None
+    fact: Fact = Erased()
+    if sealed is not None:
+        place = Place(header.stream, header.id, header.by, header.commit)
+        opening, text = sealing.unseal(ring.of(header.by), place, sealed)
+        body, fact = text.decode(), entries.from_text(text)
+    event = Recorded(audience, header.position, header.id, header.by, header.recorded_at, fact)
+    return Stored(row["header"], row["link"], sealed, body, opening, event)
 
 
-def seal(
-    head: Head,
-    key: StreamKey,
-    audience: Audience,
-    event_id: UUID,
-    by: UUID | None,
-    at: datetime,
-    fact: Fact,
-    opening: bytes,
-) -> Stored:
-    """The event that follows `head`, ready to be appended. `opening` is 32 random bytes."""
-    body = entries.to_text(fact)
-    link: Link = extend(head, key.stream_id, event_id, by, at, body, opening)
-    event = Recorded(audience, link.position, event_id, by, at, fact)
-    return Stored(link.header.decode(), body.decode(), opening, link.link, event)
+class Draft(Struct, frozen=True):
+    """What is to be appended. `opening` is 32 random bytes, `at` in UTC; `by` is null for what the service says."""
+
+    event_id: UUID
+    by: UUID | None
+    at: datetime
+    fact: Fact
+    opening: bytes
+
+
+def seal(ring: Ring, head: Head, key: StreamKey, audience: Audience, draft: Draft) -> Stored:
+    """The event that follows `head`, ready to be appended."""
+    body = entries.to_text(draft.fact)
+    link = extend(head, key.stream_id, draft.event_id, draft.by, draft.at, body, draft.opening)
+    place = Place(key.stream_id, draft.event_id, draft.by, read_header(link.header).commit)
+    sealed = sealing.seal(ring.of(draft.by), place, draft.opening, body)
+    event = Recorded(audience, link.position, draft.event_id, draft.by, draft.at, draft.fact)
+    return Stored(link.header.decode(), link.link, sealed, body.decode(), draft.opening, event)

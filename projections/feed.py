@@ -14,12 +14,14 @@ from events.entries import (
     CheckIn,
     Decision,
     Ended,
+    Erased,
     Opened,
     Request,
     Retraction,
     seen_by_partner,
 )
 from events.rules import Recorded, is_late
+from events.sealing import Ring
 from events.streams import Database, Stored, StreamKey
 from projections.balances import Reader
 
@@ -67,11 +69,11 @@ class Page(Struct, frozen=True):
 
 
 async def page(
-    db: Database, reader: Reader, audience: Audience, after: int, limit: int, *, proof: bool = False
+    db: Database, ring: Ring, reader: Reader, audience: Audience, after: int, limit: int, *, proof: bool = False
 ) -> Page:
     """At most `limit` events of one of the reader's streams, behind a position."""
     stream_id = reader.shared_stream if audience == "shared" else reader.private_stream
-    head, found = await streams.read(db, StreamKey(reader.relationship_id, stream_id), audience, after, limit)
+    head, found = await streams.read(db, ring, StreamKey(reader.relationship_id, stream_id), audience, after, limit)
     events = [with_proof(s, reader.author_id) if proof else as_read(s.event, reader.author_id) for s in found]
     reached = events[-1].position if events else after
     return Page(events, as_head(head), reached < head.position)
@@ -94,7 +96,7 @@ def as_read(event: Recorded, author_id: UUID) -> Event:
         recorded_at=event.recorded_at,
         late=is_late(event),
     )
-    if isinstance(event.fact, Opened | Ended):
+    if isinstance(event.fact, Opened | Ended | Erased):
         return envelope
     entry = event.fact if mine else seen_by_partner(event.fact)
     match entry:
@@ -110,5 +112,5 @@ def as_read(event: Recorded, author_id: UUID) -> Event:
 
 def with_proof(stored: Stored, author_id: UUID) -> Event:
     """The same, with what a client needs to verify the chain."""
-    proof = Proof(stored.header, stored.body, stored.opening.hex())
+    proof = Proof(stored.header, stored.body, stored.opening.hex() if stored.opening else None)
     return replace(as_read(stored.event, author_id), proof=proof)

@@ -10,6 +10,7 @@ from msgspec import Struct
 from events import streams
 from events.entries import WHO, CheckIn, Decision, FeltItem, Who, day_of, other
 from events.rules import Recorded
+from events.sealing import Ring
 from events.streams import Database
 from projections import statistics
 from projections.balances import Reader
@@ -45,25 +46,27 @@ class Period(Struct, frozen=True):
 
 
 async def decisions_told_twice(
-    db: Database, reader: Reader, measure: Literal["decides", "initiates"], period: Period
+    db: Database, ring: Ring, reader: Reader, measure: Literal["decides", "initiates"], period: Period
 ) -> Perspectives:
     """The decisions that both described: a decision and the other member's telling about it."""
-    shared = await _shared(db, reader)
+    shared = await _shared(db, ring, reader)
     pairs = list(_told_pairs(shared, reader.author_id, measure, period))
     return _tabled(measure, None, list(WHO), pairs)
 
 
-async def felt_on_the_same_day(db: Database, reader: Reader, item: FeltItem, period: Period) -> Perspectives:
+async def felt_on_the_same_day(
+    db: Database, ring: Ring, reader: Reader, item: FeltItem, period: Period
+) -> Perspectives:
     """The days on which both shared how the item felt; of several answers on a day the last one counts."""
-    shared = await _shared(db, reader)
+    shared = await _shared(db, ring, reader)
     mine = _felt_by_day((e for e in shared if e.author == reader.author_id), item)
     partners = _felt_by_day((e for e in shared if e.author != reader.author_id), item)
     pairs = [(mine[day], partners[day]) for day in mine.keys() & partners.keys() if day in period]
     return _tabled("felt", item, list(range(1, 8)), pairs)
 
 
-async def _shared(db: Database, reader: Reader) -> list[Recorded]:
-    stored = await streams.read_all(db, reader.relationship_id, {reader.shared_stream: "shared"})
+async def _shared(db: Database, ring: Ring, reader: Reader) -> list[Recorded]:
+    stored = await streams.read_all(db, ring, reader.relationship_id, {reader.shared_stream: "shared"})
     return standing(s.event for s in stored)
 
 

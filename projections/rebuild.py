@@ -9,6 +9,7 @@ from msgspec import Struct
 from events import streams
 from events.entries import Audience, Fact
 from events.rules import Recorded
+from events.sealing import Ring
 from events.streams import Database, StreamKey
 from projections import tallies
 from projections.tallies import Key
@@ -20,6 +21,7 @@ class Stream(Struct, frozen=True):
     key: StreamKey
     audience: Audience
     authors: tuple[UUID, ...]
+    ring: Ring
 
 
 class Rebuilt(Struct, frozen=True):
@@ -36,7 +38,8 @@ async def rebuild(db: Database, stream: Stream) -> Rebuilt:
     """
     async with db.transaction():
         await streams.lock(db, [stream.key])
-        log = await streams.read_all(db, stream.key.relationship_id, {stream.key.stream_id: stream.audience})
+        audiences = {stream.key.stream_id: stream.audience}
+        log = await streams.read_all(db, stream.ring, stream.key.relationship_id, audiences)
         amends = difference(recount([s.event for s in log], stream), await tallies.kept(db, stream.key))
         await tallies.add(db, amends)
     return Rebuilt(len(log), len(amends))

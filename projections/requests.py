@@ -11,6 +11,7 @@ from msgspec import Struct
 from events import streams
 from events.entries import Decision, Request
 from events.rules import Recorded
+from events.sealing import Ring
 from events.streams import Database
 from projections.balances import Reader
 from projections.feed import Event, as_read
@@ -37,10 +38,10 @@ class Requests(Struct, frozen=True):
     requests: list[RequestStanding]
 
 
-async def requests(db: Database, reader: Reader, state: State | None, now: datetime) -> Requests:
+async def requests(db: Database, ring: Ring, reader: Reader, state: State | None, now: datetime) -> Requests:
     """All requests of the relationship, or those in one state."""
     stored = await streams.read_all(
-        db, reader.relationship_id, {reader.shared_stream: "shared", reader.private_stream: "private"}
+        db, ring, reader.relationship_id, {reader.shared_stream: "shared", reader.private_stream: "private"}
     )
     events = [s.event for s in stored]
     still_standing = standing(events)

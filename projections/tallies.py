@@ -10,7 +10,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from events.entries import CheckIn, Decision, Ended, Fact, Opened, Request, Retraction, day_of
+from events.entries import CheckIn, Decision, Ended, Erased, Fact, Opened, Request, Retraction, day_of
 from events.rules import Recorded
 from events.streams import Database, StreamKey, transposed
 
@@ -45,7 +45,7 @@ def tally(stream: StreamKey, event: Recorded, partner: UUID | None, find: Callab
 
 
 def _counts(stream: StreamKey, fact: Fact, tellers: Tellers) -> Counter[Key]:
-    if isinstance(fact, Retraction | Opened | Ended):
+    if isinstance(fact, Retraction | Opened | Ended | Erased):
         return Counter()
     day, domain = day_of(fact), fact.domain or "other"
     return Counter(Key(stream, day, teller, domain, measure, value) for teller, measure, value in _told(fact, tellers))

@@ -14,16 +14,21 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
 from service import entries, health, members, openapi, reads, relationships, sessions
+from service.keyring import Keyring
+from service.keys import KeyStore
 from service.limits import Limit
 from service.mail import Mailer, Postman
-from service.migrations import SERVICE_ROLE
+from service.migrations import DOOR_ROLE, KEYS_ROLE, SERVICE_ROLE
+from service.outside import Chance, Clock, system_chance, utc_now
 from service.problems import HANDLERS
 from service.settings import Settings
-from service.world import Chance, Clock, World, system_chance, utc_now
+from service.world import World
 
 log = structlog.get_logger()
 
 BODY_BYTES = 256 * 1024
+KEY_CONNECTIONS = 2
+DOOR_CONNECTIONS = 4
 STATEMENT_SECONDS = 30
 
 ROUTES: list[Any] = [
@@ -65,6 +70,7 @@ def create_app(
     database_url: str,
     settings: Settings,
     mailer: Mailer,
+    store: KeyStore,
     now: Clock = utc_now,
     chance: Chance = system_chance,
 ) -> "Edge":
@@ -76,7 +82,7 @@ def create_app(
         logging_config=None,  # ours is structlog; the default would log bodies
         exception_handlers=HANDLERS,
         request_max_body_size=BODY_BYTES,
-        lifespan=[lambda app: _lifespan(app, database_url, settings, mailer, now, chance)],
+        lifespan=[lambda app: _lifespan(app, database_url, settings, mailer, store, now, chance)],
         state=State(
             {
                 "codes_asked": Limit(settings.sign_ins_per_hour, hour),
@@ -90,22 +96,36 @@ def create_app(
 
 @asynccontextmanager
 async def _lifespan(
-    app: Litestar, database_url: str, settings: Settings, mailer: Mailer, now: Clock, chance: Chance
+    app: Litestar,
+    database_url: str,
+    settings: Settings,
+    mailer: Mailer,
+    store: KeyStore,
+    now: Clock,
+    chance: Chance,
 ) -> AsyncIterator[None]:
     postman = Postman(mailer)
-    async with asyncpg.create_pool(
-        database_url,
-        min_size=2,
-        max_size=settings.database_connections,
-        command_timeout=STATEMENT_SECONDS,
-        # The service gives up the rights of whoever migrates: its role can neither change nor delete an event.
-        server_settings={"role": SERVICE_ROLE, "application_name": "mutuality"},
-    ) as pool:
-        app.state.world = World(pool, now, chance, postman)
+    async with (
+        create_pool(database_url, SERVICE_ROLE, settings.database_connections) as db,
+        create_pool(database_url, DOOR_ROLE, DOOR_CONNECTIONS) as door,
+        create_pool(database_url, KEYS_ROLE, KEY_CONNECTIONS) as keys_db,
+    ):
+        app.state.world = World(db, door, Keyring(keys_db, store, now, chance), now, chance, postman)
         try:
             yield
         finally:
             await postman.close()
+
+
+def create_pool(database_url: str, role: str, size: int) -> "asyncpg.Pool[asyncpg.Record]":
+    """Connections that gave up the rights of whoever migrates: their role can neither change nor delete an event."""
+    return asyncpg.create_pool(
+        database_url,
+        min_size=1,
+        max_size=size,
+        command_timeout=STATEMENT_SECONDS,
+        server_settings={"role": role, "application_name": "mutuality"},
+    )
 
 
 class Edge:

@@ -21,10 +21,13 @@ from events.streams import Database, StreamKey
 from projections import rebuild as rebuilding
 from projections.rebuild import Stream
 from service import demo, embedded, mail, migrations, openapi
-from service.app import Edge, create_app
+from service.app import Edge, create_app, create_pool
 from service.errors import StartupError
+from service.keyring import Keyring
+from service.keys import FileKeyStore, KeyStore
+from service.migrations import KEYS_ROLE
+from service.outside import system_chance, utc_now
 from service.settings import Settings
-from service.world import utc_now
 
 DEMO_DATA_DIR = Path(".demo-data")
 
@@ -36,7 +39,7 @@ def serve(settings: Settings) -> None:
     with database(settings) as url, _listening(settings) as listener:
         settings = _at_port_of(listener, settings)
         asyncio.run(_migrate(url))
-        app = create_app(url, settings, mail.mailer_for(settings.smtp_url, settings.mail_from))
+        app = create_app(url, settings, mail.mailer_for(settings.smtp_url, settings.mail_from), _key_store(settings))
         _run(app, listener, lambda: print(f"{_greeting(settings)}\n{sent}\nCtrl-C stops it.", flush=True))
 
 
@@ -49,7 +52,7 @@ def run_demo(settings: Settings) -> None:
     with database(settings) as url, _listening(settings) as listener:
         settings = _at_port_of(listener, settings)
         asyncio.run(_migrate(url))
-        app = create_app(url, settings.model_copy(update={"sign_ins_per_hour": 0}), mailer)
+        app = create_app(url, settings.model_copy(update={"sign_ins_per_hour": 0}), mailer, _key_store(settings))
         _run(app, listener, lambda: _load_beside(settings, mailer))
 
 
@@ -81,13 +84,13 @@ def migrate(settings: Settings) -> None:
 def rebuild(settings: Settings) -> None:
     """Recompute all tallies from the log, beside a running service, and tell where they had differed."""
     with database_in_use(settings) as url:
-        differences = asyncio.run(_rebuild(url))
+        differences = asyncio.run(_rebuild(url, _key_store(settings)))
     print(f"{differences} counts had differed and were set right." if differences else "No differences.")
 
 
 def document(settings: Settings) -> None:
     """Print the OpenAPI document."""
-    app = create_app("", settings, mail.ConsoleMailer())
+    app = create_app("", settings, mail.ConsoleMailer(), _key_store(settings))
     json.dump(openapi.document(app.litestar), sys.stdout, indent=2, ensure_ascii=False)
     print()
 
@@ -185,6 +188,10 @@ def _run(app: Edge, listener: socket.socket, ready: Callable[[], None]) -> None:
     _Server(config, ready).run(sockets=[listener])
 
 
+def _key_store(settings: Settings) -> KeyStore:
+    return FileKeyStore(settings.keys_dir or settings.data_dir / "keys")
+
+
 async def _migrate(url: str) -> list[str]:
     db = await _connect(url)
     try:
@@ -219,22 +226,25 @@ WHERE relationship_id = $1
 """
 
 
-async def _rebuild(url: str) -> int:
+async def _rebuild(url: str, store: KeyStore) -> int:
     db = await _connect(url)
     try:
         if missing := await migrations.pending(db):
             raise StartupError(f"The database lacks {', '.join(missing)}: python -m service migrate applies them.")
-        streams_kept = await db.fetch(STREAMS)
-        return sum([await _rebuild_one(db, row) for row in tqdm(streams_kept, unit=" streams", desc="Rebuilding")])
+        listed = tqdm(await db.fetch(STREAMS), unit=" streams", desc="Rebuilding")
+        async with create_pool(url, KEYS_ROLE, 1) as keys_db:
+            keys = Keyring(keys_db, store, utc_now, system_chance)
+            return sum([await _rebuild_one(db, keys, row) for row in listed])
     finally:
         await db.close()
 
 
-async def _rebuild_one(db: Database, row: asyncpg.Record) -> int:
+async def _rebuild_one(db: Database, keys: Keyring, row: asyncpg.Record) -> int:
     key = StreamKey(row["relationship_id"], row["stream_id"])
     async with db.transaction():
         # Behind the lock: a partner who came in since the streams were listed counts as well.
         await streams.lock(db, [key])
         authors = tuple(author["author_id"] for author in await db.fetch(AUTHORS, key.relationship_id))
-        stream = Stream(key, "private" if row["private"] else "shared", authors)
+        ring = await keys.ring(key.relationship_id)
+        stream = Stream(key, "private" if row["private"] else "shared", authors, ring)
         return (await rebuilding.rebuild(db, stream)).differences

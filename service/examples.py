@@ -12,7 +12,8 @@ from msgspec.structs import asdict
 
 from events import chain, streams
 from events.entries import Audience, CheckIn, Decision, Entry, Opened, Request, Retraction, complete
-from events.streams import Stored, StreamKey
+from events.sealing import Ring
+from events.streams import Draft, Stored, StreamKey
 from projections import feed, statistics
 from projections.balances import Balances, Telling
 from projections.feed import Head, Page
@@ -76,6 +77,9 @@ DECISION = Decision(
 )
 
 
+RING = Ring(_bytes("relationship key"), {ME: _bytes("my key"), PARTNER: _bytes("partner's key")})
+
+
 def _log(key: StreamKey, audience: Audience, *said: tuple[str, UUID | None, Entry | Opened]) -> list[Stored]:
     """A stream in which one thing was said an hour."""
     log: list[Stored] = []
@@ -83,7 +87,8 @@ def _log(key: StreamKey, audience: Audience, *said: tuple[str, UUID | None, Entr
     for position, (name, by, fact) in enumerate(said, 1):
         at = MORNING + timedelta(hours=position)
         recorded = fact if isinstance(fact, Opened) else complete(fact, at)
-        log.append(streams.seal(head, key, audience, _id(name), by, at, recorded, _bytes(f"opening of {name}")))
+        draft = Draft(_id(name), by, at, recorded, _bytes(f"opening of {name}"))
+        log.append(streams.seal(RING, head, key, audience, draft))
         head = chain.Head(position, log[-1].link)
     return log
 

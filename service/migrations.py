@@ -25,7 +25,11 @@ Connection: TypeAlias = "asyncpg.Connection[Record] | PoolConnectionProxy[Record
 Database: TypeAlias = "str | asyncpg.Connection[Record] | PoolConnectionProxy[Record]"
 
 DIRECTORY = Path(__file__).with_name("migrations")
-SERVICE_ROLE = "mutuality_service"  # what the service acts as: it may append events, not change them
+SERVICE_ROLE = "mutuality_service"  # acts for signed-in members: may append events, not change them
+DOOR_ROLE = "mutuality_door"  # finds out who is there: sign-in, tokens, invites; sees no event
+KEYS_ROLE = "mutuality_keys"  # reads and writes wrapped keys, and nothing else
+KEEPER_ROLE = "mutuality_keeper"  # erases and recounts
+ROLES = (SERVICE_ROLE, DOOR_ROLE, KEYS_ROLE, KEEPER_ROLE)
 
 
 class MigrationError(StartupError):
@@ -50,7 +54,7 @@ async def migrate(database: Database, now: datetime, directory: Path = DIRECTORY
     """
     migrations = _read(directory)
     async with _connected(database) as connection:
-        await _ensure_service_role(connection)
+        await _ensure_roles(connection)
         await _ensure(connection, TABLE_EXISTS, CREATE_TABLE)
         unapplied = await _unapplied(connection, migrations)
         return [each.name for each in unapplied if await _apply(connection, each, migrations, now)]
@@ -172,48 +176,57 @@ def _check(applied: Record, file: Migration | None) -> None:
         )
 
 
-# --- The service's role: of the whole cluster, so databases that are migrated at once race to make it
+# --- The roles: of the whole cluster, so databases that are migrated at once race to make them
 
-ROLE_EXISTS = f"SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = '{SERVICE_ROLE}')"  # noqa: S608
+ROLE_EXISTS = "SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = '{role}')"
 
-CREATE_ROLE = f"CREATE ROLE {SERVICE_ROLE} NOLOGIN"  # neither SUPERUSER nor BYPASSRLS, unless asked for
+CREATE_ROLE = "CREATE ROLE {role} NOLOGIN"  # neither SUPERUSER nor BYPASSRLS, unless asked for
 
 # Since PostgreSQL 16 a membership may lack the option to SET ROLE; before, there is no such column.
-ROLE_GRANTED = f"""
+ROLE_GRANTED = """
 SELECT EXISTS (
     SELECT
     FROM pg_auth_members AS membership
     JOIN pg_roles AS granted ON granted.oid = membership.roleid
     JOIN pg_roles AS member ON member.oid = membership.member
-    WHERE granted.rolname = '{SERVICE_ROLE}'
+    WHERE granted.rolname = '{role}'
       AND member.rolname = current_user
       AND coalesce((to_jsonb(membership) ->> 'set_option')::boolean, true)
 )
-"""  # noqa: S608
+"""
 
-GRANT_ROLE = f"GRANT {SERVICE_ROLE} TO CURRENT_USER"
+GRANT_ROLE = "GRANT {role} TO CURRENT_USER"
 
-ROLE_TOO_STRONG = f"""
+ROLE_TOO_STRONG = """
 SELECT rolsuper OR rolbypassrls
 FROM pg_roles
-WHERE rolname = '{SERVICE_ROLE}'
-"""  # noqa: S608
+WHERE rolname = '{role}'
+"""
 
 
-async def _ensure_service_role(connection: Connection) -> None:
+async def _ensure_roles(connection: Connection) -> None:
     try:
-        await _ensure(connection, ROLE_EXISTS, CREATE_ROLE)
-        await _ensure(connection, ROLE_GRANTED, GRANT_ROLE)
+        for role in ROLES:
+            await _ensure_role(connection, role)
     except asyncpg.InsufficientPrivilegeError as error:
         user = await connection.fetchval("SELECT quote_ident(current_user)")
+        there = {row["rolname"] for row in await connection.fetch("SELECT rolname FROM pg_roles")}
+        asked = [CREATE_ROLE.format(role=role) for role in ROLES if role not in there]
+        asked.append(f"GRANT {', '.join(ROLES)} TO {user}")
         raise MigrationError(
-            f"The database user {user} may not make the role of the service. An administrator has to, once: "
-            f"{CREATE_ROLE}; GRANT {SERVICE_ROLE} TO {user};"
+            f"The database user {user} may not make the roles of the service. An administrator has to, once: "
+            f"{'; '.join(asked)};"
         ) from error
-    if await connection.fetchval(ROLE_TOO_STRONG):
+
+
+async def _ensure_role(connection: Connection, role: str) -> None:
+    """Make one of the roles, which are constants of this module, and let the connecting user act as it."""
+    await _ensure(connection, ROLE_EXISTS.format(role=role), CREATE_ROLE.format(role=role))
+    await _ensure(connection, ROLE_GRANTED.format(role=role), GRANT_ROLE.format(role=role))
+    if await connection.fetchval(ROLE_TOO_STRONG.format(role=role)):
         raise MigrationError(
-            f"The role {SERVICE_ROLE} is a superuser or bypasses row security; it has to be bound: "
-            f"ALTER ROLE {SERVICE_ROLE} NOSUPERUSER NOBYPASSRLS;"
+            f"The role {role} is a superuser or bypasses row security; it has to be bound: "
+            f"ALTER ROLE {role} NOSUPERUSER NOBYPASSRLS;"
         )
 
 

@@ -12,7 +12,9 @@ from litestar.exceptions import HTTPException
 from msgspec import UNSET, Struct, UnsetType
 
 from events import errors as refusals
+from events.sealing import Unreadable
 from service import errors
+from service.keys import KeyStoreError
 
 log = structlog.get_logger()
 
@@ -48,6 +50,7 @@ DATABASE_AWAY: tuple[type[Exception], ...] = (
     asyncpg.DeadlockDetectedError,
 )
 RETRY_AFTER_SECONDS = 1
+UNREADABLE_RETRY_SECONDS = 60
 # RFC 9110 renamed two; which names Python knows depends on its version, and a title must not.
 TITLES = {413: "Content Too Large", 422: "Unprocessable Content"}
 MEDIA_TYPE = "application/problem+json"
@@ -151,10 +154,19 @@ def on_unexpected(request: Request[Any, Any, Any], error: Exception) -> Response
     return answer(problem(500, "internal", "Something went wrong on our side; the same request may be sent again."))
 
 
+def on_unreadable(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    """The answer where a text does not open: better none than a wrong one. An operator has to look."""
+    log.error("unreadable", failure=type(error).__name__)
+    found = problem(503, "unreadable", "Something that was recorded cannot be opened just now; it is not lost.")
+    return answer(found, {"Retry-After": str(UNREADABLE_RETRY_SECONDS)})
+
+
 HANDLERS: dict[int | type[Exception], Any] = {
     refusals.Refusal: on_expected,
     errors.ServiceError: on_expected,
     HTTPException: on_http,
     **dict.fromkeys(DATABASE_AWAY, on_database_away),
+    Unreadable: on_unreadable,
+    KeyStoreError: on_unreadable,
     Exception: on_unexpected,
 }

@@ -89,8 +89,10 @@ async def list_events(request: Call, rid: FromPath[str]) -> Response[bytes]:
     """The shared stream is the same for both, but for who is me."""
     _, reader = await _reader(request, rid)
     query = query_of(request, EventsQuery)
-    async with world_of(request).db.acquire() as db:
-        page = await feed.page(db, reader, query.stream, query.after, query.limit, proof=query.proof)
+    world = world_of(request)
+    ring = await world.keys.ring(reader.relationship_id)
+    async with world.db.acquire() as db:
+        page = await feed.page(db, ring, reader, query.stream, query.after, query.limit, proof=query.proof)
     return cacheable_answer(request, page)
 
 
@@ -110,8 +112,9 @@ async def list_requests(request: Call, rid: FromPath[str]) -> Response[bytes]:
     _, reader = await _reader(request, rid)
     query = query_of(request, RequestsQuery)
     world = world_of(request)
+    ring = await world.keys.ring(reader.relationship_id)
     async with world.db.acquire() as db:
-        listed = await requests.requests(db, reader, query.state, world.now())
+        listed = await requests.requests(db, ring, reader, query.state, world.now())
     return cacheable_answer(request, listed)
 
 
@@ -176,12 +179,14 @@ async def get_perspectives(request: Call, rid: FromPath[str]) -> Response[bytes]
     query = query_of(request, PerspectivesQuery)
     item = _item_of(query.measure, query.item)
     period = Period(query.from_, query.to)
-    async with world_of(request).db.acquire() as db:
+    world = world_of(request)
+    ring = await world.keys.ring(reader.relationship_id)
+    async with world.db.acquire() as db:
         if query.measure == "felt":
             assert item is not None
-            found = await perspectives.felt_on_the_same_day(db, reader, item, period)
+            found = await perspectives.felt_on_the_same_day(db, ring, reader, item, period)
         else:
-            found = await perspectives.decisions_told_twice(db, reader, query.measure, period)
+            found = await perspectives.decisions_told_twice(db, ring, reader, query.measure, period)
     return cacheable_answer(request, found)
 
 

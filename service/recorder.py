@@ -15,7 +15,8 @@ from events.chain import Head
 from events.entries import Audience, Ended, Entry, Fact, Opened, Retraction, refers_to
 from events.errors import Refusal
 from events.rules import Accepted, Author, Known, Recorded
-from events.streams import Database, Mention, Stored, StreamKey
+from events.sealing import Ring
+from events.streams import Database, Draft, Mention, Stored, StreamKey
 from projections import tallies
 from projections.tallies import Key
 from service.tokens import new_id
@@ -62,6 +63,7 @@ class Batch(Struct):
     """What a submission has come to so far: nothing of what it appends is in the database yet."""
 
     writer: Writer
+    ring: Ring
     partner_id: UUID | None
     heads: dict[StreamKey, Head]
     known: Known = field(default_factory=Known)
@@ -81,24 +83,26 @@ async def record(world: World, submission: Submission) -> list[Outcome]:
     """Record what may be recorded, in order; each entry gets its own outcome, and none blocks the others."""
     async with world.db.acquire() as db, db.transaction():
         heads = await _lock(db, submission)
+        # Behind the locks: a partner who came in while this waited has written with a key of their own.
+        ring = await world.keys.ring(submission.writer.relationship_id)
         author, partner_id = await _members(db, submission.writer)
-        batch = Batch(submission.writer, partner_id, heads)
-        for known in await _readable(db, submission):
+        batch = Batch(submission.writer, ring, partner_id, heads)
+        for known in await _readable(db, ring, submission):
             batch.learn(known)
         # The time is taken under the locks, so that it grows along a stream.
         now = world.now()
         outcomes = [_outcome(world, batch, author, entry_id, entry, now) for entry_id, entry in submission.entries]
-        await streams.append(db, batch.appended)
+        await streams.append(db, ring, batch.appended)
         await tallies.add(db, batch.counts)
     return outcomes
 
 
 async def announce(world: World, db: Database, key: StreamKey, fact: Opened | Ended) -> None:
     """Append what the service itself has to say to a shared stream, in the transaction of the caller."""
+    ring = await world.keys.ring(key.relationship_id)
     heads = await streams.lock(db, [key])
-    event_id = new_id(world, f"event id {key.stream_id}")
-    stored = _seal(world, heads[key], key, "shared", event_id, None, world.now(), fact)
-    await streams.append(db, [(key, stored)])
+    draft = _draft(world, key, new_id(world, f"event id {key.stream_id}"), None, world.now(), fact)
+    await streams.append(db, ring, [(key, streams.seal(ring, heads[key], key, "shared", draft))])
 
 
 def _outcome(world: World, batch: Batch, author: Author, entry_id: UUID, entry: Entry, now: datetime) -> Outcome:
@@ -113,7 +117,8 @@ def _outcome(world: World, batch: Batch, author: Author, entry_id: UUID, entry: 
 
 def _accept(world: World, batch: Batch, author: Author, entry_id: UUID, accepted: Accepted, now: datetime) -> Stored:
     key = batch.writer.key(accepted.audience)
-    stored = _seal(world, batch.heads[key], key, accepted.audience, entry_id, author.author_id, now, accepted.entry)
+    draft = _draft(world, key, entry_id, author.author_id, now, accepted.entry)
+    stored = streams.seal(batch.ring, batch.heads[key], key, accepted.audience, draft)
     batch.heads[key] = Head(stored.event.position, stored.link)
     batch.appended.append((key, stored))
     batch.counts.update(_tally(batch, key, stored.event))
@@ -125,18 +130,8 @@ def _tally(batch: Batch, key: StreamKey, event: Recorded) -> Counter[Key]:
     return tallies.tally(key, event, batch.partner_id, lambda target: batch.known.events[event.audience, target].fact)
 
 
-def _seal(
-    world: World,
-    head: Head,
-    key: StreamKey,
-    audience: Audience,
-    event_id: UUID,
-    by: UUID | None,
-    now: datetime,
-    fact: Fact,
-) -> Stored:
-    opening = world.chance(32, f"opening {key.stream_id} {event_id}")
-    return streams.seal(head, key, audience, event_id, by, now, fact, opening)
+def _draft(world: World, key: StreamKey, event_id: UUID, by: UUID | None, now: datetime, fact: Fact) -> Draft:
+    return Draft(event_id, by, now, fact, world.chance(32, f"opening {key.stream_id} {event_id}"))
 
 
 async def _lock(db: Database, submission: Submission) -> dict[StreamKey, Head]:
@@ -155,16 +150,15 @@ async def _lock(db: Database, submission: Submission) -> dict[StreamKey, Head]:
     return heads
 
 
-async def _readable(db: Database, submission: Submission) -> list[Stored]:
+async def _readable(db: Database, ring: Ring, submission: Submission) -> list[Stored]:
     """What the writer can read of the ids at hand, of what they refer to, and of what has altered that since."""
     keys = submission.writer.keys
     ids = {entry_id for entry_id, _ in submission.entries}
     targets = {target for _, entry in submission.entries if (target := refers_to(entry))}
     rows = await streams.find(db, [Mention(key, one) for key in keys for one in ids | targets])
-    if targets:
-        rows += await streams.find_alterations(db, [Mention(key, one) for key in keys for one in targets])
+    rows += await streams.find_altering(db, ring, [Mention(key, one) for key in keys for one in targets])
     audiences: dict[StreamKey, Audience] = {keys[0]: "shared", keys[1]: "private"}
-    return [streams.stored(audiences[key], row) for key, row in rows]
+    return [streams.stored(ring, audiences[key], row) for key, row in rows]
 
 
 MEMBERS = """

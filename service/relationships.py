@@ -200,6 +200,7 @@ async def make_relationship(request: Call) -> Response[bytes]:
     await body_of(request, Nothing)
     world = world_of(request)
     relationship_id = tokens.new_id(world, "relationship id")
+    await world.keys.make_for_relationship(relationship_id)
     shared = StreamKey(relationship_id, tokens.new_id(world, f"shared stream of {relationship_id}"))
     async with world.db.acquire() as db, db.transaction():
         await db.execute(MAKE_RELATIONSHIP, relationship_id, shared.stream_id, world.now())

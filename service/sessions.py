@@ -288,6 +288,7 @@ async def _member_of(world: World, db: Database, email: str, now: datetime) -> U
     if known is not None:
         return known
     member_id = tokens.new_id(world, "member id")
+    await world.keys.make_for_member(member_id)
     try:
         async with db.transaction():
             await db.execute(MAKE_MEMBER, member_id, now)

@@ -18,6 +18,9 @@ class Settings(BaseSettings):
         str | None, Field(description="PostgreSQL 15 to 18; unset: an embedded PostgreSQL under DATA_DIR")
     ] = None
     data_dir: Annotated[Path, Field(description="folder of the embedded PostgreSQL")] = Path(".data")
+    keys_dir: Annotated[
+        Path | None, Field(description="folder of the root key and the epoch keys; unset: keys under DATA_DIR")
+    ] = None
     smtp_url: Annotated[
         str | None, Field(description="smtp:// or smtps://, with user and password if needed; unset: mail is printed")
     ] = None

@@ -1,35 +1,37 @@
 """What comes from outside: the database, the time, chance and mail. Tests bring their own."""
 
-import secrets
-from collections.abc import Callable
-from datetime import UTC, datetime
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import TypeAlias
+from uuid import UUID
 
 from asyncpg import Pool, Record
 from msgspec import Struct
 
+from events import streams
+from service.keyring import Keyring
 from service.mail import Mailer
+from service.outside import Chance, Clock
 
-Clock = Callable[[], datetime]
-# How many bytes, and what for. The purpose lets a test give equal bytes for equal purposes, whatever else happens.
-Chance = Callable[[int, str], bytes]
 Database: TypeAlias = "Pool[Record]"
+
+# Until the connection goes back to the pool, which resets it.
+ACT = "SELECT set_config('mutuality.members', '{' || $1::text || '}', false)"
 
 
 class World(Struct, frozen=True):
     """All that a request may need besides what it carries itself."""
 
     db: Database
+    door: Database
+    keys: Keyring
     now: Clock
     chance: Chance
     mailer: Mailer
 
-
-def utc_now() -> datetime:
-    """The time, in UTC."""
-    return datetime.now(UTC)
-
-
-def system_chance(size: int, purpose: str) -> bytes:
-    """Unpredictable bytes from the operating system."""
-    return secrets.token_bytes(size)
+    @asynccontextmanager
+    async def acting(self, member_id: UUID) -> AsyncIterator[streams.Database]:
+        """A connection that acts for a signed-in member: it sees the rows of no one else."""
+        async with self.db.acquire() as db:
+            await db.execute(ACT, str(member_id))
+            yield db

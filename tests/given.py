@@ -22,6 +22,7 @@ from events.entries import (
     Domain,
     Ended,
     Entry,
+    Erased,
     Fact,
     MyInput,
     Opened,
@@ -92,7 +93,7 @@ def recorded(
     """The event as the log has it. Rules never look at positions, so any will do."""
     if isinstance(fact, CheckIn | Decision):
         fact = replace(fact, audience=audience)
-    if not isinstance(fact, Opened | Ended):
+    if not isinstance(fact, Opened | Ended | Erased):
         fact = complete(fact, at)
     return Recorded(audience, 1, event_id, by, at, fact)
 

@@ -7,18 +7,25 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from email.message import Message
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
+from events.sealing import Ring
 from service.app import Edge, create_app
+from service.keys import FileKeyStore
 from service.mail import SmtpMailer
 from service.settings import Settings
+from service.world import World
 
 NOON = datetime(2026, 6, 15, 12, 0, tzinfo=UTC)
 Json = dict[str, Any]
+_KEYS_DIR = TemporaryDirectory(prefix="mutuality-keys-")
+KEYS = FileKeyStore(Path(_KEYS_DIR.name))  # one for the whole run: what one service sealed another can open
 
 
 class Clock:
@@ -157,6 +164,11 @@ class Running:
         self.app, self.clock, self.post, self.database_url = app, clock, post, database_url
         self._transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)  # type: ignore[arg-type]
 
+    async def ring(self, rid: str) -> Ring:
+        """The keys of a relationship, which no phone ever sees."""
+        world: World = self.app.litestar.state.world
+        return await world.keys.ring(UUID(rid))
+
     def phone(self) -> Phone:
         """A device that is not signed in yet."""
         return Phone(httpx.AsyncClient(transport=self._transport, base_url="http://mutuality.test"), self.post)
@@ -187,7 +199,9 @@ async def running(database_url: str, **options: Any) -> AsyncIterator[Running]:
     clock = options.pop("now", None) or Clock()
     settings = Settings(sign_ins_per_hour=0, database_connections=4)
     async with PostBox().open() as post:
-        app = create_app(database_url, settings, SmtpMailer(post.url, "mutuality@example.org"), now=clock, **options)
+        store = options.pop("store", KEYS)
+        mailer = SmtpMailer(post.url, "mutuality@example.org")
+        app = create_app(database_url, settings, mailer, store, now=clock, **options)
         async with lifespan(app):
             yield Running(app, clock, post, database_url)
 

@@ -42,6 +42,13 @@ def test_the_database_is_postgresql_18_on_a_named_volume(compose: dict[str, Any]
     assert database["healthcheck"]["test"][:2] == ["CMD", "pg_isready"]
 
 
+def test_the_keys_outlive_a_container_and_lie_apart_from_the_data(compose: dict[str, Any]) -> None:
+    service = compose["services"]["service"]
+    assert service["environment"]["MUTUALITY_KEYS_DIR"] == "/keys"
+    assert service["volumes"] == ["keys:/keys"]
+    assert "keys" in compose["volumes"]
+
+
 def test_the_service_waits_for_its_migrations(compose: dict[str, Any]) -> None:
     services = compose["services"]
     assert services["migrate"]["command"] == ["python", "-m", "service", "migrate"]

@@ -14,7 +14,7 @@ import uvloop
 from service.app import create_app
 from service.mail import SmtpMailer
 from service.settings import Settings
-from tests.phones import Clock, Phone, PostBox, Running
+from tests.phones import KEYS, Clock, Phone, PostBox, Running
 
 T = TypeVar("T")
 
@@ -53,7 +53,7 @@ def served(database_url: str) -> Iterator[Wire]:
         clock, settings = Clock(), Settings(sign_ins_per_hour=0, database_connections=4)
         with socket.create_server(("127.0.0.1", 0)) as listener:
             async with PostBox().open() as post:
-                app = create_app(database_url, settings, SmtpMailer(post.url, "mutuality@example.org"), now=clock)
+                app = create_app(database_url, settings, SmtpMailer(post.url, "mutuality@example.org"), KEYS, now=clock)
                 config = uvicorn.Config(app, http="httptools", lifespan="on", log_level="warning", access_log=False)
                 server = uvicorn.Server(config)
                 url = f"http://127.0.0.1:{listener.getsockname()[1]}"

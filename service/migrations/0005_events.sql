@@ -1,14 +1,13 @@
 -- The log. The service may read and insert; nobody may update or delete.
 -- An id is unique in its stream only: one that spanned streams would tell of events that cannot be read.
+-- `alters` is blinded with a key of the relationship, and there in every row: it tells nothing of what an event says.
 CREATE TABLE events (
     relationship_id uuid NOT NULL,
     stream_id uuid NOT NULL,
     position bigint NOT NULL CHECK (position >= 1),
     event_id uuid NOT NULL,
-    alters uuid,
+    alters uuid NOT NULL,
     header text NOT NULL,
-    body text NOT NULL,
-    opening bytea NOT NULL CHECK (length(opening) = 32),
     link bytea NOT NULL CHECK (length(link) = 32),
     PRIMARY KEY (relationship_id, stream_id, position),
     UNIQUE (relationship_id, stream_id, event_id),
@@ -16,6 +15,22 @@ CREATE TABLE events (
 );
 
 -- What retracts or retells an event is found by the event's id.
-CREATE INDEX events_altering ON events (relationship_id, stream_id, alters) WHERE alters IS NOT NULL;
+CREATE INDEX events_altering ON events (relationship_id, stream_id, alters);
+
+-- What the events say, sealed with a key of their author. Erasing a member deletes their rows here, and their key;
+-- the event itself stays, and so does the chain. The author is null for what the service says.
+CREATE TABLE texts (
+    relationship_id uuid NOT NULL,
+    stream_id uuid NOT NULL,
+    position bigint NOT NULL,
+    author_id uuid,
+    sealed bytea NOT NULL,
+    PRIMARY KEY (relationship_id, stream_id, position),
+    FOREIGN KEY (relationship_id, stream_id, position) REFERENCES events
+);
 
 GRANT SELECT, INSERT ON events TO mutuality_service;
+
+GRANT SELECT, INSERT ON texts TO mutuality_service;
+
+GRANT SELECT (relationship_id, author_id), DELETE ON texts TO mutuality_keeper;

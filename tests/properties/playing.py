@@ -9,9 +9,10 @@ import asyncpg
 from hypothesis import note
 from msgspec import Struct
 
+from events.sealing import Ring
 from events.streams import StreamKey
 from projections.rebuild import Stream
-from service.world import Chance, system_chance
+from service.outside import Chance, system_chance
 from tests.couples import Couple, another_couple, two_members
 from tests.phones import Json, Phone, Running, running
 from tests.properties.histories import Call, Step, respelled
@@ -141,13 +142,13 @@ WHERE relationship_id = $1
 """
 
 
-async def streams_of(db: Database, couple: Couple) -> dict[str, Stream]:
+async def streams_of(db: Database, couple: Couple, ring: Ring) -> dict[str, Stream]:
     """The three streams of the couple: shared, and the private one of who sits first and of who sits second."""
     rows = await db.fetch(STREAMS, couple[0].rid)
     authors = (UUID(couple[0].author), UUID(couple[1].author))
     return {
         row["seat"] or "shared": Stream(
-            StreamKey(UUID(couple[0].rid), row["stream_id"]), "private" if row["private"] else "shared", authors
+            StreamKey(UUID(couple[0].rid), row["stream_id"]), "private" if row["private"] else "shared", authors, ring
         )
         for row in rows
     }
@@ -155,7 +156,7 @@ async def streams_of(db: Database, couple: Couple) -> dict[str, Stream]:
 
 async def tallies(db: Database, couple: Couple) -> dict[tuple[Any, ...], int]:
     """All counts that are kept of the couple, with names in place of random ids."""
-    names = {stream.key.stream_id: name for name, stream in (await streams_of(db, couple)).items()}
+    names = {stream.key.stream_id: name for name, stream in (await streams_of(db, couple, Ring(b"", {}))).items()}
     names |= {UUID(couple[0].author): "first", UUID(couple[1].author): "second"}
     rows = await db.fetch(TALLIES, couple[0].rid)
     return {(names[row["stream_id"]], names[row["teller"]], *list(row.values())[2:-1]): row["count"] for row in rows}

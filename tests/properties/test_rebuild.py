@@ -58,11 +58,11 @@ async def test_a_recount_finds_nothing_but_damage_and_sets_it_right(
     couple = await home.couple()
     await play(couple, calls)
     kept, read = await tallies(home.db, couple), [await looks(phone) for phone in couple]
-    assert await rebuilt(home.db, couple) == 0
+    assert await rebuilt(home, couple) == 0
     for damage in damages:
         await inflict(home.db, couple, damage)
     damaged = await tallies(home.db, couple)
-    assert await rebuilt(home.db, couple) == sum(kept.get(k, 0) != damaged.get(k, 0) for k in kept | damaged)
+    assert await rebuilt(home, couple) == sum(kept.get(k, 0) != damaged.get(k, 0) for k in kept | damaged)
     assert await tallies(home.db, couple) == kept
     assert [await looks(phone) for phone in couple] == read
 
@@ -78,7 +78,7 @@ async def inflict(db: Database, couple: Couple, damage: Damage) -> None:
             await db.execute(INVENT, couple[0].rid, place, couple[place % 2].author)
 
 
-async def rebuilt(db: Database, couple: Couple) -> int:
+async def rebuilt(at: Place, couple: Couple) -> int:
     """How many counts had differed in the three streams together."""
-    streams = await streams_of(db, couple)
-    return sum([(await rebuild(db, stream)).differences for stream in streams.values()])
+    streams = await streams_of(at.db, couple, await at.service.ring(couple[0].rid))
+    return sum([(await rebuild(at.db, stream)).differences for stream in streams.values()])

@@ -19,10 +19,10 @@ from service.app import create_app
 from service.mail import ConsoleMailer
 from service.openapi import document
 from service.settings import Settings
-from tests.phones import Phone, Running
+from tests.phones import KEYS, Phone, Running
 from tests.wire import served
 
-DOCUMENT = document(create_app("", Settings(), ConsoleMailer()).litestar)
+DOCUMENT = document(create_app("", Settings(), ConsoleMailer(), KEYS).litestar)
 OCCURRED = "2026-06-15T10:00:00+02:00"
 CHECK_IN = {"occurred_at": OCCURRED, "note": "A walk"}
 MIB = 1024 * 1024

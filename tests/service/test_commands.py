@@ -7,8 +7,12 @@ import pytest
 
 from service import commands
 from service.__main__ import main
+from service.app import create_pool
 from service.errors import StartupError
-from tests.phones import Running, link
+from service.keyring import Keyring
+from service.migrations import KEYS_ROLE
+from service.outside import system_chance, utc_now
+from tests.phones import KEYS, Running, link
 
 HERE = "/v1/relationships/{rid}"
 
@@ -39,11 +43,13 @@ async def test_a_partner_who_comes_in_during_a_rebuild_keeps_their_counts(servic
     listed = await db.fetch(commands.STREAMS)
     await link(one, two)
     await one.put("requests", {"occurred_at": "2026-06-15T10:00:00Z", "domain": "home"})
-    assert sum([await commands._rebuild_one(db, row) for row in listed]) == 0
+    async with create_pool(service.database_url, KEYS_ROLE, 1) as keys_db:
+        keys = Keyring(keys_db, KEYS, utc_now, system_chance)
+        assert sum([await commands._rebuild_one(db, keys, row) for row in listed]) == 0
     await db.close()
     assert (await two.get(f"{HERE}/balances"))["mine"]["initiates"]["partner"] == 1
 
 
 async def test_a_rebuild_of_what_is_not_migrated_says_so(empty_database_url: str) -> None:
     with pytest.raises(StartupError, match="service migrate"):
-        await commands._rebuild(empty_database_url)
+        await commands._rebuild(empty_database_url, KEYS)

@@ -22,11 +22,11 @@ from service.app import create_app
 from service.mail import ConsoleMailer
 from service.openapi import document
 from service.settings import Settings
-from tests.phones import Phone
+from tests.phones import KEYS, Phone
 from tests.postgres import fresh_database
 from tests.wire import Wire, served
 
-DOCUMENT = document(create_app("", Settings(), ConsoleMailer()).litestar)
+DOCUMENT = document(create_app("", Settings(), ConsoleMailer(), KEYS).litestar)
 SCHEMA = schemathesis.openapi.from_dict(DOCUMENT)
 OCCURRED = "2026-06-15T10:00:00+02:00"
 Json = dict[str, Any]

@@ -20,10 +20,10 @@ from service.mail import ConsoleMailer
 from service.openapi import document
 from service.operations import Operation
 from service.settings import Settings
-from tests.phones import Running
+from tests.phones import KEYS, Running
 
 COMMITTED = Path(__file__).parents[2] / "openapi" / "openapi.json"
-APP = create_app("", Settings(), ConsoleMailer()).litestar
+APP = create_app("", Settings(), ConsoleMailer(), KEYS).litestar
 DOCUMENT = document(APP)
 SCHEMAS = DOCUMENT["components"]["schemas"]
 OPERATIONS = {one["operationId"]: one for path in DOCUMENT["paths"].values() for one in path.values()}

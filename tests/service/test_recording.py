@@ -339,7 +339,9 @@ async def differences(service: Running, one: Phone, two: Phone) -> int:
     author = UUID((await two.get(HERE))["author"])
     db = await asyncpg.connect(service.database_url)
     try:
-        return (await rebuild(db, Stream(key, "shared", (UUID(one.author), author)))).differences
+        return (
+            await rebuild(db, Stream(key, "shared", (UUID(one.author), author), await service.ring(one.rid)))
+        ).differences
     finally:
         await db.close()
 

@@ -89,7 +89,14 @@ TABLES = "SELECT relname FROM pg_class WHERE relkind IN ('r', 'p') AND relnamesp
 async def test_every_table_is_of_a_relationship_or_says_why_not(db: Database) -> None:
     tables = set(await names(db, TABLES))
     assert tables >= LOOKED_UP_OTHERWISE.keys()
-    assert tables - LOOKED_UP_OTHERWISE.keys() == {"relationships", "memberships", "heads", "events", "tallies"}
+    assert tables - LOOKED_UP_OTHERWISE.keys() == {
+        "relationships",
+        "memberships",
+        "heads",
+        "events",
+        "texts",
+        "tallies",
+    }
 
 
 async def test_every_primary_key_begins_with_the_relationship(db: Database) -> None:
@@ -105,8 +112,8 @@ async def test_every_other_key_contains_the_relationship(db: Database) -> None:
 
 
 async def test_every_key_over_events_contains_the_stream(db: Database) -> None:
-    over_events = [key for key in await keys(db) if key[0] in ("events", "tallies")]
-    assert len(over_events) == 6
+    over_events = [key for key in await keys(db) if key[0] in ("events", "texts", "tallies")]
+    assert len(over_events) == 8
     assert [key for key in over_events if "stream_id" not in key[2]] == []
 
 
@@ -122,7 +129,7 @@ FORBIDDEN = {
     "domains, enums": "SELECT typname FROM pg_type WHERE typtype IN ('d', 'e') AND typnamespace = {schema}",
     "exclusion constraints": "SELECT conname FROM pg_constraint WHERE contype = 'x'",
     "extensions": "SELECT extname FROM pg_extension WHERE extname <> 'plpgsql'",
-    "other schemas": "SELECT nspname FROM pg_namespace WHERE nspname !~ '^(pg_|information_schema$|public$)'",
+    "other schemas": "SELECT nspname FROM pg_namespace WHERE nspname !~ '^(pg_|information_schema$|public$|keys$)'",
 }
 
 

@@ -10,7 +10,7 @@ import pytest
 from service.app import create_app
 from service.mail import SmtpMailer
 from service.settings import Settings
-from tests.phones import Phone, Running, lifespan
+from tests.phones import KEYS, Phone, Running, lifespan
 
 SOMEBODY = "somebody@example.org"
 
@@ -129,7 +129,9 @@ async def test_an_address_with_a_line_break_is_refused(service: Running) -> None
 
 
 async def test_too_many_codes_for_one_address_leave_the_others_alone(database_url: str) -> None:
-    app = create_app(database_url, Settings(sign_ins_per_hour=2), SmtpMailer("smtp://127.0.0.1:1", "m@example.org"))
+    app = create_app(
+        database_url, Settings(sign_ins_per_hour=2), SmtpMailer("smtp://127.0.0.1:1", "m@example.org"), KEYS
+    )
     async with lifespan(app):
         client = httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://mutuality.test")  # type: ignore[arg-type]
         asked = [await client.post("/v1/sign-in-codes", json={"email": e}) for e in ["a@b", "a@b", "a@b", "b@b"]]

@@ -1,6 +1,7 @@
-"""Somebody with all rights rewrites the database; a client that remembers one old head notices.
+"""Somebody with all rights, and with the keys, rewrites the database; a client that remembers one old head notices.
 
-The client is `openapi/verify.py`, which shares no line with the service.
+Without the keys nothing that was changed opens any more, and the service says so. The client is
+`openapi/verify.py`, which shares no line with the service.
 """
 
 import json
@@ -8,7 +9,7 @@ import runpy
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeAlias
 from uuid import UUID, uuid4
@@ -17,8 +18,10 @@ import asyncpg
 import pytest
 from asyncpg import Record
 from msgspec import Struct
+from msgspec.structs import replace
 
-from events import chain
+from events import chain, sealing
+from events.sealing import Place, Ring
 from tests.phones import Phone, Running
 
 VERIFIER = Path(__file__).parents[2] / "openapi" / "verify.py"
@@ -36,6 +39,7 @@ class Stream(Struct, frozen=True):
     stream_id: str
     remembered: tuple[int, str]
     db: Database
+    ring: Ring
 
 
 @pytest.fixture
@@ -52,18 +56,19 @@ async def stream(service: Running) -> Any:
         await two.put("check-ins", {"occurred_at": OCCURRED, "note": note, "audience": "shared"})
     stream_id = (await one.get("/v1/relationships/{rid}"))["streams"]["shared"]
     db = await asyncpg.connect(service.database_url, server_settings={"session_replication_role": "replica"})
-    yield Stream(one, stream_id, (seen["head"]["position"], seen["head"]["link"]), db)
+    yield Stream(one, stream_id, (seen["head"]["position"], seen["head"]["link"]), db, await service.ring(one.rid))
     await db.close()
 
 
 async def pages(phone: Phone, stream: str = "shared", limit: int = 3) -> list[Json]:
-    """All pages of a stream, with proofs."""
+    """All pages of a stream, with proofs; no more of them where a stream that was rewritten leads nowhere."""
     read: list[Json] = []
-    after = 0
-    while not read or (read[-1]["more"] and read[-1]["events"]):
+    after, reached = -1, 0
+    while reached > after and (not read or read[-1]["more"]):
+        after = reached
         path = "/v1/relationships/{rid}/events"
         read.append(await phone.get(path, stream=stream, after=after, limit=limit, proof="true"))
-        after = read[-1]["events"][-1]["position"] if read[-1]["events"] else after
+        reached = read[-1]["events"][-1]["position"] if read[-1]["events"] else after
     return read
 
 
@@ -126,44 +131,43 @@ async def test_what_is_shown_must_be_what_was_sealed(stream: Stream) -> None:
 
 async def change_body(at: Stream) -> None:
     """Another outcome."""
-    await at.db.execute("""UPDATE events SET body = replace(body, '"yes"', '"no"') WHERE position = 3""")
+    said = await said_at(at, 3)
+    await reword(at, 3, replace(said, body=no(said.body)))
 
 
 async def change_opening(at: Stream) -> None:
     """Another key of the commitment."""
-    await at.db.execute("UPDATE events SET opening = sha256(opening) WHERE position = 3")
+    await reword(at, 3, replace(await said_at(at, 3), opening=bytes(32)))
 
 
 async def change_body_and_opening_and_commit(at: Stream) -> None:
     """Another body, sealed well, in a header that says so; the links are left alone."""
-    row = await event_at(at, 3)
-    body = row["body"].replace('"yes"', '"no"')
-    commit = chain.commit(row["opening"], row["stream_id"], row["event_id"], body.encode())
-    header = json.dumps(json.loads(row["header"]) | {"commit": commit.hex()}, separators=(",", ":"))
-    await at.db.execute("UPDATE events SET body = $1, header = $2 WHERE position = 3", body, header)
+    said = await said_at(at, 3)
+    header, body = chain.read_header(said.header.encode()), no(said.body)
+    commit = chain.commit(said.opening, header.stream, header.id, body.encode()).hex()
+    rewritten = json.dumps(json.loads(said.header) | {"commit": commit}, separators=(",", ":"))
+    await reword(at, 3, Said(rewritten, said.opening, body))
 
 
 async def change_header(at: Stream) -> None:
     """A header of the same values, written otherwise."""
-    await at.db.execute("""UPDATE events SET header = replace(header, ',"', ', "') WHERE position = 3""")
+    await reword_header(at, 3, ',"', ', "')
 
 
 async def relabel_author(at: Stream) -> None:
     """One member's words in the other's mouth."""
     ours, theirs = [json.loads((await event_at(at, position))["header"])["by"] for position in (2, 3)]
-    await at.db.execute("UPDATE events SET header = replace(header, $1, $2) WHERE position = 3", theirs, ours)
+    await reword_header(at, 3, theirs, ours)
 
 
 async def backdate(at: Stream) -> None:
     """An earlier time of recording."""
-    await at.db.execute(
-        "UPDATE events SET header = replace(header, '2026-06-15T12', '2026-06-14T12') WHERE position = 3"
-    )
+    await reword_header(at, 3, "2026-06-15T12", "2026-06-14T12")
 
 
 async def rename(at: Stream) -> None:
     """Another id."""
-    await at.db.execute("UPDATE events SET event_id = $1 WHERE position = 6", uuid4())
+    await reword_header(at, 6, str((await event_at(at, 6))["event_id"]), str(uuid4()))
 
 
 async def swap_two(at: Stream) -> None:
@@ -174,7 +178,7 @@ async def swap_two(at: Stream) -> None:
 
 async def remove_one(at: Stream) -> None:
     """A gap."""
-    await at.db.execute("DELETE FROM events WHERE position = 3")
+    await remove(at, 3)
 
 
 async def remove_one_and_close_the_gap(at: Stream) -> None:
@@ -187,14 +191,16 @@ async def remove_one_and_close_the_gap(at: Stream) -> None:
 
 async def remove_the_last(at: Stream) -> None:
     """The stream ends earlier, and its head says so."""
-    await at.db.execute("DELETE FROM events WHERE position > 5")
+    for position in (6, 7, 8):
+        await remove(at, position)
     link = (await event_at(at, 5))["link"]
     await at.db.execute("UPDATE heads SET position = 5, link = $2 WHERE stream_id = $1", UUID(at.stream_id), link)
 
 
 async def remove_all(at: Stream) -> None:
     """Nothing was ever recorded."""
-    await at.db.execute("DELETE FROM events")
+    for position in range(1, 9):
+        await remove(at, position)
     genesis = chain.genesis(UUID(at.stream_id))
     await at.db.execute(
         "UPDATE heads SET position = 0, link = $2 WHERE stream_id = $1", UUID(at.stream_id), genesis.link
@@ -206,30 +212,33 @@ async def insert_one(at: Stream) -> None:
     for position in range(8, 3, -1):
         await move(at, position, position + 1)
     await at.db.execute(
-        "INSERT INTO events SELECT relationship_id, stream_id, 4, $1, alters, header, body, opening, link"
+        "INSERT INTO events SELECT relationship_id, stream_id, 4, $1, alters, header, link"
         " FROM events WHERE position = 3",
         uuid4(),
+    )
+    await at.db.execute(
+        "INSERT INTO texts SELECT relationship_id, stream_id, 4, author_id, sealed FROM texts WHERE position = 3"
     )
     await at.db.execute("UPDATE heads SET position = 9 WHERE stream_id = $1", UUID(at.stream_id))
 
 
 async def rewrite_from_some_point(at: Stream) -> None:
     """Another outcome, and everything after it sealed anew: by itself this chain is whole."""
-    await reseal(at, lambda row: row["body"].replace('"yes"', '"no"'), timedelta())
+    await reseal(at, no, timedelta())
 
 
 async def backdate_everything(at: Stream) -> None:
     """Everything recorded a day earlier, and sealed anew."""
-    await reseal(at, lambda row: row["body"], -timedelta(days=1))
+    await reseal(at, str, -timedelta(days=1))
 
 
 async def show_another_stream(at: Stream) -> None:
     """The stream of two others, or of these two in another database, in the place of this one."""
     other = uuid4()
-    for table in ("events", "heads"):
+    for table in ("events", "texts", "heads"):
         await at.db.execute(f"UPDATE {table} SET stream_id = $1 WHERE stream_id = $2", other, UUID(at.stream_id))
     await at.db.execute("UPDATE relationships SET shared_stream_id = $1", other)
-    await reseal(at, lambda row: row["body"], timedelta(), other)
+    await reseal(at, str, timedelta(), other)
 
 
 TAMPERINGS: list[Callable[[Stream], Awaitable[None]]] = [
@@ -273,7 +282,7 @@ def noticed(at: Stream, read: list[Json]) -> bool:
     return False
 
 
-TABLES = ("relationships", "heads", "events")
+TABLES = ("relationships", "heads", "events", "texts")
 
 
 async def keep(at: Stream) -> None:
@@ -290,7 +299,7 @@ async def restore(at: Stream) -> None:
 
 
 async def test_what_came_later_must_fit_the_head_that_is_served(stream: Stream) -> None:
-    await stream.db.execute("UPDATE events SET header = replace(header, ',', ', ') WHERE position = 8")
+    await reword_header(stream, 8, ",", ", ")
     assert noticed(stream, await pages(stream.phone))
 
 
@@ -307,27 +316,99 @@ async def event_at(at: Stream, position: int) -> Record:
 
 
 async def move(at: Stream, old: int, new: int) -> None:
-    """The event at another position, in the row only: the header keeps what it says."""
-    await at.db.execute("UPDATE events SET position = $2 WHERE position = $1", old, new)
+    """The event at another position, in the rows only: the header keeps what it says."""
+    for table in ("events", "texts"):
+        await at.db.execute(f"UPDATE {table} SET position = $2 WHERE position = $1", old, new)
 
 
-async def reseal(
-    at: Stream, rewritten: Callable[[Record], str], shift: timedelta, stream_id: UUID | None = None
-) -> None:
+async def remove(at: Stream, position: int) -> None:
+    """The event, and what it says."""
+    for table in ("events", "texts"):
+        await at.db.execute(f"DELETE FROM {table} WHERE position = $1", position)
+
+
+class Said(Struct, frozen=True):
+    """What an event is to who has the keys."""
+
+    header: str
+    opening: bytes
+    body: str
+
+
+def no(body: str) -> str:
+    """Another outcome."""
+    return body.replace('"yes"', '"no"')
+
+
+async def said_at(at: Stream, position: int) -> Said:
+    """What the stream's event says."""
+    header = (await event_at(at, position))["header"]
+    sealed = await at.db.fetchval("SELECT sealed FROM texts WHERE position = $1", position)
+    key, place = placed(at, header)
+    opening, body = sealing.unseal(key, place, sealed)
+    return Said(header, opening, body.decode())
+
+
+async def reword(at: Stream, position: int, said: Said) -> None:
+    """Let the event say that, sealed as the service would."""
+    key, place = placed(at, said.header)
+    sealed = sealing.seal(key, place, said.opening, said.body.encode())
+    await at.db.execute("UPDATE events SET header = $2 WHERE position = $1", position, said.header)
+    await at.db.execute("UPDATE texts SET sealed = $2 WHERE position = $1", position, sealed)
+
+
+async def reword_header(at: Stream, position: int, old: str, new: str) -> None:
+    """Another header for what the event says."""
+    said = await said_at(at, position)
+    await reword(at, position, replace(said, header=said.header.replace(old, new)))
+
+
+def placed(at: Stream, header: str) -> tuple[bytes, Place]:
+    """The key and the place of what stands under a header."""
+    read = chain.read_header(header.encode())
+    return at.ring.of(read.by), Place(read.stream, read.id, read.by, read.commit)
+
+
+async def reseal(at: Stream, rewritten: Callable[[str], str], shift: timedelta, stream_id: UUID | None = None) -> None:
     """The whole chain, computed anew over other bodies and times."""
     of = stream_id or UUID(at.stream_id)
     head = chain.genesis(of)
-    for row in await at.db.fetch("SELECT * FROM events ORDER BY position"):
-        said = chain.read_header(row["header"].encode())
-        recorded_at: datetime = said.recorded_at + shift
-        body = rewritten(row)
-        link = chain.extend(head, of, said.id, said.by, recorded_at, body.encode(), row["opening"])
+    for position in range(1, 9):
+        said = await said_at(at, position)
+        header, body = chain.read_header(said.header.encode()), rewritten(said.body)
+        at_time = header.recorded_at + shift
+        link = chain.extend(head, of, header.id, header.by, at_time, body.encode(), said.opening)
         head = chain.Head(link.position, link.link)
-        await at.db.execute(
-            "UPDATE events SET header = $2, body = $3, link = $4 WHERE position = $1",
-            link.position,
-            link.header.decode(),
-            body,
-            link.link,
-        )
+        await reword(at, position, Said(link.header.decode(), said.opening, body))
+        await at.db.execute("UPDATE events SET link = $2 WHERE position = $1", position, link.link)
     await at.db.execute("UPDATE heads SET link = $2 WHERE stream_id = $1", of, head.link)
+
+
+# --- Without the keys
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE texts SET sealed = set_byte(sealed, 40, get_byte(sealed, 40) # 1) WHERE position = 3",
+        "UPDATE texts SET sealed = substr(sealed, 1, 20) WHERE position = 3",
+        "UPDATE texts SET sealed = (SELECT sealed FROM texts WHERE position = 5) WHERE position = 3",
+        "UPDATE events SET header = replace(header, '2026-06-15T12', '2026-06-14T12'), event_id = gen_random_uuid(),"
+        " link = sha256(link) WHERE position = 3",
+        "UPDATE events SET header = (SELECT header FROM events WHERE position = 5) WHERE position = 3",
+    ],
+)
+async def test_what_was_changed_without_the_keys_is_not_shown_as_if_it_were_right(stream: Stream, change: str) -> None:
+    await stream.db.execute(change)
+    answer = await stream.phone.call("GET", "/v1/relationships/{rid}/events", params={"proof": "true", "limit": "500"})
+    if answer.status_code == 200:
+        assert noticed(stream, [answer.json()])
+    else:
+        assert (answer.status_code, answer.json()["code"]) == (503, "unreadable")
+
+
+async def test_what_cannot_be_read_disturbs_no_other_relationship(service: Running, stream: Stream) -> None:
+    await stream.db.execute("UPDATE texts SET sealed = sha256(sealed) WHERE position = 3")
+    await stream.phone.expect(503, "GET", "/v1/relationships/{rid}/events")
+    await stream.phone.get("/v1/relationships/{rid}/events", stream="private")
+    assert len(await (await service.couple())[0].events()) == 1

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given as for_any
 from hypothesis import strategies as st
 
+from service.outside import Chance, system_chance
 from service.tokens import (
     INVITE_ALPHABET,
     code_hash,
@@ -21,7 +22,7 @@ from service.tokens import (
     successor,
     token_hash,
 )
-from service.world import Chance, World, system_chance
+from service.world import World
 
 ID, OTHER_ID = UUID(int=1), UUID(int=2)
 SALT = bytes(range(16))
@@ -29,7 +30,8 @@ SALT = bytes(range(16))
 
 def with_chance(chance: Chance) -> World:
     """A world of which only chance matters: tokens know neither database nor mail."""
-    return World(cast(Any, None), lambda: datetime(2026, 6, 15, tzinfo=UTC), chance, cast(Any, None))
+    nothing = cast(Any, None)
+    return World(nothing, nothing, nothing, lambda: datetime(2026, 6, 15, tzinfo=UTC), chance, nothing)
 
 
 def drawn(number: int) -> World:

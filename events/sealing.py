@@ -1,0 +1,87 @@
+"""What an entry says is readable only with a key of its author: erase the key, and the words are gone everywhere.
+
+    member key (or relationship key, for what the service itself says)
+     └ event key = HKDF-Expand(member key, "mutuality/event-key/v1" | stream | id)
+
+The sealed text is AES-256-GCM over the opening (32 bytes) and the body. The stream, the id, the author and the
+commitment are bound to it: no text can be moved to another place, another author or another header.
+"""
+
+import hmac
+import os
+from uuid import UUID
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
+from msgspec import Struct
+
+KEY_BYTES = 32
+NONCE_BYTES = 12
+OPENING_BYTES = 32
+
+
+class Place(Struct, frozen=True):
+    """Where a text belongs: it opens nowhere else. `commit` is the commitment of its header, in hex."""
+
+    stream_id: UUID
+    event_id: UUID
+    author: UUID | None
+    commit: str
+
+    @property
+    def bound(self) -> bytes:
+        """What is authenticated beside the text."""
+        return f"{self.stream_id}|{self.event_id}|{self.author}|{self.commit}".encode()
+
+
+class Unreadable(Exception):
+    """A sealed text does not open: its key is another one, or it was changed or moved."""
+
+
+def seal(key: bytes, place: Place, opening: bytes, body: bytes, nonce: bytes | None = None) -> bytes:
+    """The sealed text: a nonce, then the ciphertext. `key` is the author's."""
+    # The key is the event's own, but an attempt that is rolled back may seal again under it: hence a random nonce.
+    nonce = nonce or os.urandom(NONCE_BYTES)
+    return nonce + AESGCM(_event_key(key, place)).encrypt(nonce, opening + body, place.bound)
+
+
+def unseal(key: bytes, place: Place, sealed: bytes) -> tuple[bytes, bytes]:
+    """The opening and the body. Raises Unreadable."""
+    try:
+        text = AESGCM(_event_key(key, place)).decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], place.bound)
+    except (InvalidTag, ValueError):  # the second where too little is left
+        raise Unreadable from None
+    return text[:OPENING_BYTES], text[OPENING_BYTES:]
+
+
+class Ring(Struct, frozen=True):
+    """The keys of one relationship: its own, and those of its members who are not erased, by author id."""
+
+    relationship: bytes
+    authors: dict[UUID, bytes]
+
+    def of(self, author: UUID | None) -> bytes:
+        """The key of an author; null is the service. Raises Unreadable for who is erased."""
+        if author is None:
+            return self.relationship
+        if author not in self.authors:
+            raise Unreadable
+        return self.authors[author]
+
+    def altered(self, event_id: UUID) -> UUID:
+        """An id as an index may hold it: equal ids stay equal, and without the key nobody knows which id it was."""
+        return self._blind(b"mutuality/alters/v1", event_id)
+
+    def altering_nothing(self, event_id: UUID) -> UUID:
+        """What stands in that index for an event that alters none: it looks the same, and nothing is found by it."""
+        return self._blind(b"mutuality/alters-nothing/v1", event_id)
+
+    def _blind(self, tag: bytes, event_id: UUID) -> UUID:
+        return UUID(bytes=hmac.digest(self.relationship, tag + event_id.bytes, "sha256")[:16])
+
+
+def _event_key(key: bytes, place: Place) -> bytes:
+    info = f"mutuality/event-key/v1|{place.stream_id}|{place.event_id}".encode()
+    return HKDFExpand(SHA256(), KEY_BYTES, info).derive(key)

@@ -1,0 +1,120 @@
+"""Who may open what: root key, epoch keys, member keys.
+
+    root key      a file by default; a key management service can stand in its place
+     └ epoch key  one a month; wraps the keys of all who live; destroyed once nothing is wrapped by it any more
+        └ member key, relationship key   random, in the schema `keys`, wrapped
+
+A backup of the database holds wrapped keys only. Once their epoch is destroyed, it opens nothing of an erased member,
+whoever has the root key.
+"""
+
+import os
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Protocol
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from events.sealing import KEY_BYTES, NONCE_BYTES
+from service.errors import StartupError
+
+
+class KeyStoreError(StartupError):
+    """A key is missing or does not open; the message says which, and what that means."""
+
+
+class KeyStore(Protocol):
+    """The three calls that a key management service must offer. An epoch is named by its month, as in 2026-11."""
+
+    def wrap(self, epoch: str, key: bytes) -> bytes:
+        """The key, readable only with the epoch's; a new epoch begins when it is first named."""
+        ...
+
+    def unwrap(self, epoch: str, wrapped: bytes) -> bytes:
+        """The reverse. Raises KeyStoreError where the epoch is destroyed or the text is not its."""
+        ...
+
+    def destroy(self, epoch: str) -> None:
+        """Forget an epoch for ever; a second time changes nothing."""
+        ...
+
+
+class FileKeyStore:
+    """Keys in a folder that only the service's user can enter: `root.key`, and each epoch's key wrapped by it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._epochs: dict[str, bytes] = {}
+
+    @cached_property
+    def _root(self) -> bytes:
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return self._kept("root.key") or self._make("root.key", os.urandom(KEY_BYTES))
+
+    def wrap(self, epoch: str, key: bytes) -> bytes:
+        """See KeyStore."""
+        return _encrypt(self._epoch_key(epoch, make=True), key, epoch)
+
+    def unwrap(self, epoch: str, wrapped: bytes) -> bytes:
+        """See KeyStore."""
+        return _decrypt(self._epoch_key(epoch, make=False), wrapped, epoch)
+
+    def destroy(self, epoch: str) -> None:
+        """See KeyStore. The file is overwritten first, as far as the disk lets that mean something."""
+        self._epochs.pop(epoch, None)
+        path = self._folder / f"{epoch}.key"
+        if path.exists():
+            path.write_bytes(bytes(path.stat().st_size))
+            path.unlink()
+
+    def _epoch_key(self, epoch: str, *, make: bool) -> bytes:
+        if epoch not in self._epochs:
+            root = self._root
+            wrapped = self._kept(f"{epoch}.key")
+            if wrapped is None and not make:
+                raise KeyStoreError(f"The key of {epoch} is not in {self._folder}: what it wraps cannot be read.")
+            if wrapped is None:
+                wrapped = self._make(f"{epoch}.key", _encrypt(root, os.urandom(KEY_BYTES), epoch))
+            self._epochs[epoch] = _decrypt(root, wrapped, epoch)
+        return self._epochs[epoch]
+
+    def _kept(self, name: str) -> bytes | None:
+        path = self._folder / name
+        return path.read_bytes() if path.exists() else None
+
+    def _make(self, name: str, content: bytes) -> bytes:
+        """Write a new file for its owner alone, wholly or not at all; where another process was first, take its."""
+        path = self._folder / name
+        draft = self._folder / f"{name}.{os.getpid()}.draft"
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            os.link(draft, path)
+        except FileExistsError:
+            content = path.read_bytes()
+        finally:
+            draft.unlink()
+        return content
+
+
+def epoch_of(now: datetime) -> str:
+    """The epoch of a time: its month."""
+    return f"{now:%Y-%m}"
+
+
+def _encrypt(key: bytes, secret: bytes, bound: str) -> bytes:
+    nonce = os.urandom(NONCE_BYTES)
+    return nonce + AESGCM(key).encrypt(nonce, secret, bound.encode())
+
+
+def _decrypt(key: bytes, wrapped: bytes, bound: str) -> bytes:
+    try:
+        return AESGCM(key).decrypt(wrapped[:NONCE_BYTES], wrapped[NONCE_BYTES:], bound.encode())
+    except InvalidTag:
+        raise KeyStoreError(
+            f"A key of {bound} does not open: it belongs to another root key, or was changed."
+        ) from None

@@ -1,0 +1,76 @@
+"""Nothing opens but with its key, in its place."""
+
+from uuid import UUID
+
+import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
+from msgspec.structs import replace
+
+from events.sealing import Place, Ring, Unreadable, seal, unseal
+
+STREAM, EVENT, AUTHOR, OTHER = (UUID(int=i) for i in (1, 2, 3, 4))
+PLACE = Place(STREAM, EVENT, AUTHOR, "ab" * 32)
+KEY, OPENING, BODY = bytes(range(32)), bytes(32), b'{"kind":"opened"}'
+
+
+def test_what_is_sealed_opens_with_its_key_in_its_place() -> None:
+    assert unseal(KEY, PLACE, seal(KEY, PLACE, OPENING, BODY)) == (OPENING, BODY)
+
+
+@pytest.mark.parametrize(
+    "elsewhere",
+    [
+        replace(PLACE, stream_id=OTHER),
+        replace(PLACE, event_id=OTHER),
+        replace(PLACE, author=OTHER),
+        replace(PLACE, author=None),
+        replace(PLACE, commit="cd" * 32),
+    ],
+)
+def test_it_opens_in_no_other_place(elsewhere: Place) -> None:
+    with pytest.raises(Unreadable):
+        unseal(KEY, elsewhere, seal(KEY, PLACE, OPENING, BODY))
+
+
+def test_it_opens_with_no_other_key() -> None:
+    with pytest.raises(Unreadable):
+        unseal(bytes(32), PLACE, seal(KEY, PLACE, OPENING, BODY))
+
+
+@pytest.mark.parametrize("at", [0, 11, 12, 44, -1])
+def test_a_changed_bit_is_noticed(at: int) -> None:
+    sealed = bytearray(seal(KEY, PLACE, OPENING, BODY))
+    sealed[at] ^= 1
+    with pytest.raises(Unreadable):
+        unseal(KEY, PLACE, bytes(sealed))
+
+
+@pytest.mark.parametrize("length", [0, 5, 12, 20])
+def test_a_text_that_was_cut_is_noticed(length: int) -> None:
+    with pytest.raises(Unreadable):
+        unseal(KEY, PLACE, seal(KEY, PLACE, OPENING, BODY)[:length])
+
+
+def test_the_same_text_never_looks_the_same() -> None:
+    assert seal(KEY, PLACE, OPENING, BODY) != seal(KEY, PLACE, OPENING, BODY)
+
+
+def test_the_event_key_is_derived_as_the_design_says() -> None:
+    sealed = seal(KEY, PLACE, OPENING, BODY)
+    key = HKDFExpand(SHA256(), 32, f"mutuality/event-key/v1|{STREAM}|{EVENT}".encode()).derive(KEY)
+    assert AESGCM(key).decrypt(sealed[:12], sealed[12:], PLACE.bound) == OPENING + BODY
+
+
+def test_an_erased_author_has_no_key() -> None:
+    with pytest.raises(Unreadable):
+        Ring(KEY, {OTHER: KEY}).of(AUTHOR)
+
+
+def test_the_index_of_what_is_altered_tells_neither_the_id_nor_whether_there_is_one() -> None:
+    ring, another = Ring(KEY, {}), Ring(bytes(32), {})
+    blinded = [ring.altered(EVENT), ring.altering_nothing(EVENT), another.altered(EVENT), ring.altered(OTHER)]
+    assert EVENT not in blinded
+    assert len(set(blinded)) == 4
+    assert ring.altered(EVENT) == Ring(KEY, {}).altered(EVENT)
