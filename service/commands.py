@@ -25,7 +25,7 @@ from service.app import Edge, create_app, create_pool
 from service.errors import StartupError
 from service.keyring import Keyring
 from service.keys import FileKeyStore, KeyStore
-from service.migrations import KEYS_ROLE
+from service.migrations import KEEPER_ROLE, KEYS_ROLE
 from service.outside import system_chance, utc_now
 from service.settings import Settings
 
@@ -200,9 +200,9 @@ async def _migrate(url: str) -> list[str]:
         await db.close()
 
 
-async def _connect(url: str) -> "asyncpg.Connection[asyncpg.Record]":
+async def _connect(url: str, **server_settings: str) -> "asyncpg.Connection[asyncpg.Record]":
     try:
-        return await asyncpg.connect(url)
+        return await asyncpg.connect(url, server_settings=server_settings)
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         raise StartupError(f"The database cannot be reached: {type(error).__name__}.") from error
 
@@ -227,7 +227,7 @@ WHERE relationship_id = $1
 
 
 async def _rebuild(url: str, store: KeyStore) -> int:
-    db = await _connect(url)
+    db = await _connect(url, role=KEEPER_ROLE)
     try:
         if missing := await migrations.pending(db):
             raise StartupError(f"The database lacks {', '.join(missing)}: python -m service migrate applies them.")

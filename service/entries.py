@@ -218,7 +218,7 @@ async def sync(request: Call, rid: FromPath[str]) -> Response[bytes]:
     results = [e if isinstance(e, SyncResult) else _result(e[0], next(outcomes)) for e in read]
     reader = reader_of(membership)
     ring = await world.keys.ring(membership.relationship_id)
-    async with world.db.acquire() as db:
+    async with world.acting(member.member_id) as db:
         shared = await feed.page(db, ring, reader, "shared", sent.shared_after, SYNC_PAGE)
         private = await feed.page(db, ring, reader, "private", sent.private_after, SYNC_PAGE)
     return json_answer(Synced(results, shared, private))

@@ -75,6 +75,17 @@ WHERE member_id = $1
 """
 
 
+# Where it has ended, the partner sees the name of that time: whoever has left tells nothing more.
+SHOW_NAME = """
+UPDATE memberships
+SET name = $2
+FROM relationships
+WHERE relationships.relationship_id = memberships.relationship_id
+    AND relationships.state <> 'ended'
+    AND memberships.member_id = $1
+"""
+
+
 @patch(
     "/v1/me",
     opt=described(id="changeMe", summary="Change my name or time zone", body=Change, answers={200: Me}),
@@ -87,7 +98,10 @@ async def change_me(request: Call) -> Response[bytes]:
     time_zone = None if change.time_zone is UNSET else change.time_zone
     if time_zone is not None and time_zone not in zones():
         raise Invalid("This is not the name of an IANA time zone, such as Europe/Berlin.", "/time_zone")
-    await world_of(request).db.execute(CHANGE_MEMBER, member.member_id, change.name is not UNSET, name, time_zone)
+    async with world_of(request).acting(member.member_id) as db, db.transaction():
+        await db.execute(CHANGE_MEMBER, member.member_id, change.name is not UNSET, name, time_zone)
+        if change.name is not UNSET:
+            await db.execute(SHOW_NAME, member.member_id, name)
     return json_answer(_me(await signed_in(request)))
 
 

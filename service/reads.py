@@ -87,11 +87,11 @@ class PerspectivesQuery(Struct, frozen=True, forbid_unknown_fields=True, rename=
 )
 async def list_events(request: Call, rid: FromPath[str]) -> Response[bytes]:
     """The shared stream is the same for both, but for who is me."""
-    _, reader = await _reader(request, rid)
+    member, reader = await _reader(request, rid)
     query = query_of(request, EventsQuery)
     world = world_of(request)
     ring = await world.keys.ring(reader.relationship_id)
-    async with world.db.acquire() as db:
+    async with world.acting(member.member_id) as db:
         page = await feed.page(db, ring, reader, query.stream, query.after, query.limit, proof=query.proof)
     return cacheable_answer(request, page)
 
@@ -109,11 +109,11 @@ async def list_events(request: Call, rid: FromPath[str]) -> Response[bytes]:
 )
 async def list_requests(request: Call, rid: FromPath[str]) -> Response[bytes]:
     """To who asked, a private answer is no answer."""
-    _, reader = await _reader(request, rid)
+    member, reader = await _reader(request, rid)
     query = query_of(request, RequestsQuery)
     world = world_of(request)
     ring = await world.keys.ring(reader.relationship_id)
-    async with world.db.acquire() as db:
+    async with world.acting(member.member_id) as db:
         listed = await requests.requests(db, ring, reader, query.state, world.now())
     return cacheable_answer(request, listed)
 
@@ -135,7 +135,7 @@ async def get_balances(request: Call, rid: FromPath[str]) -> Response[bytes]:
     query = query_of(request, BalancesQuery)
     world = world_of(request)
     on = query.on or _today(world.now(), member)
-    async with world.db.acquire() as db:
+    async with world.acting(member.member_id) as db:
         found = await balances_of.balances(db, reader, on, query.window, query.domain)
     return cacheable_answer(request, found)
 
@@ -157,7 +157,7 @@ async def get_trend(request: Call, rid: FromPath[str]) -> Response[bytes]:
     query = query_of(request, TrendsQuery)
     world = world_of(request)
     asked = _asked(query, _today(world.now(), member))
-    async with world.db.acquire() as db:
+    async with world.acting(member.member_id) as db:
         found = await trends.trend(db, reader, asked)
     return cacheable_answer(request, found)
 
@@ -175,13 +175,13 @@ async def get_trend(request: Call, rid: FromPath[str]) -> Response[bytes]:
 )
 async def get_perspectives(request: Call, rid: FromPath[str]) -> Response[bytes]:
     """Nothing is said about who is right."""
-    _, reader = await _reader(request, rid)
+    member, reader = await _reader(request, rid)
     query = query_of(request, PerspectivesQuery)
     item = _item_of(query.measure, query.item)
     period = Period(query.from_, query.to)
     world = world_of(request)
     ring = await world.keys.ring(reader.relationship_id)
-    async with world.db.acquire() as db:
+    async with world.acting(member.member_id) as db:
         if query.measure == "felt":
             assert item is not None
             found = await perspectives.felt_on_the_same_day(db, ring, reader, item, period)

@@ -99,8 +99,7 @@ class Membership(Struct, frozen=True):
         return StreamKey(self.relationship_id, self.private_stream_id)
 
 
-# An invite that nobody took in time leaves its maker alone again; nothing has to run for that. After the end the
-# partner's name is the one of that time: whoever has left tells nothing more.
+# An invite that nobody took in time leaves its maker alone again; nothing has to run for that.
 OF_MEMBER = """
 SELECT
     relationships.relationship_id,
@@ -113,17 +112,12 @@ SELECT
     relationships.shared_stream_id,
     mine.private_stream_id,
     theirs.author_id AS partner_id,
-    CASE
-        WHEN relationships.state = 'ended' THEN theirs.name_at_end
-        ELSE members.name
-    END AS partner_name
+    theirs.name AS partner_name
 FROM memberships AS mine
 JOIN relationships USING (relationship_id)
 LEFT JOIN memberships AS theirs
     ON theirs.relationship_id = mine.relationship_id
     AND theirs.seat <> mine.seat
-LEFT JOIN members
-    ON members.member_id = theirs.member_id
 WHERE mine.member_id = $1
     AND ($3::uuid IS NULL OR mine.relationship_id = $3)
 ORDER BY
@@ -134,8 +128,9 @@ ORDER BY
 
 async def membership_of(request: Call, member: Member, relationship_id: str) -> Membership:
     """What the member is to that relationship. Raises NotFound, the same for foreign, unknown and malformed ids."""
-    world = world_of(request)
-    row = await world.db.fetchrow(OF_MEMBER, member.member_id, world.now(), id_of(relationship_id))
+    world, wanted = world_of(request), id_of(relationship_id)
+    async with world.acting(member.member_id) as db:
+        row = await db.fetchrow(OF_MEMBER, member.member_id, world.now(), wanted)
     if row is None:
         raise NotFound
     return Membership(**row)
@@ -156,6 +151,7 @@ def writer_of(membership: Membership, member: Member) -> Writer:
     if membership.state == "confirming" and membership.seat == "second":
         raise WrongState("You can record here as soon as the invite's maker has confirmed you.")
     return Writer(
+        member.member_id,
         membership.relationship_id,
         membership.author_id,
         membership.shared_stream_id,
@@ -180,8 +176,19 @@ INSERT INTO memberships (
     member_id,
     author_id,
     private_stream_id,
-    joined_at
-) VALUES ($1, $2, $3, $4, $5, $6)
+    joined_at,
+    name
+) VALUES ($1, $2, $3, $4, $5, $6, $7)
+"""
+
+LET_READ = """
+INSERT INTO readers (
+    relationship_id,
+    stream_id,
+    member_id
+) VALUES
+    ($1, $2, $4),
+    ($1, $3, $4)
 """
 
 
@@ -202,21 +209,23 @@ async def make_relationship(request: Call) -> Response[bytes]:
     relationship_id = tokens.new_id(world, "relationship id")
     await world.keys.make_for_relationship(relationship_id)
     shared = StreamKey(relationship_id, tokens.new_id(world, f"shared stream of {relationship_id}"))
-    async with world.db.acquire() as db, db.transaction():
+    async with world.door.acquire() as db, db.transaction():
         await db.execute(MAKE_RELATIONSHIP, relationship_id, shared.stream_id, world.now())
         await streams.create(db, shared, "shared")
-        private = await _join(world, db, relationship_id, "first", member)
+        private = await _join(world, db, shared, "first", member)
         await streams.create(db, private, "private")
     membership = await membership_of(request, member, str(relationship_id))
     return json_answer(_view(membership), 201)
 
 
 async def _join(
-    world: World, db: Database, relationship_id: UUID, seat: Literal["first", "second"], member: Member
+    world: World, db: Database, shared: StreamKey, seat: Literal["first", "second"], member: Member
 ) -> StreamKey:
-    author_id = tokens.new_id(world, f"author of {relationship_id}")
-    private = StreamKey(relationship_id, tokens.new_id(world, f"private stream of {relationship_id}"))
-    await db.execute(JOIN, relationship_id, seat, member.member_id, author_id, private.stream_id, world.now())
+    rid = shared.relationship_id
+    author_id = tokens.new_id(world, f"author of {rid}")
+    private = StreamKey(rid, tokens.new_id(world, f"private stream of {rid}"))
+    await db.execute(JOIN, rid, seat, member.member_id, author_id, private.stream_id, world.now(), member.name)
+    await db.execute(LET_READ, rid, shared.stream_id, private.stream_id, member.member_id)
     return private
 
 
@@ -228,7 +237,8 @@ async def list_relationships(request: Call) -> Response[bytes]:
     """Ended ones too: what was shared stays readable."""
     member = await signed_in(request)
     world = world_of(request)
-    rows = await world.db.fetch(OF_MEMBER, member.member_id, world.now(), None)
+    async with world.acting(member.member_id) as db:
+        rows = await db.fetch(OF_MEMBER, member.member_id, world.now(), None)
     return json_answer(Relationships([_view(Membership(**row)) for row in rows]))
 
 
@@ -299,7 +309,7 @@ async def invite(request: Call, rid: FromPath[str]) -> Response[bytes]:
     world = world_of(request)
     code = tokens.new_invite(world, membership.relationship_id)
     expires_at = world.now() + INVITE_LIVES
-    async with world.db.acquire() as db, db.transaction():
+    async with world.acting(member.member_id) as db, db.transaction():
         if await _hold(db, membership) not in ("solo", "inviting"):
             raise WrongState("An invite can be made only while nobody else is in.")
         await db.execute(SET_STATE, membership.relationship_id, "inviting", expires_at)
@@ -319,6 +329,7 @@ async def _hold(db: Database, membership: Membership) -> State:
 INVITED = """
 SELECT
     invites.relationship_id,
+    relationships.shared_stream_id,
     memberships.member_id AS invited_by
 FROM invites
 JOIN memberships USING (relationship_id)
@@ -351,18 +362,18 @@ async def accept_invite(request: Call) -> Response[bytes]:
     code = (await body_of(request, Accept)).code
     _require_consent(member)
     world = world_of(request)
-    async with world.db.acquire() as db, db.transaction():
+    async with world.door.acquire() as db, db.transaction():
         code_hash = tokens.invite_hash(code)
         row = await db.fetchrow(INVITED, code_hash, world.now())
         if row is None or row["invited_by"] == member.member_id:
             raise InviteNotFound
-        relationship_id: UUID = row["relationship_id"]
+        shared = StreamKey(row["relationship_id"], row["shared_stream_id"])
         # Used or replaced while this call waited for the row: of two who use one code at once, one gets in.
         if await db.execute(USE_INVITE, code_hash) == "DELETE 0":
             raise InviteNotFound
-        await _join(world, db, relationship_id, "second", member)
-        await db.execute(SET_STATE, relationship_id, "confirming", None)
-    return json_answer(Accepted(relationship_id, "confirming"))
+        await _join(world, db, shared, "second", member)
+        await db.execute(SET_STATE, shared.relationship_id, "confirming", None)
+    return json_answer(Accepted(shared.relationship_id, "confirming"))
 
 
 @post(
@@ -383,7 +394,7 @@ async def confirm(request: Call, rid: FromPath[str]) -> Response[bytes]:
     if membership.seat != "first":
         raise NotTheInviter
     world = world_of(request)
-    async with world.db.acquire() as db, db.transaction():
+    async with world.acting(member.member_id) as db, db.transaction():
         state = await _hold(db, membership)
         if state == "confirming":
             await _open(world, db, membership)
@@ -407,21 +418,6 @@ async def _open(world: World, db: Database, membership: Membership) -> None:
     await recorder.announce(world, db, membership.shared, Opened())
 
 
-REMOVE_SECOND = """
-DELETE FROM memberships
-WHERE relationship_id = $1
-    AND seat = 'second'
-"""
-
-KEEP_NAMES = """
-UPDATE memberships
-SET name_at_end = members.name
-FROM members
-WHERE members.member_id = memberships.member_id
-    AND memberships.relationship_id = $1
-"""
-
-
 @post(
     "/v1/relationships/{rid:str}/leave",
     status_code=204,
@@ -436,27 +432,57 @@ async def leave(request: Call, rid: FromPath[str]) -> Response[None]:
     """Leaving an ended relationship again changes nothing. While confirming, its maker is alone again."""
     member = await signed_in(request)
     membership = await membership_of(request, member, rid)
-    world = world_of(request)
-    async with world.db.acquire() as db, db.transaction():
-        await _leave(world, db, membership, await _hold(db, membership))
+    await leave_as(world_of(request), member.member_id, membership)
     return empty_answer()
 
 
-async def _leave(world: World, db: Database, membership: Membership, state: State) -> None:
-    match state:
-        case "solo" | "inviting":
-            await db.execute(FORGET_INVITE, membership.relationship_id)
-            await db.execute(SET_STATE, membership.relationship_id, "ended", None)
-        case "confirming":
-            await db.execute(REMOVE_SECOND, membership.relationship_id)
-            await db.execute(SET_STATE, membership.relationship_id, "solo", None)
-        case "active":
-            # The head first: whoever is sharing at this moment finishes before, and nobody begins behind it.
-            await recorder.announce(world, db, membership.shared, Ended())
-            await db.execute(KEEP_NAMES, membership.relationship_id)
-            await db.execute(SET_STATE, membership.relationship_id, "ended", None)
-        case "ended":
-            pass
+async def leave_as(world: World, member_id: UUID, membership: Membership) -> None:
+    """End it, or withdraw from what is not confirmed yet."""
+    # Each looks again behind its lock: the state may have changed since it was read, and between the two.
+    done = membership.state == "confirming" and await _withdraw(world, membership)
+    while not done:
+        done = await _end(world, member_id, membership) or await _withdraw(world, membership)
+
+
+async def _end(world: World, member_id: UUID, membership: Membership) -> bool:
+    async with world.acting(member_id) as db, db.transaction():
+        match await _hold(db, membership):
+            case "confirming":
+                return False
+            case "solo" | "inviting":
+                await db.execute(FORGET_INVITE, membership.relationship_id)
+                await db.execute(SET_STATE, membership.relationship_id, "ended", None)
+            case "active":
+                # The head first: whoever is sharing at this moment finishes before, and nobody begins behind it.
+                await recorder.announce(world, db, membership.shared, Ended())
+                await db.execute(SET_STATE, membership.relationship_id, "ended", None)
+            case "ended":
+                pass
+    return True
+
+
+REMOVE_SECOND = """
+DELETE FROM memberships
+WHERE relationship_id = $1
+    AND seat = 'second'
+RETURNING member_id
+"""
+
+LET_READ_NO_MORE = """
+DELETE FROM readers
+WHERE relationship_id = $1
+    AND member_id = $2
+"""
+
+
+async def _withdraw(world: World, membership: Membership) -> bool:
+    async with world.door.acquire() as db, db.transaction():
+        if await _hold(db, membership) != "confirming":
+            return False
+        second = await db.fetchval(REMOVE_SECOND, membership.relationship_id)
+        await db.execute(LET_READ_NO_MORE, membership.relationship_id, second)
+        await db.execute(SET_STATE, membership.relationship_id, "solo", None)
+    return True
 
 
 def _require_consent(member: Member) -> None:

@@ -1,5 +1,6 @@
 """What comes from outside: the database, the time, chance and mail. Tests bring their own."""
 
+from asyncio import CancelledError
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TypeAlias
@@ -33,5 +34,10 @@ class World(Struct, frozen=True):
     async def acting(self, member_id: UUID) -> AsyncIterator[streams.Database]:
         """A connection that acts for a signed-in member: it sees the rows of no one else."""
         async with self.db.acquire() as db:
-            await db.execute(ACT, str(member_id))
-            yield db
+            try:
+                await db.execute(ACT, str(member_id))
+                yield db
+            except (CancelledError, TimeoutError):
+                # Nobody knows what it is in the middle of: the next member gets another one.
+                db.terminate()
+                raise

@@ -1,3 +1,13 @@
+-- Who may read which stream. Row-level security asks this table, and only the door, which lets people in, writes it.
+CREATE TABLE readers (
+    relationship_id uuid NOT NULL,
+    stream_id uuid NOT NULL,
+    member_id uuid NOT NULL,
+    PRIMARY KEY (relationship_id, stream_id, member_id)
+);
+
+CREATE INDEX readers_of_member ON readers (member_id);
+
 CREATE TABLE relationships (
     relationship_id uuid PRIMARY KEY,
     state text NOT NULL CHECK (state IN ('solo', 'inviting', 'confirming', 'active', 'ended')),
@@ -7,14 +17,15 @@ CREATE TABLE relationships (
 );
 
 -- At most two a relationship: the first made it, the second accepted an invite. This gives neither any right more.
+-- The name is the one that the partner sees; after the end it stays what it was. An erased member is null.
 -- A foreign key to members would lack the relationship, by which this table may one day be distributed.
 CREATE TABLE memberships (
     relationship_id uuid NOT NULL REFERENCES relationships,
     seat text NOT NULL CHECK (seat IN ('first', 'second')),
-    member_id uuid NOT NULL,
+    member_id uuid,
     author_id uuid NOT NULL,
     private_stream_id uuid NOT NULL,
-    name_at_end text,
+    name text,
     joined_at timestamptz NOT NULL,
     PRIMARY KEY (relationship_id, seat),
     UNIQUE (relationship_id, member_id)
@@ -29,8 +40,64 @@ CREATE TABLE invites (
     expires_at timestamptz NOT NULL
 );
 
-GRANT SELECT, INSERT, UPDATE ON relationships TO mutuality_service;
+GRANT SELECT ON readers TO mutuality_service;
 
-GRANT SELECT, INSERT, UPDATE, DELETE ON memberships TO mutuality_service;
+GRANT SELECT, INSERT, DELETE ON readers TO mutuality_door;
+
+GRANT SELECT, DELETE ON readers TO mutuality_keeper;
+
+GRANT SELECT, UPDATE ON relationships TO mutuality_service;
+
+GRANT SELECT, INSERT, UPDATE ON relationships TO mutuality_door;
+
+GRANT SELECT, UPDATE ON relationships TO mutuality_keeper;
+
+GRANT SELECT, UPDATE (name) ON memberships TO mutuality_service;
+
+GRANT SELECT, INSERT, DELETE ON memberships TO mutuality_door;
+
+GRANT SELECT, UPDATE ON memberships TO mutuality_keeper;
 
 GRANT SELECT, INSERT, DELETE ON invites TO mutuality_service;
+
+GRANT SELECT, DELETE ON invites TO mutuality_door;
+
+GRANT SELECT, DELETE ON invites TO mutuality_keeper;
+
+-- The second wall. Whatever a statement forgets to ask for, the service sees rows of those members only for whom it
+-- acts; without any, none. The door and the keeper are named where they are needed, with nothing else granted to them.
+ALTER TABLE readers ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE readers FORCE ROW LEVEL SECURITY;
+
+CREATE POLICY own ON readers TO mutuality_service
+    USING (member_id = ANY (nullif(current_setting('mutuality.members', true), '')::uuid[]));
+
+CREATE POLICY every ON readers TO mutuality_door, mutuality_keeper USING (true);
+
+ALTER TABLE relationships ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE relationships FORCE ROW LEVEL SECURITY;
+
+CREATE POLICY own ON relationships TO mutuality_service
+    USING (relationship_id IN (SELECT relationship_id FROM readers));
+
+CREATE POLICY every ON relationships TO mutuality_door, mutuality_keeper USING (true);
+
+ALTER TABLE memberships ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE memberships FORCE ROW LEVEL SECURITY;
+
+CREATE POLICY own ON memberships TO mutuality_service
+    USING (relationship_id IN (SELECT relationship_id FROM readers));
+
+CREATE POLICY every ON memberships TO mutuality_door, mutuality_keeper USING (true);
+
+ALTER TABLE invites ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE invites FORCE ROW LEVEL SECURITY;
+
+CREATE POLICY own ON invites TO mutuality_service
+    USING (relationship_id IN (SELECT relationship_id FROM readers));
+
+CREATE POLICY every ON invites TO mutuality_door, mutuality_keeper USING (true);

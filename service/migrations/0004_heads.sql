@@ -9,3 +9,22 @@ CREATE TABLE heads (
 );
 
 GRANT SELECT, INSERT, UPDATE ON heads TO mutuality_service;
+
+GRANT INSERT ON heads TO mutuality_door;
+
+GRANT SELECT, UPDATE ON heads TO mutuality_keeper;
+
+ALTER TABLE heads ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE heads FORCE ROW LEVEL SECURITY;
+
+CREATE POLICY own ON heads TO mutuality_service
+    USING ((relationship_id, stream_id) IN (SELECT relationship_id, stream_id FROM readers));
+
+-- Who confirms begins the private stream of who is confirmed.
+CREATE POLICY begun ON heads FOR INSERT TO mutuality_service
+    WITH CHECK (relationship_id IN (SELECT relationship_id FROM readers));
+
+CREATE POLICY begun_at_the_door ON heads FOR INSERT TO mutuality_door WITH CHECK (true);
+
+CREATE POLICY every ON heads TO mutuality_keeper USING (true);

@@ -29,8 +29,26 @@ CREATE TABLE texts (
     FOREIGN KEY (relationship_id, stream_id, position) REFERENCES events
 );
 
-GRANT SELECT, INSERT ON events TO mutuality_service;
+GRANT SELECT, INSERT ON events TO mutuality_service, mutuality_keeper;
 
 GRANT SELECT, INSERT ON texts TO mutuality_service;
 
-GRANT SELECT (relationship_id, author_id), DELETE ON texts TO mutuality_keeper;
+GRANT SELECT, INSERT, DELETE ON texts TO mutuality_keeper;
+
+ALTER TABLE events ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE events FORCE ROW LEVEL SECURITY;
+
+CREATE POLICY own ON events TO mutuality_service
+    USING ((relationship_id, stream_id) IN (SELECT relationship_id, stream_id FROM readers));
+
+CREATE POLICY every ON events TO mutuality_keeper USING (true);
+
+ALTER TABLE texts ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE texts FORCE ROW LEVEL SECURITY;
+
+CREATE POLICY own ON texts TO mutuality_service
+    USING ((relationship_id, stream_id) IN (SELECT relationship_id, stream_id FROM readers));
+
+CREATE POLICY every ON texts TO mutuality_keeper USING (true);

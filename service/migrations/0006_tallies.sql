@@ -13,3 +13,14 @@ CREATE TABLE tallies (
 );
 
 GRANT SELECT, INSERT, UPDATE ON tallies TO mutuality_service;
+
+GRANT SELECT, INSERT, UPDATE, DELETE ON tallies TO mutuality_keeper;
+
+ALTER TABLE tallies ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE tallies FORCE ROW LEVEL SECURITY;
+
+CREATE POLICY own ON tallies TO mutuality_service
+    USING ((relationship_id, stream_id) IN (SELECT relationship_id, stream_id FROM readers));
+
+CREATE POLICY every ON tallies TO mutuality_keeper USING (true);

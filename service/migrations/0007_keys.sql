@@ -21,3 +21,5 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON keys.relationships TO mutuality_keys;
 
 -- Whose keys belong to a relationship.
 GRANT SELECT (relationship_id, author_id, member_id) ON memberships TO mutuality_keys;
+
+CREATE POLICY owners_of_keys ON memberships FOR SELECT TO mutuality_keys USING (true);

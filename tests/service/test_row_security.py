@@ -1,0 +1,227 @@
+"""The second wall: whatever a statement forgets to ask for, the database shows nobody's rows but the member's own."""
+
+import asyncio
+import importlib
+import pkgutil
+import re
+from datetime import UTC, date, datetime
+from types import ModuleType
+from typing import Any, TypeAlias
+from uuid import UUID, uuid4
+
+import asyncpg
+import pytest
+from asyncpg import Record
+
+import events
+import projections
+import service as service_package
+from service.world import World
+from tests.phones import Phone, Running
+
+Database: TypeAlias = "asyncpg.Connection[Record]"
+OCCURRED = "2026-06-15T10:00:00+02:00"
+HERE = "/v1/relationships/{rid}"
+
+TABLES = """
+SELECT pg_class.relname
+FROM pg_class
+WHERE pg_class.relkind = 'r'
+    AND pg_class.relnamespace = 'public'::regnamespace
+    AND pg_class.relname <> 'schema_migrations'
+    AND pg_class.relname NOT IN (
+        'members', 'addresses', 'sessions', 'access_tokens', 'refresh_tokens', 'sign_in_codes'
+    )
+"""
+
+
+@pytest.fixture
+async def db(service: Running) -> Any:
+    """The same database, as its superuser, whom no policy binds."""
+    connection = await asyncpg.connect(service.database_url)
+    yield connection
+    await connection.close()
+
+
+async def recorded(service: Running) -> tuple[Phone, Phone]:
+    """Two who have recorded something of every kind, shared and private, and have made an invite elsewhere."""
+    one, two = await service.couple()
+    for phone in (one, two):
+        asked = await phone.put("requests", {"occurred_at": OCCURRED, "domain": "home"})
+        await phone.put("retractions", {"occurred_at": OCCURRED, "event_id": asked["event"]["id"]})
+        await phone.put("decisions", {"occurred_at": OCCURRED, "domain": "home", "decided_by": "me"})
+        await phone.put("check-ins", {"occurred_at": OCCURRED, "note": "A walk", "initiated_by": "me"})
+    await (await service.member()).call("POST", f"{HERE}/invites")
+    return one, two
+
+
+async def names(db: Database, query: str) -> list[str]:
+    return [row[0] for row in await db.fetch(query)]
+
+
+# --- The catalogue
+
+
+async def test_every_table_is_walled_off_from_its_owner_too(db: Database) -> None:
+    walled = "SELECT relname FROM pg_class WHERE relrowsecurity AND relforcerowsecurity"
+    assert set(await names(db, TABLES)) <= set(await names(db, walled))
+
+
+async def test_the_service_has_no_policy_that_shows_everything(db: Database) -> None:
+    open_to_all = "SELECT tablename FROM pg_policies WHERE roles && '{mutuality_service,public}' AND qual = 'true'"
+    assert await names(db, open_to_all) == []
+
+
+async def test_no_role_of_the_service_is_above_the_wall(db: Database) -> None:
+    above = "SELECT rolname FROM pg_roles WHERE rolname LIKE 'mutuality%' AND (rolsuper OR rolbypassrls OR rolcanlogin)"
+    assert await names(db, above) == []
+    owned = "SELECT relname FROM pg_class JOIN pg_roles ON pg_roles.oid = relowner WHERE rolname LIKE 'mutuality%'"
+    assert await names(db, owned) == []
+
+
+# --- What is seen
+
+
+async def seen(world: World, table: str, *members: str) -> list[Record]:
+    """The rows of a table, with the wall open for those members, or for nobody."""
+    async with world.db.acquire() as connection:
+        await connection.execute("SELECT set_config('mutuality.members', $1, false)", "{" + ",".join(members) + "}")
+        try:
+            return await connection.fetch(f"TABLE {table}")
+        except asyncpg.InsufficientPrivilegeError:
+            return []
+
+
+async def test_without_a_member_no_table_shows_a_row(service: Running, db: Database) -> None:
+    await recorded(service)
+    world = service.app.litestar.state.world
+    for table in await names(db, TABLES):
+        assert await db.fetchval(f"SELECT count(*) FROM {table}") > 0 or table in EMPTY, f"{table} holds nothing"
+        assert await seen(world, table) == []
+        assert await seen(world, table, str(uuid4())) == []
+
+
+EMPTY: set[str] = {"identities", "used_identity_tokens"}  # those who sign in by mail leave nothing there
+
+
+async def test_a_member_sees_only_streams_of_their_own(service: Running, db: Database) -> None:
+    one, two = await recorded(service)
+    await recorded(service)
+    world = service.app.litestar.state.world
+    mine = {UUID(stream) for stream in (await one.get(HERE))["streams"].values()}
+    for table in ("readers", "heads", "events", "texts", "tallies"):
+        rows = await seen(world, table, one.member_id)
+        assert {row["stream_id"] for row in rows} == mine, table
+        assert await seen(world, table, one.member_id, two.member_id) != rows
+
+
+async def test_the_door_reads_no_event(service: Running) -> None:
+    await recorded(service)
+    door = service.app.litestar.state.world.door
+    for table in ("events", "texts", "tallies", "heads", "keys.members"):
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await door.fetch(f"TABLE {table}")
+
+
+# --- Every statement, with its WHERE removed
+
+
+def modules() -> list[ModuleType]:
+    """All that may hold SQL."""
+    found = []
+    for package in (events, projections, service_package):
+        inside = pkgutil.iter_modules(package.__path__, f"{package.__name__}.")
+        found += [importlib.import_module(each.name) for each in inside if not each.name.endswith("__main__")]
+    return found
+
+
+def statements() -> dict[str, str]:
+    """Every statement of the program, by where it stands."""
+    return {
+        f"{module.__name__}.{name}": text
+        for module in modules()
+        for name, text in vars(module).items()
+        if name.isupper() and isinstance(text, str) and re.match(r"\s*(SELECT|INSERT|UPDATE|DELETE|WITH)\b", text)
+        if module.__name__ not in ("service.migrations", "service.sessions", "service.members")
+    }
+
+
+def without_where(statement: str) -> str:
+    """The statement as it would be had its author forgotten every WHERE; AND binds closer than OR."""
+    return re.sub(r"\bWHERE\b", "WHERE true OR", statement)
+
+
+def something(kind: str, foreign: dict[str, Any], index: int) -> Any:
+    """A value of a type; ids are those of rows that exist and are another's."""
+    ids = [foreign["relationship_id"], foreign["stream_id"], foreign["event_id"]]
+    values: dict[str, Any] = {
+        "uuid": ids[min(index, 2)],
+        "text": "x",
+        "bytea": bytes(32),
+        "timestamptz": datetime.now(UTC),
+        "date": date(2026, 6, 15),
+        "bool": True,
+        "int8": 1,
+        "int4": 1,
+    }
+    if kind.endswith("[]"):
+        return [something(kind.removesuffix("[]"), foreign, index)]
+    return values[kind]
+
+
+async def outcome(db: Any, statement: str, foreign: dict[str, Any]) -> str:
+    """What came of it: refused, or how many rows were seen or changed."""
+    transaction = db.transaction()
+    await transaction.start()
+    try:
+        prepared = await db.prepare(without_where(statement))
+        kinds = [f"{p.name.removesuffix('[]')}[]" if p.kind == "array" else p.name for p in prepared.get_parameters()]
+        rows = await prepared.fetch(*(something(kind, foreign, index) for index, kind in enumerate(kinds)))
+        changed = re.search(r"(\d+)$", prepared.get_statusmsg())
+        told = [row for row in rows if any(row.values())]
+        return f"{len(told) if statement.lstrip().startswith('SELECT') else int(changed[1] if changed else 0)} rows"
+    except asyncpg.InsufficientPrivilegeError:
+        return "refused"
+    finally:
+        await transaction.rollback()
+
+
+# What needs no row of any table.
+HARMLESS = {"service.world.ACT"}
+
+
+async def test_every_statement_with_its_where_removed_sees_and_changes_nothing_foreign(
+    service: Running, db: Database
+) -> None:
+    await recorded(service)
+    foreign = dict(await db.fetchrow("SELECT * FROM events ORDER BY stream_id, position LIMIT 1") or {})
+    stranger = await service.phone().sign_in()
+    world: World = service.app.litestar.state.world
+    outcomes = {}
+    for name, statement in statements().items():
+        async with world.db.acquire() as connection:
+            await connection.execute("SELECT set_config('mutuality.members', $1, false)", "{" + str(uuid4()) + "}")
+            outcomes[name] = await outcome(connection, statement, foreign)
+    assert stranger.member_id
+    assert {n: o for n, o in outcomes.items() if o not in ("refused", "0 rows") and n not in HARMLESS} == {}
+    assert sum(told == "0 rows" for told in outcomes.values()) >= 15
+
+
+async def test_a_connection_that_was_left_in_the_middle_is_not_used_again(service: Running) -> None:
+    world: World = service.app.litestar.state.world
+    used: list[int] = []
+    begun = asyncio.Event()
+
+    async def wait() -> None:
+        async with world.acting(uuid4()) as connection:
+            used.append(connection.get_server_pid())
+            begun.set()
+            await connection.execute("SELECT pg_sleep(60)")
+
+    task = asyncio.create_task(wait())
+    await begun.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    async with world.acting(uuid4()) as connection:
+        assert connection.get_server_pid() not in used
