@@ -70,6 +70,10 @@ class Ring(Struct, frozen=True):
             raise Unreadable
         return self.authors[author]
 
+    def knows(self, author: UUID | None) -> bool:
+        """Whether that author has a key: who is erased has none."""
+        return author is None or author in self.authors
+
     def altered(self, event_id: UUID) -> UUID:
         """An id as an index may hold it: equal ids stay equal, and without the key nobody knows which id it was."""
         return self._blind(b"mutuality/alters/v1", event_id)

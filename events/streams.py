@@ -290,17 +290,32 @@ async def read_all(db: Database, ring: Ring, relationship_id: UUID, audiences: d
 
 
 def stored(ring: Ring, audience: Audience, row: Record) -> Stored:
-    """A row of events, opened. Raises sealing.Unreadable where its text is not the one that was sealed."""
+    """A row of events, opened; one without its text, or whose author has no key any more, is erased.
+
+    Raises sealing.Unreadable where its text is not the one that was sealed.
+    """
     header, sealed = read_header(row["header"]), row["sealed"]
     opening: bytes | None = None
     body: str | None = None
     fact: Fact = Erased()
-    if sealed is not None:
+    if sealed is not None and ring.knows(header.by):
         place = Place(header.stream, header.id, header.by, header.commit)
         opening, text = sealing.unseal(ring.of(header.by), place, sealed)
         body, fact = text.decode(), entries.from_text(text)
     event = Recorded(audience, header.position, header.id, header.by, header.recorded_at, fact)
     return Stored(row["header"], row["link"], sealed, body, opening, event)
+
+
+ERASE = """
+DELETE FROM texts
+WHERE relationship_id = $1
+    AND author_id = $2
+"""
+
+
+async def erase(db: Database, relationship_id: UUID, author_id: UUID) -> None:
+    """Forget what an author has said; that they said something, and the chain, stay. The heads must be locked."""
+    await db.execute(ERASE, relationship_id, author_id)
 
 
 class Draft(Struct, frozen=True):

@@ -155,3 +155,16 @@ async def kept(db: Database, stream: StreamKey) -> Counter[Key]:
             for row in rows
         }
     )
+
+
+FORGET = """
+DELETE FROM tallies
+WHERE relationship_id = $1
+    AND stream_id = $2
+    AND (teller = $3 OR count = 0)
+"""
+
+
+async def forget(db: Database, stream: StreamKey, teller: UUID) -> None:
+    """Erase a telling, and the rows that count nothing any more: they would tell what had been there."""
+    await db.execute(FORGET, stream.relationship_id, stream.stream_id, teller)

@@ -1,4 +1,4 @@
-"""python -m service: serve, demo, migrate, rebuild, openapi."""
+"""python -m service: serve, demo, migrate, rebuild, rotate-keys, openapi."""
 
 import argparse
 import sys
@@ -14,6 +14,7 @@ COMMANDS = {
     "demo": commands.run_demo,
     "migrate": commands.migrate,
     "rebuild": commands.rebuild,
+    "rotate-keys": commands.rotate_keys,
     "openapi": commands.document,
 }
 

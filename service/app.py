@@ -13,12 +13,12 @@ from litestar.datastructures import State
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
-from service import entries, health, members, openapi, reads, relationships, sessions
+from service import codes, entries, erasure, health, members, openapi, reads, relationships, sessions
 from service.keyring import Keyring
 from service.keys import KeyStore
 from service.limits import Limit
 from service.mail import Mailer, Postman
-from service.migrations import DOOR_ROLE, KEYS_ROLE, SERVICE_ROLE
+from service.migrations import DOOR_ROLE, KEEPER_ROLE, KEYS_ROLE, SERVICE_ROLE
 from service.outside import Chance, Clock, system_chance, utc_now
 from service.problems import HANDLERS
 from service.settings import Settings
@@ -29,11 +29,13 @@ log = structlog.get_logger()
 BODY_BYTES = 256 * 1024
 KEY_CONNECTIONS = 2
 DOOR_CONNECTIONS = 4
+KEEPER_CONNECTIONS = 1
 STATEMENT_SECONDS = 30
 
 ROUTES: list[Any] = [
-    sessions.send_sign_in_code,
-    sessions.sign_in,
+    codes.send_sign_in_code,
+    codes.sign_in,
+    codes.step_up,
     sessions.refresh_session,
     sessions.list_sessions,
     sessions.end_session,
@@ -41,6 +43,7 @@ ROUTES: list[Any] = [
     members.change_me,
     members.give_consent,
     members.withdraw_consent,
+    erasure.erase_me,
     relationships.make_relationship,
     relationships.list_relationships,
     relationships.get_relationship,
@@ -108,9 +111,10 @@ async def _lifespan(
     async with (
         create_pool(database_url, SERVICE_ROLE, settings.database_connections) as db,
         create_pool(database_url, DOOR_ROLE, DOOR_CONNECTIONS) as door,
+        create_pool(database_url, KEEPER_ROLE, KEEPER_CONNECTIONS) as keeper,
         create_pool(database_url, KEYS_ROLE, KEY_CONNECTIONS) as keys_db,
     ):
-        app.state.world = World(db, door, Keyring(keys_db, store, now, chance), now, chance, postman)
+        app.state.world = World(db, door, keeper, Keyring(keys_db, store, now, chance), now, chance, postman)
         try:
             yield
         finally:

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import httpx
@@ -20,7 +21,7 @@ from events import streams
 from events.streams import Database, StreamKey
 from projections import rebuild as rebuilding
 from projections.rebuild import Stream
-from service import demo, embedded, mail, migrations, openapi
+from service import demo, embedded, mail, migrations, openapi, rotation
 from service.app import Edge, create_app, create_pool
 from service.errors import StartupError
 from service.keyring import Keyring
@@ -86,6 +87,25 @@ def rebuild(settings: Settings) -> None:
     with database_in_use(settings) as url:
         differences = asyncio.run(_rebuild(url, _key_store(settings)))
     print(f"{differences} counts had differed and were set right." if differences else "No differences.")
+
+
+def rotate_keys(settings: Settings) -> None:
+    """Begin the epoch of this month for all keys, beside a running service, and destroy the epochs before it."""
+    with database_in_use(settings) as url, tqdm(unit=" keys", desc="Rewrapping") as bar:
+        destroyed = asyncio.run(_rotate(url, _key_store(settings), bar))
+    print(f"Destroyed: {', '.join(destroyed)}." if destroyed else "No epoch was over.")
+
+
+async def _rotate(url: str, store: KeyStore, bar: "tqdm[Any]") -> list[str]:
+    def tell(done: int, total: int) -> None:
+        bar.total = total
+        bar.update(done - bar.n)
+
+    db = await _connect(url, role=KEYS_ROLE)
+    try:
+        return await rotation.rotate(db, store, utc_now(), tell)
+    finally:
+        await db.close()
 
 
 def document(settings: Settings) -> None:
@@ -219,10 +239,12 @@ ORDER BY
 """
 
 
+# Who is erased tells nothing any more.
 AUTHORS = """
 SELECT author_id
 FROM memberships
 WHERE relationship_id = $1
+    AND member_id IS NOT NULL
 """
 
 

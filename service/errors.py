@@ -4,7 +4,7 @@ Exception
  ├─ ServiceError
  │   ├─ MalformedJson, UnsupportedMediaType, TooLarge, Invalid
  │   ├─ NotSignedIn, WrongCode, RefreshRefused
- │   ├─ WrongState, NotTheInviter
+ │   ├─ StepUpRequired, WrongState, NotTheInviter
  │   ├─ NotFound, InviteNotFound
  │   └─ TooManyRequests
  └─ StartupError
@@ -65,6 +65,12 @@ class RefreshRefused(ServiceError):
     """This refresh token is not valid (any more). Sign in again."""
 
     code = "refresh_refused"
+
+
+class StepUpRequired(ServiceError):
+    """Show first that it is you: ask for a new code and send it to /v1/sessions/step-up. That lasts 5 minutes."""
+
+    code = "step_up_required"
 
 
 class WrongState(ServiceError):

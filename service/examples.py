@@ -21,6 +21,7 @@ from projections.perspectives import Perspectives
 from projections.requests import Requests, RequestStanding
 from projections.trends import Point, Trend
 from service import errors, tokens
+from service.codes import CodeWanted, SignIn, StepUp
 from service.entries import Recorded, Sync, Synced, SyncEntry, SyncResult
 from service.health import Health
 from service.members import CONSENT_VERSION, Change, Consent, ConsentGiven, Me
@@ -34,7 +35,7 @@ from service.relationships import (
     Relationships,
     StreamIds,
 )
-from service.sessions import ACCESS_LIVES, CodeWanted, Device, Devices, Nothing, Refresh, SignedIn, SignIn
+from service.sessions import ACCESS_LIVES, Device, Devices, Nothing, Refresh, SignedIn
 
 
 def _bytes(name: str) -> bytes:
@@ -156,6 +157,7 @@ BODIES: dict[str, Any] = {
     "sendSignInCode": CodeWanted(ADDRESS),
     "signIn": SignIn(ADDRESS, "271828", "Robin's phone"),
     "refreshSession": Refresh(REFRESH),
+    "stepUp": StepUp("271828"),
     "changeMe": Change("Robin", "Europe/Berlin"),
     "giveConsent": ConsentGiven(CONSENT_VERSION, True),
     "makeRelationship": Nothing(),

@@ -3,13 +3,16 @@
 All statements here run as a role of their own, on connections of their own: what serves requests cannot read a key row.
 """
 
+import hmac
 import time
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 from uuid import UUID
 
 from asyncpg import Pool, Record
 
-from events.sealing import KEY_BYTES, Ring
+from events import chain
+from events.sealing import KEY_BYTES, Ring, Unreadable
+from service import profile
 from service.keys import KeyStore, epoch_of
 from service.outside import Chance, Clock
 
@@ -19,42 +22,58 @@ Database: TypeAlias = "Pool[Record]"
 RING_LIVES_SECONDS = 30.0
 RINGS_KEPT = 20_000
 
-KEEP_MEMBER_KEY = """
-INSERT INTO keys.members (
-    member_id,
+Purpose = Literal["member", "relationship", "look-up"]
+NOBODY = UUID(int=0)  # the look-up key has no owner
+
+# An epoch begins with the first key that it wraps. Whoever makes the same key second changes nothing.
+KEEP = """
+WITH begun AS (
+    INSERT INTO keys.epochs (epoch)
+    VALUES ($3)
+    ON CONFLICT DO NOTHING
+)
+INSERT INTO keys.wrapped (
+    purpose,
+    owner_id,
     epoch,
     wrapped
-) VALUES ($1, $2, $3)
+) VALUES ($1, $2, $3, $4)
+ON CONFLICT DO NOTHING
 """
 
-KEEP_RELATIONSHIP_KEY = """
-INSERT INTO keys.relationships (
-    relationship_id,
+DESTROY = """
+DELETE FROM keys.wrapped
+WHERE purpose = 'member'
+    AND owner_id = $1
+"""
+
+ONE = """
+SELECT
     epoch,
     wrapped
-) VALUES ($1, $2, $3)
-"""
-
-DESTROY_MEMBER_KEY = """
-DELETE FROM keys.members
-WHERE member_id = $1
+FROM keys.wrapped
+WHERE purpose = $1
+    AND owner_id = $2
 """
 
 RING = """
 SELECT
     memberships.author_id,
-    members.epoch,
-    members.wrapped
+    wrapped.epoch,
+    wrapped.wrapped
 FROM memberships
-JOIN keys.members AS members USING (member_id)
+JOIN keys.wrapped
+    ON wrapped.purpose = 'member'
+    AND wrapped.owner_id = memberships.member_id
 WHERE memberships.relationship_id = $1
 UNION ALL
 SELECT
     NULL,
     epoch,
     wrapped
-FROM keys.relationships
-WHERE relationship_id = $1
+FROM keys.wrapped
+WHERE purpose = 'relationship'
+    AND owner_id = $1
 """
 
 
@@ -64,19 +83,22 @@ class Keyring:
     def __init__(self, db: Database, store: KeyStore, now: Clock, chance: Chance) -> None:
         self._db, self._store, self._now, self._chance = db, store, now, chance
         self._rings: dict[UUID, tuple[float, Ring]] = {}
+        self._members: dict[UUID, tuple[float, bytes]] = {}
+        self._look_up_key: bytes | None = None
 
     async def make_for_member(self, member_id: UUID) -> None:
         """A random key for a new member; made before the member, who never is without one."""
-        await self._make(KEEP_MEMBER_KEY, member_id)
+        await self._make("member", member_id)
 
     async def make_for_relationship(self, relationship_id: UUID) -> None:
         """A random key for a new relationship; made before it."""
-        await self._make(KEEP_RELATIONSHIP_KEY, relationship_id)
+        await self._make("relationship", relationship_id)
 
     async def destroy_for_member(self, member_id: UUID) -> None:
         """Forget a member's key; with its epoch gone too, no backup has it any more."""
-        await self._db.execute(DESTROY_MEMBER_KEY, member_id)
+        await self._db.execute(DESTROY, member_id)
         self._rings.clear()
+        self._members.pop(member_id, None)
 
     async def ring(self, relationship_id: UUID) -> Ring:
         """The keys with which the texts of one relationship are sealed. Raises KeyStoreError."""
@@ -91,12 +113,51 @@ class Keyring:
             self._rings[relationship_id] = (time.monotonic(), ring)
         return ring
 
+    async def seal_for(self, member_id: UUID, field: profile.Field, text: str) -> bytes:
+        """What a member says of themselves, sealed. Raises Unreadable for who is erased, KeyStoreError."""
+        return profile.seal(await self._of_member(member_id), member_id, field, text)
+
+    async def open_for(self, member_id: UUID, field: profile.Field, sealed: bytes) -> str:
+        """The reverse, and it raises the same."""
+        return profile.unseal(await self._of_member(member_id), member_id, field, sealed)
+
+    async def look_up_hash(self, kind: Literal["address", "identity", "id token"], *parts: str) -> bytes:
+        """What stands in an index for something that must not: equal for equal texts, opaque without the key."""
+        if self._look_up_key is None:
+            self._look_up_key = await self._fetch_look_up_key()
+        told = chain.digest(f"mutuality/look-up/v1/{kind}", *(part.encode() for part in parts))
+        return hmac.digest(self._look_up_key, told, "sha256")
+
+    async def _of_member(self, member_id: UUID) -> bytes:
+        fetched_at, key = self._members.get(member_id, (0.0, None))
+        if key is not None and time.monotonic() < fetched_at + RING_LIVES_SECONDS:
+            return key
+        key = await self._one("member", member_id)
+        if key is None:
+            raise Unreadable
+        if len(self._members) >= RINGS_KEPT:
+            self._members.clear()
+        self._members[member_id] = (time.monotonic(), key)
+        return key
+
+    async def _fetch_look_up_key(self) -> bytes:
+        key = await self._one("look-up", NOBODY)
+        if key is None:
+            await self._make("look-up", NOBODY)
+            key = await self._one("look-up", NOBODY)
+            assert key is not None
+        return key
+
+    async def _one(self, purpose: Purpose, owner: UUID) -> bytes | None:
+        row = await self._db.fetchrow(ONE, purpose, owner)
+        return self._store.unwrap(row["epoch"], row["wrapped"]) if row else None
+
     async def _fetch(self, relationship_id: UUID) -> Ring:
         rows = await self._db.fetch(RING, relationship_id)
         keys = {row["author_id"]: self._store.unwrap(row["epoch"], row["wrapped"]) for row in rows}
         return Ring(keys.pop(None), keys)
 
-    async def _make(self, statement: str, owner: UUID) -> None:
+    async def _make(self, purpose: Purpose, owner: UUID) -> None:
         epoch = epoch_of(self._now())
         key = self._chance(KEY_BYTES, f"key of {owner}")
-        await self._db.execute(statement, owner, epoch, self._store.wrap(epoch, key))
+        await self._db.execute(KEEP, purpose, owner, epoch, self._store.wrap(epoch, key))

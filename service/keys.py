@@ -45,12 +45,12 @@ class FileKeyStore:
     """Keys in a folder that only the service's user can enter: `root.key`, and each epoch's key wrapped by it."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
         self._epochs: dict[str, bytes] = {}
 
     @cached_property
     def _root(self) -> bytes:
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         return self._kept("root.key") or self._make("root.key", os.urandom(KEY_BYTES))
 
     def wrap(self, epoch: str, key: bytes) -> bytes:
@@ -64,7 +64,7 @@ class FileKeyStore:
     def destroy(self, epoch: str) -> None:
         """See KeyStore. The file is overwritten first, as far as the disk lets that mean something."""
         self._epochs.pop(epoch, None)
-        path = self._folder / f"{epoch}.key"
+        path = self.folder / f"{epoch}.key"
         if path.exists():
             path.write_bytes(bytes(path.stat().st_size))
             path.unlink()
@@ -74,20 +74,20 @@ class FileKeyStore:
             root = self._root
             wrapped = self._kept(f"{epoch}.key")
             if wrapped is None and not make:
-                raise KeyStoreError(f"The key of {epoch} is not in {self._folder}: what it wraps cannot be read.")
+                raise KeyStoreError(f"The key of {epoch} is not in {self.folder}: what it wraps cannot be read.")
             if wrapped is None:
                 wrapped = self._make(f"{epoch}.key", _encrypt(root, os.urandom(KEY_BYTES), epoch))
             self._epochs[epoch] = _decrypt(root, wrapped, epoch)
         return self._epochs[epoch]
 
     def _kept(self, name: str) -> bytes | None:
-        path = self._folder / name
+        path = self.folder / name
         return path.read_bytes() if path.exists() else None
 
     def _make(self, name: str, content: bytes) -> bytes:
         """Write a new file for its owner alone, wholly or not at all; where another process was first, take its."""
-        path = self._folder / name
-        draft = self._folder / f"{name}.{os.getpid()}.draft"
+        path = self.folder / name
+        draft = self.folder / f"{name}.{os.getpid()}.draft"
         with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
             file.write(content)
             file.flush()

@@ -4,6 +4,7 @@ from collections import defaultdict, deque
 from datetime import datetime, timedelta
 
 from service.errors import TooManyRequests
+from service.http import Call
 
 
 class Limit:
@@ -12,9 +13,9 @@ class Limit:
     def __init__(self, tries: int, period: timedelta) -> None:
         self._tries = tries
         self._period = period
-        self._made: dict[tuple[str, ...], deque[datetime]] = defaultdict(deque)
+        self._made: dict[tuple[str | bytes, ...], deque[datetime]] = defaultdict(deque)
 
-    def take(self, key: tuple[str, ...], now: datetime) -> None:
+    def take(self, key: tuple[str | bytes, ...], now: datetime) -> None:
         """Count one try. Raises TooManyRequests, with the seconds until the next one is free."""
         if self._tries == 0:
             return
@@ -32,3 +33,8 @@ class Limit:
                 made.popleft()
             if not made:
                 del self._made[key]
+
+
+def client_of(request: Call) -> str:
+    """The address that the request came from."""
+    return request.client.host if request.client else ""

@@ -5,13 +5,15 @@ from typing import Annotated, Literal
 from uuid import UUID
 from zoneinfo import available_timezones
 
+from asyncpg import Record
 from litestar import Response, delete, get, patch, put
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from service.errors import Invalid
+from service.errors import Invalid, NotSignedIn
 from service.http import Call, body_of, empty_answer, json_answer, world_of
 from service.operations import described
 from service.sessions import Member, signed_in
+from service.world import World
 
 # The version of the text in the README under "Consent".
 CONSENT_VERSION = "1"
@@ -30,10 +32,10 @@ class Consent(Struct, frozen=True):
 
 
 class Me(Struct, frozen=True):
-    """Myself, as only I see it; the partner sees the name."""
+    """Myself, as only I see it; the partner sees the name. Who signs in with Apple or Google has no address here."""
 
     member_id: UUID
-    email: str
+    email: str | None
     name: str | None
     time_zone: str
     consent: Consent
@@ -60,10 +62,25 @@ def consented(member: Member) -> bool:
     return member.consent_version == CONSENT_VERSION
 
 
+MYSELF = """
+SELECT
+    email,
+    name,
+    time_zone,
+    consent_version
+FROM members
+WHERE member_id = $1
+"""
+
+
 @get("/v1/me", opt=described(id="getMe", summary="Myself", answers={200: Me}))
 async def get_me(request: Call) -> Response[bytes]:
     """My own view of me."""
-    return json_answer(_me(await signed_in(request)))
+    member = await signed_in(request)
+    world = world_of(request)
+    async with world.acting(member.member_id) as db:
+        row = await db.fetchrow(MYSELF, member.member_id)
+    return json_answer(await _me(world, member, row))
 
 
 CHANGE_MEMBER = """
@@ -72,10 +89,15 @@ SET
     name = CASE WHEN $2 THEN $3 ELSE name END,
     time_zone = coalesce($4, time_zone)
 WHERE member_id = $1
+RETURNING
+    email,
+    name,
+    time_zone,
+    consent_version
 """
 
-
-# Where it has ended, the partner sees the name of that time: whoever has left tells nothing more.
+# What the partner sees: each relationship has the name itself, since nobody can look at another member's row. Where it
+# has ended, that stays the name of that time: whoever has left tells nothing more.
 SHOW_NAME = """
 UPDATE memberships
 SET name = $2
@@ -94,15 +116,17 @@ async def change_me(request: Call) -> Response[bytes]:
     """Only what is named changes, whatever another device changes meanwhile."""
     member = await signed_in(request)
     change = await body_of(request, Change)
-    name = None if change.name is UNSET else change.name
     time_zone = None if change.time_zone is UNSET else change.time_zone
     if time_zone is not None and time_zone not in zones():
         raise Invalid("This is not the name of an IANA time zone, such as Europe/Berlin.", "/time_zone")
-    async with world_of(request).acting(member.member_id) as db, db.transaction():
-        await db.execute(CHANGE_MEMBER, member.member_id, change.name is not UNSET, name, time_zone)
-        if change.name is not UNSET:
+    world = world_of(request)
+    renamed = change.name is not UNSET
+    name = await world.keys.seal_for(member.member_id, "name", change.name) if change.name else None
+    async with world.acting(member.member_id) as db, db.transaction():
+        row = await db.fetchrow(CHANGE_MEMBER, member.member_id, renamed, name, time_zone)
+        if renamed:
             await db.execute(SHOW_NAME, member.member_id, name)
-    return json_answer(_me(await signed_in(request)))
+    return json_answer(await _me(world, member, row))
 
 
 SET_CONSENT = """
@@ -128,7 +152,7 @@ async def give_consent(request: Call) -> Response[None]:
     given = await body_of(request, ConsentGiven)
     if given.version != CONSENT_VERSION:
         raise Invalid("This is not the version in force; GET /v1/me names it.", "/version")
-    await world_of(request).db.execute(SET_CONSENT, member.member_id, given.version)
+    await _set_consent(request, member, given.version)
     return empty_answer()
 
 
@@ -140,8 +164,13 @@ async def give_consent(request: Call) -> Response[None]:
 async def withdraw_consent(request: Call) -> Response[None]:
     """One call, at any time."""
     member = await signed_in(request)
-    await world_of(request).db.execute(SET_CONSENT, member.member_id, None)
+    await _set_consent(request, member, None)
     return empty_answer()
+
+
+async def _set_consent(request: Call, member: Member, version: str | None) -> None:
+    async with world_of(request).acting(member.member_id) as db:
+        await db.execute(SET_CONSENT, member.member_id, version)
 
 
 @cache
@@ -150,6 +179,13 @@ def zones() -> frozenset[str]:
     return frozenset(available_timezones())
 
 
-def _me(member: Member) -> Me:
-    consent = Consent(CONSENT_VERSION, member.consent_version)
-    return Me(member.member_id, member.email, member.name, member.time_zone, consent)
+async def _me(world: World, member: Member, row: Record | None) -> Me:
+    if row is None:  # erased since the token was looked at
+        raise NotSignedIn
+    return Me(
+        member.member_id,
+        await world.keys.open_for(member.member_id, "email", row["email"]) if row["email"] else None,
+        await world.keys.open_for(member.member_id, "name", row["name"]) if row["name"] else None,
+        row["time_zone"],
+        Consent(CONSENT_VERSION, row["consent_version"]),
+    )

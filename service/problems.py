@@ -25,6 +25,7 @@ STATUSES: dict[type[Exception], int] = {
     errors.RefreshRefused: 401,
     refusals.ConsentRequired: 403,
     refusals.NotActive: 403,
+    errors.StepUpRequired: 403,
     errors.WrongState: 403,
     errors.NotTheInviter: 403,
     errors.NotFound: 404,

@@ -19,6 +19,7 @@ from events.sealing import Ring
 from events.streams import Database, Draft, Mention, Stored, StreamKey
 from projections import tallies
 from projections.tallies import Key
+from service.errors import NotFound
 from service.tokens import new_id
 from service.world import World
 
@@ -87,6 +88,8 @@ async def record(world: World, submission: Submission) -> list[Outcome]:
         # Behind the locks: a partner who came in while this waited has written with a key of their own.
         ring = await world.keys.ring(submission.writer.relationship_id)
         author, partner_id = await _members(db, submission.writer)
+        if not ring.knows(author.author_id):
+            raise NotFound  # its author is being erased
         batch = Batch(submission.writer, ring, partner_id, heads)
         for known in await _readable(db, ring, submission):
             batch.learn(known)
@@ -177,5 +180,6 @@ WHERE relationships.relationship_id = $1
 async def _members(db: Database, writer: Writer) -> tuple[Author, UUID | None]:
     # Read behind the locks: whoever opens or leaves holds the shared head, so this stays so until the commit.
     row = await db.fetchrow(MEMBERS, writer.relationship_id, writer.author_id)
-    assert row is not None
+    if row is None:
+        raise NotFound  # its author was erased while this waited for the locks
     return Author(writer.author_id, writer.consented, row["active"]), row["partner_id"]

@@ -86,7 +86,8 @@ class Membership(Struct, frozen=True):
     shared_stream_id: UUID
     private_stream_id: UUID
     partner_id: UUID | None
-    partner_name: str | None
+    partner_member_id: UUID | None
+    partner_sealed_name: bytes | None
 
     @property
     def shared(self) -> StreamKey:
@@ -112,7 +113,8 @@ SELECT
     relationships.shared_stream_id,
     mine.private_stream_id,
     theirs.author_id AS partner_id,
-    theirs.name AS partner_name
+    theirs.member_id AS partner_member_id,
+    theirs.name AS partner_sealed_name
 FROM memberships AS mine
 JOIN relationships USING (relationship_id)
 LEFT JOIN memberships AS theirs
@@ -134,6 +136,12 @@ async def membership_of(request: Call, member: Member, relationship_id: str) -> 
     if row is None:
         raise NotFound
     return Membership(**row)
+
+
+async def memberships_of(world: World, member_id: UUID) -> list[Membership]:
+    """All that the member is in, or was, the newest first."""
+    async with world.acting(member_id) as db:
+        return [Membership(**row) for row in await db.fetch(OF_MEMBER, member_id, world.now(), None)]
 
 
 def reader_of(membership: Membership) -> Reader:
@@ -176,8 +184,8 @@ INSERT INTO memberships (
     member_id,
     author_id,
     private_stream_id,
-    joined_at,
-    name
+    name,
+    joined_at
 ) VALUES ($1, $2, $3, $4, $5, $6, $7)
 """
 
@@ -215,16 +223,16 @@ async def make_relationship(request: Call) -> Response[bytes]:
         private = await _join(world, db, shared, "first", member)
         await streams.create(db, private, "private")
     membership = await membership_of(request, member, str(relationship_id))
-    return json_answer(_view(membership), 201)
+    return json_answer(await _view(world, membership), 201)
 
 
 async def _join(
     world: World, db: Database, shared: StreamKey, seat: Literal["first", "second"], member: Member
 ) -> StreamKey:
-    rid = shared.relationship_id
+    rid, now = shared.relationship_id, world.now()
     author_id = tokens.new_id(world, f"author of {rid}")
     private = StreamKey(rid, tokens.new_id(world, f"private stream of {rid}"))
-    await db.execute(JOIN, rid, seat, member.member_id, author_id, private.stream_id, world.now(), member.name)
+    await db.execute(JOIN, rid, seat, member.member_id, author_id, private.stream_id, member.sealed_name, now)
     await db.execute(LET_READ, rid, shared.stream_id, private.stream_id, member.member_id)
     return private
 
@@ -237,9 +245,8 @@ async def list_relationships(request: Call) -> Response[bytes]:
     """Ended ones too: what was shared stays readable."""
     member = await signed_in(request)
     world = world_of(request)
-    async with world.acting(member.member_id) as db:
-        rows = await db.fetch(OF_MEMBER, member.member_id, world.now(), None)
-    return json_answer(Relationships([_view(Membership(**row)) for row in rows]))
+    memberships = await memberships_of(world, member.member_id)
+    return json_answer(Relationships([await _view(world, membership) for membership in memberships]))
 
 
 @get(
@@ -253,7 +260,8 @@ async def list_relationships(request: Call) -> Response[bytes]:
 )
 async def get_relationship(request: Call, rid: FromPath[str]) -> Response[bytes]:
     """As I see it."""
-    return json_answer(_view(await membership_of(request, await signed_in(request), rid)))
+    membership = await membership_of(request, await signed_in(request), rid)
+    return json_answer(await _view(world_of(request), membership))
 
 
 STATE = """
@@ -400,7 +408,7 @@ async def confirm(request: Call, rid: FromPath[str]) -> Response[bytes]:
             await _open(world, db, membership)
         elif state != "active":
             raise WrongState("Nobody is waiting to be confirmed.")
-    return json_answer(_view(await membership_of(request, member, rid)))
+    return json_answer(await _view(world, await membership_of(request, member, rid)))
 
 
 SECOND_PRIVATE_STREAM = """
@@ -490,11 +498,20 @@ def _require_consent(member: Member) -> None:
         raise ConsentRequired
 
 
-def _view(membership: Membership) -> Relationship:
+async def _view(world: World, membership: Membership) -> Relationship:
     return Relationship(
         membership.relationship_id,
         membership.state,
-        Partner(membership.partner_name) if membership.partner_id else None,
+        await _partner(world, membership),
         StreamIds(membership.shared_stream_id, membership.private_stream_id),
         membership.author_id,
     )
+
+
+async def _partner(world: World, membership: Membership) -> Partner | None:
+    if membership.partner_id is None:
+        return None
+    theirs, sealed_name = membership.partner_member_id, membership.partner_sealed_name
+    if theirs is None or sealed_name is None:
+        return Partner(None)
+    return Partner(await world.keys.open_for(theirs, "name", sealed_name))

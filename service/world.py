@@ -25,6 +25,7 @@ class World(Struct, frozen=True):
 
     db: Database
     door: Database
+    keeper: Database
     keys: Keyring
     now: Clock
     chance: Chance

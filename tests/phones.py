@@ -104,6 +104,11 @@ class Phone:
         assert found
         return found.group()
 
+    async def step_up(self) -> None:
+        """Show with a fresh code that it is the member who asks."""
+        await self.expect(202, "POST", "/v1/sign-in-codes", {"email": self.email})
+        await self.expect(204, "POST", "/v1/sessions/step-up", {"code": await self.mailed_code()})
+
     async def consent(self) -> None:
         """Agree to the version in force."""
         version = (await self.get("/v1/me"))["consent"]["version"]

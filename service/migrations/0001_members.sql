@@ -1,17 +1,80 @@
--- A person who has signed in. The mail address has a table of its own: it is looked up by another key.
+-- A person who has signed in. What they say of themselves is sealed with their key; who signs in with Apple or Google
+-- has no address.
 CREATE TABLE members (
     member_id uuid PRIMARY KEY,
-    name text,
+    email bytea,
+    name bytea,
     time_zone text NOT NULL,
     consent_version text,
     created_at timestamptz NOT NULL
 );
 
+-- Found by a hash under the look-up key: an address stands nowhere in the clear.
 CREATE TABLE addresses (
-    email text PRIMARY KEY,
+    address_hash bytea PRIMARY KEY,
     member_id uuid NOT NULL UNIQUE REFERENCES members
 );
 
-GRANT SELECT, INSERT, UPDATE ON members TO mutuality_service;
+-- Found by the same kind of hash, of the issuer and the subject of an identity token.
+CREATE TABLE identities (
+    identity_hash bytea PRIMARY KEY,
+    provider text NOT NULL CHECK (provider IN ('apple', 'google')),
+    member_id uuid NOT NULL REFERENCES members
+);
 
-GRANT SELECT, INSERT ON addresses TO mutuality_service;
+CREATE INDEX identities_of_member ON identities (member_id);
+
+-- An identity token is accepted once.
+CREATE TABLE used_id_tokens (
+    token_hash bytea PRIMARY KEY,
+    expires_at timestamptz NOT NULL
+);
+
+CREATE INDEX used_id_tokens_by_expiry ON used_id_tokens (expires_at);
+
+-- At the door nobody is known yet, so every row may be looked up there, by a hash that has to be brought.
+-- Behind it a member sees their own row alone, and the keeper erases.
+GRANT SELECT (member_id, name, time_zone, consent_version) ON members TO mutuality_door;
+
+GRANT INSERT ON members TO mutuality_door;
+
+GRANT SELECT, INSERT ON addresses, identities TO mutuality_door;
+
+GRANT SELECT, INSERT, DELETE ON used_id_tokens TO mutuality_door;
+
+GRANT SELECT, UPDATE (name, time_zone, consent_version) ON members TO mutuality_service;
+
+GRANT SELECT, DELETE ON members, addresses, identities TO mutuality_keeper;
+
+ALTER TABLE members ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE members FORCE ROW LEVEL SECURITY;
+
+CREATE POLICY at_the_door ON members TO mutuality_door USING (true);
+
+CREATE POLICY to_erase ON members TO mutuality_keeper USING (true);
+
+CREATE POLICY own ON members TO mutuality_service
+USING (member_id = ANY (nullif(current_setting('mutuality.members', true), '')::uuid[]));
+
+ALTER TABLE addresses ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE addresses FORCE ROW LEVEL SECURITY;
+
+CREATE POLICY at_the_door ON addresses TO mutuality_door USING (true);
+
+CREATE POLICY to_erase ON addresses TO mutuality_keeper USING (true);
+
+ALTER TABLE identities ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE identities FORCE ROW LEVEL SECURITY;
+
+CREATE POLICY at_the_door ON identities TO mutuality_door USING (true);
+
+CREATE POLICY to_erase ON identities TO mutuality_keeper USING (true);
+
+ALTER TABLE used_id_tokens ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE used_id_tokens FORCE ROW LEVEL SECURITY;
+
+CREATE POLICY at_the_door ON used_id_tokens TO mutuality_door USING (true);

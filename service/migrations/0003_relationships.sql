@@ -17,7 +17,8 @@ CREATE TABLE relationships (
 );
 
 -- At most two a relationship: the first made it, the second accepted an invite. This gives neither any right more.
--- The name is the one that the partner sees; after the end it stays what it was. An erased member is null.
+-- The name, sealed as in members, stands here for the other to see; after the end it stays what it was.
+-- An erased member is null.
 -- A foreign key to members would lack the relationship, by which this table may one day be distributed.
 CREATE TABLE memberships (
     relationship_id uuid NOT NULL REFERENCES relationships,
@@ -25,7 +26,7 @@ CREATE TABLE memberships (
     member_id uuid,
     author_id uuid NOT NULL,
     private_stream_id uuid NOT NULL,
-    name text,
+    name bytea,
     joined_at timestamptz NOT NULL,
     PRIMARY KEY (relationship_id, seat),
     UNIQUE (relationship_id, member_id)

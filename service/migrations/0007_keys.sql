@@ -1,23 +1,25 @@
 -- Wrapped keys, apart from the data: a dump of the data alone opens nothing, and one of both only with the epoch's key.
 CREATE SCHEMA keys;
 
-CREATE TABLE keys.members (
-    member_id uuid PRIMARY KEY,
-    epoch text NOT NULL,
-    wrapped bytea NOT NULL
+-- Epochs whose key the store holds.
+CREATE TABLE keys.epochs (
+    epoch text PRIMARY KEY
 );
 
-CREATE TABLE keys.relationships (
-    relationship_id uuid PRIMARY KEY,
-    epoch text NOT NULL,
-    wrapped bytea NOT NULL
+-- With the look-up key mail addresses and accounts elsewhere are hashed; there is only one.
+CREATE TABLE keys.wrapped (
+    purpose text NOT NULL CHECK (purpose IN ('member', 'relationship', 'look-up')),
+    owner_id uuid NOT NULL,
+    epoch text NOT NULL REFERENCES keys.epochs,
+    wrapped bytea NOT NULL,
+    PRIMARY KEY (purpose, owner_id)
 );
+
+CREATE INDEX wrapped_by_epoch ON keys.wrapped (epoch);
 
 GRANT USAGE ON SCHEMA keys TO mutuality_keys;
 
-GRANT SELECT, INSERT, UPDATE, DELETE ON keys.members TO mutuality_keys;
-
-GRANT SELECT, INSERT, UPDATE, DELETE ON keys.relationships TO mutuality_keys;
+GRANT SELECT, INSERT, UPDATE, DELETE ON keys.epochs, keys.wrapped TO mutuality_keys;
 
 -- Whose keys belong to a relationship.
 GRANT SELECT (relationship_id, author_id, member_id) ON memberships TO mutuality_keys;

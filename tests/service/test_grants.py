@@ -30,7 +30,7 @@ FORBIDDEN = [
     "TRUNCATE heads CASCADE",
     "UPDATE texts SET sealed = sealed",
     "DELETE FROM texts",
-    "SELECT * FROM keys.members",
+    "SELECT * FROM keys.wrapped",
     "DELETE FROM heads",
     "DELETE FROM tallies",
     "DELETE FROM relationships",

@@ -20,6 +20,8 @@ LOOKED_UP_OTHERWISE = {
     "schema_migrations": "one for the database",
     "members": "a member may have several relationships",
     "addresses": "found by the mail address",
+    "identities": "found by an account elsewhere",
+    "used_id_tokens": "found by the hash of the token",
     "sign_in_codes": "found by the mail address",
     "sessions": "of a member",
     "access_tokens": "found by the hash of the token",

@@ -1,0 +1,119 @@
+"""Erase me: my key first, then every trace. The other keeps their own telling, and a chain that verifies."""
+
+from uuid import UUID
+
+from litestar import Response, delete
+
+from events import streams
+from events.streams import Database
+from projections import tallies
+from projections.rebuild import Stream, rebuild
+from service.errors import StepUpRequired
+from service.http import Call, empty_answer, world_of
+from service.operations import described
+from service.relationships import Membership, leave_as, memberships_of
+from service.sessions import stepped_up
+from service.world import World
+
+
+@delete(
+    "/v1/me",
+    status_code=204,
+    opt=described(
+        id="eraseMe",
+        summary="Erase me and all that I recorded, for ever; needs a step-up",
+        answers={204: None},
+        problems=(StepUpRequired,),
+    ),
+)
+async def erase_me(request: Call) -> Response[None]:
+    """Relationships end first. Where I was, the partner sees that something was erased, and no more."""
+    member = await stepped_up(request)
+    await erase(world_of(request), member.member_id)
+    return empty_answer()
+
+
+async def erase(world: World, member_id: UUID) -> None:
+    """Every step can be repeated, and the account goes last: whoever gets no answer can ask again."""
+    await _leave_everything(world, member_id)
+    memberships = await memberships_of(world, member_id)
+    # From here on nothing that the member wrote can be opened, whatever happens to the rest.
+    await world.keys.destroy_for_member(member_id)
+    for membership in memberships:
+        await _erase_from(world, member_id, membership)
+    async with world.keeper.acquire() as db, db.transaction():
+        await _forget_account(db, member_id)
+
+
+async def _leave_everything(world: World, member_id: UUID) -> None:
+    # Who leaves while confirming is alone again, and then ends what they are alone in.
+    while left := [m for m in await memberships_of(world, member_id) if m.state != "ended"]:
+        for membership in left:
+            await leave_as(world, member_id, membership)
+
+
+FORGET_MEMBERSHIP = """
+UPDATE memberships
+SET
+    member_id = NULL,
+    name = NULL
+WHERE relationship_id = $1
+    AND member_id = $2
+"""
+
+FORGET_READER = """
+DELETE FROM readers
+WHERE relationship_id = $1
+    AND member_id = $2
+"""
+
+
+async def _erase_from(world: World, member_id: UUID, membership: Membership) -> None:
+    rid, author = membership.relationship_id, membership.author_id
+    remaining = (membership.partner_id,) if membership.partner_id else ()
+    ring = await world.keys.ring(rid)
+    async with world.keeper.acquire() as db, db.transaction():
+        # Behind the locks: what another device of the member is recording comes before, and is erased too, or is
+        # refused, because its author is a reader no more.
+        await streams.lock(db, [membership.private, membership.shared])
+        await db.execute(FORGET_MEMBERSHIP, rid, member_id)
+        await db.execute(FORGET_READER, rid, member_id)
+        await streams.erase(db, rid, author)
+        for key in (membership.private, membership.shared):
+            await tallies.forget(db, key, author)
+        await rebuild(db, Stream(membership.shared, "shared", remaining, ring))
+        await tallies.forget(db, membership.shared, author)
+
+
+FORGET_CODES = """
+DELETE FROM sign_in_codes
+USING addresses
+WHERE addresses.address_hash = sign_in_codes.address_hash
+    AND addresses.member_id = $1
+"""
+
+# Their tokens go with them.
+FORGET_SESSIONS = """
+DELETE FROM sessions
+WHERE member_id = $1
+"""
+
+FORGET_ADDRESS = """
+DELETE FROM addresses
+WHERE member_id = $1
+"""
+
+FORGET_IDENTITIES = """
+DELETE FROM identities
+WHERE member_id = $1
+"""
+
+FORGET_MEMBER = """
+DELETE FROM members
+WHERE member_id = $1
+"""
+
+
+async def _forget_account(db: Database, member_id: UUID) -> None:
+    for statement in (FORGET_CODES, FORGET_SESSIONS, FORGET_ADDRESS, FORGET_IDENTITIES, FORGET_MEMBER):
+        await db.execute(statement, member_id)
