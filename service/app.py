@@ -16,7 +16,7 @@ from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 from service import codes, entries, erasure, health, members, openapi, reads, relationships, sessions
 from service.keyring import Keyring
 from service.keys import KeyStore
-from service.limits import Limit
+from service.limits import Limit, networks
 from service.mail import Mailer, Postman
 from service.migrations import DOOR_ROLE, KEEPER_ROLE, KEYS_ROLE, SERVICE_ROLE
 from service.outside import Chance, Clock, system_chance, utc_now
@@ -90,6 +90,9 @@ def create_app(
             {
                 "codes_asked": Limit(settings.sign_ins_per_hour, hour),
                 "codes_tried": Limit(settings.sign_ins_per_hour, hour),
+                "invites_tried": Limit(settings.invite_tries_per_hour, hour),
+                "requests": Limit(settings.requests_per_minute, timedelta(minutes=1)),
+                "trusted_proxies": networks(settings.trusted_proxies),
             }
         ),
     )

@@ -238,7 +238,7 @@ WHERE member_id = $1
         summary="Show with a fresh mailed code that it is me: for 5 minutes this session may export and erase",
         body=StepUp,
         answers={204: None},
-        problems=(WrongCode, TooManyRequests),
+        problems=(WrongCode,),
     ),
 )
 async def step_up(request: Call) -> Response[None]:
@@ -247,8 +247,9 @@ async def step_up(request: Call) -> Response[None]:
     code = (await body_of(request, StepUp)).code
     world = world_of(request)
     now = world.now()
-    # Who has no address is none's: for them every code is wrong.
-    address_hash = await world.door.fetchval(ADDRESS_OF, member.member_id) or b""
+    address_hash = await world.door.fetchval(ADDRESS_OF, member.member_id)
+    if address_hash is None:  # signed in with Apple or Google: no code can be theirs
+        raise WrongCode
     request.app.state.codes_tried.take((client_of(request), address_hash), now)
     async with world.door.acquire() as db, db.transaction():
         right = await _use_code(db, address_hash, code, now)

@@ -53,7 +53,8 @@ def run_demo(settings: Settings) -> None:
     with database(settings) as url, _listening(settings) as listener:
         settings = _at_port_of(listener, settings)
         asyncio.run(_migrate(url))
-        app = create_app(url, settings.model_copy(update={"sign_ins_per_hour": 0}), mailer, _key_store(settings))
+        unlimited = settings.model_copy(update={"sign_ins_per_hour": 0, "requests_per_minute": 0})
+        app = create_app(url, unlimited, mailer, _key_store(settings))
         _run(app, listener, lambda: _load_beside(settings, mailer))
 
 

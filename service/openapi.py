@@ -250,7 +250,7 @@ def _possible(operation: Operation) -> Iterator[type[Any]]:
     if operation.body is not None or operation.query is not None:
         yield errors.Invalid
     if operation.signed_in:
-        yield errors.NotSignedIn
+        yield from (errors.NotSignedIn, errors.TooManyRequests)
 
 
 def _problem_answer(status: int, found: dict[str, Problem]) -> Json:

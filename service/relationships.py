@@ -370,6 +370,7 @@ async def accept_invite(request: Call) -> Response[bytes]:
     code = (await body_of(request, Accept)).code
     _require_consent(member)
     world = world_of(request)
+    request.app.state.invites_tried.take((member.member_id.bytes,), world.now())
     async with world.door.acquire() as db, db.transaction():
         code_hash = tokens.invite_hash(code)
         row = await db.fetchrow(INVITED, code_hash, world.now())

@@ -94,7 +94,7 @@ WHERE access_tokens.token_hash = $1
 
 
 async def signed_in(request: Call) -> Member:
-    """Who asks, by their access token, as of now. Raises NotSignedIn."""
+    """Who asks, by their access token, as of now. Raises NotSignedIn and TooManyRequests."""
     world = world_of(request)
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token:
@@ -102,6 +102,8 @@ async def signed_in(request: Call) -> Member:
     row = await world.door.fetchrow(BY_ACCESS_TOKEN, tokens.token_hash(token), world.now())
     if row is None:
         raise NotSignedIn
+    # By this member's own calls alone: what the other does must not show here.
+    request.app.state.requests.take((row["member_id"].bytes,), world.now())
     request.scope["mutuality_member"] = str(row["member_id"])  # type: ignore[typeddict-unknown-key]
     return Member(**row)
 

@@ -3,8 +3,16 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from service.limits import networks
+
+
+def networks_named(text: str | None) -> str | None:
+    """The text, if it names networks. Raises ValueError."""
+    networks(text)
+    return text
 
 
 class Settings(BaseSettings):
@@ -34,3 +42,12 @@ class Settings(BaseSettings):
         int,
         Field(ge=0, description="codes asked for, and codes tried, per client and mail address and hour; 0: no limit"),
     ] = 60
+    requests_per_minute: Annotated[int, Field(ge=0, description="requests per member and minute; 0: no limit")] = 600
+    invite_tries_per_hour: Annotated[
+        int, Field(ge=0, description="invite codes tried per member and hour; 0: no limit")
+    ] = 20
+    trusted_proxies: Annotated[
+        str | None,
+        AfterValidator(networks_named),
+        Field(description="networks, comma-separated, whose X-Forwarded-For is believed; unset: nobody's"),
+    ] = None

@@ -13,8 +13,7 @@ import uvloop
 
 from service.app import create_app
 from service.mail import SmtpMailer
-from service.settings import Settings
-from tests.phones import KEYS, Clock, Phone, PostBox, Running
+from tests.phones import KEYS, Clock, Phone, PostBox, Running, unlimited
 
 T = TypeVar("T")
 
@@ -50,7 +49,7 @@ def served(database_url: str) -> Iterator[Wire]:
     told: list[tuple[Wire, Callable[[], None]]] = []
 
     async def serve() -> None:
-        clock, settings = Clock(), Settings(sign_ins_per_hour=0, database_connections=4)
+        clock, settings = Clock(), unlimited()
         with socket.create_server(("127.0.0.1", 0)) as listener:
             async with PostBox().open() as post:
                 app = create_app(database_url, settings, SmtpMailer(post.url, "mutuality@example.org"), KEYS, now=clock)
