@@ -241,13 +241,26 @@ WHERE relationship_id = $1
     AND stream_id = $2
 """
 
+
+async def read_head(db: Database, key: StreamKey) -> Head:
+    """The last position of a stream and its link, as of now; that of the empty chain where there is no stream yet."""
+    row = await db.fetchrow(HEAD, key.relationship_id, key.stream_id)
+    return Head(row["position"], row["link"]) if row else genesis(key.stream_id)
+
+
+# Each text by its key: where the planner does not know yet how long streams are, it would join them by comparing all.
 PAGE = """
 SELECT
     events.header,
     events.link,
-    texts.sealed
+    (
+        SELECT texts.sealed
+        FROM texts
+        WHERE texts.relationship_id = events.relationship_id
+            AND texts.stream_id = events.stream_id
+            AND texts.position = events.position
+    ) AS sealed
 FROM events
-LEFT JOIN texts USING (relationship_id, stream_id, position)
 WHERE events.relationship_id = $1
     AND events.stream_id = $2
     AND events.position > $3
@@ -261,8 +274,7 @@ async def read(
     db: Database, ring: Ring, key: StreamKey, audience: Audience, after: int, limit: int
 ) -> tuple[Head, list[Stored]]:
     """The head of a stream and at most `limit` of its events behind position `after`, none later than the head."""
-    row = await db.fetchrow(HEAD, key.relationship_id, key.stream_id)
-    head = Head(row["position"], row["link"]) if row else genesis(key.stream_id)
+    head = await read_head(db, key)
     rows = await db.fetch(PAGE, key.relationship_id, key.stream_id, after, head.position, limit)
     return head, [stored(ring, audience, row) for row in rows]
 
@@ -272,9 +284,14 @@ SELECT
     events.stream_id,
     events.header,
     events.link,
-    texts.sealed
+    (
+        SELECT texts.sealed
+        FROM texts
+        WHERE texts.relationship_id = events.relationship_id
+            AND texts.stream_id = events.stream_id
+            AND texts.position = events.position
+    ) AS sealed
 FROM events
-LEFT JOIN texts USING (relationship_id, stream_id, position)
 WHERE events.relationship_id = $1
     AND events.stream_id = ANY ($2::uuid[])
 ORDER BY

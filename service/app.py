@@ -13,7 +13,7 @@ from litestar.datastructures import State
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
-from service import codes, entries, erasure, health, members, openapi, reads, relationships, sessions
+from service import codes, entries, erasure, export, health, members, openapi, reads, relationships, sessions
 from service.keyring import Keyring
 from service.keys import KeyStore
 from service.limits import Limit, networks
@@ -43,6 +43,7 @@ ROUTES: list[Any] = [
     members.change_me,
     members.give_consent,
     members.withdraw_consent,
+    export.export_me,
     erasure.erase_me,
     relationships.make_relationship,
     relationships.list_relationships,

@@ -36,7 +36,7 @@ async def erase_me(request: Call) -> Response[None]:
 async def erase(world: World, member_id: UUID) -> None:
     """Every step can be repeated, and the account goes last: whoever gets no answer can ask again."""
     await _leave_everything(world, member_id)
-    memberships = await memberships_of(world, member_id)
+    memberships = await _memberships(world, member_id)
     # From here on nothing that the member wrote can be opened, whatever happens to the rest.
     await world.keys.destroy_for_member(member_id)
     for membership in memberships:
@@ -45,9 +45,14 @@ async def erase(world: World, member_id: UUID) -> None:
         await _forget_account(db, member_id)
 
 
+async def _memberships(world: World, member_id: UUID) -> list[Membership]:
+    async with world.acting(member_id) as db:
+        return await memberships_of(db, member_id, world.now())
+
+
 async def _leave_everything(world: World, member_id: UUID) -> None:
     # Who leaves while confirming is alone again, and then ends what they are alone in.
-    while left := [m for m in await memberships_of(world, member_id) if m.state != "ended"]:
+    while left := [m for m in await _memberships(world, member_id) if m.state != "ended"]:
         for membership in left:
             await leave_as(world, member_id, membership)
 

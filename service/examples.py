@@ -23,6 +23,7 @@ from projections.trends import Point, Trend
 from service import errors, tokens
 from service.codes import CodeWanted, SignIn, StepUp
 from service.entries import Recorded, Sync, Synced, SyncEntry, SyncResult
+from service.export import FORMAT, Export, ExportedRelationship
 from service.health import Health
 from service.members import CONSENT_VERSION, Change, Consent, ConsentGiven, Me
 from service.relationships import (
@@ -149,6 +150,7 @@ ADDRESS = "someone@example.org"
 MEMBER = Me(_id("member"), ADDRESS, "Robin", "Europe/Berlin", Consent(CONSENT_VERSION, CONSENT_VERSION))
 ACCESS, REFRESH = (tokens.successor("example", b"", kind) for kind in ("access", "refresh"))
 SIGNED_IN = SignedIn(MEMBER.member_id, ACCESS, MORNING + ACCESS_LIVES, REFRESH)
+DEVICE = Device(_id("session"), "Robin's phone", MORNING, MORNING, current=True)
 CODE = "7K3M9QXTW2CF"
 
 # --- By operation
@@ -179,9 +181,15 @@ ANSWERS: dict[str, Any] = {
     "sendSignInCode": Nothing(),
     "signIn": SIGNED_IN,
     "refreshSession": SIGNED_IN,
-    "listSessions": Devices([Device(_id("session"), "Robin's phone", MORNING, MORNING, current=True)]),
+    "listSessions": Devices([DEVICE]),
     "getMe": MEMBER,
     "changeMe": MEMBER,
+    "exportMe": Export(
+        FORMAT,
+        MEMBER,
+        [DEVICE],
+        [ExportedRelationship(TOGETHER, _page(SHARED_LOG, proof=True), _page(PRIVATE_LOG, proof=True))],
+    ),
     "makeRelationship": ALONE,
     "listRelationships": Relationships([TOGETHER]),
     "getRelationship": TOGETHER,

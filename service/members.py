@@ -76,11 +76,14 @@ WHERE member_id = $1
 @get("/v1/me", opt=described(id="getMe", summary="Myself", answers={200: Me}))
 async def get_me(request: Call) -> Response[bytes]:
     """My own view of me."""
-    member = await signed_in(request)
-    world = world_of(request)
+    return json_answer(await me_of(world_of(request), await signed_in(request)))
+
+
+async def me_of(world: World, member: Member) -> Me:
+    """The member, as only they see it."""
     async with world.acting(member.member_id) as db:
         row = await db.fetchrow(MYSELF, member.member_id)
-    return json_answer(await _me(world, member, row))
+    return await _me(world, member, row)
 
 
 CHANGE_MEMBER = """

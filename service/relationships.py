@@ -138,10 +138,11 @@ async def membership_of(request: Call, member: Member, relationship_id: str) -> 
     return Membership(**row)
 
 
-async def memberships_of(world: World, member_id: UUID) -> list[Membership]:
-    """All that the member is in, or was, the newest first."""
-    async with world.acting(member_id) as db:
-        return [Membership(**row) for row in await db.fetch(OF_MEMBER, member_id, world.now(), None)]
+async def memberships_of(
+    db: Database, member_id: UUID, now: datetime, relationship_id: UUID | None = None
+) -> list[Membership]:
+    """What the member is to each of their relationships, the newest first, or to the one that is named."""
+    return [Membership(**row) for row in await db.fetch(OF_MEMBER, member_id, now, relationship_id)]
 
 
 def reader_of(membership: Membership) -> Reader:
@@ -223,7 +224,7 @@ async def make_relationship(request: Call) -> Response[bytes]:
         private = await _join(world, db, shared, "first", member)
         await streams.create(db, private, "private")
     membership = await membership_of(request, member, str(relationship_id))
-    return json_answer(await _view(world, membership), 201)
+    return json_answer(await view_of(world, membership), 201)
 
 
 async def _join(
@@ -245,8 +246,9 @@ async def list_relationships(request: Call) -> Response[bytes]:
     """Ended ones too: what was shared stays readable."""
     member = await signed_in(request)
     world = world_of(request)
-    memberships = await memberships_of(world, member.member_id)
-    return json_answer(Relationships([await _view(world, membership) for membership in memberships]))
+    async with world.acting(member.member_id) as db:
+        found = await memberships_of(db, member.member_id, world.now())
+    return json_answer(Relationships([await view_of(world, one) for one in found]))
 
 
 @get(
@@ -261,7 +263,7 @@ async def list_relationships(request: Call) -> Response[bytes]:
 async def get_relationship(request: Call, rid: FromPath[str]) -> Response[bytes]:
     """As I see it."""
     membership = await membership_of(request, await signed_in(request), rid)
-    return json_answer(await _view(world_of(request), membership))
+    return json_answer(await view_of(world_of(request), membership))
 
 
 STATE = """
@@ -409,7 +411,7 @@ async def confirm(request: Call, rid: FromPath[str]) -> Response[bytes]:
             await _open(world, db, membership)
         elif state != "active":
             raise WrongState("Nobody is waiting to be confirmed.")
-    return json_answer(await _view(world, await membership_of(request, member, rid)))
+    return json_answer(await view_of(world, await membership_of(request, member, rid)))
 
 
 SECOND_PRIVATE_STREAM = """
@@ -499,7 +501,8 @@ def _require_consent(member: Member) -> None:
         raise ConsentRequired
 
 
-async def _view(world: World, membership: Membership) -> Relationship:
+async def view_of(world: World, membership: Membership) -> Relationship:
+    """The relationship as its member sees it."""
     return Relationship(
         membership.relationship_id,
         membership.state,

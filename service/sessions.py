@@ -279,12 +279,15 @@ ORDER BY created_at DESC, session_id
 )
 async def list_sessions(request: Call) -> Response[bytes]:
     """Only one's own: the partner's devices cannot be seen."""
-    member = await signed_in(request)
-    world = world_of(request)
+    return json_answer(await devices_of(world_of(request), await signed_in(request)))
+
+
+async def devices_of(world: World, member: Member) -> Devices:
+    """Where the member is signed in."""
     async with world.acting(member.member_id) as db:
         # The last token of a session lives from its last refresh on.
         rows = await db.fetch(SESSIONS, member.member_id, world.now() - REFRESH_LIVES)
-    return json_answer(Devices([await _device(world, member, row) for row in rows]))
+    return Devices([await _device(world, member, row) for row in rows])
 
 
 async def _device(world: World, member: Member, row: Record) -> Device:

@@ -51,6 +51,7 @@ def served(database_url: str) -> Iterator[Wire]:
     async def serve() -> None:
         clock, settings = Clock(), unlimited()
         with socket.create_server(("127.0.0.1", 0)) as listener:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 16)  # what nobody reads soon fills it
             async with PostBox().open() as post:
                 app = create_app(database_url, settings, SmtpMailer(post.url, "mutuality@example.org"), KEYS, now=clock)
                 config = uvicorn.Config(app, http="httptools", lifespan="on", log_level="warning", access_log=False)

@@ -43,6 +43,9 @@ QUERIES = {
     ],
 }
 
+# It holds the relationships of earlier examples too, in which the reader was the other one.
+ELSEWHERE = {"/v1/me/export"}
+
 # Status, headers, body.
 Answer = tuple[int, list[tuple[bytes, bytes]], bytes]
 
@@ -134,7 +137,8 @@ async def observed(phone: Phone) -> list[Answer]:
     """The answers to every GET of the document, in several ways."""
     document = (await phone.call("GET", "/openapi.json")).json()
     answers: list[Answer] = []
-    for path in (path for path, methods in document["paths"].items() if path.startswith("/v1/") and "get" in methods):
+    read = {path for path, methods in document["paths"].items() if path.startswith("/v1/") and "get" in methods}
+    for path in sorted(read - ELSEWHERE):
         found = [await phone.call("GET", path + query) for query in QUERIES.get(path, [""])]
         assert {answer.status_code for answer in found} == {200}, f"{path}: its parameters must be added here"
         answers += map(bytes_of, found)

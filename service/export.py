@@ -1,0 +1,138 @@
+"""Leaving with one's data: everything of mine in one document, to keep, to check and to take elsewhere."""
+
+from collections.abc import AsyncIterator
+from typing import Literal
+from uuid import UUID
+
+import msgspec
+import structlog
+from litestar import get
+from litestar.response import Stream
+from msgspec import Struct
+
+from events import chain, streams
+from events.entries import Audience
+from projections import feed
+from projections.balances import Reader
+from projections.feed import Page
+from service.errors import StepUpRequired
+from service.http import JSON, Call, world_of
+from service.members import Me, me_of
+from service.operations import described
+from service.relationships import Membership, Relationship, memberships_of, reader_of, view_of
+from service.sessions import Device, Devices, devices_of, stepped_up
+from service.world import World
+
+log = structlog.get_logger()
+
+FORMAT: Literal["mutuality/export/v1"] = "mutuality/export/v1"
+CHUNK_EVENTS = 200
+HEADERS = {"Content-Disposition": 'attachment; filename="mutuality-export.json"', "Cache-Control": "no-store"}
+
+
+class ExportedRelationship(Struct, frozen=True):
+    """A relationship as I see it, and the two streams that I can read, each as one page with all events and proofs."""
+
+    relationship: Relationship
+    shared: Page
+    private: Page
+
+
+class Export(Struct, frozen=True):
+    """Everything of mine. `openapi/verify_export.py` checks it, `python -m service import` takes it in elsewhere."""
+
+    format: Literal["mutuality/export/v1"]
+    me: Me
+    sessions: list[Device]
+    relationships: list[ExportedRelationship]
+
+
+class BrokenOff(Exception):
+    """Not everything could be read. The document has begun by then, so all that is left is to hang up."""
+
+
+@get(
+    "/v1/me/export",
+    opt=described(
+        id="exportMe",
+        summary="Everything of mine as one document, with what verifies it",
+        answers={200: Export},
+        problems=(StepUpRequired,),
+    ),
+)
+async def export_me(request: Call) -> Stream:
+    """Sent while it is read: a document that does not close is not complete, and the connection then ends in an error.
+
+    Each stream is as it was when its relationship came up. Who asks is checked once, at the beginning.
+    """
+    member = await stepped_up(request)
+    world = world_of(request)
+    me, devices = await me_of(world, member), await devices_of(world, member)
+    async with world.acting(member.member_id) as db:
+        found = await memberships_of(db, member.member_id, world.now())
+    document = _document(world, me, devices, [one.relationship_id for one in found])
+    return Stream(_or_hang_up(document), media_type=JSON, headers=HEADERS)
+
+
+async def _or_hang_up(document: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    try:
+        async for part in document:
+            yield part
+    except Exception as error:
+        # The server logs what ends a connection with all its causes, and those may hold what people wrote.
+        log.error("export_broken_off", failure=type(error).__name__)
+        raise BrokenOff from None
+
+
+async def _document(world: World, me: Me, devices: Devices, relationship_ids: list[UUID]) -> AsyncIterator[bytes]:
+    """The bytes of an Export, exactly as they would be made in one piece."""
+    start = {"format": FORMAT, "me": me, "sessions": devices.sessions, "relationships": []}
+    yield msgspec.json.encode(start).removesuffix(b"]}")
+    comma = b""
+    for relationship_id in relationship_ids:
+        async for part in _relationship(world, me.member_id, relationship_id):
+            yield comma + part
+            comma = b""
+        comma = b","
+    yield b"]}"
+
+
+async def _relationship(world: World, member_id: UUID, relationship_id: UUID) -> AsyncIterator[bytes]:
+    membership, shared, private = await _as_of_now(world, member_id, relationship_id)
+    reader = reader_of(membership)
+    yield b'{"relationship":' + msgspec.json.encode(await view_of(world, membership)) + b',"shared":'
+    async for part in _page(world, member_id, reader, "shared", shared):
+        yield part
+    yield b',"private":'
+    async for part in _page(world, member_id, reader, "private", private):
+        yield part
+    yield b"}"
+
+
+async def _as_of_now(world: World, member_id: UUID, relationship_id: UUID) -> tuple[Membership, chain.Head, chain.Head]:
+    # One snapshot, so that the state and what the streams say of it agree.
+    async with world.acting(member_id) as db, db.transaction(isolation="repeatable_read", readonly=True):
+        (membership,) = await memberships_of(db, member_id, world.now(), relationship_id)
+        return (
+            membership,
+            await streams.read_head(db, membership.shared),
+            await streams.read_head(db, membership.private),
+        )
+
+
+async def _page(
+    world: World, member_id: UUID, reader: Reader, audience: Audience, head: chain.Head
+) -> AsyncIterator[bytes]:
+    """All events up to a head, as one page. No connection is held while a slow phone reads."""
+    after, comma = 0, b""
+    yield b'{"events":['
+    while after < head.position:
+        wanted = min(CHUNK_EVENTS, head.position - after)
+        ring = await world.keys.ring(reader.relationship_id)
+        async with world.acting(member_id) as db:
+            page = await feed.page(db, ring, reader, audience, after, wanted, proof=True)
+        if len(page.events) < wanted:
+            raise BrokenOff
+        yield comma + msgspec.json.encode(page.events)[1:-1]
+        after, comma = after + wanted, b","
+    yield b'],"head":' + msgspec.json.encode(feed.as_head(head)) + b',"more":false}'
