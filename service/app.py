@@ -13,7 +13,19 @@ from litestar.datastructures import State
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
-from service import codes, entries, erasure, export, health, members, openapi, reads, relationships, sessions
+from service import (
+    codes,
+    entries,
+    erasure,
+    export,
+    health,
+    identities,
+    members,
+    openapi,
+    reads,
+    relationships,
+    sessions,
+)
 from service.keyring import Keyring
 from service.keys import KeyStore
 from service.limits import Limit, networks
@@ -36,6 +48,10 @@ ROUTES: list[Any] = [
     codes.send_sign_in_code,
     codes.sign_in,
     codes.step_up,
+    identities.sign_in_with_apple,
+    identities.sign_in_with_google,
+    identities.step_up_with_apple,
+    identities.step_up_with_google,
     sessions.refresh_session,
     sessions.list_sessions,
     sessions.end_session,
@@ -93,6 +109,7 @@ def create_app(
                 "codes_tried": Limit(settings.sign_ins_per_hour, hour),
                 "invites_tried": Limit(settings.invite_tries_per_hour, hour),
                 "requests": Limit(settings.requests_per_minute, timedelta(minutes=1)),
+                "providers": identities.providers_of(settings),
                 "trusted_proxies": networks(settings.trusted_proxies),
             }
         ),

@@ -3,10 +3,10 @@
 Exception
  ├─ ServiceError
  │   ├─ MalformedJson, UnsupportedMediaType, TooLarge, Invalid
- │   ├─ NotSignedIn, WrongCode, RefreshRefused
+ │   ├─ NotSignedIn, WrongCode, IdentityRefused, RefreshRefused
  │   ├─ StepUpRequired, WrongState, NotTheInviter
  │   ├─ NotFound, InviteNotFound
- │   └─ TooManyRequests
+ │   └─ TooManyRequests, ProviderAway
  └─ StartupError
      ├─ embedded.EmbeddedError
      │   └─ embedded.DataDirInUse
@@ -61,6 +61,12 @@ class WrongCode(ServiceError):
     code = "wrong_code"
 
 
+class IdentityRefused(ServiceError):
+    """This identity token is not accepted. Begin the sign-in anew: a token is for one sign-in, and for this app."""
+
+    code = "identity_refused"
+
+
 class RefreshRefused(ServiceError):
     """This refresh token is not valid (any more). Sign in again."""
 
@@ -105,6 +111,13 @@ class TooManyRequests(ServiceError):
     def __init__(self, retry_after_seconds: int) -> None:
         super().__init__()
         self.retry_after_seconds = retry_after_seconds
+
+
+class ProviderAway(ServiceError):
+    """The keys of this provider cannot be fetched just now; send the same request again soon."""
+
+    code = "provider_away"
+    retry_after_seconds = 5
 
 
 class StartupError(Exception):

@@ -25,6 +25,7 @@ from service.codes import CodeWanted, SignIn, StepUp
 from service.entries import Recorded, Sync, Synced, SyncEntry, SyncResult
 from service.export import FORMAT, Export, ExportedRelationship
 from service.health import Health
+from service.identities import IdentitySignIn, IdentityStepUp
 from service.members import CONSENT_VERSION, Change, Consent, ConsentGiven, Me
 from service.relationships import (
     INVITE_LIVES,
@@ -153,6 +154,10 @@ SIGNED_IN = SignedIn(MEMBER.member_id, ACCESS, MORNING + ACCESS_LIVES, REFRESH)
 DEVICE = Device(_id("session"), "Robin's phone", MORNING, MORNING, current=True)
 CODE = "7K3M9QXTW2CF"
 
+# Signed by nobody: what goes in here comes from the provider's own library.
+IDENTITY = "eyJhbGciOiJSUzI1NiIsImtpZCI6ImV4YW1wbGUifQ.eyJzdWIiOiJleGFtcGxlIn0.ZXhhbXBsZQ"
+NONCE = tokens.successor("nonce", b"", "access")
+
 # --- By operation
 
 BODIES: dict[str, Any] = {
@@ -160,6 +165,10 @@ BODIES: dict[str, Any] = {
     "signIn": SignIn(ADDRESS, "271828", "Robin's phone"),
     "refreshSession": Refresh(REFRESH),
     "stepUp": StepUp("271828"),
+    "signInWithApple": IdentitySignIn(IDENTITY, NONCE, "Robin's phone"),
+    "signInWithGoogle": IdentitySignIn(IDENTITY, NONCE, "Robin's phone"),
+    "stepUpWithApple": IdentityStepUp(IDENTITY, NONCE),
+    "stepUpWithGoogle": IdentityStepUp(IDENTITY, NONCE),
     "changeMe": Change("Robin", "Europe/Berlin"),
     "giveConsent": ConsentGiven(CONSENT_VERSION, True),
     "makeRelationship": Nothing(),
@@ -181,6 +190,8 @@ ANSWERS: dict[str, Any] = {
     "sendSignInCode": Nothing(),
     "signIn": SIGNED_IN,
     "refreshSession": SIGNED_IN,
+    "signInWithApple": SIGNED_IN,
+    "signInWithGoogle": SIGNED_IN,
     "listSessions": Devices([DEVICE]),
     "getMe": MEMBER,
     "changeMe": MEMBER,

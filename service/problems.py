@@ -22,6 +22,7 @@ STATUSES: dict[type[Exception], int] = {
     errors.MalformedJson: 400,
     errors.NotSignedIn: 401,
     errors.WrongCode: 401,
+    errors.IdentityRefused: 401,
     errors.RefreshRefused: 401,
     refusals.ConsentRequired: 403,
     refusals.NotActive: 403,
@@ -38,6 +39,7 @@ STATUSES: dict[type[Exception], int] = {
     errors.Invalid: 422,
     refusals.RuleBroken: 422,
     errors.TooManyRequests: 429,
+    errors.ProviderAway: 503,
 }
 # What means that the database cannot be reached or cannot work just now: nothing was recorded, trying again may help.
 DATABASE_AWAY: tuple[type[Exception], ...] = (
@@ -113,7 +115,7 @@ def on_expected(request: Request[Any, Any, Any], error: Exception) -> Response[b
     headers = {}
     if isinstance(error, errors.NotSignedIn):
         headers["WWW-Authenticate"] = "Bearer"
-    if isinstance(error, errors.TooManyRequests):
+    if isinstance(error, errors.TooManyRequests | errors.ProviderAway):
         headers["Retry-After"] = str(error.retry_after_seconds)
     return answer(problem_of(error), headers)
 

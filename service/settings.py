@@ -51,3 +51,15 @@ class Settings(BaseSettings):
         AfterValidator(networks_named),
         Field(description="networks, comma-separated, whose X-Forwarded-For is believed; unset: nobody's"),
     ] = None
+    apple_client_ids: Annotated[
+        str | None, Field(description="bundle and services ids, comma-separated; unset: no sign-in with Apple")
+    ] = None
+    apple_keys_url: Annotated[str, Field(description="where Apple publishes its keys")] = (
+        "https://appleid.apple.com/auth/keys"
+    )
+    google_client_ids: Annotated[
+        str | None, Field(description="OAuth client ids, comma-separated; unset: no sign-in with Google")
+    ] = None
+    google_keys_url: Annotated[str, Field(description="where Google publishes its keys")] = (
+        "https://www.googleapis.com/oauth2/v3/certs"
+    )

@@ -40,7 +40,8 @@ GRANT INSERT ON members TO mutuality_door;
 
 GRANT SELECT, INSERT ON addresses, identities TO mutuality_door;
 
-GRANT SELECT, INSERT, DELETE ON used_id_tokens TO mutuality_door;
+-- The right to change one is what holding it while it is deleted needs.
+GRANT SELECT, INSERT, DELETE, UPDATE (expires_at) ON used_id_tokens TO mutuality_door;
 
 GRANT SELECT, UPDATE (name, time_zone, consent_version) ON members TO mutuality_service;
 

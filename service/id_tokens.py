@@ -1,0 +1,201 @@
+"""Identity tokens of Apple and Google: whether one is genuine, meant for this service, fresh, and of this sign-in.
+
+Only what the provider publishes as its keys can verify a token; nothing that a token says of itself chooses the key's
+kind or place.
+"""
+
+import asyncio
+import hashlib
+import hmac
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Literal
+
+import httpx
+import jwt
+import msgspec
+import structlog
+from jwt import PyJWK, PyJWS
+from jwt.exceptions import PyJWTError
+from msgspec import Meta, Struct
+
+from service.errors import IdentityRefused, ProviderAway
+
+log = structlog.get_logger()
+
+LEEWAY = timedelta(seconds=30)
+KEYS_LIVE = timedelta(hours=1)
+UNKNOWN_KEY_PAUSE = timedelta(minutes=1)
+FAILED_FETCH_PAUSE = timedelta(seconds=5)
+FETCH_SECONDS = 5
+KEYS_BYTES = 256 * 1024
+
+ALGORITHMS = {"RSA": "RS256", "EC": "ES256"}
+# With these a token would bring its own key, or ask for a reading that is not ours.
+NEVER = {"jwk", "jku", "x5c", "x5u", "crit", "b64", "zip"}
+
+ProviderName = Literal["apple", "google"]
+Seconds = Annotated[int, Meta(ge=0, lt=2**33)]
+
+
+class Claims(Struct, frozen=True):
+    """What a token must say. Its mail address is not read: it may change hands."""
+
+    iss: str
+    aud: str
+    sub: Annotated[str, Meta(min_length=1, max_length=255)]
+    exp: Seconds
+    iat: Seconds
+    nonce: str
+    nbf: Seconds = 0
+    auth_time: Seconds | None = None
+
+
+class Proven(Struct, frozen=True):
+    """Whom a genuine token is of. `signed` is what its signature covers: the same token again has the same."""
+
+    issuer: str
+    subject: str
+    signed: str
+    expires_at: datetime
+    authenticated_at: datetime
+
+
+class Published(Struct, frozen=True):
+    """A key set, as providers publish it."""
+
+    keys: list[dict[str, Any]]
+
+
+class PublishedKeys:
+    """The keys of one provider by their ids: fetched when first needed, then once an hour."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._keys: dict[str, PyJWK] = {}
+        self._fetched_at: datetime | None = None
+        self._failed_at: datetime | None = None
+        self._fetching = asyncio.Lock()
+
+    async def key(self, key_id: str, now: datetime) -> PyJWK | None:
+        """The key, or none. An unknown id is looked for at most once a minute. Raises ProviderAway."""
+        if self._stale(key_id, now):
+            # One at a time: whoever waited finds what the first one fetched.
+            async with self._fetching:
+                if self._stale(key_id, now):
+                    await self._fetch(now)
+        return self._keys.get(key_id)
+
+    def _stale(self, key_id: str, now: datetime) -> bool:
+        pause = KEYS_LIVE if key_id in self._keys else UNKNOWN_KEY_PAUSE
+        return self._fetched_at is None or now >= self._fetched_at + pause
+
+    async def _fetch(self, now: datetime) -> None:
+        if self._failed_at is not None and now < self._failed_at + FAILED_FETCH_PAUSE:
+            raise ProviderAway
+        try:
+            async with asyncio.timeout(FETCH_SECONDS):
+                self._keys = _keys_in(await _content(self._url))
+        except (httpx.HTTPError, TimeoutError, msgspec.MsgspecError, _Unusable) as failure:
+            self._failed_at = now
+            log.warning("provider_away", failure=type(failure).__name__)
+            raise ProviderAway from None
+        self._fetched_at, self._failed_at = now, None
+
+
+class _Unusable(Exception):
+    """The answer is no key set: a redirect, an error, or far too large."""
+
+
+async def _content(url: str) -> bytes:
+    content = b""
+    async with (
+        httpx.AsyncClient(timeout=FETCH_SECONDS, follow_redirects=False) as client,
+        client.stream("GET", url, headers={"Accept": "application/json"}) as answer,
+    ):
+        if answer.status_code != 200:
+            raise _Unusable
+        async for piece in answer.aiter_bytes():
+            content += piece
+            if len(content) > KEYS_BYTES:
+                raise _Unusable
+    return content
+
+
+def _keys_in(content: bytes) -> dict[str, PyJWK]:
+    """The keys that sign tokens: RS256 and ES256, each for the one algorithm that it is published for."""
+    keys = {}
+    for one in msgspec.json.decode(content, type=Published).keys:
+        algorithm = ALGORITHMS.get(str(one.get("kty")))
+        signs = one.get("use", "sig") == "sig" and one.get("alg", algorithm) == algorithm
+        if algorithm and signs and isinstance(one.get("kid"), str):
+            keys[one["kid"]] = _key(one, algorithm)
+    return keys
+
+
+def _key(published: dict[str, Any], algorithm: str) -> PyJWK:
+    try:
+        return PyJWK(published, algorithm)
+    except PyJWTError:
+        raise _Unusable from None
+
+
+class Provider:
+    """One that vouches for people: its names for itself, its keys, and our names with it."""
+
+    def __init__(
+        self, name: ProviderName, issuers: tuple[str, ...], client_ids: tuple[str, ...], keys_url: str
+    ) -> None:
+        self.name = name
+        self.client_ids = client_ids
+        self._issuers = issuers
+        self._keys = PublishedKeys(keys_url)
+
+    async def verify(self, token: str, nonce: str, now: datetime) -> Proven:
+        """Whom the token is of. Raises IdentityRefused, the same for everything that is wrong, and ProviderAway."""
+        claims = _claims(token, await self._key_of(token, now))
+        said_by_provider = claims.iss in self._issuers and claims.aud in self.client_ids
+        if not (said_by_provider and _timely(claims, now) and self._is_nonce(claims.nonce, nonce)):
+            raise IdentityRefused
+        return Proven(
+            self._issuers[0],  # a provider with two spellings of its name is still one
+            claims.sub,
+            token.rpartition(".")[0],
+            _time(claims.exp) + LEEWAY,
+            _time(claims.iat if claims.auth_time is None else claims.auth_time),
+        )
+
+    async def _key_of(self, token: str, now: datetime) -> PyJWK:
+        try:
+            header = jwt.get_unverified_header(token)
+        except PyJWTError:
+            raise IdentityRefused from None
+        key_id = header.get("kid")
+        if header.get("alg") not in ALGORITHMS.values() or NEVER & header.keys() or not isinstance(key_id, str):
+            raise IdentityRefused
+        key = await self._keys.key(key_id, now)
+        if key is None or key.algorithm_name != header["alg"]:
+            raise IdentityRefused
+        return key
+
+    def _is_nonce(self, claimed: str, nonce: str) -> bool:
+        """Apple's own libraries want the nonce hashed before it goes out."""
+        hashed = hashlib.sha256(nonce.encode()).hexdigest()
+        right = hmac.compare_digest(claimed.encode(), nonce.encode())
+        return right or (self.name == "apple" and hmac.compare_digest(claimed.encode(), hashed.encode()))
+
+
+def _claims(token: str, key: PyJWK) -> Claims:
+    try:
+        signed: bytes = PyJWS().decode(token, key, algorithms=[key.algorithm_name])
+        return msgspec.json.decode(signed, type=Claims)
+    except (PyJWTError, msgspec.MsgspecError, UnicodeDecodeError):
+        raise IdentityRefused from None
+
+
+def _timely(claims: Claims, now: datetime) -> bool:
+    begun = max(claims.iat, claims.nbf)
+    return _time(begun) - LEEWAY <= now < _time(claims.exp) + LEEWAY
+
+
+def _time(seconds: int) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)

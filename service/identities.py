@@ -1,0 +1,250 @@
+"""Signing in, and stepping up, with Apple or Google.
+
+A member is found by the provider's name and its name for the person, never by a mail address.
+"""
+
+from datetime import datetime, timedelta
+from typing import Annotated
+from uuid import UUID
+
+from asyncpg import UniqueViolationError
+from litestar import Response, post
+from msgspec import Meta, Struct
+
+from events.streams import Database
+from service import sessions, tokens
+from service.errors import IdentityRefused, NotFound, ProviderAway, TooManyRequests
+from service.http import Call, body_of, empty_answer, json_answer, world_of
+from service.id_tokens import Proven, Provider, ProviderName
+from service.limits import client_of
+from service.operations import described
+from service.sessions import DeviceName, SignedIn, signed_in
+from service.settings import Settings
+from service.world import World
+
+STEP_UP_FRESH = timedelta(minutes=5)
+
+IdToken = Annotated[
+    str,
+    Meta(
+        max_length=10_000,
+        pattern=r"^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*$(?!\n)",
+        description="The identity token (JWT) that the provider gave to the app. It works once.",
+    ),
+]
+Nonce = Annotated[
+    str,
+    Meta(
+        min_length=16,
+        max_length=200,
+        description="The random text that the app made for this request to the provider, as it was before any hashing.",
+    ),
+]
+
+
+class IdentitySignIn(Struct, frozen=True, forbid_unknown_fields=True):
+    """A sign-in with an identity token. The first one of a person makes the member."""
+
+    id_token: IdToken
+    nonce: Nonce
+    device_name: DeviceName
+
+
+class IdentityStepUp(Struct, frozen=True, forbid_unknown_fields=True):
+    """An identity token for which the provider has just asked who I am."""
+
+    id_token: IdToken
+    nonce: Nonce
+
+
+def providers_of(settings: Settings) -> dict[ProviderName, Provider]:
+    """Those that an operator has registered this service with."""
+    apple = Provider(
+        "apple", ("https://appleid.apple.com",), _listed(settings.apple_client_ids), settings.apple_keys_url
+    )
+    google = Provider(
+        "google",
+        ("https://accounts.google.com", "accounts.google.com"),
+        _listed(settings.google_client_ids),
+        settings.google_keys_url,
+    )
+    return {one.name: one for one in (apple, google) if one.client_ids}
+
+
+def _listed(text: str | None) -> tuple[str, ...]:
+    return tuple(one.strip() for one in (text or "").split(",") if one.strip())
+
+
+@post(
+    "/v1/sessions/apple",
+    opt=described(
+        id="signInWithApple",
+        summary="Sign in with an identity token of Apple",
+        body=IdentitySignIn,
+        answers={201: SignedIn},
+        problems=(IdentityRefused, NotFound, TooManyRequests, ProviderAway),
+        signed_in=False,
+    ),
+)
+async def sign_in_with_apple(request: Call) -> Response[bytes]:
+    """404 where the operator has not registered with Apple."""
+    return await _sign_in(request, "apple")
+
+
+@post(
+    "/v1/sessions/google",
+    opt=described(
+        id="signInWithGoogle",
+        summary="Sign in with an identity token of Google",
+        body=IdentitySignIn,
+        answers={201: SignedIn},
+        problems=(IdentityRefused, NotFound, TooManyRequests, ProviderAway),
+        signed_in=False,
+    ),
+)
+async def sign_in_with_google(request: Call) -> Response[bytes]:
+    """404 where the operator has not registered with Google."""
+    return await _sign_in(request, "google")
+
+
+async def _sign_in(request: Call, name: ProviderName) -> Response[bytes]:
+    wanted = await body_of(request, IdentitySignIn)
+    provider, world = _provider(request, name), world_of(request)
+    now = world.now()
+    proven = await provider.verify(wanted.id_token, wanted.nonce, now)
+    identity_hash = await _identity_hash(world, proven)
+    request.app.state.codes_tried.take((client_of(request), identity_hash), now)
+    async with world.door.acquire() as db, db.transaction():
+        await _use(world, db, proven, now)
+        member_id = await _member_of(world, db, name, identity_hash, now)
+        answer = await sessions.begin(world, db, member_id, wanted.device_name, now)
+    return json_answer(answer, 201)
+
+
+@post(
+    "/v1/sessions/step-up/apple",
+    status_code=204,
+    opt=described(
+        id="stepUpWithApple",
+        summary="Show with a fresh identity token of Apple that it is me, as stepUp does with a code",
+        body=IdentityStepUp,
+        answers={204: None},
+        problems=(IdentityRefused, NotFound, ProviderAway),
+    ),
+)
+async def step_up_with_apple(request: Call) -> Response[None]:
+    """The token must be of my own account, and not older than 5 minutes."""
+    return await _step_up(request, "apple")
+
+
+@post(
+    "/v1/sessions/step-up/google",
+    status_code=204,
+    opt=described(
+        id="stepUpWithGoogle",
+        summary="Show with a fresh identity token of Google that it is me, as stepUp does with a code",
+        body=IdentityStepUp,
+        answers={204: None},
+        problems=(IdentityRefused, NotFound, ProviderAway),
+    ),
+)
+async def step_up_with_google(request: Call) -> Response[None]:
+    """The token must be of my own account, and not older than 5 minutes."""
+    return await _step_up(request, "google")
+
+
+async def _step_up(request: Call, name: ProviderName) -> Response[None]:
+    member = await signed_in(request)
+    wanted = await body_of(request, IdentityStepUp)
+    provider, world = _provider(request, name), world_of(request)
+    now = world.now()
+    proven = await provider.verify(wanted.id_token, wanted.nonce, now)
+    if now > proven.authenticated_at + STEP_UP_FRESH:
+        raise IdentityRefused
+    identity_hash = await _identity_hash(world, proven)
+    async with world.door.acquire() as db, db.transaction():
+        if await db.fetchval(MEMBER_OF, identity_hash) != member.member_id:
+            raise IdentityRefused
+        await _use(world, db, proven, now)
+    await sessions.step_up(world, member, now)
+    return empty_answer()
+
+
+def _provider(request: Call, name: ProviderName) -> Provider:
+    providers: dict[ProviderName, Provider] = request.app.state.providers
+    if name not in providers:
+        raise NotFound
+    return providers[name]
+
+
+async def _identity_hash(world: World, proven: Proven) -> bytes:
+    return await world.keys.look_up_hash("identity", proven.issuer, proven.subject)
+
+
+FORGET_USED = """
+DELETE FROM used_id_tokens
+WHERE token_hash IN (
+    SELECT token_hash
+    FROM used_id_tokens
+    WHERE expires_at <= $1
+    ORDER BY expires_at
+    LIMIT 100
+    FOR UPDATE SKIP LOCKED
+)
+"""
+
+USE = """
+INSERT INTO used_id_tokens (
+    token_hash,
+    expires_at
+) VALUES ($1, $2)
+ON CONFLICT DO NOTHING
+"""
+
+
+async def _use(world: World, db: Database, proven: Proven, now: datetime) -> None:
+    """Accept the token, this once. Raises IdentityRefused the second time, until it has expired by itself."""
+    await db.execute(FORGET_USED, now)
+    # What is signed, not the whole token: one signature can be written in several ways.
+    token_hash = await world.keys.look_up_hash("id token", proven.signed)
+    if await db.execute(USE, token_hash, proven.expires_at) == "INSERT 0 0":
+        raise IdentityRefused
+
+
+MEMBER_OF = """
+SELECT member_id
+FROM identities
+WHERE identity_hash = $1
+"""
+
+MAKE_MEMBER = """
+INSERT INTO members (
+    member_id,
+    time_zone,
+    created_at
+) VALUES ($1, 'UTC', $2)
+"""
+
+GIVE_IDENTITY = """
+INSERT INTO identities (
+    identity_hash,
+    provider,
+    member_id
+) VALUES ($1, $2, $3)
+"""
+
+
+async def _member_of(world: World, db: Database, provider: ProviderName, identity_hash: bytes, now: datetime) -> UUID:
+    known: UUID | None = await db.fetchval(MEMBER_OF, identity_hash)
+    if known is not None:
+        return known
+    member_id = tokens.new_id(world, "member id")
+    await world.keys.make_for_member(member_id)
+    try:
+        async with db.transaction():
+            await db.execute(MAKE_MEMBER, member_id, now)
+            await db.execute(GIVE_IDENTITY, identity_hash, provider, member_id)
+    except UniqueViolationError:
+        # Two first sign-ins of one person at once: the other one made the member.
+        return await _member_of(world, db, provider, identity_hash, now)
+    return member_id
