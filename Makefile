@@ -15,10 +15,10 @@ LET_IT_END := trap : INT;
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
-.PHONY: help serve demo test lint format types fuzz rebuild openapi lock clean
+.PHONY: help serve demo test lint format types fuzz soak-privacy rebuild openapi lock clean
 
 help:  ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 serve: $(VENV)/.runtime  ## Start the service with its own PostgreSQL; Ctrl-C stops both
 	@$(LET_IT_END) $(BIN)/python -m service serve
@@ -42,6 +42,9 @@ types: $(VENV)/.dev  ## Check the types (mypy --strict)
 
 fuzz: $(VENV)/.dev  ## Run the long tests over random input
 	@$(BIN)/python -m pytest -m fuzz -n $(WORKERS) --dist worksteal
+
+soak-privacy: $(VENV)/.dev  ## Compare 10,000 pairs of worlds that differ in what is private, and time both
+	@$(BIN)/python -m pytest tests/noninterference -m soak -n $(WORKERS) --dist worksteal
 
 rebuild: $(VENV)/.runtime  ## Recompute all tallies from the log, and report differences
 	@$(LET_IT_END) $(BIN)/python -m service rebuild

@@ -88,8 +88,14 @@ def extend(
             commit=commit(opening, stream_id, event_id, body).hex(),
         )
     )
-    link = digest("mutuality/link/v1", str(stream_id).encode(), position.to_bytes(8, "big"), head.link, header)
-    return Link(position, event_id, header, body, opening, link)
+    return Link(position, event_id, header, body, opening, follow(head, stream_id, header).link)
+
+
+def follow(head: Head, stream_id: UUID, header: bytes) -> Head:
+    """The head after an event with that header, taken as the bytes that it is."""
+    position = head.position + 1
+    place = str(stream_id).encode()
+    return Head(position, digest("mutuality/link/v1", place, position.to_bytes(8, "big"), head.link, header))
 
 
 def read_header(header: bytes) -> Header:

@@ -188,6 +188,7 @@ SELECT
     author_id,
     sealed
 FROM appended
+WHERE sealed IS NOT NULL
 """
 
 ADVANCE = """

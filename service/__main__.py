@@ -1,7 +1,9 @@
-"""python -m service: serve, demo, migrate, rebuild, rotate-keys, openapi."""
+"""python -m service: serve, demo, migrate, rebuild, rotate-keys, import FILE, openapi."""
 
 import argparse
 import sys
+from collections.abc import Callable
+from pathlib import Path
 
 from pydantic import ValidationError
 
@@ -9,12 +11,13 @@ from service import commands
 from service.errors import StartupError
 from service.settings import Settings
 
-COMMANDS = {
+COMMANDS: dict[str, Callable[..., None]] = {
     "serve": commands.serve,
     "demo": commands.run_demo,
     "migrate": commands.migrate,
     "rebuild": commands.rebuild,
     "rotate-keys": commands.rotate_keys,
+    "import": commands.import_export,
     "openapi": commands.document,
 }
 
@@ -22,10 +25,12 @@ COMMANDS = {
 def main() -> int:
     """Run one command; what goes wrong at the start is said in one sentence."""
     parser = argparse.ArgumentParser(prog="python -m service", description=__doc__)
-    parser.add_argument("command", choices=COMMANDS)
-    command = parser.parse_args().command
+    named = parser.add_subparsers(dest="command", metavar="command", required=True)
+    parsers = {name: named.add_parser(name) for name in COMMANDS}
+    parsers["import"].add_argument("file", type=Path)
+    given = vars(parser.parse_args())
     try:
-        COMMANDS[command](Settings())
+        COMMANDS[given.pop("command")](Settings(), **given)
     except KeyboardInterrupt:
         return 0
     except ValidationError as error:

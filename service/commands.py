@@ -21,9 +21,10 @@ from events import streams
 from events.streams import Database, StreamKey
 from projections import rebuild as rebuilding
 from projections.rebuild import Stream
-from service import demo, embedded, mail, migrations, openapi, rotation
+from service import demo, embedded, importing, mail, migrations, openapi, rotation
 from service.app import Edge, create_app, create_pool
 from service.errors import StartupError
+from service.export import Export
 from service.keyring import Keyring
 from service.keys import FileKeyStore, KeyStore
 from service.migrations import KEEPER_ROLE, KEYS_ROLE
@@ -107,6 +108,15 @@ async def _rotate(url: str, store: KeyStore, bar: "tqdm[Any]") -> list[str]:
         return await rotation.rotate(db, store, utc_now(), tell)
     finally:
         await db.close()
+
+
+def import_export(settings: Settings, file: Path) -> None:
+    """Take one member's export into a service that has no members yet."""
+    export = importing.read(file)
+    with database_in_use(settings) as url:
+        events = asyncio.run(_import(url, _key_store(settings), export))
+    print(f"Taken in, every proof checked: {len(export.relationships)} relationships, {events} events.")
+    print("The member signs in by the same mail address. Nobody can sign in as a partner who was part of it.")
 
 
 def document(settings: Settings) -> None:
@@ -228,6 +238,20 @@ async def _connect(url: str, **server_settings: str) -> "asyncpg.Connection[asyn
         raise StartupError(f"The database cannot be reached: {type(error).__name__}.") from error
 
 
+async def _import(url: str, store: KeyStore, export: Export) -> int:
+    db = await _connect(url)
+    try:
+        await _require_migrated(db)
+        return await importing.take_in(db, store, export, utc_now())
+    finally:
+        await db.close()
+
+
+async def _require_migrated(db: "asyncpg.Connection[asyncpg.Record]") -> None:
+    if missing := await migrations.pending(db):
+        raise StartupError(f"The database lacks {', '.join(missing)}: python -m service migrate applies them.")
+
+
 STREAMS = """
 SELECT
     heads.relationship_id,
@@ -252,8 +276,7 @@ WHERE relationship_id = $1
 async def _rebuild(url: str, store: KeyStore) -> int:
     db = await _connect(url, role=KEEPER_ROLE)
     try:
-        if missing := await migrations.pending(db):
-            raise StartupError(f"The database lacks {', '.join(missing)}: python -m service migrate applies them.")
+        await _require_migrated(db)
         listed = tqdm(await db.fetch(STREAMS), unit=" streams", desc="Rebuilding")
         async with create_pool(url, KEYS_ROLE, 1) as keys_db:
             keys = Keyring(keys_db, store, utc_now, system_chance)

@@ -10,6 +10,7 @@ Exception
  └─ StartupError
      ├─ embedded.EmbeddedError
      │   └─ embedded.DataDirInUse
+     ├─ importing.ImportRefused
      └─ migrations.MigrationError
 """
 

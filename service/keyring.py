@@ -8,7 +8,7 @@ import time
 from typing import Literal, TypeAlias
 from uuid import UUID
 
-from asyncpg import Pool, Record
+from asyncpg import Connection, Pool, Record
 
 from events import chain
 from events.sealing import KEY_BYTES, Ring, Unreadable
@@ -16,7 +16,7 @@ from service import profile
 from service.keys import KeyStore, epoch_of
 from service.outside import Chance, Clock
 
-Database: TypeAlias = "Pool[Record]"
+Database: TypeAlias = "Pool[Record] | Connection[Record]"
 
 # How long a fetched ring serves; so long an erased member's key may outlive its row in the memory of another process.
 RING_LIVES_SECONDS = 30.0

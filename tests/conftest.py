@@ -31,6 +31,15 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     config.stash[SERVER].stop()
 
 
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Say what tests have measured: `record_property("measured", …)`."""
+    ended = [report for reports in terminalreporter.stats.values() for report in reports]
+    said = {text for one in ended for name, text in getattr(one, "user_properties", []) if name == "measured"}
+    if said:
+        terminalreporter.section("measured")
+        terminalreporter.write("".join(f"{text}\n" for text in sorted(said)))
+
+
 @pytest.fixture(scope="session")
 def postgres_url(pytestconfig: pytest.Config) -> str:
     """The DSN of the run's server as its superuser; the database is empty and shared."""

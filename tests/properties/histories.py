@@ -10,7 +10,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any, Literal, TypeAlias, TypeVar
 from uuid import UUID
 
-from hypothesis import HealthCheck, Phase, assume, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from msgspec import Struct
 from msgspec.structs import fields, replace
@@ -374,46 +374,6 @@ def _about_nothing(step: Step) -> Step:
     return replace(
         step, body={name: value for name, value in step.body.items() if name not in ("about", "in_reply_to")}
     )
-
-
-class Secret(Struct, frozen=True):
-    """A schedule, who reads, and which of the other's private steps happen in the one world and in the other."""
-
-    calls: list[Call]
-    reader: int
-    kept: tuple[frozenset[int], frozenset[int]]
-
-    def world(self, number: Literal[0, 1]) -> list[Call]:
-        """What is sent in that world."""
-        kept = self.kept[number]
-        calls = [replace(c, steps=[s for s in c.steps if not self.hides(s) or s.index in kept]) for c in self.calls]
-        return [call for call in calls if call.steps]
-
-    def hides(self, step: Step) -> bool:
-        """Whether the reader cannot read it."""
-        return step.who != self.reader and step.audience == "private"
-
-
-@st.composite
-def secrets(draw: Draw) -> Secret:
-    """Two worlds that differ only in what one of the two keeps private."""
-    history: History = draw(histories(least=8))
-    secret = Secret(draw(schedules(history)), draw(st.integers(0, 1)), (frozenset(), frozenset()))
-    kept: tuple[set[int], set[int]] = (set(), set())
-    for cluster in _clusters([step for step in history if secret.hides(step)]):
-        for world in draw(st.sampled_from([(0,), (1,), (0, 1)])):
-            kept[world].update(cluster)
-    assume(kept[0] != kept[1])
-    return replace(secret, kept=(frozenset(kept[0]), frozenset(kept[1])))
-
-
-def _clusters(steps: list[Step]) -> list[set[int]]:
-    """The steps, those together that refer to each other."""
-    clusters: list[set[int]] = []
-    for step in steps:
-        joined = {step.index}.union(*(c for c in clusters if c & step.after))
-        clusters = [c for c in clusters if not c & step.after] + [joined]
-    return clusters
 
 
 def without_the_retracted(history: History) -> History:

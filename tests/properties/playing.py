@@ -12,7 +12,6 @@ from msgspec import Struct
 from events.sealing import Ring
 from events.streams import StreamKey
 from projections.rebuild import Stream
-from service.outside import Chance, system_chance
 from tests.couples import Couple, another_couple, two_members
 from tests.phones import Json, Phone, Running, running
 from tests.properties.histories import Call, Step, respelled
@@ -48,11 +47,11 @@ class Place(Struct, frozen=True):
 
 
 @asynccontextmanager
-async def place(database_url: str, chance: Chance = system_chance) -> AsyncIterator[Place]:
+async def place(database_url: str) -> AsyncIterator[Place]:
     """The service, two members, and a connection of the database's superuser."""
     db = await asyncpg.connect(database_url)
     try:
-        async with running(database_url, chance=chance) as service:
+        async with running(database_url) as service:
             yield Place(service, await two_members(service), db)
     finally:
         await db.close()

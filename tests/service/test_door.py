@@ -21,7 +21,7 @@ AT_THE_DOOR = (
     "refresh_tokens",
 )
 ACCOUNTS = (*AT_THE_DOOR, "members", "sessions")
-LOG = ("heads", "events", "texts", "tallies", "keys.members", "keys.lookup")
+LOG = ("heads", "events", "texts", "tallies", "keys.wrapped", "keys.epochs")
 
 FORCED = """
 SELECT relname

@@ -1,0 +1,332 @@
+"""Arriving with one's data: one member's export, taken into a service that has no members yet.
+
+All of it is checked before anything is written, against its own proofs and by the code that made it, and it is written
+in one transaction. What entries say is sealed anew with new keys; headers, openings, bodies and links stay what they
+were, so each head is the one that the member's phone remembers.
+"""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Literal, TypeAlias
+from uuid import UUID, uuid4
+
+import asyncpg
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from events import chain, entries, sealing, streams
+from events.entries import Audience, CheckIn, Decision, Ended, Erased, Fact, Opened, Request, Retraction
+from events.errors import UnknownKind
+from events.rules import Recorded
+from events.sealing import Place, Ring
+from events.streams import Database, Stored, StreamKey
+from projections import feed
+from projections import rebuild as rebuilding
+from projections.feed import Event, Page, Proof
+from projections.rebuild import Stream
+from service.codes import Email
+from service.errors import StartupError
+from service.export import Export, ExportedRelationship
+from service.keyring import Keyring
+from service.keys import KeyStore
+from service.members import Me, Name, zones
+from service.outside import system_chance
+from service.relationships import Relationship
+
+CHUNK_EVENTS = 500
+
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+
+
+class ImportRefused(StartupError):
+    """Nothing was taken in; the message says what is wrong with the export, or with the place that it is to go to."""
+
+
+class Arriving(Struct, frozen=True):
+    """A relationship that verified: its two logs, not sealed yet, and the partner's author id where it is known."""
+
+    told: ExportedRelationship
+    shared: list[Stored]
+    private: list[Stored]
+    partner: UUID | None
+
+    @property
+    def alone(self) -> bool:
+        """Whether there is nobody to keep a seat for."""
+        return self.told.relationship.partner is None and self.partner is None
+
+    @property
+    def partner_erased(self) -> bool:
+        """Whether the partner was erased: then nothing of theirs is told any more."""
+        return any(s.event.author == self.partner and isinstance(s.event.fact, Erased) for s in self.shared)
+
+
+# --- Reading and checking, without a database
+
+
+def read(file: Path) -> Export:
+    """The export in a file. Raises ImportRefused."""
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=Export)
+    except OSError as error:
+        raise ImportRefused(f"{file} cannot be read: {error.strerror}.") from error
+    except msgspec.MsgspecError as error:
+        raise ImportRefused(f"{file} is not a whole export of a format that this version knows: {error}.") from error
+
+
+def check(export: Export) -> list[Arriving]:
+    """The relationships, each event of which is what its proof says. Raises ImportRefused."""
+    _check_member(export.me)
+    return [_arriving(told) for told in export.relationships]
+
+
+def _check_member(me: Me) -> None:
+    if me.email is None:
+        raise ImportRefused("The member in the export has no mail address, so nobody could sign in as them here.")
+    try:
+        msgspec.convert(me.email, Email)
+        msgspec.convert(me.name, Name | None)
+    except msgspec.ValidationError as error:
+        raise ImportRefused(f"The member in the export cannot be one: {error}.") from error
+    if me.email != me.email.lower() or me.time_zone not in zones():
+        raise ImportRefused("The member in the export cannot be one: their mail address or time zone is none.")
+
+
+def _arriving(told: ExportedRelationship) -> Arriving:
+    me, ids = told.relationship.author, told.relationship.streams
+    shared = list(_verified(told.shared, "shared", ids.shared, me))
+    private = list(_verified(told.private, "private", ids.private, me))
+    others = {s.event.author for s in shared} - {me, None}
+    if len(others) > 1 or {s.event.author for s in private} - {me}:
+        raise ImportRefused(f"In relationship {told.relationship.id} there are entries of somebody who is not in it.")
+    return Arriving(told, shared, private, next(iter(others), None))
+
+
+def _verified(page: Page, audience: Audience, stream_id: UUID, me: UUID) -> Iterator[Stored]:
+    """The events of a stream, as the log has them. Raises ImportRefused at the first that is not what it should be."""
+    head, before = chain.genesis(stream_id), dict[UUID, Recorded]()
+    for event in page.events:
+        stored = _proven(event, audience, stream_id, head)
+        if stored is None or feed.with_proof(stored, me) != event or not _fits(stored.event, before):
+            raise ImportRefused(f"The {audience} stream {stream_id} does not verify at position {head.position + 1}.")
+        head = chain.Head(stored.event.position, stored.link)
+        before[event.id] = stored.event
+        yield stored
+    if page.more or feed.as_head(head) != page.head:
+        raise ImportRefused(f"The {audience} stream {stream_id} does not lead to the head that the export names.")
+
+
+def _proven(event: Event, audience: Audience, stream_id: UUID, head: chain.Head) -> Stored | None:
+    """The event that the proof tells of, or none where the proof is not whole or not of this place."""
+    if event.proof is None or (event.proof.body is None) != (event.proof.opening is None):
+        return None
+    try:
+        header = chain.read_header(event.proof.header.encode())
+        opening, fact = _opened(event.proof, header)
+    except (ValueError, UnknownKind):  # what msgspec raises is a ValueError
+        return None
+    if (header.v, header.stream, header.position) != (1, stream_id, head.position + 1) or not header.recorded_at.tzinfo:
+        return None
+    link = chain.follow(head, stream_id, event.proof.header.encode()).link
+    recorded = Recorded(audience, header.position, header.id, header.by, header.recorded_at, fact)
+    return Stored(event.proof.header, link, None, event.proof.body, opening, recorded)
+
+
+def _opened(proof: Proof, header: chain.Header) -> tuple[bytes | None, Fact]:
+    """The opening, and what the body says; an erased one has neither. Raises ValueError and UnknownKind."""
+    if proof.body is None or proof.opening is None:
+        return None, Erased()
+    opening, body = bytes.fromhex(proof.opening), proof.body.encode()
+    if chain.commit(opening, header.stream, header.id, body).hex() != header.commit:
+        raise ValueError
+    return opening, entries.from_text(body)
+
+
+def _fits(event: Recorded, before: dict[UUID, Recorded]) -> bool:
+    """Whether the log could have this event behind those: what reads it relies on no less."""
+    if event.event_id in before or (event.author is None) != isinstance(event.fact, Opened | Ended):
+        return False
+    match event.fact:
+        case Retraction():
+            taken_back = before.get(event.fact.event_id)
+            return taken_back is not None and taken_back.author == event.author
+        case CheckIn() | Request() | Decision():
+            return entries.complete(event.fact, event.recorded_at) == event.fact
+        case _:
+            return True
+
+
+# --- Writing
+
+# Nobody becomes a member meanwhile.
+HOLD_THE_DOOR = "LOCK TABLE members IN SHARE ROW EXCLUSIVE MODE"
+
+ANYBODY = "SELECT EXISTS (SELECT FROM members)"
+
+# It writes rows of somebody for whom nobody acts, which row-level security forbids to everybody else.
+UNBOUND = """
+SELECT rolsuper OR rolbypassrls
+FROM pg_roles
+WHERE rolname = current_user
+"""
+
+
+async def take_in(db: Connection, store: KeyStore, export: Export, now: datetime) -> int:
+    """Write the export into a migrated database without members, all of it or nothing; returns how many events.
+
+    The connection is that of a user whom row-level security does not bind. Raises ImportRefused.
+    """
+    arriving = check(export)
+    if not await db.fetchval(UNBOUND):
+        raise ImportRefused("An import needs a database user who is a superuser, or bypasses row-level security.")
+    try:
+        async with db.transaction():
+            await db.execute(HOLD_THE_DOOR)
+            if await db.fetchval(ANYBODY):
+                raise ImportRefused("This service has members already: an export goes into an empty one only.")
+            # On this connection, so that a refusal leaves no keys behind.
+            keys = Keyring(db, store, lambda: now, system_chance)
+            await keys.make_for_member(export.me.member_id)
+            await _make_member(db, keys, export.me, now)
+            # They are listed by when somebody joined, the newest first.
+            for i, one in enumerate(arriving):
+                await _take_in_one(db, keys, export.me, one, now - timedelta(microseconds=i))
+    except asyncpg.IntegrityConstraintViolationError as error:
+        raise ImportRefused("The export names twice what can be there only once.") from error
+    return sum(len(one.shared) + len(one.private) for one in arriving)
+
+
+async def _take_in_one(db: Connection, keys: Keyring, me: Me, one: Arriving, joined_at: datetime) -> None:
+    view = one.told.relationship
+    await keys.make_for_relationship(view.id)
+    await _make_relationship(db, one, joined_at)
+    name = await _name(keys, me.member_id, me.name)
+    await _give_seat(db, view.id, "first", me.member_id, view.author, view.streams.private, name, joined_at)
+    await _let_read(db, view, me.member_id)
+    authors = [view.author]
+    if not one.alone:
+        authors += [await _keep_seat_of_partner(db, keys, one, joined_at)]
+    ring = await keys.ring(view.id)
+    counted = (view.author,) if one.partner_erased else tuple(authors)
+    await _fill(db, Stream(StreamKey(view.id, view.streams.shared), "shared", counted, ring), one.shared)
+    await _fill(db, Stream(StreamKey(view.id, view.streams.private), "private", counted, ring), one.private)
+
+
+async def _keep_seat_of_partner(db: Connection, keys: Keyring, one: Arriving, joined_at: datetime) -> UUID:
+    """A membership of nobody: what the partner shared has an author, but no address leads to them."""
+    view = one.told.relationship
+    nobody, author_id = None if one.partner_erased else uuid4(), one.partner or uuid4()
+    name = None
+    if nobody:
+        await keys.make_for_member(nobody)
+        name = await _name(keys, nobody, view.partner.name if view.partner else None)
+    await _give_seat(db, view.id, "second", nobody, author_id, uuid4(), name, joined_at)
+    return author_id
+
+
+async def _name(keys: Keyring, member_id: UUID, name: str | None) -> bytes | None:
+    return await keys.seal_for(member_id, "name", name) if name else None
+
+
+async def _fill(db: Database, stream: Stream, log: list[Stored]) -> None:
+    await streams.create(db, stream.key, stream.audience)
+    for first in range(0, len(log), CHUNK_EVENTS):
+        chunk = log[first : first + CHUNK_EVENTS]
+        await streams.append(db, stream.ring, [(stream.key, _sealed(stream.ring, stored)) for stored in chunk])
+    await rebuilding.rebuild(db, stream)
+
+
+def _sealed(ring: Ring, stored: Stored) -> Stored:
+    if stored.opening is None or stored.body is None:
+        return stored
+    header = chain.read_header(stored.header.encode())
+    place = Place(header.stream, header.id, header.by, header.commit)
+    return replace(stored, sealed=sealing.seal(ring.of(header.by), place, stored.opening, stored.body.encode()))
+
+
+MAKE_MEMBER = """
+INSERT INTO members (
+    member_id,
+    email,
+    name,
+    time_zone,
+    consent_version,
+    created_at
+) VALUES ($1, $2, $3, $4, $5, $6)
+"""
+
+GIVE_ADDRESS = """
+INSERT INTO addresses (
+    address_hash,
+    member_id
+) VALUES ($1, $2)
+"""
+
+
+async def _make_member(db: Database, keys: Keyring, me: Me, now: datetime) -> None:
+    assert me.email is not None
+    email = await keys.seal_for(me.member_id, "email", me.email)
+    name = await _name(keys, me.member_id, me.name)
+    await db.execute(MAKE_MEMBER, me.member_id, email, name, me.time_zone, me.consent.accepted, now)
+    await db.execute(GIVE_ADDRESS, await keys.look_up_hash("address", me.email), me.member_id)
+
+
+MAKE_RELATIONSHIP = """
+INSERT INTO relationships (
+    relationship_id,
+    state,
+    shared_stream_id,
+    created_at
+) VALUES ($1, $2, $3, $4)
+"""
+
+
+async def _make_relationship(db: Database, one: Arriving, created_at: datetime) -> None:
+    """Who is alone may invite; where two were, the other is not here, and nothing more can be shared."""
+    view = one.told.relationship
+    state = "solo" if view.state in ("solo", "inviting") else "ended"
+    await db.execute(MAKE_RELATIONSHIP, view.id, state, view.streams.shared, created_at)
+
+
+GIVE_SEAT = """
+INSERT INTO memberships (
+    relationship_id,
+    seat,
+    member_id,
+    author_id,
+    private_stream_id,
+    name,
+    joined_at
+) VALUES ($1, $2, $3, $4, $5, $6, $7)
+"""
+
+
+async def _give_seat(
+    db: Database,
+    relationship_id: UUID,
+    seat: Literal["first", "second"],
+    member_id: UUID | None,
+    author_id: UUID,
+    private_stream_id: UUID,
+    name: bytes | None,
+    joined_at: datetime,
+) -> None:
+    seated = (relationship_id, seat, member_id, author_id, private_stream_id, name, joined_at)
+    await db.execute(GIVE_SEAT, *seated)
+
+
+LET_READ = """
+INSERT INTO readers (
+    relationship_id,
+    stream_id,
+    member_id
+) VALUES
+    ($1, $2, $4),
+    ($1, $3, $4)
+"""
+
+
+async def _let_read(db: Database, view: Relationship, member_id: UUID) -> None:
+    await db.execute(LET_READ, view.id, view.streams.shared, view.streams.private, member_id)

@@ -1,0 +1,130 @@
+"""One script in two worlds: the first answer that differs, and the shortest script in which it does."""
+
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from msgspec import Struct, field
+
+from tests.noninterference.observing import observe
+from tests.noninterference.scripts import Json, Script, Step, script, simpler
+from tests.noninterference.worlds import Answer, Seen, World, play, world
+
+LEAVES = Step(who="reader", method="POST", path="/v1/relationships/{rid}/leave")
+TRIES = 300
+
+
+class Tally(Struct):
+    """What came of many pairs: nothing is shown by a comparison in which nothing happened."""
+
+    pairs: int = 0
+    told_apart: int = 0  # pairs whose databases differ
+    answers: Counter[int] = field(default_factory=Counter)
+    succeeded: set[str] = field(default_factory=set)  # the operations that were answered with what was asked for
+    visited: set[str] = field(default_factory=set)
+
+    def count(self, seen: Seen) -> None:
+        """Take one world's answers into account."""
+        for label, answer in seen:
+            self.answers[answer.status] += 1
+            who, operation, *_ = label.split()
+            if who == "reader":
+                self.visited.add(operation)
+                if answer.status in (200, 304):
+                    self.succeeded.add(operation)
+
+    def share_of_successes(self) -> float:
+        """Of all answers, those with a status of 200 to 304."""
+        return sum(n for status, n in self.answers.items() if status < 400) / self.answers.total()
+
+
+class Difference(Struct, frozen=True):
+    """Where two worlds part: what was asked, and both answers."""
+
+    asked: str
+    answers: tuple[Answer | None, Answer | None]
+
+
+class Pair(Struct, frozen=True):
+    """Two worlds."""
+
+    one: World
+    two: World
+
+    async def people(self, seed: str) -> None:
+        """New members in both."""
+        await self.one.people(seed)
+        await self.two.people(seed)
+
+    async def compare(self, written: Script, seed: str, tally: Tally | None = None) -> Difference | None:
+        """The first difference between what the reader and the stranger are answered in both worlds."""
+        seen = [await _lived(one, written, seed) for one in (self.one, self.two)]
+        if tally is not None:
+            tally.pairs += 1
+            tally.told_apart += await self.one.log() != await self.two.log()
+            tally.count(seen[0])
+            tally.count(seen[1])
+        return _first_difference(*seen)
+
+    async def find(self, seed: str, pairs: int, tally: Tally | None = None) -> tuple[int, Script, Difference] | None:
+        """The first of so many pairs that differs: its number, its script and the difference."""
+        await self.people(seed)
+        for number in range(1, pairs + 1):
+            written = script(f"{seed} {number}", self.one.clock.time)
+            found = await self.compare(written, f"{seed} {number}", tally)
+            if found:
+                return number, written, found
+        return None
+
+    async def shrunk(self, failing: Script, seed: str) -> tuple[Script, str]:
+        """The shortest script found in which the worlds still differ, and how: made to be read."""
+        found, tries = await self.compare(failing, seed), 0
+        if found is None:
+            return failing, "It was not seen again: what came before it matters."
+        shorter = True
+        while shorter and tries < TRIES:
+            shorter = False
+            for candidate in simpler(failing):
+                tries += 1
+                if differs := await self.compare(candidate, seed):
+                    failing, found, shorter = candidate, differs, True
+                    break
+        return failing, told(failing, found)
+
+
+async def _lived(world: World, written: Script, seed: str) -> Seen:
+    seen = await play(world, written, seed)
+    seen += await observe(world, "reader", seed)
+    if sum(seed.encode()) % 8 == 0:
+        seen += await observe(world, "stranger", seed)
+    # The next script's members know nobody: what the other is called then is told to no one else.
+    await world.ask("reader", "POST", LEAVES.path)
+    return seen
+
+
+def _first_difference(one: Seen, two: Seen) -> Difference | None:
+    for (asked, first), (_, second) in zip(one, two, strict=False):
+        if first != second:
+            return Difference(asked, (first, second))
+    if len(one) != len(two):
+        return Difference("the number of answers", (None, None))
+    return None
+
+
+def told(failing: Script, found: Difference) -> str:
+    """A script and a difference, to be read."""
+    lines = [_line(step) for step in failing]
+    return "\n".join(["", *lines, f"  then differs: {found.asked}", *(f"    {answer}" for answer in found.answers)])
+
+
+def _line(step: Step) -> str:
+    worlds = f"in world {min(step.worlds)} only" if len(step.worlds) == 1 else ""
+    said: Json | list[object] | None = step.entries if step.entries is not None else step.body  # type: ignore[assignment]
+    return f"  {step.who} {step.method} {step.path} {said or ''} {worlds}"
+
+
+@asynccontextmanager
+async def two_worlds(one: str, two: str) -> AsyncIterator[Pair]:
+    """Two worlds on two databases."""
+    async with world(0, one) as here, world(1, two) as there:
+        yield Pair(here, there)

@@ -1,0 +1,23 @@
+"""Two worlds that last for a module."""
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+import pytest_asyncio
+
+from tests.noninterference.comparing import Pair, two_worlds
+from tests.postgres import fresh_database
+
+
+@pytest.fixture(scope="module")
+def two_databases(postgres_url: str) -> Iterator[tuple[str, str]]:
+    """The DSNs of two migrated databases that last for a module."""
+    with fresh_database(postgres_url) as one, fresh_database(postgres_url) as two:
+        yield one, two
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def pair(two_databases: tuple[str, str]) -> AsyncIterator[Pair]:
+    """Both worlds."""
+    async with two_worlds(*two_databases) as started:
+        yield started

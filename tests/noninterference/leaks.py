@@ -1,0 +1,618 @@
+"""Leaks to be planted, one for each way in which designs like this one have told what is private.
+
+Each replaces a function of the running service in both worlds. What a leak needs to know it takes from what was
+appended, which `Log` overhears, or reads as the database's superuser: no wall of the database may hide it.
+"""
+
+import hashlib
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from types import SimpleNamespace
+from typing import Any, TypeAlias, cast
+from uuid import UUID
+
+import pytest
+from litestar import Response
+from msgspec.structs import replace
+
+from events import errors, rules, streams
+from events.entries import Audience, Decision, refers_to
+from events.rules import Recorded
+from projections import balances, feed, perspectives, requests, trends
+from projections.balances import Reader
+from service import app, entries, health, http, problems, reads, relationships, sessions
+from service.errors import NotFound, TooManyRequests
+from tests.noninterference.worlds import World, playing
+
+Patch: TypeAlias = pytest.MonkeyPatch
+Leak: TypeAlias = Callable[[Patch], None]
+LEAKS: dict[str, Leak] = {}
+
+
+def leak(channel: str) -> Callable[[Leak], Leak]:
+    """Name a leak by what tells."""
+
+    def named(planted: Leak) -> Leak:
+        LEAKS[channel] = planted
+        return planted
+
+    return named
+
+
+@contextmanager
+def planted(channel: str) -> Iterator[None]:
+    """The service leaks there until the block ends."""
+    with pytest.MonkeyPatch.context() as patch:
+        _overhear(patch)
+        LEAKS[channel](patch)
+        yield
+
+
+def everywhere(patch: Patch, original: Any, replacement: Any) -> None:
+    """Replace a function in every module of ours that has it, under whatever name."""
+    ours = [
+        m for name, m in list(sys.modules.items()) if name.partition(".")[0] in ("events", "projections", "service")
+    ]
+    places = [(m, name) for m in ours for name, value in list(vars(m).items()) if value is original]
+    assert places, original
+    for module, name in places:
+        patch.setattr(module, name, replacement)
+
+
+def within(patch: Patch, user: Any, used: Any, **replaced: Any) -> None:
+    """Let one module see another one changed."""
+    patch.setattr(user, used.__name__.rpartition(".")[2], SimpleNamespace(**{**vars(used), **replaced}))
+
+
+# --- What leaks know
+
+
+def here() -> World:
+    """The world in which something happens."""
+    return playing[0]
+
+
+def _overhear(patch: Patch) -> None:
+    append = streams.append
+
+    async def overheard(*args: Any, **named: Any) -> None:
+        await append(*args, **named)
+        (appended,) = [one for one in (*args, *named.values()) if isinstance(one, list)]
+        here().memory.setdefault("log", []).extend(appended)
+
+    everywhere(patch, append, overheard)
+
+
+def log(relationship_id: UUID | None = None) -> list[tuple[streams.StreamKey, streams.Stored]]:
+    """All that was appended to the relationship, in order."""
+    wanted = relationship_id or UUID(here().names["rid"])
+    found: list[tuple[streams.StreamKey, streams.Stored]] = here().memory.get("log", [])
+    return [(key, stored) for key, stored in found if key.relationship_id == wanted]
+
+
+def hidden_from(author_id: UUID) -> list[Recorded]:
+    """What others keep from that author."""
+    events = [stored.event for _, stored in log()]
+    return [event for event in events if event.audience == "private" and event.author != author_id]
+
+
+def hidden_stream(author_id: UUID) -> UUID | None:
+    """The private stream of another, once something is in it."""
+    of_others = [key for key, stored in log() if stored.event.author not in (author_id, None)]
+    private = [key for key, stored in log() if stored.event.audience == "private"]
+    return next((key.stream_id for key in of_others if key in private), None)
+
+
+class Nosy(Reader, frozen=True):
+    """A reader of all streams."""
+
+    @property
+    def streams(self) -> list[UUID]:
+        """Every stream of the relationship."""
+        return list({key.stream_id for key, _ in log()} | {self.shared_stream, self.private_stream})
+
+
+def nosy(reader: Reader) -> Nosy:
+    """That reader, with access to everything."""
+    return Nosy(reader.relationship_id, reader.author_id, reader.shared_stream, reader.private_stream)
+
+
+def count_of(name: object) -> int:
+    """How often this was asked in this world, from 1."""
+    counted = here().memory
+    counted[name] = counted.get(name, 0) + 1
+    return int(counted[name])
+
+
+def first(kind: type[Any], args: tuple[Any, ...]) -> Any:
+    """The first argument of a type."""
+    return next(one for one in args if isinstance(one, kind))
+
+
+# --- The log
+
+
+def _resealed(patch: Patch, change: Callable[[Any, Any, Any, Any], tuple[Any, Any]]) -> None:
+    seal = streams.seal
+
+    def sealed(ring: Any, head: Any, key: Any, audience: Any, draft: Any) -> Any:
+        head, draft = change(head, key, audience, draft)
+        return seal(ring, head, key, audience, draft)
+
+    everywhere(patch, seal, sealed)
+
+
+@leak("one sequence for all streams")
+def _one_sequence(patch: Patch) -> None:
+    def numbered(head: Any, key: Any, audience: Any, draft: Any) -> tuple[Any, Any]:
+        return replace(head, position=count_of(("position", key.relationship_id)) - 1), draft
+
+    _resealed(patch, numbered)
+
+
+@leak("chain links over private events")
+def _one_chain(patch: Patch) -> None:
+    def chained(head: Any, key: Any, audience: Any, draft: Any) -> tuple[Any, Any]:
+        private = b"".join(s.link for _, s in log(key.relationship_id) if s.event.audience == "private")
+        return replace(head, link=hashlib.sha256(head.link + private).digest()), draft
+
+    _resealed(patch, chained)
+
+
+@leak("openings drawn from what was recorded before")
+def _telling_openings(patch: Patch) -> None:
+    def opened(head: Any, key: Any, audience: Any, draft: Any) -> tuple[Any, Any]:
+        count = len(log(key.relationship_id))
+        return head, replace(draft, opening=hashlib.sha256(draft.opening + bytes([count % 256])).digest())
+
+    _resealed(patch, opened)
+
+
+@leak("recorded_at moved by private events")
+def _one_clock(patch: Patch) -> None:
+    def moved(head: Any, key: Any, audience: Any, draft: Any) -> tuple[Any, Any]:
+        return head, replace(draft, at=draft.at + timedelta(microseconds=len(log(key.relationship_id))))
+
+    _resealed(patch, moved)
+
+
+# --- Pages
+
+
+def _repaged(patch: Patch, change: Callable[[Any, Any, str, int, int], Any]) -> None:
+    page = feed.page
+
+    async def changed(db: Any, ring: Any, reader: Any, audience: Any, after: Any, limit: Any, **named: Any) -> Any:
+        found = await page(db, ring, reader, audience, after, limit, **named)
+        return change(found, reader, audience, after, limit)
+
+    everywhere(patch, page, changed)
+
+
+@leak("a page filtered after LIMIT")
+def _filtered_late(patch: Patch) -> None:
+    def filtered(found: Any, reader: Any, audience: str, after: int, limit: int) -> Any:
+        ids = [str(stored.event.event_id) for key, stored in log() if key.stream_id != reader.private_stream]
+        return replace(found, events=[event for event in found.events if str(event.id) in ids[after : after + limit]])
+
+    _repaged(patch, filtered)
+
+
+@leak("whether there is more, over all streams")
+def _more_of_all(patch: Patch) -> None:
+    def more(found: Any, reader: Any, audience: str, after: int, limit: int) -> Any:
+        return replace(found, more=found.more or len(log()) > after + limit)
+
+    _repaged(patch, more)
+
+
+@leak("a total over all streams")
+def _total(patch: Patch) -> None:
+    def total(found: Any, reader: Any, audience: str, after: int, limit: int) -> Any:
+        return replace(found, head=replace(found.head, position=len(log())))
+
+    _repaged(patch, total)
+
+
+@leak("the head of the other's private stream")
+def _foreign_head(patch: Patch) -> None:
+    def head(found: Any, reader: Any, audience: str, after: int, limit: int) -> Any:
+        links = [s.link.hex() for key, s in log() if key.stream_id == hidden_stream(reader.author_id)]
+        return replace(found, head=replace(found.head, link=links[-1])) if links else found
+
+    _repaged(patch, head)
+
+
+@leak("the other's page in the answer to sync")
+def _foreign_page(patch: Patch) -> None:
+    async def page(db: Any, ring: Any, reader: Any, audience: Any, after: Any, limit: Any, **named: Any) -> Any:
+        theirs = hidden_stream(reader.author_id)
+        if audience == "private" and theirs:
+            db, reader = here().superuser, replace(reader, private_stream=theirs)
+        return await feed.page(db, ring, reader, audience, after, limit, **named)
+
+    within(patch, entries, feed, page=page)
+
+
+@leak("late, as counted from private events")
+def _late(patch: Patch) -> None:
+    is_late = rules.is_late
+
+    def late(event: Recorded) -> bool:
+        return is_late(event) != any(
+            one.recorded_at >= event.recorded_at for one in hidden_from(event.author or UUID(int=0))
+        )
+
+    everywhere(patch, is_late, late)
+
+
+# --- Writing
+
+
+def _redecided(patch: Patch, change: Callable[..., Any]) -> None:
+    decide = rules.decide
+
+    def decided(entry_id: UUID, entry: Any, author: Any, known: Any, now: Any) -> Any:
+        return change(decide, entry_id, entry, author, known, now)
+
+    everywhere(patch, decide, decided)
+
+
+@leak("ids unique over all streams")
+def _unique_everywhere(patch: Patch) -> None:
+    def taken(decide: Any, entry_id: UUID, entry: Any, author: Any, known: Any, now: Any) -> Any:
+        decided = decide(entry_id, entry, author, known, now)
+        if isinstance(decided, rules.Accepted) and entry_id in {stored.event.event_id for _, stored in log()}:
+            raise errors.IdTaken
+        return decided
+
+    _redecided(patch, taken)
+
+
+@leak("an answer kept for all who send that id")
+def _one_idempotency(patch: Patch) -> None:
+    record = entries._record
+
+    async def recorded(request: Any, rid: str, entry_id: str, kind: Any) -> Any:
+        kept, key = here().memory.setdefault("answers", {}), (rid, entry_id)
+        if key not in kept:
+            kept[key] = await record(request, rid, entry_id, kind)
+        return kept[key]
+
+    everywhere(patch, record, recorded)
+
+
+@leak("a quota over all streams")
+def _one_quota(patch: Patch) -> None:
+    def refused(decide: Any, entry_id: UUID, entry: Any, author: Any, known: Any, now: Any) -> Any:
+        if len(log()) >= 8:
+            raise errors.NotActive
+        return decide(entry_id, entry, author, known, now)
+
+    _redecided(patch, refused)
+
+
+def _names_hidden(entry: Any, author: Any) -> bool:
+    return refers_to(entry) in {event.event_id for event in hidden_from(author.author_id)}
+
+
+@leak("403 for what is private, 404 for what is not there")
+def _forbidden(patch: Patch) -> None:
+    def forbidden(decide: Any, entry_id: UUID, entry: Any, author: Any, known: Any, now: Any) -> Any:
+        try:
+            return decide(entry_id, entry, author, known, now)
+        except errors.UnknownEvent:
+            raise errors.NotActive if _names_hidden(entry, author) else errors.UnknownEvent from None
+
+    _redecided(patch, forbidden)
+
+
+class _Explained(errors.UnknownEvent):
+    """The entry refers to a private event."""
+
+
+@leak("an error text that knows what is private")
+def _explained(patch: Patch) -> None:
+    def explained(decide: Any, entry_id: UUID, entry: Any, author: Any, known: Any, now: Any) -> Any:
+        try:
+            return decide(entry_id, entry, author, known, now)
+        except errors.UnknownEvent:
+            raise _Explained if _names_hidden(entry, author) else errors.UnknownEvent from None
+
+    _redecided(patch, explained)
+
+
+@leak("an order of validation that depends on what is private")
+def _other_order(patch: Patch) -> None:
+    def ordered(decide: Any, entry_id: UUID, entry: Any, author: Any, known: Any, now: Any) -> Any:
+        if _names_hidden(entry, author) and known.find(refers_to(entry), *rules.AUDIENCES) is None:
+            raise errors.UnknownEvent
+        return decide(entry_id, entry, author, known, now)
+
+    _redecided(patch, ordered)
+
+
+@leak("a quiet answer closes the request to other answers")
+def _closed(patch: Patch) -> None:
+    def closed(decide: Any, entry_id: UUID, entry: Any, author: Any, known: Any, now: Any) -> Any:
+        decided = decide(entry_id, entry, author, known, now)
+        answered = {one.fact.request_id for one in hidden_from(author.author_id) if isinstance(one.fact, Decision)}
+        if isinstance(decided, rules.Accepted) and refers_to(entry) in answered:
+            raise errors.AlreadyRetracted
+        return decided
+
+    _redecided(patch, closed)
+
+
+# --- Projections
+
+
+@leak("balances: the partner's telling with private events")
+def _partners(patch: Patch) -> None:
+    found = balances.balances
+
+    async def counted(db: Any, reader: Reader, *args: Any) -> Any:
+        return await found(here().superuser, nosy(reader), *args)
+
+    everywhere(patch, found, counted)
+
+
+@leak("balances: my telling with the partner's private events")
+def _mine(patch: Patch) -> None:
+    found = balances.balances
+
+    async def counted(db: Any, reader: Reader, *args: Any) -> Any:
+        all_of_it = await found(here().superuser, nosy(reader), *args)
+        return replace(await found(db, reader, *args), mine=all_of_it.partners)
+
+    everywhere(patch, found, counted)
+
+
+@leak("trends: the partner's telling with private events")
+def _trends(patch: Patch) -> None:
+    found = trends.trend
+
+    async def counted(db: Any, reader: Reader, *args: Any) -> Any:
+        return await found(here().superuser, nosy(reader), *args)
+
+    everywhere(patch, found, counted)
+
+
+def _widened(patch: Patch, user: Any, audience: Audience) -> None:
+    async def read_all(db: Any, ring: Any, relationship_id: UUID, audiences: Any) -> Any:
+        others = {key.stream_id: audience for key, _ in log(relationship_id)}
+        return await streams.read_all(here().superuser, ring, relationship_id, {**others, **audiences})
+
+    within(patch, user, streams, read_all=read_all)
+
+
+@leak("perspectives over private events")
+def _perspectives(patch: Patch) -> None:
+    _widened(patch, perspectives, "shared")
+
+
+@leak("requests that show a private answer")
+def _decided(patch: Patch) -> None:
+    _widened(patch, requests, "private")
+
+
+def _restood(patch: Patch, change: Callable[[Any], Any]) -> None:
+    listed = requests.requests
+
+    async def changed(db: Any, ring: Any, reader: Any, state: Any, now: Any) -> Any:
+        found = await listed(db, ring, reader, state, now)
+        declined = {one.fact.request_id for one in hidden_from(reader.author_id) if isinstance(one.fact, Decision)}
+        stand = [change(one) if one.event.id in declined else one for one in found.requests]
+        return replace(found, requests=[one for one in stand if one])
+
+    everywhere(patch, listed, changed)
+
+
+@leak("a request that lapses when it is declined in private")
+def _lapses(patch: Patch) -> None:
+    _restood(patch, lambda one: replace(one, state="lapsed"))
+
+
+@leak("a request that is gone when it is declined in private")
+def _gone(patch: Patch) -> None:
+    _restood(patch, lambda one: None)
+
+
+@leak("today, in the zone that the other chose")
+def _zone(patch: Patch) -> None:
+    reader_of = reads._reader
+
+    async def moved(request: Any, rid: str) -> Any:
+        member, reader = await reader_of(request, rid)
+        zone = await here().superuser.fetchval(ZONE_OF_OTHER, reader.relationship_id, member.member_id)
+        return replace(member, time_zone=zone or member.time_zone), reader
+
+    everywhere(patch, reader_of, moved)
+
+
+ZONE_OF_OTHER = """
+SELECT time_zone
+FROM members
+JOIN memberships USING (member_id)
+WHERE relationship_id = $1
+    AND member_id <> $2
+"""
+
+
+# --- Caches
+
+
+def _recached(patch: Patch, change: Callable[..., Any]) -> None:
+    answer = http.cacheable_answer
+
+    def answered(request: Any, value: Any) -> Any:
+        return change(answer, request, value)
+
+    everywhere(patch, answer, answered)
+
+
+@leak("an ETag made from a version of the relationship")
+def _versioned(patch: Patch) -> None:
+    def tagged(answer: Any, request: Any, value: Any) -> Any:
+        found = answer(request, value)
+        found.headers["ETag"] = f'"{len(log())}"'
+        return found
+
+    _recached(patch, tagged)
+
+
+@leak("304 decided by a version of the relationship")
+def _not_modified(patch: Patch) -> None:
+    def decided(answer: Any, request: Any, value: Any) -> Any:
+        key = (str(request.url), request.scope["mutuality_member"])
+        known, here().memory[key] = here().memory.get(key), len(log())
+        if known == len(log()) and "if-none-match" in request.headers:
+            return Response(b"", status_code=304)
+        return answer(SimpleNamespace(headers={}), value)
+
+    _recached(patch, decided)
+
+
+@leak("a cache keyed by relationship")
+def _one_cache(patch: Patch) -> None:
+    def cached(answer: Any, request: Any, value: Any) -> Any:
+        shared = sum(stored.event.audience == "shared" for _, stored in log())
+        return answer(request, here().memory.setdefault((str(request.url), shared), value))
+
+    _recached(patch, cached)
+
+
+# --- Around it
+
+
+@leak("request ids from a counter")
+def _counted_requests(patch: Patch) -> None:
+    defaults = app._with_defaults
+
+    def numbered(headers: Any) -> Any:
+        return [*defaults(headers), (b"x-request-id", str(count_of("requests")).encode())]
+
+    everywhere(patch, defaults, numbered)
+
+
+def _reseen(patch: Patch, change: Callable[[Any, Any], Any]) -> None:
+    """The membership that calls are based on, changed with the member who asks at hand."""
+    of = relationships.membership_of
+
+    async def changed(*args: Any) -> Any:
+        return await change(await of(*args), first(sessions.Member, args))
+
+    everywhere(patch, of, changed)
+
+
+@leak("a rate limit per relationship")
+def _one_limit(patch: Patch) -> None:
+    async def limited(membership: Any, member: Any) -> Any:
+        if count_of(membership.relationship_id) > 30:
+            raise TooManyRequests(1)
+        return membership
+
+    _reseen(patch, limited)
+
+
+@leak("a Retry-After counted over both members")
+def _retry_after(patch: Patch) -> None:
+    async def limited(membership: Any, member: Any) -> Any:
+        calls = count_of(membership.relationship_id)
+        if count_of(member.member_id) % 10 == 0:
+            raise TooManyRequests(calls)
+        return membership
+
+    _reseen(patch, limited)
+
+
+@leak("how many devices the other has")
+def _devices(patch: Patch) -> None:
+    counted = "SELECT count(*) FROM sessions WHERE member_id <> $1"
+
+    async def named(membership: Any, member: Any) -> Any:
+        devices = await here().superuser.fetchval(counted, member.member_id)
+        return replace(membership, partner_name=f"{membership.partner_name} with {devices} devices")
+
+    _reseen(patch, named)
+
+
+@leak("the other's name after the end")
+def _new_name(patch: Patch) -> None:
+    async def named(membership: Any, member: Any) -> Any:
+        name = await here().superuser.fetchval(NAME_OF_OTHER, membership.relationship_id, member.member_id)
+        return replace(membership, partner_name=name)
+
+    _reseen(patch, named)
+
+
+NAME_OF_OTHER = ZONE_OF_OTHER.replace("time_zone", "name")
+
+
+class Shown(relationships.Relationship, frozen=True):
+    """A relationship that shows more than it may."""
+
+    at: Any
+
+
+def _reshown(patch: Patch, at: Callable[[Any], Any]) -> None:
+    view, leaking = relationships._view, cast(Any, Shown)
+
+    def shown(membership: Any) -> Any:
+        values = [getattr(view(membership), name) for name in relationships.Relationship.__struct_fields__]
+        return leaking(*values, at(membership))
+
+    everywhere(patch, view, shown)
+
+
+@leak("updated_at of the relationship")
+def _updated_at(patch: Patch) -> None:
+    _reshown(patch, lambda one: [stored.event.recorded_at for _, stored in log(one.relationship_id)][-1:])
+
+
+@leak("last seen")
+def _last_seen(patch: Patch) -> None:
+    signed_in = sessions.signed_in
+
+    async def noticed(request: Any) -> Any:
+        member = await signed_in(request)
+        here().memory.setdefault("seen", {})[member.member_id] = here().clock.time
+        return member
+
+    everywhere(patch, signed_in, noticed)
+    _reshown(patch, lambda one: sorted(here().memory.get("seen", {}).items()))
+
+
+@leak("presence: who has called since I did")
+def _presence(patch: Patch) -> None:
+    signed_in = sessions.signed_in
+
+    async def noticed(request: Any) -> Any:
+        member = await signed_in(request)
+        here().memory.setdefault("calls", []).append(member.member_id)
+        return member
+
+    everywhere(patch, signed_in, noticed)
+    _reshown(patch, lambda one: len(set(here().memory["calls"][-3:])) > 1)
+
+
+@leak("a health answer that counts events")
+def _healthy(patch: Patch) -> None:
+    answer = http.json_answer
+
+    def counted(value: Any, *args: Any) -> Any:
+        return answer({"status": value.status, "events": len(here().memory.get("log", []))}, *args)
+
+    patch.setattr(health, "json_answer", counted)
+
+
+@leak("a 404 for strangers that depends on what is there")
+def _strangers(patch: Patch) -> None:
+    def told(found: Any, headers: Any = None) -> Any:
+        there = len(log()) if found.code == NotFound.code else 0
+        return original(replace(found, detail=f"{found.detail} {there}"), headers)
+
+    original = problems.answer
+    everywhere(patch, original, told)

@@ -1,0 +1,131 @@
+"""An observer who walks the contract document: every GET there is, in several ways."""
+
+import json
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from random import Random
+from typing import Any
+from uuid import UUID
+
+from msgspec import Struct
+
+from tests.noninterference.scripts import Json, Person
+from tests.noninterference.worlds import Seen, World
+
+MOST_CALLS = 5
+STEP_UP = "/v1/sessions/step-up"
+
+# What stands for a parameter, by its name, where the document lists no values; `None` leaves it out.
+VALUES: dict[str, list[str | None]] = {
+    "rid": ["{rid}"],
+    "session_id": [str(UUID(int=1))],
+    "id": [str(UUID(int=number)) for number in (1, 2, 9)],
+    "after": [None, "0", "1", "3", "7"],
+    "limit": ["1", "2", "5", "500", None],
+    "proof": ["true", "false", None],
+    "window": ["7", "28", "366", None],
+    "step": ["1", "7", "31", None],
+    "on": [None, "{today}", "{yesterday}"],
+    "to": [None, "{today}", "{yesterday}"],
+    "from": [None, "{last_month}"],
+}
+
+
+class Look(Struct, frozen=True):
+    """A GET with its parameters; `operation` is its id."""
+
+    operation: str
+    address: str
+    cached: bool
+
+
+def looks(document: Json, seed: str, now: datetime) -> list[Look]:
+    """Every GET of the document, each value of each parameter in turn. Fails where a parameter has no values here."""
+    chance = Random(seed)
+    days = {"{today}": now, "{yesterday}": now - timedelta(days=1), "{last_month}": now - timedelta(days=30)}
+    found = []
+    for path, methods in document["paths"].items():
+        if "get" in methods:
+            for address in _addresses(path, methods["get"], chance):
+                for name, day in days.items():
+                    address = address.replace(name, f"{day:%Y-%m-%d}")
+                found.append(Look(methods["get"]["operationId"], address, _is_cached(methods["get"])))
+    return found
+
+
+def gets(document: Json) -> set[str]:
+    """The ids of all GET operations."""
+    return {methods["get"]["operationId"] for methods in document["paths"].values() if "get" in methods}
+
+
+def _is_cached(operation: Json) -> bool:
+    return any(one["name"] == "If-None-Match" for one in operation.get("parameters", []))
+
+
+def _addresses(path: str, operation: Json, chance: Random) -> Iterator[str]:
+    wanted = [one for one in operation.get("parameters", []) if one["in"] in ("path", "query")]
+    values = {one["name"]: _values(one) for one in wanted}
+    for listed in values.values():
+        chance.shuffle(listed)
+    calls = min(MOST_CALLS, max(map(len, values.values()), default=1))
+    for i in range(calls):
+        chosen = {name: listed[i % len(listed)] for name, listed in values.items()}
+        yield _address(path, wanted, _meant(chosen))
+
+
+def _values(parameter: Json) -> list[str | None]:
+    schema = parameter["schema"]
+    if schema.get("enum"):
+        return [*schema["enum"], *([] if parameter["required"] else [None])]
+    assert parameter["name"] in VALUES, f"the parameter {parameter['name']} needs values here"
+    return list(VALUES[parameter["name"]])
+
+
+def _meant(chosen: dict[str, str | None]) -> dict[str, str | None]:
+    """Only the measure felt has items, and it needs one."""
+    if "item" not in chosen:
+        return chosen
+    return chosen | {"item": (chosen["item"] or "close") if chosen["measure"] == "felt" else None}
+
+
+def _address(path: str, wanted: list[Any], chosen: dict[str, str | None]) -> str:
+    query = []
+    for one in wanted:
+        value = chosen[one["name"]]
+        if one["in"] == "path":
+            path = path.replace(f"{{{one['name']}}}", str(value))
+        elif value is not None:
+            query.append(f"{one['name']}={value}")
+    return f"{path}?{'&'.join(query)}" if query else path
+
+
+async def observe(world: World, who: Person, seed: str) -> Seen:
+    """The answers to every GET; some carry a tag, and what can be cached is asked for again with the tag it got."""
+    chance = Random(seed)
+    await _perhaps_step_up(world, who, chance)
+    seen: Seen = []
+    for look in looks(world.document, seed, world.clock.time):
+        tag = world.tags.get(look.address, '"unknown"') if look.cached and chance.random() < 0.5 else None
+        seen.append(await _looked(world, who, look, tag))
+        if look.cached and chance.random() < 0.2:
+            seen.append(await _looked(world, who, look, seen[-1][1].header(b"etag")))
+    # What was looked at in passing, with the tag of that time.
+    for address, tag in list(world.tags.items()) if who == "reader" else []:
+        seen.append(await _looked(world, who, Look("again", address, True), tag))
+    return seen
+
+
+async def _looked(world: World, who: Person, look: Look, tag: str | None) -> tuple[str, Any]:
+    headers = {"if_none_match": tag} if tag else {}
+    answer = await world.ask(who, "GET", look.address, None, **headers)
+    return f"{who} {look.operation} {look.address}{' with a tag' if tag else ''}", answer
+
+
+async def _perhaps_step_up(world: World, who: Person, chance: Random) -> None:
+    """Some exports need a fresh code; without one, being refused is the answer."""
+    if STEP_UP not in world.document["paths"] or chance.random() > 0.2:
+        return
+    phone = world.phones[who]
+    await world.ask(who, "POST", "/v1/sign-in-codes", {"email": phone.email})
+    answer = await world.ask(who, "POST", STEP_UP, {"code": await phone.mailed_code()})
+    assert answer.status == 204, json.loads(answer.body)

@@ -1,0 +1,364 @@
+"""What happens in both worlds, and what happens in one only: scripts made from a seed.
+
+The reader and the other are linked, a stranger knows their ids. What the other does in private is `hidden`, and each
+hidden step belongs to the first world, to the second, or to both. Everything else is the same in both.
+
+Entries need not be possible: a refusal is an answer too. But nothing hidden may decide what becomes of a shared entry
+of the other's own, for that would change what was shared. Where the contract lets it, a script keeps to these lines:
+
+- the other tells of a decision either in private or for both to read, by whether its number is odd;
+- a hidden retraction names an id that the other never shares under, and nothing that was retracted is retried.
+"""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
+from random import Random
+from typing import Any, Literal, TypeAlias
+from uuid import UUID
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+Json: TypeAlias = dict[str, Any]
+Person = Literal["reader", "other", "stranger"]
+Worlds: TypeAlias = frozenset[int]
+
+BOTH = frozenset({0, 1})
+EITHER = (frozenset({0}), frozenset({1}), frozenset({0}), frozenset({1}), BOTH)
+HERE = "/v1/relationships/{rid}"
+PATHS = {"check_in": "check-ins", "request": "requests", "decision": "decisions", "retraction": "retractions"}
+WHO = ("me", "partner", "both", "neither")
+DOMAINS = ("home", "money", "other")
+ITEMS = ("close", "fair", "conflict")
+OFFSETS = [timezone(timedelta(hours=hours)) for hours in (0, 2, -5, 14)]
+DAYS_AGO = (0, 0, 0, 0, 1, 2, 6, 27, 60)
+POOL = range(1, 13)  # ids that everybody uses, so that they meet
+SHARED_BY_OTHER = range(1, 9)  # those of them under which the other shares
+
+
+class Step(Struct, frozen=True, kw_only=True):
+    """One call; `sign in` and `pass time` are more. A queue has entries, each with the worlds it is sent in."""
+
+    who: Person
+    method: Literal["GET", "PUT", "POST", "PATCH", "DELETE", "sign in", "pass time"]
+    path: str = ""
+    body: Json | None = None
+    entries: list[tuple[Json, Worlds]] | None = None
+    hidden: bool = False
+    worlds: Worlds = BOTH
+    minutes: int = 0
+
+    def said(self, world: int) -> Json | None:
+        """The body that is sent in that world."""
+        if self.entries is None:
+            return self.body
+        return {**(self.body or {}), "entries": [entry for entry, worlds in self.entries if world in worlds]}
+
+
+Script: TypeAlias = list[Step]
+
+
+def script(seed: str, now: datetime) -> Script:
+    """The script of that seed, for two who begin at that time."""
+    return _Writing(Random(seed), now).written()
+
+
+class _Writing:
+    """A script while it is written."""
+
+    def __init__(self, chance: Random, now: datetime) -> None:
+        self.chance, self.now = chance, now
+        self.steps: Script = []
+        self._fresh = 100
+        self._used: list[int] = []
+        self._asked: dict[Person, list[int]] = {"reader": [], "other": []}
+        self._decided: dict[Person, list[int]] = {"reader": [], "other": []}
+        self._shared_by_other: list[int] = []
+        self._hidden_by_other: list[int] = []
+        self._ended = False
+
+    def written(self) -> Script:
+        """Two become linked, live, and perhaps part."""
+        self._link()
+        for _ in range(self.chance.randint(6, 12)):
+            self._go_on()
+        if self.chance.random() < 0.3:
+            self._do(who=self.chance.choice(["reader", "other"]), method="POST", path=f"{HERE}/leave")
+            self._ended = True
+        for _ in range(self.chance.randint(2, 6)):
+            self._go_on()
+        if self.chance.random() < 0.4:
+            self._look()
+            self._wait()
+            for _ in range(self.chance.randint(1, 3)):
+                self._hide()
+        return self.steps
+
+    def _link(self) -> None:
+        one, two = self.chance.sample(["reader", "other"], 2)
+        self._do(who="other", method="PATCH", path="/v1/me", body={"name": "the other"})
+        self._do(who=one, method="POST", path="/v1/relationships", body={})
+        self._perhaps_hidden()
+        self._do(who=one, method="POST", path=f"{HERE}/invites")
+        self._perhaps_hidden()
+        self._do(who=two, method="POST", path="/v1/invites/accept", body={"code": "{code}"})
+        self._perhaps_hidden()
+        self._do(who=one, method="POST", path=f"{HERE}/confirm")
+
+    def _perhaps_hidden(self) -> None:
+        if self.chance.random() < 0.3:
+            self._hide()
+
+    def _go_on(self) -> None:
+        self.chance.choices([self._read_on, self._share, self._hide, self._wait], [45, 20, 38, 6])[0]()
+
+    def _do(self, **said: Any) -> None:
+        self.steps.append(Step(**said))
+
+    def _wait(self) -> None:
+        self.steps.append(Step(who="reader", method="pass time", minutes=self.chance.choice([1, 10, 100, 60 * 24 * 8])))
+        self.now += timedelta(minutes=self.steps[-1].minutes)
+
+    # --- What the reader does
+
+    def _read_on(self) -> None:
+        does: list[Callable[[], None]] = [self._record, self._queue, self._retry, self._look, self._errand]
+        self.chance.choices(does, [50, 15, 10, 20, 10])[0]()
+
+    def _record(self) -> None:
+        kind, number, body = self._entry("reader")
+        if self.chance.random() < 0.12:
+            body = body | {"occurred_at": (self.now + timedelta(hours=1)).isoformat()}
+        self._do(who="reader", method="PUT", path=f"{HERE}/{PATHS[kind]}/{_id(number)}", body=body)
+
+    def _queue(self) -> None:
+        entries = [(_queued(*self._entry("reader")), BOTH) for _ in range(self.chance.randint(0, 4))]
+        after = {name: self.chance.choice([0, 0, 1, 3]) for name in ("shared_after", "private_after")}
+        self._do(who="reader", method="POST", path=f"{HERE}/sync", body=after, entries=entries)
+
+    def _retry(self) -> None:
+        sent = [step for step in self.steps if step.who == "reader" and step.method in ("PUT", "POST")]
+        again = [step for step in sent if "invite" not in step.path and not step.path.endswith(("ships", "leave"))]
+        if again:
+            self.steps.append(self.chance.choice(again))
+
+    def _look(self) -> None:
+        self._do(who="reader", method="GET", path=HERE + self._looked_at())
+
+    def _looked_at(self) -> str:
+        return self.chance.choice(["", "/events?limit=3", "/requests", "/balances?window=28", "/events?stream=private"])
+
+    def _errand(self) -> None:
+        errands: list[tuple[str, str, Json | None]] = [
+            ("PATCH", "/v1/me", {}),
+            ("PATCH", "/v1/me", {"time_zone": self.chance.choice(["UTC", "Pacific/Kiritimati"])}),
+            ("POST", f"{HERE}/confirm", None),
+            ("POST", f"{HERE}/invites", None),
+            ("DELETE", f"/v1/sessions/{_id(1)}", None),
+            ("PUT", f"{HERE}/check-ins/{_id(1)}", {"note": 1}),
+        ]
+        method, path, body = self.chance.choice(errands)
+        self._do(who=self.chance.choice(["reader", "reader", "stranger"]), method=method, path=path, body=body)
+
+    # --- What the other does for both to see
+
+    def _share(self) -> None:
+        kind, number, body = self._shared_entry()
+        if self.chance.random() < 0.3:
+            entries = [(_queued(kind, number, body), BOTH)] + [
+                (_queued(*self._hidden_entry()), self.chance.choice(EITHER)) for _ in range(self.chance.randint(0, 2))
+            ]
+            self.chance.shuffle(entries)
+            self._do(who="other", method="POST", path=f"{HERE}/sync", entries=entries)
+        else:
+            self._do(who="other", method="PUT", path=f"{HERE}/{PATHS[kind]}/{_id(number)}", body=body)
+
+    def _shared_entry(self) -> tuple[str, int, Json]:
+        if self._shared_by_other and self.chance.random() < 0.15:
+            return self._retraction(self.chance.choice(self._shared_by_other))
+        kind, number, body = self._entry("other", tells=0, pool=SHARED_BY_OTHER)
+        if kind != "request":
+            body = body | {"audience": "shared"}
+        self._shared_by_other.append(number)
+        return kind, number, body
+
+    # --- What the other does in private
+
+    def _hide(self) -> None:
+        does: list[Callable[[Worlds], None]] = [
+            self._keep,
+            self._queue_privately,
+            self._look_privately,
+            self._refuse_quietly,
+            self._errand_in_private,
+            self._withdraw_and_consent,
+            self._live_elsewhere,
+            self._use_another_device,
+            self._take_another_name,
+        ]
+        self.chance.choices(does, [40, 15, 10, 15, 12, 3, 4, 4, 20 if self._ended else 0])[0](
+            self.chance.choice(EITHER)
+        )
+
+    def _secretly(self, worlds: Worlds, **said: Any) -> None:
+        self._do(who="other", hidden=True, worlds=worlds, **said)
+
+    def _keep(self, worlds: Worlds) -> None:
+        kind, number, body = self._hidden_entry()
+        self._secretly(worlds, method="PUT", path=f"{HERE}/{PATHS[kind]}/{_id(number)}", body=body)
+
+    def _queue_privately(self, worlds: Worlds) -> None:
+        entries = [(_queued(*self._hidden_entry()), worlds) for _ in range(self.chance.randint(0, 5))]
+        self._secretly(worlds, method="POST", path=f"{HERE}/sync", entries=entries)
+
+    def _hidden_entry(self) -> tuple[str, int, Json]:
+        mine = [n for n in self._hidden_by_other if n not in SHARED_BY_OTHER]
+        if mine and self.chance.random() < 0.2:
+            return self._retraction(self.chance.choice(mine))
+        if self._asked["reader"] and self.chance.random() < 0.3:
+            return self._quiet_answer()
+        kind, number, body = self._entry("other", tells=1, kinds=("check_in", "check_in", "decision"))
+        self._hidden_by_other.append(number)
+        return kind, number, body | {"audience": "private"}
+
+    def _refuse_quietly(self, worlds: Worlds) -> None:
+        if self._asked["reader"]:
+            _, number, body = self._quiet_answer()
+            self._secretly(worlds, method="PUT", path=f"{HERE}/decisions/{_id(number)}", body=body)
+
+    def _quiet_answer(self) -> tuple[str, int, Json]:
+        asked = self.chance.choice(self._asked["reader"])
+        number = self._number(POOL)
+        self._hidden_by_other.append(number)
+        said = {"request_id": _id(asked), "outcome": self.chance.choice(["no", "not_now", "yes"])}
+        return "decision", number, {"occurred_at": self._time(), "audience": "private"} | said
+
+    def _look_privately(self, worlds: Worlds) -> None:
+        for _ in range(3):
+            self._secretly(worlds, method="GET", path=HERE + self._looked_at())
+
+    def _errand_in_private(self, worlds: Worlds) -> None:
+        errands: list[tuple[str, str, Json | None]] = [
+            ("PATCH", "/v1/me", {}),
+            ("PATCH", "/v1/me", {"time_zone": self.chance.choice(["UTC", "Pacific/Kiritimati"])}),
+            ("GET", "/v1/sessions", None),
+            ("POST", f"{HERE}/sync", {"shared_after": 2}),
+            ("PUT", f"{HERE}/check-ins/{_id(3)}", {"note": 1}),
+            ("PUT", f"{HERE}/requests/{_id(3)}", {"occurred_at": "2999-01-01T00:00:00Z", "domain": "home"}),
+        ]
+        if self._ended:
+            errands.append(("POST", f"{HERE}/leave", None))
+        method, path, body = self.chance.choice(errands)
+        self._secretly(worlds, method=method, path=path, body=body)
+
+    def _withdraw_and_consent(self, worlds: Worlds) -> None:
+        self._secretly(worlds, method="DELETE", path="/v1/me/consent")
+        # In both worlds: without consent nothing more could be shared.
+        self._do(who="other", method="PUT", path="/v1/me/consent", body={"version": "{version}", "adult": True})
+
+    def _live_elsewhere(self, worlds: Worlds) -> None:
+        self._secretly(worlds, method="POST", path="/v1/relationships", body={})
+        kind, number, body = self._hidden_entry()
+        self._secretly(worlds, method="PUT", path=f"/v1/relationships/{{own}}/{PATHS[kind]}/{_id(number)}", body=body)
+
+    def _use_another_device(self, worlds: Worlds) -> None:
+        self._secretly(worlds, method="sign in")
+
+    def _take_another_name(self, worlds: Worlds) -> None:
+        # After the end that is nobody's business any more.
+        self._secretly(worlds, method="PATCH", path="/v1/me", body={"name": "someone else"})
+
+    # --- Entries
+
+    def _entry(
+        self,
+        who: Person,
+        tells: int | None = None,
+        pool: range = POOL,
+        kinds: tuple[str, ...] = ("check_in", "check_in", "request", "request", "decision", "decision", "retraction"),
+    ) -> tuple[str, int, Json]:
+        kind = self.chance.choice(kinds if who == "reader" else [k for k in kinds if k != "retraction"])
+        if kind == "retraction":
+            return self._retraction(self._any_number())
+        number = self._number(pool)
+        body = {"occurred_at": self._time()}
+        match kind:
+            case "check_in":
+                body |= self._check_in()
+            case "request":
+                body |= self._request(who)
+                self._asked[who].append(number)
+            case "decision":
+                body |= self._decision(who, tells)
+                self._decided[who].append(number)
+        return kind, number, body
+
+    def _check_in(self) -> Json:
+        body: Json = {"domain": self.chance.choice(DOMAINS), "initiated_by": self.chance.choice(WHO)}
+        body |= {"felt": {self.chance.choice(ITEMS): self.chance.randint(1, 7)}, "note": self.chance.choice("abc")}
+        body |= {"audience": self.chance.choice(["shared", "shared", "private"])}
+        return body | ({"about": _id(self._any_number())} if self.chance.random() < 0.25 else {})
+
+    def _request(self, who: Person) -> Json:
+        body: Json = {"domain": self.chance.choice(DOMAINS)}
+        if self.chance.random() < 0.4:
+            body["expires_at"] = (self.now + timedelta(hours=1)).isoformat()
+        others = self._asked["other" if who == "reader" else "reader"]
+        if self.chance.random() < 0.25:
+            body["in_reply_to"] = _id(self.chance.choice(others) if others else self._any_number())
+        return body
+
+    def _decision(self, who: Person, tells: int | None) -> Json:
+        other: Person = "other" if who == "reader" else "reader"
+        if self._asked[other] and self.chance.random() < 0.5:
+            outcome = self.chance.choice(["yes", "not_now", "no"])
+            return {"request_id": _id(self.chance.choice(self._asked[other])), "outcome": outcome}
+        body: Json = {"domain": self.chance.choice(DOMAINS), "decided_by": self.chance.choice(WHO)}
+        body |= {"raised_by": self.chance.choice(WHO), "my_input": self.chance.choice(["asked", "counted"])}
+        body |= {"audience": self.chance.choice(["shared", "shared", "private"])}
+        told = [n for n in self._decided[other] if tells is None or n % 2 == tells]
+        if told and self.chance.random() < 0.6:
+            body["about"] = _id(self.chance.choice(told))
+        return body
+
+    def _retraction(self, target: int) -> tuple[str, int, Json]:
+        return "retraction", self._new(), {"occurred_at": self._time(), "event_id": _id(target)}
+
+    def _number(self, pool: range) -> int:
+        number = self.chance.choice(pool) if self.chance.random() < 0.5 else self._new()
+        self._used.append(number)
+        return number
+
+    def _any_number(self) -> int:
+        known: list[int] = [*self._used, *POOL[:2]]
+        return self.chance.choice(known)
+
+    def _new(self) -> int:
+        self._fresh += 1
+        return self._fresh
+
+    def _time(self) -> str:
+        ago = timedelta(days=self.chance.choice(DAYS_AGO), minutes=self.chance.randint(0, 600))
+        return (self.now - ago).astimezone(self.chance.choice(OFFSETS)).isoformat()
+
+
+def _id(number: int) -> str:
+    return str(UUID(int=number))
+
+
+def _queued(kind: str, number: int, body: Json) -> Json:
+    return {"id": _id(number), "kind": kind, kind: body}
+
+
+def simpler(failing: Script) -> list[Script]:
+    """The same script with less in it: long pieces first, then single steps, then single entries of queues."""
+    found: list[Script] = []
+    size = len(failing) // 2
+    while size:
+        found += [failing[:i] + failing[i + size :] for i in range(0, len(failing), size)]
+        size //= 2
+    for i, step in enumerate(failing):
+        for j in range(len(step.entries or [])):
+            fewer = [entry for k, entry in enumerate(step.entries or []) if k != j]
+            found.append([*failing[:i], replace(step, entries=fewer), *failing[i + 1 :]])
+    return found

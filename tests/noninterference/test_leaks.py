@@ -1,0 +1,27 @@
+"""The release gate finds what it is for: each leak that is planted is found, and soon."""
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.noninterference.comparing import Pair
+from tests.noninterference.leaks import LEAKS, planted
+
+PAIRS = 50
+
+
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.parametrize("channel", LEAKS)
+async def test_a_planted_leak_is_found(
+    pair: Pair, channel: str, record_property: Callable[[str, object], None]
+) -> None:
+    with planted(channel):
+        found = await pair.find(f"leak-{list(LEAKS).index(channel)}", PAIRS)
+    assert found, "it survived"
+    number, _, difference = found
+    assert max((answer.status for answer in difference.answers if answer), default=0) < 500
+    record_property("measured", f"leak found in pair {number}: {channel}")
+
+
+def test_there_is_a_leak_for_each_channel() -> None:
+    assert len(LEAKS) >= 25

@@ -1,0 +1,214 @@
+"""Two worlds that differ only in what one member does in private, and what the other is answered in each.
+
+Time stands still but where a script lets it pass, and chance is keyed by what it is asked for, so that whatever is
+equal in both worlds has equal ids, tokens and links.
+"""
+
+import asyncio
+import hashlib
+import json
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, TypeAlias
+from uuid import UUID
+
+import asyncpg
+from msgspec import Struct, field
+
+from service.app import Edge
+from service.members import CONSENT_VERSION
+from tests.noninterference.scripts import Json, Person, Script, Step
+from tests.phones import Clock, Phone, Running, running
+
+PEOPLE: tuple[Person, ...] = ("reader", "other", "stranger")
+NOWHERE = str(UUID(int=0))
+
+
+class Answer(Struct, frozen=True):
+    """What came back, to the byte."""
+
+    status: int
+    headers: tuple[tuple[bytes, bytes], ...]
+    body: bytes
+
+    def header(self, name: bytes) -> str | None:
+        """The value of a header."""
+        return next((value.decode() for given, value in self.headers if given.lower() == name), None)
+
+
+# What was asked, and what was answered.
+Seen: TypeAlias = list[tuple[str, Answer]]
+
+
+class KeyedChance:
+    """Random bytes that depend on nothing but the script, the purpose, and how often that was asked for.
+
+    What happens in private draws from a lane of its own: how often it draws must not move what others get.
+    """
+
+    def __init__(self) -> None:
+        self.hidden = False
+        self._script = ""
+        self._asked: Counter[tuple[bool, str]] = Counter()
+
+    def begin(self, script: str) -> None:
+        """Whatever the last script drew, both worlds draw the same from here."""
+        self._script = script
+        self._asked.clear()
+
+    def __call__(self, size: int, purpose: str) -> bytes:
+        self._asked[self.hidden, purpose] += 1
+        key = f"{self._script} {self.hidden} {self._asked[self.hidden, purpose]} {purpose}"
+        return hashlib.shake_256(key.encode()).digest(size)
+
+
+class World(Struct, kw_only=True):
+    """One of the two: a service on a database of its own, and three people who begin anew with each script."""
+
+    number: int
+    service: Running
+    clock: Clock
+    chance: KeyedChance
+    superuser: "asyncpg.Connection[asyncpg.Record]"
+    document: Json
+    phones: dict[Person, Phone] = field(default_factory=dict)
+    names: dict[str, str] = field(default_factory=dict)  # {rid}, {code}, {own}, {version}
+    tags: dict[str, str] = field(default_factory=dict)  # the ETag that the reader has of an address
+    memory: dict[Any, Any] = field(default_factory=dict)  # what a planted leak remembers
+
+    async def people(self, seed: str) -> None:
+        """Three new members, the same in both worlds."""
+        self.chance.begin(seed)
+        for who in PEOPLE:
+            phone = self.service.phone()
+            self.phones[who] = await phone.sign_in(f"{who}-{seed}@example.org")
+            await phone.consent()
+
+    async def ask(self, who: Person, method: str, path: str, body: Json | None = None, **headers: str) -> Answer:
+        """One call of one of the three."""
+        sent = {"authorization": f"Bearer {self.phones[who].access_token}", **headers}
+        text = b""
+        if body is not None:
+            sent["content-type"] = "application/json"
+            text = self.named(json.dumps(body)).encode()
+        return await ask(self.service.app, method, self.named(path), sent, text)
+
+    def named(self, text: str) -> str:
+        """The text with what this world's ids and codes are."""
+        for name, value in self.names.items():
+            text = text.replace(f"{{{name}}}", value)
+        return text
+
+    async def log(self) -> bytes:
+        """All that is kept of the relationship: in both worlds the same is shared."""
+        kept = "SELECT string_agg(link, '' ORDER BY link) FROM events WHERE relationship_id = $1::text::uuid"
+        return await self.superuser.fetchval(kept, self.names["rid"]) or b""
+
+
+@asynccontextmanager
+async def world(number: int, database_url: str) -> AsyncIterator[World]:
+    """A world, with nobody in it yet."""
+    chance, clock = KeyedChance(), Clock()
+    superuser = await asyncpg.connect(database_url)
+    try:
+        async with running(database_url, chance=chance, now=clock) as service:
+            document = json.loads((await ask(service.app, "GET", "/openapi.json", {})).body)
+            yield World(
+                number=number, service=service, clock=clock, chance=chance, superuser=superuser, document=document
+            )
+    finally:
+        await superuser.close()
+
+
+async def ask(app: Edge, method: str, address: str, headers: dict[str, str], body: bytes = b"") -> Answer:
+    """One request, given to the application as a server would give it: a client of ours would only cost time."""
+    path, _, query = address.partition("?")
+    scope: Any = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": method,
+        "scheme": "http",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": query.encode(),
+        "root_path": "",
+        "headers": [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()],
+        "server": ("mutuality.test", 80),
+        "client": ("127.0.0.1", 1),
+    }
+    waiting = [{"type": "http.request", "body": body, "more_body": False}]
+    told: list[Any] = []
+
+    async def receive() -> Any:
+        if not waiting:
+            await asyncio.Event().wait()  # the client stays
+        return waiting.pop()
+
+    async def send(message: Any) -> None:
+        told.append(message)
+
+    await app(scope, receive, send)
+    content = b"".join(message.get("body", b"") for message in told[1:])
+    return Answer(told[0]["status"], tuple((name, value) for name, value in told[0]["headers"]), content)
+
+
+# The world in which a script is being played: what a planted leak looks around in.
+playing: list[World] = []
+
+
+async def play(world: World, script: Script, seed: str) -> Seen:
+    """What the reader and the stranger are answered while the script is played in that world."""
+    playing[:] = [world]
+    world.chance.begin(seed)
+    world.names = {"version": CONSENT_VERSION, "rid": NOWHERE, "own": NOWHERE, "code": ""}
+    world.tags.clear()
+    world.memory.clear()
+    seen: Seen = []
+    for step in script:
+        if world.number in step.worlds:
+            await _take(world, step, seen)
+    return seen
+
+
+async def _take(world: World, step: Step, seen: Seen) -> None:
+    world.chance.hidden = step.hidden
+    try:
+        if step.method == "pass time":
+            await _pass_time(world, step.minutes, seen)
+        elif step.method == "sign in":
+            await world.service.phone().sign_in(world.phones[step.who].email, "another phone")
+        else:
+            await _call(world, step, seen)
+    finally:
+        world.chance.hidden = False
+
+
+async def _pass_time(world: World, minutes: int, seen: Seen) -> None:
+    world.clock.advance(minutes=minutes)
+    for who in PEOPLE:
+        phone = world.phones[who]
+        answer = await world.ask(who, "POST", "/v1/sessions/refresh", {"refresh_token": phone.refresh_token})
+        phone.access_token, phone.refresh_token = (
+            json.loads(answer.body)[name] for name in ("access_token", "refresh_token")
+        )
+        if who != "other":
+            seen.append((f"{who} refreshes", answer))
+
+
+async def _call(world: World, step: Step, seen: Seen) -> None:
+    answer = await world.ask(step.who, step.method, step.path, step.said(world.number))
+    _learn(world, step, answer)
+    if step.who != "other":
+        seen.append((f"{step.who} {step.method} {step.path}", answer))
+
+
+def _learn(world: World, step: Step, answer: Answer) -> None:
+    """What a phone would remember of an answer."""
+    if answer.status == 201 and step.path == "/v1/relationships":
+        world.names["own" if step.hidden else "rid"] = json.loads(answer.body)["id"]
+    elif answer.status == 201 and step.path.endswith("/invites"):
+        world.names["code"] = json.loads(answer.body)["code"]
+    elif step.who == "reader" and step.method == "GET" and (tag := answer.header(b"etag")):
+        world.tags[step.path] = tag
