@@ -1,5 +1,6 @@
 """How often something may be tried, and by whom. Kept in memory only, so that no address outlives its use."""
 
+from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -33,9 +34,7 @@ class Limit:
             return
         self._forget(now)
         made = self._made.setdefault(key, [])
-        if len(made) >= self._tries:
-            # Looked at only now: a member who stays below the limit costs nothing.
-            del made[: sum(one <= now - self._period for one in made)]
+        del made[: bisect_right(made, now - self._period)]
         if len(made) >= self._tries:
             raise TooManyRequests(int((made[0] + self._period - now).total_seconds()) + 1)
         made.append(now)

@@ -37,7 +37,9 @@ class Settings(BaseSettings):
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], Field(description="least level that is logged")
     ] = "info"
-    database_connections: Annotated[int, Field(ge=2, le=100, description="connections to PostgreSQL, at most")] = 10
+    database_connections: Annotated[
+        int, Field(ge=2, le=100, description="connections to PostgreSQL, at most, beside 6 for sign-ins and keys")
+    ] = 10
     sign_ins_per_hour: Annotated[
         int,
         Field(ge=0, description="codes asked for, and codes tried, per client and mail address and hour; 0: no limit"),

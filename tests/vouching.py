@@ -69,6 +69,12 @@ class KeyServer:
             thread.join()
 
 
+def registered(keys: KeyServer) -> dict[str, str]:
+    """The settings of a service that both providers know, each with these keys."""
+    ids = {"apple_client_ids": f"org.example.web, {CLIENT_ID}", "google_client_ids": CLIENT_ID}
+    return {**ids, "apple_keys_url": keys.url, "google_keys_url": keys.url}
+
+
 def claims(service: Running | None = None, **changed: Any) -> Json:
     """What a token of Apple says, but for what is changed; None leaves a claim out."""
     now = int((service.clock() if service else NOON).timestamp())

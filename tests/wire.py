@@ -43,18 +43,20 @@ class Wire(Running):
 
 
 @contextmanager
-def served(database_url: str) -> Iterator[Wire]:
+def served(database_url: str, **settings_changed: Any) -> Iterator[Wire]:
     """The service on a free port of loopback, served as `make serve` does it."""
     ready = threading.Event()
     told: list[tuple[Wire, Callable[[], None]]] = []
 
     async def serve() -> None:
-        clock, settings = Clock(), unlimited()
+        clock, settings = Clock(), unlimited(**settings_changed)
         with socket.create_server(("127.0.0.1", 0)) as listener:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 16)  # what nobody reads soon fills it
             async with PostBox().open() as post:
                 app = create_app(database_url, settings, SmtpMailer(post.url, "mutuality@example.org"), KEYS, now=clock)
-                config = uvicorn.Config(app, http="httptools", lifespan="on", log_level="warning", access_log=False)
+                config = uvicorn.Config(
+                    app, http="httptools", lifespan="on", log_level="warning", access_log=False, proxy_headers=False
+                )
                 server = uvicorn.Server(config)
                 url = f"http://127.0.0.1:{listener.getsockname()[1]}"
                 wire = Wire(url, asyncio.get_running_loop(), app, clock, post, database_url)

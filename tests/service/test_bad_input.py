@@ -642,10 +642,10 @@ def test_methods_are_answered_in_kind(database_url: str) -> None:
         one = wire.run(wire.member())
         status, head, body = exchange(wire.url, one, "TRACE /v1/me")
         assert (status, json.loads(body)["code"]) == (405, "method_not_allowed")
-        assert "allow: GET, HEAD, OPTIONS, PATCH" in head.splitlines()
+        assert "allow: DELETE, GET, HEAD, OPTIONS, PATCH" in head.splitlines()
         status, head, body = exchange(wire.url, one, "OPTIONS /v1/me")
         assert (status, body) == (204, "")
-        assert "allow: GET, HEAD, OPTIONS, PATCH" in head.splitlines()
+        assert "allow: DELETE, GET, HEAD, OPTIONS, PATCH" in head.splitlines()
         for address in ("/v1/me", "/health/ready", f"/v1/relationships/{one.rid}/balances", "/docs"):
             got, asked = (exchange(wire.url, one, f"{method} {address}") for method in ("GET", "HEAD"))
             assert asked[0] == got[0] == 200

@@ -1,14 +1,19 @@
 """The wall around accounts: what each role may see of members, sessions and tokens, asked of PostgreSQL."""
 
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import TypeAlias
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
 from asyncpg import Record
 
+from service.migrations import ROLES, migrate
 from service.world import World
-from tests.phones import Phone, Running
+from tests.phones import NOON, Phone, Running, running
+from tests.postgres import execute, in_database
 
 Pool: TypeAlias = "asyncpg.Pool[Record]"
 
@@ -29,6 +34,14 @@ FROM pg_class
 WHERE relname = ANY ($1)
     AND relrowsecurity
     AND relforcerowsecurity
+"""
+
+OWNER_BOUND = """
+SELECT NOT rolsuper
+FROM pg_tables
+JOIN pg_roles
+    ON rolname = tableowner
+WHERE tablename = 'members'
 """
 
 
@@ -96,3 +109,35 @@ async def test_the_door_opens_to_no_entry_key_or_profile(service: Running) -> No
     closed = [*(f"SELECT * FROM {table}" for table in LOG), "SELECT email FROM members", "DELETE FROM members"]
     closed += ["SELECT device_name FROM sessions", "UPDATE sessions SET stepped_up_at = now()", "DELETE FROM addresses"]
     assert [statement for statement in closed if not await refused(door, statement)] == []
+
+
+async def test_it_all_works_where_the_owner_of_the_tables_is_bound_too(postgres_url: str) -> None:
+    async with database_of_a_bound_owner(postgres_url) as url, running(url) as service:
+        db = await asyncpg.connect(url)
+        assert await db.fetchval(OWNER_BOUND)
+        await db.close()
+        one, two = await service.couple()
+        (session,) = (await one.get("/v1/sessions"))["sessions"]
+        other = await service.phone().sign_in(one.email)
+        await one.step_up()
+        await other.expect(204, "DELETE", f"/v1/sessions/{session['id']}")
+        assert (await one.call("GET", "/v1/me")).status_code == 401
+        assert (await two.call("GET", "/v1/me")).status_code == 200
+
+
+@asynccontextmanager
+async def database_of_a_bound_owner(postgres_url: str) -> AsyncIterator[str]:
+    """A migrated database whose owner is no superuser: what the server's checks do, they do under row security."""
+    name = f"bound_{uuid4().hex}"
+    await execute(postgres_url, f"CREATE ROLE {name} LOGIN CREATEROLE PASSWORD '{name}'")
+    await execute(postgres_url, f"CREATE DATABASE {name} OWNER {name}")
+    owners = in_database(postgres_url, name)
+    for role in ROLES:
+        await execute(postgres_url, f"GRANT {role} TO {name}")
+    try:
+        url = re.sub(r"//[^@]*@", f"//{name}:{name}@", owners)
+        await migrate(url, NOON)
+        yield url
+    finally:
+        await execute(postgres_url, f"DROP DATABASE {name} WITH (FORCE)")
+        await execute(postgres_url, f"DROP ROLE {name}")

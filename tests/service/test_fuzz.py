@@ -24,6 +24,7 @@ from service.openapi import document
 from service.settings import Settings
 from tests.phones import KEYS, Phone
 from tests.postgres import fresh_database
+from tests.vouching import GOOGLE, NONCE, KeyServer, registered, token
 from tests.wire import Wire, served
 
 DOCUMENT = document(create_app("", Settings(), ConsoleMailer(), KEYS).litestar)
@@ -53,8 +54,8 @@ class World(Struct):
 
 @pytest.fixture(scope="module")
 def wire(postgres_url: str) -> Iterator[Wire]:
-    """The service on a socket."""
-    with fresh_database(postgres_url) as url, served(url) as started:
+    """The service on a socket, registered with providers of identities."""
+    with KeyServer().open() as keys, fresh_database(postgres_url) as url, served(url, **registered(keys)) as started:
         yield started
 
 
@@ -86,6 +87,36 @@ def mailed_code(world: World, case: Case) -> None:
     phone.email = f"{uuid4().hex}@example.org"
     world.call("POST", "/v1/sign-in-codes", {"email": phone.email}, phone)
     case.body |= {"email": phone.email, "code": world.wire.run(phone.mailed_code())}
+
+
+def own_code(world: World, case: Case) -> None:
+    """A code that was sent to the member."""
+    world.call("POST", "/v1/sign-in-codes", {"email": world.one.email})
+    case.body |= {"code": world.wire.run(world.one.mailed_code())}
+
+
+def vouched_by_apple(world: World, case: Case) -> None:
+    """A token of Apple."""
+    case.body |= {"id_token": token(), "nonce": NONCE}
+
+
+def vouched_by_google(world: World, case: Case) -> None:
+    """A token of Google."""
+    case.body |= {"id_token": token(iss=GOOGLE), "nonce": NONCE}
+
+
+def signed_in_with_apple(world: World, case: Case) -> None:
+    """The member is one whom Apple knows, and has a token again."""
+    body = {"id_token": token(), "nonce": NONCE, "device_name": "a phone"}
+    world.one.access_token = world.call("POST", "/v1/sessions/apple", body)["access_token"]
+    vouched_by_apple(world, case)
+
+
+def signed_in_with_google(world: World, case: Case) -> None:
+    """The same with Google."""
+    body = {"id_token": token(iss=GOOGLE), "nonce": NONCE, "device_name": "a phone"}
+    world.one.access_token = world.call("POST", "/v1/sessions/google", body)["access_token"]
+    vouched_by_google(world, case)
 
 
 def fresh_token(world: World, case: Case) -> None:
@@ -169,6 +200,18 @@ def perspective(world: World, case: Case) -> None:
         case.query["item"] = "close"
 
 
+def stepped_up(world: World, case: Case) -> None:
+    """A session that has just shown a code."""
+    world.wire.run(world.one.step_up())
+
+
+def somebody_new(world: World, case: Case) -> None:
+    """A member who is not needed any more."""
+    world.one = world.wire.phone()
+    world.wire.run(world.one.sign_in())
+    stepped_up(world, case)
+
+
 def as_it_is(world: World, case: Case) -> None:
     """Nothing has to be real."""
 
@@ -182,11 +225,18 @@ def without(names: Json, *unwanted: str) -> None:
 POSSIBLE: dict[str, Callable[[World, Case], None]] = {
     "endSession": own_session,
     "signIn": mailed_code,
+    "stepUp": own_code,
+    "signInWithApple": vouched_by_apple,
+    "signInWithGoogle": vouched_by_google,
+    "stepUpWithApple": signed_in_with_apple,
+    "stepUpWithGoogle": signed_in_with_google,
     "refreshSession": fresh_token,
     "acceptInvite": open_invite,
     "invite": relationship_alone,
     "giveConsent": current_version,
     "changeMe": known_zone,
+    "exportMe": stepped_up,
+    "eraseMe": somebody_new,
     "recordCheckIn": check_in,
     "recordRequest": request,
     "recordDecision": decision,
@@ -211,8 +261,8 @@ def hold_to_it(case: Case, world: World) -> None:
     meant = could and world.tries % 2 == 0
     if meant:
         POSSIBLE.get(name, as_it_is)(world, case)
-    token = {"Authorization": f"Bearer {world.one.access_token}"}
-    answer = case.call(base_url=world.wire.url, session=world.session, headers=token)
+    bearer = {"Authorization": f"Bearer {world.one.access_token}"}
+    answer = case.call(base_url=world.wire.url, session=world.session, headers=bearer)
     world.answers["meant to succeed"] += meant
     world.answers["succeeded"] += answer.status_code < 400 and could
     case.validate_response(answer, excluded_checks=not_checked(name, case, answer))

@@ -122,6 +122,13 @@ def test_the_oldest_key_gives_way_where_there_are_too_many() -> None:
     assert allowed(limit, ("192.0.2.0",), NOON)
 
 
+def test_no_try_is_kept_longer_than_it_counts() -> None:
+    limit = Limit(600, timedelta(minutes=1))
+    for seconds in range(0, 3000, 30):
+        limit.take(HERE, NOON + timedelta(seconds=seconds))
+    assert len(limit._made[HERE]) == 2
+
+
 def test_a_try_costs_the_same_whoever_else_tries() -> None:
     limit = Limit(5, HOUR)
     for number in range(50_000):

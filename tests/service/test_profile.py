@@ -12,6 +12,7 @@ from service.keyring import Keyring
 from service.migrations import KEYS_ROLE
 from service.outside import system_chance
 from tests.phones import KEYS, Clock, Running
+from tests.postgres import execute
 
 KEY, MEMBER = bytes(range(32)), uuid4()
 CANARIES = ("canaryaddress", "Canaryname", "canaryphone")
@@ -74,6 +75,13 @@ async def test_two_processes_that_begin_at_once_hash_alike(database_url: str) ->
         assert one == two
         assert one != await rings[0].look_up_hash("identity", "a@example.org")
         assert await rings[0].look_up_hash("identity", "ab", "c") != await rings[0].look_up_hash("identity", "a", "bc")
+
+
+async def test_without_the_look_up_key_no_address_is_found(database_url: str) -> None:
+    async with create_pool(database_url, KEYS_ROLE, 1) as db:
+        before = await Keyring(db, KEYS, Clock(), system_chance).look_up_hash("address", "a@example.org")
+        await execute(database_url, "DELETE FROM keys.lookup")
+        assert await Keyring(db, KEYS, Clock(), system_chance).look_up_hash("address", "a@example.org") != before
 
 
 async def test_without_a_key_nothing_opens(service: Running) -> None:

@@ -503,7 +503,7 @@ async def test_what_is_not_cacheable_is_kept_by_nobody(service: Running) -> None
 
 
 ALLOWED = [
-    ("PUT", "/v1/me", {"GET", "HEAD", "PATCH"}),
+    ("PUT", "/v1/me", {"DELETE", "GET", "HEAD", "PATCH"}),
     ("GET", "/v1/invites/accept", {"POST"}),
     ("POST", f"/v1/relationships/{uuid4()}/balances", {"GET", "HEAD"}),
     ("DELETE", f"/v1/relationships/{uuid4()}/check-ins/{uuid4()}", {"PUT"}),
