@@ -41,6 +41,7 @@ def serve(settings: Settings) -> None:
     with database(settings) as url, _listening(settings) as listener:
         settings = _at_port_of(listener, settings)
         asyncio.run(_migrate(url))
+        asyncio.run(_remind_of_rotation(url))
         app = create_app(url, settings, mail.mailer_for(settings.smtp_url, settings.mail_from), _key_store(settings))
         _run(app, listener, lambda: print(f"{_greeting(settings)}\n{sent}\nCtrl-C stops it.", flush=True))
 
@@ -98,6 +99,15 @@ def rotate_keys(settings: Settings) -> None:
     print(f"Destroyed: {', '.join(destroyed)}." if destroyed else "No epoch was over.")
 
 
+async def _remind_of_rotation(url: str) -> None:
+    db = await _connect(url, role=KEYS_ROLE)
+    try:
+        if before := await rotation.due(db, utc_now()):
+            print(f"Keys are still wrapped as in {', '.join(before)}: python -m service rotate-keys ends that.")
+    finally:
+        await db.close()
+
+
 async def _rotate(url: str, store: KeyStore, bar: "tqdm[Any]") -> list[str]:
     def tell(done: int, total: int) -> None:
         bar.total = total
@@ -114,8 +124,9 @@ def import_export(settings: Settings, file: Path) -> None:
     """Take one member's export into a service that has no members yet."""
     export = importing.read(file)
     with database_in_use(settings) as url:
+        asyncio.run(_migrate(url))
         events = asyncio.run(_import(url, _key_store(settings), export))
-    print(f"Taken in, every proof checked: {len(export.relationships)} relationships, {events} events.")
+    print(f"Taken in, every proof checked: relationships {len(export.relationships)}, events {events}.")
     print("The member signs in by the same mail address. Nobody can sign in as a partner who was part of it.")
 
 
@@ -241,15 +252,9 @@ async def _connect(url: str, **server_settings: str) -> "asyncpg.Connection[asyn
 async def _import(url: str, store: KeyStore, export: Export) -> int:
     db = await _connect(url)
     try:
-        await _require_migrated(db)
         return await importing.take_in(db, store, export, utc_now())
     finally:
         await db.close()
-
-
-async def _require_migrated(db: "asyncpg.Connection[asyncpg.Record]") -> None:
-    if missing := await migrations.pending(db):
-        raise StartupError(f"The database lacks {', '.join(missing)}: python -m service migrate applies them.")
 
 
 STREAMS = """
@@ -276,7 +281,8 @@ WHERE relationship_id = $1
 async def _rebuild(url: str, store: KeyStore) -> int:
     db = await _connect(url, role=KEEPER_ROLE)
     try:
-        await _require_migrated(db)
+        if missing := await migrations.pending(db):
+            raise StartupError(f"The database lacks {', '.join(missing)}: python -m service migrate applies them.")
         listed = tqdm(await db.fetch(STREAMS), unit=" streams", desc="Rebuilding")
         async with create_pool(url, KEYS_ROLE, 1) as keys_db:
             keys = Keyring(keys_db, store, utc_now, system_chance)

@@ -23,6 +23,18 @@ VALUES ($1)
 ON CONFLICT DO NOTHING
 """
 
+IN_USE = """
+SELECT epoch
+FROM keys.epochs
+ORDER BY epoch
+"""
+
+
+async def due(db: Database, now: datetime) -> list[str]:
+    """The epochs before this month's that still have a key: what they wrapped can be opened from an old backup."""
+    return [row["epoch"] for row in await db.fetch(IN_USE) if row["epoch"] < epoch_of(now)]
+
+
 HOW_MANY = """
 SELECT count(*)
 FROM keys.wrapped

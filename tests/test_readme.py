@@ -53,24 +53,37 @@ def wait_for(output: Path, text: str, times: int = 1) -> str:
     return output.read_text()
 
 
+def section(title: str) -> list[str]:
+    """The commands of a section, block by block."""
+    text = README.partition(f"## {title}\n")[2].partition("\n## ")[0]
+    return re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
+
+
 @pytest.mark.skipif(shutil.which("curl") is None, reason="the tour needs curl")
-def test_the_tour_runs_to_the_letter(console: tuple[str, Path]) -> None:
+def test_the_tour_runs_to_the_letter_and_its_end_too(console: tuple[str, Path], tmp_path: Path) -> None:
     address, output = console
-    tour = README.partition("## A five-minute tour")[2].partition("\n## ")[0]
-    asking, *rest = re.findall(r"```sh\n(.*?)```", tour, re.DOTALL)
+    asking, *rest = section("A five-minute tour")
     asked = asking.replace("http://127.0.0.1:8000", address)
-    assert bash(asked) == "{}{}"
-    mails = wait_for(output, "--- end of mail ---", times=2)
-    codes = dict(re.findall(r"--- mail to (\w+)@example.org ---.*?code to sign in is (\d{6})", mails, re.DOTALL))
-    said = bash(asked + "".join(rest), typed=f"{codes['one']}\n{codes['two']}\n")
+    assert bash(asked) == bash(asked) == "{}{}"
+    mails = wait_for(output, "--- end of mail ---", times=4)
+    codes = re.findall(r"--- mail to (\w+)@example.org ---.*?code to sign in is (\d{6})", mails, re.DOTALL)
+    (first, again), (other, _) = ([code for name, code in codes if name == who] for who in ("one", "two"))
+    leaving = "".join(section("Leaving with one's data")).replace("../", f"{tmp_path}/")
+    leaving = leaving.replace(".venv/bin/python", sys.executable)
+    said = bash(asked + "".join(rest) + leaving, typed=f"{first}\n{other}\n{again}\n")
     assert '"state":"active"' in said
     assert "['open']\n['decided']" in said
     assert '"initiates"' in said
-    assert "2" in said.splitlines()[-1]  # the position that the verifier reached
+    verified, shared, private, taken_in, _ = [line for line in said.splitlines() if line][-5:]
+    assert verified.startswith("2 ")  # the position that the verifier reached
+    assert shared.startswith("shared ")
+    assert shared.endswith(verified)
+    assert private.split()[::2] == ["private", "0"]
+    assert taken_in == "Taken in, every proof checked: relationships 1, events 2."
 
 
 def bash(script: str, typed: str = "") -> str:
-    # The two mails of the first block are asked for once more by the second run, which changes nothing.
+    # The mails of the first block are asked for once more by the last run, which changes nothing.
     done = subprocess.run(["bash", "-eu", "-c", script], input=typed, capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout.strip()

@@ -357,10 +357,12 @@ def saying(export: Export, body: str) -> Export:
     return replace(export, relationships=[replace(told, private=page)])
 
 
-async def test_a_service_that_has_members_is_left_alone(service: Running, couple: tuple[Phone, Phone]) -> None:
+async def test_a_service_that_has_members_is_left_alone(
+    service: Running, couple: tuple[Phone, Phone], tmp_path: Path
+) -> None:
     before = await couple[1].events("shared", proof="true")
     with pytest.raises(ImportRefused, match="members already"):
-        await Elsewhere(service.database_url, Path("unused")).take_in((await exported(couple[0])).content)
+        await Elsewhere(service.database_url, tmp_path).take_in((await exported(couple[0])).content)
     assert await couple[1].events("shared", proof="true") == before
 
 

@@ -81,6 +81,14 @@ async def test_a_second_time_finds_nothing_to_do(service: Running, db: Database,
     assert await rotate(db, store) == []
 
 
+async def test_a_start_knows_when_it_is_due(service: Running, db: Database, store: FileKeyStore) -> None:
+    await service.member()
+    assert await rotation.due(db, NOON) == []
+    assert await rotation.due(db, NEXT_MONTH) == ["2026-06"]
+    await rotate(db, store)
+    assert await rotation.due(db, NEXT_MONTH) == []
+
+
 async def test_it_tells_how_far_it_is(
     service: Running, db: Database, store: FileKeyStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
