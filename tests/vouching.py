@@ -64,9 +64,11 @@ class KeyServer:
             self.url = f"http://127.0.0.1:{server.server_address[1]}/keys"
             thread = threading.Thread(target=server.serve_forever, args=(0.01,))
             thread.start()
-            yield self
-            server.shutdown()
-            thread.join()
+            try:
+                yield self
+            finally:
+                server.shutdown()
+                thread.join()
 
 
 def registered(keys: KeyServer) -> dict[str, str]:

@@ -60,7 +60,7 @@ def test_the_same_text_never_looks_the_same() -> None:
 def test_the_event_key_is_derived_as_the_design_says() -> None:
     sealed = seal(KEY, PLACE, OPENING, BODY)
     key = HKDFExpand(SHA256(), 32, f"mutuality/event-key/v1|{STREAM}|{EVENT}".encode()).derive(KEY)
-    assert AESGCM(key).decrypt(sealed[:12], sealed[12:], PLACE.bound) == OPENING + BODY
+    assert AESGCM(key).decrypt(sealed[:12], sealed[12:], PLACE.bound(PLACE.names)) == OPENING + BODY
 
 
 def test_an_erased_author_has_no_key() -> None:

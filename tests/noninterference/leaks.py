@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from inspect import isawaitable
 from types import SimpleNamespace
 from typing import Any, TypeAlias, cast
 from uuid import UUID
@@ -528,29 +529,6 @@ def _retry_after(patch: Patch) -> None:
     _reseen(patch, limited)
 
 
-@leak("how many devices the other has")
-def _devices(patch: Patch) -> None:
-    counted = "SELECT count(*) FROM sessions WHERE member_id <> $1"
-
-    async def named(membership: Any, member: Any) -> Any:
-        devices = await here().superuser.fetchval(counted, member.member_id)
-        return replace(membership, partner_name=f"{membership.partner_name} with {devices} devices")
-
-    _reseen(patch, named)
-
-
-@leak("the other's name after the end")
-def _new_name(patch: Patch) -> None:
-    async def named(membership: Any, member: Any) -> Any:
-        name = await here().superuser.fetchval(NAME_OF_OTHER, membership.relationship_id, member.member_id)
-        return replace(membership, partner_name=name)
-
-    _reseen(patch, named)
-
-
-NAME_OF_OTHER = ZONE_OF_OTHER.replace("time_zone", "name")
-
-
 class Shown(relationships.Relationship, frozen=True):
     """A relationship that shows more than it may."""
 
@@ -558,11 +536,30 @@ class Shown(relationships.Relationship, frozen=True):
 
 
 def _reshown(patch: Patch, at: Callable[[Any], Any]) -> None:
-    view, leaking = relationships._view, cast(Any, Shown)
+    view, leaking = relationships.view_of, cast(Any, Shown)
 
-    def shown(membership: Any) -> Any:
-        values = [getattr(view(membership), name) for name in relationships.Relationship.__struct_fields__]
-        return leaking(*values, at(membership))
+    async def shown(world: Any, membership: Any) -> Any:
+        seen = await view(world, membership)
+        found = at(membership)
+        told = await found if isawaitable(found) else found
+        return leaking(*[getattr(seen, name) for name in relationships.Relationship.__struct_fields__], told)
+
+    everywhere(patch, view, shown)
+
+
+@leak("how many devices the other has")
+def _devices(patch: Patch) -> None:
+    counted = "SELECT count(*) FROM sessions WHERE member_id = $1"
+    _reshown(patch, lambda one: here().superuser.fetchval(counted, one.partner_member_id))
+
+
+@leak("the other's name after the end")
+def _new_name(patch: Patch) -> None:
+    view, current = relationships.view_of, "SELECT name FROM members WHERE member_id = $1"
+
+    async def shown(world: Any, membership: Any) -> Any:
+        name = await here().superuser.fetchval(current, membership.partner_member_id)
+        return await view(world, replace(membership, partner_sealed_name=name))
 
     everywhere(patch, view, shown)
 

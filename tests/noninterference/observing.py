@@ -12,7 +12,7 @@ from msgspec import Struct
 from tests.noninterference.scripts import Json, Person
 from tests.noninterference.worlds import Seen, World
 
-MOST_CALLS = 5
+MOST_CALLS = 4
 STEP_UP = "/v1/sessions/step-up"
 
 # What stands for a parameter, by its name, where the document lists no values; `None` leaves it out.

@@ -9,11 +9,12 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeAlias
 from uuid import UUID
 
 import asyncpg
+from litestar.exceptions import LitestarException
 from msgspec import Struct, field
 
 from service.app import Edge
@@ -23,6 +24,7 @@ from tests.phones import Clock, Phone, Running, running
 
 PEOPLE: tuple[Person, ...] = ("reader", "other", "stranger")
 NOWHERE = str(UUID(int=0))
+HUNG_UP = 599  # the answer broke off
 
 
 class Answer(Struct, frozen=True):
@@ -139,19 +141,25 @@ async def ask(app: Edge, method: str, address: str, headers: dict[str, str], bod
         "client": ("127.0.0.1", 1),
     }
     waiting = [{"type": "http.request", "body": body, "more_body": False}]
+    answered = asyncio.Event()
     told: list[Any] = []
 
     async def receive() -> Any:
         if not waiting:
-            await asyncio.Event().wait()  # the client stays
+            await answered.wait()
+            return {"type": "http.disconnect"}
         return waiting.pop()
 
     async def send(message: Any) -> None:
         told.append(message)
+        if message["type"] == "http.response.body" and not message.get("more_body"):
+            answered.set()
 
-    await app(scope, receive, send)
+    with suppress(LitestarException):  # which follows what cannot be answered any more: the server hangs up
+        await app(scope, receive, send)
+    status = told[0]["status"] if answered.is_set() else HUNG_UP
     content = b"".join(message.get("body", b"") for message in told[1:])
-    return Answer(told[0]["status"], tuple((name, value) for name, value in told[0]["headers"]), content)
+    return Answer(status, tuple((name, value) for name, value in told[0]["headers"]), content)
 
 
 # The world in which a script is being played: what a planted leak looks around in.

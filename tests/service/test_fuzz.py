@@ -224,6 +224,7 @@ def without(names: Json, *unwanted: str) -> None:
 
 POSSIBLE: dict[str, Callable[[World, Case], None]] = {
     "endSession": own_session,
+    "exportMe": stepped_up,
     "signIn": mailed_code,
     "stepUp": own_code,
     "signInWithApple": vouched_by_apple,
@@ -235,7 +236,6 @@ POSSIBLE: dict[str, Callable[[World, Case], None]] = {
     "invite": relationship_alone,
     "giveConsent": current_version,
     "changeMe": known_zone,
-    "exportMe": stepped_up,
     "eraseMe": somebody_new,
     "recordCheckIn": check_in,
     "recordRequest": request,

@@ -83,12 +83,12 @@ async def test_no_role_of_the_service_is_above_the_wall(db: Database) -> None:
 
 async def seen(world: World, table: str, *members: str) -> list[Record]:
     """The rows of a table, with the wall open for those members, or for nobody."""
-    async with world.db.acquire() as connection:
-        await connection.execute("SELECT set_config('mutuality.members', $1, false)", "{" + ",".join(members) + "}")
-        try:
+    try:
+        async with world.db.acquire() as connection, connection.transaction():
+            await connection.execute("SELECT set_config('mutuality.members', $1, true)", "{" + ",".join(members) + "}")
             return await connection.fetch(f"TABLE {table}")
-        except asyncpg.InsufficientPrivilegeError:
-            return []
+    except asyncpg.InsufficientPrivilegeError:
+        return []
 
 
 async def test_without_a_member_no_table_shows_a_row(service: Running, db: Database) -> None:
@@ -112,6 +112,16 @@ async def test_a_member_sees_only_streams_of_their_own(service: Running, db: Dat
         rows = await seen(world, table, one.member_id)
         assert {row["stream_id"] for row in rows} == mine, table
         assert await seen(world, table, one.member_id, two.member_id) != rows
+
+
+async def test_a_connection_acts_for_who_uses_it_now(service: Running) -> None:
+    couples = [await recorded(service) for _ in range(2)]
+    world: World = service.app.litestar.state.world
+    for phone in [phone for couple in couples for phone in couple] * 3:
+        for _ in range(2):
+            async with world.acting(UUID(phone.member_id)) as connection:
+                readers = await connection.fetch("SELECT DISTINCT member_id::text FROM readers")
+            assert [row["member_id"] for row in readers] == [phone.member_id]
 
 
 async def test_the_door_reads_no_event(service: Running) -> None:
@@ -198,8 +208,7 @@ async def test_every_statement_with_its_where_removed_sees_and_changes_nothing_f
     world: World = service.app.litestar.state.world
     outcomes = {}
     for name, statement in statements().items():
-        async with world.db.acquire() as connection:
-            await connection.execute("SELECT set_config('mutuality.members', $1, false)", "{" + str(uuid4()) + "}")
+        async with world.acting(uuid4()) as connection:
             outcomes[name] = await outcome(connection, statement, foreign)
     assert stranger.member_id
     assert {n: o for n, o in outcomes.items() if o not in ("refused", "0 rows") and n not in HARMLESS} == {}
