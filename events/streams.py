@@ -87,16 +87,23 @@ async def lock(db: Database, keys: Iterable[StreamKey]) -> dict[StreamKey, Head]
     return {StreamKey(row["relationship_id"], row["stream_id"]): Head(row["position"], row["link"]) for row in rows}
 
 
+# Here and below, each text by its key: while the planner does not know how long streams are, it would join them by
+# comparing every event with every text.
 FIND = """
 SELECT
     events.relationship_id,
     events.stream_id,
     events.header,
     events.link,
-    texts.sealed
+    (
+        SELECT texts.sealed
+        FROM texts
+        WHERE texts.relationship_id = events.relationship_id
+            AND texts.stream_id = events.stream_id
+            AND texts.position = events.position
+    ) AS sealed
 FROM unnest($1::uuid[], $2::uuid[], $3::uuid[]) AS mentioned (relationship_id, stream_id, event_id)
 JOIN events USING (relationship_id, stream_id, event_id)
-LEFT JOIN texts USING (relationship_id, stream_id, position)
 """
 
 
@@ -112,10 +119,15 @@ SELECT
     events.stream_id,
     events.header,
     events.link,
-    texts.sealed
+    (
+        SELECT texts.sealed
+        FROM texts
+        WHERE texts.relationship_id = events.relationship_id
+            AND texts.stream_id = events.stream_id
+            AND texts.position = events.position
+    ) AS sealed
 FROM unnest($1::uuid[], $2::uuid[], $3::uuid[]) AS mentioned (relationship_id, stream_id, alters)
 JOIN events USING (relationship_id, stream_id, alters)
-LEFT JOIN texts USING (relationship_id, stream_id, position)
 ORDER BY
     events.relationship_id,
     events.stream_id,
@@ -249,7 +261,6 @@ async def read_head(db: Database, key: StreamKey) -> Head:
     return Head(row["position"], row["link"]) if row else genesis(key.stream_id)
 
 
-# Each text by its key: where the planner does not know yet how long streams are, it would join them by comparing all.
 PAGE = """
 SELECT
     events.header,

@@ -34,7 +34,7 @@ from service.migrations import DOOR_ROLE, KEEPER_ROLE, KEYS_ROLE, SERVICE_ROLE
 from service.outside import Chance, Clock, system_chance, utc_now
 from service.problems import HANDLERS
 from service.settings import Settings
-from service.world import ServiceConnection, World
+from service.world import World
 
 log = structlog.get_logger()
 
@@ -150,13 +150,7 @@ def create_pool(database_url: str, role: str, size: int) -> "asyncpg.Pool[asyncp
         max_size=size,
         command_timeout=STATEMENT_SECONDS,
         server_settings={"role": role, "application_name": "mutuality"},
-        connection_class=ServiceConnection,
-        reset=_leave_as_it_is,
     )
-
-
-async def _leave_as_it_is(connection: object) -> None:
-    """Nothing is set on a connection but for whom it acts, and each use says that anew: no round trip is needed."""
 
 
 class Edge:

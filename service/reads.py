@@ -1,5 +1,7 @@
 """What a phone looks at: events, requests, balances, trends, perspectives. Two files: this one and the projection."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import date, datetime, timedelta
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
@@ -9,6 +11,7 @@ from litestar.params import FromPath
 from msgspec import Meta, Struct
 
 from events.entries import Audience, Domain, FeltItem
+from events.streams import Database
 from projections import balances as balances_of
 from projections import feed, perspectives, requests, trends
 from projections.balances import Balances, Reader
@@ -17,9 +20,9 @@ from projections.perspectives import Period, Perspectives
 from projections.requests import Requests
 from projections.trends import Measure, Trend
 from service.errors import Invalid, NotFound
-from service.http import Call, cacheable_answer, query_of, world_of
+from service.http import Call, cacheable_answer, id_of, query_of, world_of
 from service.operations import described
-from service.relationships import membership_of, reader_of
+from service.relationships import membership_in, reader_of
 from service.sessions import Member, signed_in
 
 MOST_POINTS = 400
@@ -87,11 +90,9 @@ class PerspectivesQuery(Struct, frozen=True, forbid_unknown_fields=True, rename=
 )
 async def list_events(request: Call, rid: FromPath[str]) -> Response[bytes]:
     """The shared stream is the same for both, but for who is me."""
-    member, reader = await _reader(request, rid)
-    query = query_of(request, EventsQuery)
-    world = world_of(request)
-    ring = await world.keys.ring(reader.relationship_id)
-    async with world.acting(member.member_id) as db:
+    async with _reading(request, rid) as (db, _, reader):
+        query = query_of(request, EventsQuery)
+        ring = await world_of(request).keys.ring(reader.relationship_id)
         page = await feed.page(db, ring, reader, query.stream, query.after, query.limit, proof=query.proof)
     return cacheable_answer(request, page)
 
@@ -109,11 +110,10 @@ async def list_events(request: Call, rid: FromPath[str]) -> Response[bytes]:
 )
 async def list_requests(request: Call, rid: FromPath[str]) -> Response[bytes]:
     """To who asked, a private answer is no answer."""
-    member, reader = await _reader(request, rid)
-    query = query_of(request, RequestsQuery)
-    world = world_of(request)
-    ring = await world.keys.ring(reader.relationship_id)
-    async with world.acting(member.member_id) as db:
+    async with _reading(request, rid) as (db, _, reader):
+        query = query_of(request, RequestsQuery)
+        world = world_of(request)
+        ring = await world.keys.ring(reader.relationship_id)
         listed = await requests.requests(db, ring, reader, query.state, world.now())
     return cacheable_answer(request, listed)
 
@@ -131,11 +131,9 @@ async def list_requests(request: Call, rid: FromPath[str]) -> Response[bytes]:
 )
 async def get_balances(request: Call, rid: FromPath[str]) -> Response[bytes]:
     """Two tellings, side by side."""
-    member, reader = await _reader(request, rid)
-    query = query_of(request, BalancesQuery)
-    world = world_of(request)
-    on = query.on or _today(world.now(), member)
-    async with world.acting(member.member_id) as db:
+    async with _reading(request, rid) as (db, member, reader):
+        query = query_of(request, BalancesQuery)
+        on = query.on or _today(world_of(request).now(), member)
         found = await balances_of.balances(db, reader, on, query.window, query.domain)
     return cacheable_answer(request, found)
 
@@ -153,11 +151,9 @@ async def get_balances(request: Call, rid: FromPath[str]) -> Response[bytes]:
 )
 async def get_trend(request: Call, rid: FromPath[str]) -> Response[bytes]:
     """At most 400 points, ending on the last date."""
-    member, reader = await _reader(request, rid)
-    query = query_of(request, TrendsQuery)
-    world = world_of(request)
-    asked = _asked(query, _today(world.now(), member))
-    async with world.acting(member.member_id) as db:
+    async with _reading(request, rid) as (db, member, reader):
+        query = query_of(request, TrendsQuery)
+        asked = _asked(query, _today(world_of(request).now(), member))
         found = await trends.trend(db, reader, asked)
     return cacheable_answer(request, found)
 
@@ -175,13 +171,11 @@ async def get_trend(request: Call, rid: FromPath[str]) -> Response[bytes]:
 )
 async def get_perspectives(request: Call, rid: FromPath[str]) -> Response[bytes]:
     """Nothing is said about who is right."""
-    member, reader = await _reader(request, rid)
-    query = query_of(request, PerspectivesQuery)
-    item = _item_of(query.measure, query.item)
-    period = Period(query.from_, query.to)
-    world = world_of(request)
-    ring = await world.keys.ring(reader.relationship_id)
-    async with world.acting(member.member_id) as db:
+    async with _reading(request, rid) as (db, _, reader):
+        query = query_of(request, PerspectivesQuery)
+        item = _item_of(query.measure, query.item)
+        period = Period(query.from_, query.to)
+        ring = await world_of(request).keys.ring(reader.relationship_id)
         if query.measure == "felt":
             assert item is not None
             found = await perspectives.felt_on_the_same_day(db, ring, reader, item, period)
@@ -190,9 +184,14 @@ async def get_perspectives(request: Call, rid: FromPath[str]) -> Response[bytes]
     return cacheable_answer(request, found)
 
 
-async def _reader(request: Call, rid: str) -> tuple[Member, Reader]:
-    member = await signed_in(request)
-    return member, reader_of(await membership_of(request, member, rid))
+@asynccontextmanager
+async def _reading(request: Call, rid: str) -> AsyncIterator[tuple[Database, Member, Reader]]:
+    """Who reads, and a connection that acts for them; one for all of a request, since each has to be told for whom."""
+    member, world = await signed_in(request), world_of(request)
+    relationship_id = id_of(rid)
+    async with world.acting(member.member_id) as db:
+        membership = await membership_in(db, member.member_id, world.now(), relationship_id)
+        yield db, member, reader_of(membership)
 
 
 def _today(now: datetime, member: Member) -> date:

@@ -132,10 +132,15 @@ async def membership_of(request: Call, member: Member, relationship_id: str) -> 
     """What the member is to that relationship. Raises NotFound, the same for foreign, unknown and malformed ids."""
     world, wanted = world_of(request), id_of(relationship_id)
     async with world.acting(member.member_id) as db:
-        row = await db.fetchrow(OF_MEMBER, member.member_id, world.now(), wanted)
-    if row is None:
+        return await membership_in(db, member.member_id, world.now(), wanted)
+
+
+async def membership_in(db: Database, member_id: UUID, now: datetime, relationship_id: UUID) -> Membership:
+    """The same, on a connection that acts for the member."""
+    found = await memberships_of(db, member_id, now, relationship_id)
+    if not found:
         raise NotFound
-    return Membership(**row)
+    return found[0]
 
 
 async def memberships_of(

@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager
 from typing import TypeAlias
 from uuid import UUID
 
-import asyncpg
 from asyncpg import Pool, Record
 from msgspec import Struct
 
@@ -17,20 +16,8 @@ from service.outside import Chance, Clock
 
 Database: TypeAlias = "Pool[Record]"
 
+# Until the connection goes back to the pool, which resets it.
 ACT = "SELECT set_config('mutuality.members', '{' || $1::text || '}', false)"
-
-
-class ServiceConnection(asyncpg.Connection):
-    """A connection that remembers for whom it acts, so that it is told once where one request uses it again."""
-
-    _member_id: UUID | None = None
-
-    async def act_for(self, member_id: UUID) -> None:
-        """Row-level security shows what that member may see, and nothing else, until somebody else is named."""
-        if member_id != self._member_id:
-            self._member_id = None
-            await self.execute(ACT, str(member_id))
-            self._member_id = member_id
 
 
 class World(Struct, frozen=True):
@@ -49,7 +36,7 @@ class World(Struct, frozen=True):
         """A connection that acts for a signed-in member: it sees the rows of no one else."""
         async with self.db.acquire() as db:
             try:
-                await db.act_for(member_id)  # type: ignore[attr-defined]  # the proxy of a ServiceConnection
+                await db.execute(ACT, str(member_id))
                 yield db
             except (CancelledError, TimeoutError):
                 # Nobody knows what it is in the middle of: the next member gets another one.

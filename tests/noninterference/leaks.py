@@ -7,7 +7,7 @@ appended, which `Log` overhears, or reads as the database's superuser: no wall o
 import hashlib
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
 from inspect import isawaitable
 from types import SimpleNamespace
@@ -423,14 +423,15 @@ def _gone(patch: Patch) -> None:
 
 @leak("today, in the zone that the other chose")
 def _zone(patch: Patch) -> None:
-    reader_of = reads._reader
+    reading = reads._reading
 
+    @asynccontextmanager
     async def moved(request: Any, rid: str) -> Any:
-        member, reader = await reader_of(request, rid)
-        zone = await here().superuser.fetchval(ZONE_OF_OTHER, reader.relationship_id, member.member_id)
-        return replace(member, time_zone=zone or member.time_zone), reader
+        async with reading(request, rid) as (db, member, reader):
+            zone = await here().superuser.fetchval(ZONE_OF_OTHER, reader.relationship_id, member.member_id)
+            yield db, replace(member, time_zone=zone or member.time_zone), reader
 
-    everywhere(patch, reader_of, moved)
+    everywhere(patch, reading, moved)
 
 
 ZONE_OF_OTHER = """
