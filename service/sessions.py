@@ -22,6 +22,7 @@ from service.world import World
 
 ACCESS_LIVES = timedelta(minutes=15)
 REFRESH_LIVES = timedelta(days=90)
+SESSION_LIVES = timedelta(days=365)  # however often it is refreshed
 REFRESH_GRACE = timedelta(seconds=30)
 STEP_UP_LIVES = timedelta(minutes=5)
 
@@ -181,7 +182,8 @@ SELECT
     refresh_tokens.expires_at,
     refresh_tokens.used_at,
     refresh_tokens.successor_salt,
-    sessions.member_id
+    sessions.member_id,
+    sessions.created_at
 FROM refresh_tokens
 JOIN sessions USING (session_id)
 WHERE refresh_tokens.token_hash = $1
@@ -240,7 +242,7 @@ async def refresh_session(request: Call) -> Response[bytes]:
 
 async def _refresh(world: World, db: Database, token: str, now: datetime) -> SignedIn | None:
     row = await db.fetchrow(BY_REFRESH_TOKEN, tokens.token_hash(token))
-    if row is None or row["expires_at"] <= now:
+    if row is None or now >= min(row["expires_at"], row["created_at"] + SESSION_LIVES):
         return None
     used_at, salt = row["used_at"], row["successor_salt"]
     if used_at is not None and now > used_at + REFRESH_GRACE:

@@ -47,7 +47,7 @@ CREATE INDEX refresh_tokens_of_session ON refresh_tokens (session_id);
 -- At the door a token or a code is brought; behind it a member sees and ends their own sessions, and no token.
 GRANT SELECT, INSERT, UPDATE (tries_left), DELETE ON sign_in_codes TO mutuality_door;
 
-GRANT SELECT (session_id, member_id, stepped_up_at), INSERT, UPDATE (refreshed_at), DELETE ON sessions TO mutuality_door;
+GRANT SELECT (session_id, member_id, created_at, stepped_up_at), INSERT, UPDATE (refreshed_at), DELETE ON sessions TO mutuality_door;
 
 GRANT SELECT, INSERT, DELETE ON access_tokens TO mutuality_door;
 

@@ -239,3 +239,13 @@ async def test_foreign_unknown_and_malformed_sessions_are_told_apart_by_nobody(s
     assert {answer.status_code for answer in answers} == {404}
     assert len({answer.content for answer in answers}) == 1
     assert await status_of_me(foreign) == 200
+
+
+async def test_a_session_ends_however_often_it_is_refreshed(service: Running) -> None:
+    phone = await service.phone().sign_in()
+    for _ in range(4):
+        service.clock.advance(days=80)
+        tokens = await phone.expect(200, "POST", "/v1/sessions/refresh", {"refresh_token": phone.refresh_token})
+        phone.refresh_token = tokens["refresh_token"]
+    service.clock.advance(days=45)
+    await phone.expect(401, "POST", "/v1/sessions/refresh", {"refresh_token": phone.refresh_token})
