@@ -15,7 +15,7 @@ LET_IT_END := trap : INT;
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
-.PHONY: help serve demo test lint format types fuzz soak-privacy rebuild openapi lock clean
+.PHONY: help serve demo test lint format types fuzz soak-privacy bench rebuild openapi lock clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ fuzz: $(VENV)/.dev  ## Run the long tests over random input
 
 soak-privacy: $(VENV)/.dev  ## Compare 10,000 pairs of worlds that differ in what is private, and time both
 	@$(BIN)/python -m pytest tests/noninterference -m soak -n $(WORKERS) --dist worksteal
+
+bench: $(VENV)/.dev  ## Print what sealing, chaining, row-level security and authorization cost
+	@$(BIN)/python -m tests.benchmarks
 
 rebuild: $(VENV)/.runtime  ## Recompute all tallies from the log, and report differences
 	@$(LET_IT_END) $(BIN)/python -m service rebuild
