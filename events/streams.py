@@ -138,7 +138,10 @@ ORDER BY
 async def find_altering(db: Database, ring: Ring, mentions: Sequence[Mention]) -> list[tuple[StreamKey, Record]]:
     """The rows of the events that retract or retell the mentioned ones, and of those that retract these."""
     found: list[tuple[StreamKey, Record]] = []
-    while mentions:
+    looked_at: set[Mention] = set()
+    # An id may stand in both streams, so what alters what can go in a circle: b alters a, and another a alters b.
+    while mentions := [m for m in mentions if m not in looked_at]:
+        looked_at.update(mentions)
         rows = _keyed(await db.fetch(ALTERING, *_columns([(m.key, ring.altered(m.event_id)) for m in mentions])))
         mentions = [Mention(key, read_header(row["header"]).id) for key, row in rows]
         found += rows

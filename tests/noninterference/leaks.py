@@ -310,18 +310,15 @@ def _forbidden(patch: Patch) -> None:
     _redecided(patch, forbidden)
 
 
-class _Explained(errors.UnknownEvent):
-    """The entry refers to a private event."""
-
-
 @leak("an error text that knows what is private")
 def _explained(patch: Patch) -> None:
     def explained(decide: Any, entry_id: UUID, entry: Any, author: Any, known: Any, now: Any) -> Any:
         try:
             return decide(entry_id, entry, author, known, now)
         except errors.UnknownEvent:
-            raise _Explained if _names_hidden(entry, author) else errors.UnknownEvent from None
+            raise errors.UnknownEvent(_names_hidden(entry, author)) from None
 
+    patch.setattr(errors.UnknownEvent, "detail", property(lambda refusal: f"Is it private? {refusal.args}"))
     _redecided(patch, explained)
 
 

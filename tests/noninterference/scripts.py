@@ -32,8 +32,8 @@ DOMAINS = ("home", "money", "other")
 ITEMS = ("close", "fair", "conflict")
 OFFSETS = [timezone(timedelta(hours=hours)) for hours in (0, 2, -5, 14)]
 DAYS_AGO = (0, 0, 0, 0, 1, 2, 6, 27, 60)
-POOL = range(1, 13)  # ids that everybody uses, so that they meet
-SHARED_BY_OTHER = range(1, 9)  # those of them under which the other shares
+POOL = range(1, 7)  # ids that everybody uses, so that they meet
+SHARED_BY_OTHER = range(1, 5)  # those of them under which the other shares
 
 
 class Step(Struct, frozen=True, kw_only=True):
@@ -80,14 +80,14 @@ class _Writing:
     def written(self) -> Script:
         """Two become linked, live, and perhaps part."""
         self._link()
-        for _ in range(self.chance.randint(6, 12)):
+        for _ in range(self.chance.randint(10, 14)):
             self._go_on()
         if self.chance.random() < 0.3:
             self._do(who=self.chance.choice(["reader", "other"]), method="POST", path=f"{HERE}/leave")
             self._ended = True
-        for _ in range(self.chance.randint(2, 6)):
+        for _ in range(self.chance.randint(3, 6)):
             self._go_on()
-        if self.chance.random() < 0.4:
+        if self.chance.random() < 0.6:
             self._look()
             self._wait()
             for _ in range(self.chance.randint(1, 3)):
@@ -110,7 +110,7 @@ class _Writing:
             self._hide()
 
     def _go_on(self) -> None:
-        self.chance.choices([self._read_on, self._share, self._hide, self._wait], [45, 20, 38, 6])[0]()
+        self.chance.choices([self._read_on, self._share, self._hide, self._wait], [45, 18, 42, 6])[0]()
 
     def _do(self, **said: Any) -> None:
         self.steps.append(Step(**said))
@@ -123,7 +123,7 @@ class _Writing:
 
     def _read_on(self) -> None:
         does: list[Callable[[], None]] = [self._record, self._queue, self._retry, self._look, self._errand]
-        self.chance.choices(does, [50, 15, 10, 20, 10])[0]()
+        self.chance.choices(does, [60, 15, 10, 12, 8])[0]()
 
     def _record(self) -> None:
         kind, number, body = self._entry("reader")
@@ -146,7 +146,7 @@ class _Writing:
         self._do(who="reader", method="GET", path=HERE + self._looked_at())
 
     def _looked_at(self) -> str:
-        return self.chance.choice(["", "/events?limit=3", "/requests", "/balances?window=28", "/events?stream=private"])
+        return self.chance.choice(["", "/events?limit=3", "/requests", "/balances?window=28"])
 
     def _errand(self) -> None:
         errands: list[tuple[str, str, Json | None]] = [
@@ -194,9 +194,10 @@ class _Writing:
             self._withdraw_and_consent,
             self._live_elsewhere,
             self._use_another_device,
+            self._travel,
             self._take_another_name,
         ]
-        self.chance.choices(does, [40, 15, 10, 15, 12, 3, 4, 4, 20 if self._ended else 0])[0](
+        self.chance.choices(does, [45, 15, 12, 18, 8, 3, 3, 3, 8, 20 if self._ended else 0])[0](
             self.chance.choice(EITHER)
         )
 
@@ -240,7 +241,6 @@ class _Writing:
     def _errand_in_private(self, worlds: Worlds) -> None:
         errands: list[tuple[str, str, Json | None]] = [
             ("PATCH", "/v1/me", {}),
-            ("PATCH", "/v1/me", {"time_zone": self.chance.choice(["UTC", "Pacific/Kiritimati"])}),
             ("GET", "/v1/sessions", None),
             ("POST", f"{HERE}/sync", {"shared_after": 2}),
             ("PUT", f"{HERE}/check-ins/{_id(3)}", {"note": 1}),
@@ -263,6 +263,10 @@ class _Writing:
 
     def _use_another_device(self, worlds: Worlds) -> None:
         self._secretly(worlds, method="sign in")
+
+    def _travel(self, worlds: Worlds) -> None:
+        zone = self.chance.choice(["UTC", "Pacific/Kiritimati"])
+        self._secretly(worlds, method="PATCH", path="/v1/me", body={"time_zone": zone})
 
     def _take_another_name(self, worlds: Worlds) -> None:
         # After the end that is nobody's business any more.

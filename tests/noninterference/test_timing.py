@@ -80,6 +80,7 @@ async def with_private_events(service: Running, count: int) -> Phone:
         await phone.put("check-ins", SHARED)
     entries: list[Json] = [{"id": str(uuid4()), "kind": "check_in", "check_in": FELT} for _ in range(count)]
     await two.expect(200, "POST", "/v1/relationships/{rid}/sync", {"entries": entries})
+    await one.step_up()
     return one
 
 

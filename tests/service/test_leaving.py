@@ -15,8 +15,8 @@ from tests.wire import Wire, served
 
 HERE = "/v1/relationships/{rid}"
 ROUNDS = 40
-DEVICES, CALLS = 2, 4
-SECONDS = 0.06  # about as long as all those calls take
+DEVICES, CALLS = 2, 3
+SECONDS = 0.04  # about as long as all those calls take
 OCCURRED = "2026-06-15T10:00:00+02:00"
 READS = ("", "/events?proof=true", "/requests", "/balances", "/perspectives?measure=decides")
 

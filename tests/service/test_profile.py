@@ -80,7 +80,7 @@ async def test_two_processes_that_begin_at_once_hash_alike(database_url: str) ->
 async def test_without_the_look_up_key_no_address_is_found(database_url: str) -> None:
     async with create_pool(database_url, KEYS_ROLE, 1) as db:
         before = await Keyring(db, KEYS, Clock(), system_chance).look_up_hash("address", "a@example.org")
-        await execute(database_url, "DELETE FROM keys.lookup")
+        await execute(database_url, "DELETE FROM keys.wrapped WHERE purpose = 'look-up'")
         assert await Keyring(db, KEYS, Clock(), system_chance).look_up_hash("address", "a@example.org") != before
 
 

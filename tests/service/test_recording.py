@@ -426,3 +426,17 @@ FROM pg_stat_activity
 WHERE datname = current_database()
     AND application_name = 'mutuality'
 """
+
+
+WHEN = {"occurred_at": "2026-06-15T10:00:00Z"}
+DECIDED = WHEN | {"domain": "home", "decided_by": "me"}
+
+
+async def test_ids_that_alter_each_other_in_a_circle_hold_up_nobody(service: Running) -> None:
+    one, two = await service.couple()
+    shared = await two.put("decisions", {**DECIDED, "audience": "shared"})
+    a, b = shared["event"]["id"], str(uuid4())
+    await one.put("decisions", {**DECIDED, "about": a}, b)
+    await one.put("retractions", {**WHEN, "event_id": b}, a)
+    async with asyncio.timeout(10):
+        assert await one.refused("retractions", {**WHEN, "event_id": b}) == (422, "already_retracted")
