@@ -127,11 +127,6 @@ def count_of(name: object) -> int:
     return int(counted[name])
 
 
-def first(kind: type[Any], args: tuple[Any, ...]) -> Any:
-    """The first argument of a type."""
-    return next(one for one in args if isinstance(one, kind))
-
-
 # --- The log
 
 
@@ -498,10 +493,10 @@ def _counted_requests(patch: Patch) -> None:
 
 def _reseen(patch: Patch, change: Callable[[Any, Any], Any]) -> None:
     """The membership that calls are based on, changed with the member who asks at hand."""
-    of = relationships.membership_of
+    of = relationships.membership_in
 
-    async def changed(*args: Any) -> Any:
-        return await change(await of(*args), first(sessions.Member, args))
+    async def changed(db: Any, member_id: UUID, *args: Any) -> Any:
+        return await change(await of(db, member_id, *args), SimpleNamespace(member_id=member_id))
 
     everywhere(patch, of, changed)
 

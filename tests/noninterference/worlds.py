@@ -81,6 +81,7 @@ class World(Struct, kw_only=True):
 
     async def people(self, seed: str) -> None:
         """Three new members, the same in both worlds."""
+        playing[:] = [self]
         self.chance.begin(seed)
         for who in PEOPLE:
             phone = self.service.phone()
