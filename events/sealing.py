@@ -11,6 +11,7 @@ import hmac
 import os
 from uuid import UUID
 
+import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from msgspec import Struct
@@ -21,21 +22,20 @@ OPENING_BYTES = 32
 
 
 class Place(Struct, frozen=True):
-    """Where a text belongs: it opens nowhere else. `commit` is the commitment of its header, in hex."""
+    """Where a text belongs, as its header spells it: it opens nowhere else. `commit` is in hex."""
 
-    stream_id: UUID
-    event_id: UUID
-    author: UUID | None
+    stream: str
+    id: str
+    by: str | None
     commit: str
 
-    @property
-    def names(self) -> bytes:
-        """What the event key is derived from: the stream and the event."""
-        return f"{self.stream_id!s}|{self.event_id!s}".encode()
 
-    def bound(self, names: bytes) -> bytes:
-        """What is authenticated beside the text."""
-        return b"%s|%s|%s" % (names, str(self.author).encode(), self.commit.encode())
+_place_decoder = msgspec.json.Decoder(Place)
+
+
+def place_of(header: str | bytes) -> Place:
+    """The place that a header names."""
+    return _place_decoder.decode(header)
 
 
 class Unreadable(Exception):
@@ -45,15 +45,14 @@ class Unreadable(Exception):
 def seal(key: bytes, place: Place, opening: bytes, body: bytes, nonce: bytes | None = None) -> bytes:
     """The sealed text: a nonce, then the ciphertext. `key` is the author's."""
     # The key is the event's own, but an attempt that is rolled back may seal again under it: hence a random nonce.
-    nonce, names = nonce or os.urandom(NONCE_BYTES), place.names
-    return nonce + AESGCM(_event_key(key, names)).encrypt(nonce, opening + body, place.bound(names))
+    nonce = nonce or os.urandom(NONCE_BYTES)
+    return nonce + AESGCM(_event_key(key, place)).encrypt(nonce, opening + body, _bound(place))
 
 
 def unseal(key: bytes, place: Place, sealed: bytes) -> tuple[bytes, bytes]:
     """The opening and the body. Raises Unreadable."""
-    names = place.names
     try:
-        text = AESGCM(_event_key(key, names)).decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], place.bound(names))
+        text = AESGCM(_event_key(key, place)).decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], _bound(place))
     except (InvalidTag, ValueError):  # the second where too little is left
         raise Unreadable from None
     return text[:OPENING_BYTES], text[OPENING_BYTES:]
@@ -89,6 +88,11 @@ class Ring(Struct, frozen=True):
         return UUID(bytes=hmac.digest(self.relationship, tag + event_id.bytes, "sha256")[:16])
 
 
-def _event_key(key: bytes, names: bytes) -> bytes:
+def _event_key(key: bytes, place: Place) -> bytes:
     # HKDF-Expand (RFC 5869, section 2.3) to the length of one hash is this HMAC, in a third of the library's time.
-    return hmac.digest(key, b"mutuality/event-key/v1|" + names + b"\x01", "sha256")
+    return hmac.digest(key, f"mutuality/event-key/v1|{place.stream}|{place.id}\x01".encode(), "sha256")
+
+
+def _bound(place: Place) -> bytes:
+    """What is authenticated beside the text."""
+    return f"{place.stream}|{place.id}|{place.by}|{place.commit}".encode()

@@ -17,7 +17,7 @@ from events import entries, sealing
 from events.chain import Head, extend, genesis, read_header
 from events.entries import Audience, Erased, Fact
 from events.rules import Recorded
-from events.sealing import Place, Ring
+from events.sealing import Ring
 
 Database: TypeAlias = "Connection[Record] | PoolConnectionProxy[Record]"
 
@@ -331,8 +331,7 @@ def stored(ring: Ring, audience: Audience, row: Record) -> Stored:
     body: str | None = None
     fact: Fact = Erased()
     if sealed is not None and ring.knows(header.by):
-        place = Place(header.stream, header.id, header.by, header.commit)
-        opening, text = sealing.unseal(ring.of(header.by), place, sealed)
+        opening, text = sealing.unseal(ring.of(header.by), sealing.place_of(row["header"]), sealed)
         body, fact = text.decode(), entries.from_text(text)
     event = Recorded(audience, header.position, header.id, header.by, header.recorded_at, fact)
     return Stored(row["header"], row["link"], sealed, body, opening, event)
@@ -364,7 +363,6 @@ def seal(ring: Ring, head: Head, key: StreamKey, audience: Audience, draft: Draf
     """The event that follows `head`, ready to be appended."""
     body = entries.to_text(draft.fact)
     link = extend(head, key.stream_id, draft.event_id, draft.by, draft.at, body, draft.opening)
-    place = Place(key.stream_id, draft.event_id, draft.by, read_header(link.header).commit)
-    sealed = sealing.seal(ring.of(draft.by), place, draft.opening, body)
+    sealed = sealing.seal(ring.of(draft.by), sealing.place_of(link.header), draft.opening, body)
     event = Recorded(audience, link.position, draft.event_id, draft.by, draft.at, draft.fact)
     return Stored(link.header.decode(), link.link, sealed, body.decode(), draft.opening, event)

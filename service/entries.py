@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from events import errors as refusals
 from events.entries import CheckIn, Decision, Entry, EntryKind, Request, Retraction
 from events.errors import Refusal
+from events.streams import Database
 from projections import feed
 from projections.feed import Event, Head, Page
 from service import recorder
@@ -22,8 +23,9 @@ from service.http import Call, body_of, decode, id_of, json_answer, world_of
 from service.operations import described
 from service.problems import Problem, problem_of
 from service.recorder import Done, Outcome, Submission, Writer
-from service.relationships import Membership, membership_of, reader_of, writer_of
+from service.relationships import Membership, membership_in, membership_of, reader_of, writer_of
 from service.sessions import Member, signed_in
+from service.world import World
 
 SYNC_BYTES = 2 * 1024 * 1024
 SYNC_PAGE = 200
@@ -178,12 +180,15 @@ async def _record(
     entry_id: str,
     kind: type[CheckIn] | type[Request] | type[Decision] | type[Retraction],
 ) -> Response[bytes]:
-    member = await signed_in(request)
-    membership = await membership_of(request, member, rid)
-    event_id = id_of(entry_id)
-    entry: Entry = await body_of(request, kind)
-    writer = writer_of(membership, member)
-    (outcome,) = await recorder.record(world_of(request), Submission(writer, [(event_id, entry)]))
+    member, world, relationship_id = await signed_in(request), world_of(request), id_of(rid)
+    await request.body()  # however slowly it comes, no connection waits for it
+    # One connection for all of it: each has to be told for whom it acts.
+    async with world.acting(member.member_id) as db:
+        membership = await membership_in(db, member.member_id, world.now(), relationship_id)
+        event_id = id_of(entry_id)
+        entry: Entry = await body_of(request, kind)
+        writer = writer_of(membership, member)
+        (outcome,) = await recorder.record(world, db, Submission(writer, [(event_id, entry)]))
     if isinstance(outcome, Refusal):
         raise outcome
     return json_answer(_recorded(outcome, writer), 201 if outcome.new else 200)
@@ -214,24 +219,24 @@ async def sync(request: Call, rid: FromPath[str]) -> Response[bytes]:
     read = [_read_entry(raw) for raw in sent.entries]
     good = [entry for entry in read if not isinstance(entry, SyncResult)]
     world = world_of(request)
-    outcomes = iter(await _record_all(request, membership, member, good) if good else [])
-    results = [e if isinstance(e, SyncResult) else _result(e[0], next(outcomes)) for e in read]
     reader = reader_of(membership)
-    ring = await world.keys.ring(membership.relationship_id)
     async with world.acting(member.member_id) as db:
+        outcomes = iter(await _record_all(world, db, membership, member, good) if good else [])
+        ring = await world.keys.ring(membership.relationship_id)
         shared = await feed.page(db, ring, reader, "shared", sent.shared_after, SYNC_PAGE)
         private = await feed.page(db, ring, reader, "private", sent.private_after, SYNC_PAGE)
+    results = [e if isinstance(e, SyncResult) else _result(e[0], next(outcomes)) for e in read]
     return json_answer(Synced(results, shared, private))
 
 
 async def _record_all(
-    request: Call, membership: Membership, member: Member, entries: list[tuple[UUID, Entry]]
+    world: World, db: Database, membership: Membership, member: Member, entries: list[tuple[UUID, Entry]]
 ) -> Sequence[Outcome | WrongState]:
     try:
         writer = writer_of(membership, member)
     except WrongState as error:
         return [error] * len(entries)  # the news are for everybody
-    return await recorder.record(world_of(request), Submission(writer, entries))
+    return await recorder.record(world, db, Submission(writer, entries))
 
 
 async def _sync_body(request: Call) -> RawSync:

@@ -20,7 +20,7 @@ from events import chain, entries, sealing, streams
 from events.entries import Audience, CheckIn, Decision, Ended, Erased, Fact, Opened, Request, Retraction
 from events.errors import UnknownKind
 from events.rules import Recorded
-from events.sealing import Place, Ring
+from events.sealing import Ring
 from events.streams import Database, Stored, StreamKey
 from projections import feed
 from projections import rebuild as rebuilding
@@ -241,9 +241,8 @@ async def _fill(db: Database, stream: Stream, log: list[Stored]) -> None:
 def _sealed(ring: Ring, stored: Stored) -> Stored:
     if stored.opening is None or stored.body is None:
         return stored
-    header = chain.read_header(stored.header.encode())
-    place = Place(header.stream, header.id, header.by, header.commit)
-    return replace(stored, sealed=sealing.seal(ring.of(header.by), place, stored.opening, stored.body.encode()))
+    key, place = ring.of(stored.event.author), sealing.place_of(stored.header)
+    return replace(stored, sealed=sealing.seal(key, place, stored.opening, stored.body.encode()))
 
 
 MAKE_MEMBER = """

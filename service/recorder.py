@@ -27,7 +27,6 @@ from service.world import World
 class Writer(Struct, frozen=True):
     """Who records, in which relationship."""
 
-    member_id: UUID
     relationship_id: UUID
     author_id: UUID
     shared_stream: UUID
@@ -81,9 +80,12 @@ class Batch(Struct):
             rules.evolve(self.known, stored.event)
 
 
-async def record(world: World, submission: Submission) -> list[Outcome]:
-    """Record what may be recorded, in order; each entry gets its own outcome, and none blocks the others."""
-    async with world.acting(submission.writer.member_id) as db, db.transaction():
+async def record(world: World, db: Database, submission: Submission) -> list[Outcome]:
+    """Record what may be recorded, in order; each entry gets its own outcome, and none blocks the others.
+
+    The connection acts for the writer.
+    """
+    async with db.transaction():
         heads = await _lock(db, submission)
         # Behind the locks: a partner who came in while this waited has written with a key of their own.
         ring = await world.keys.ring(submission.writer.relationship_id)

@@ -165,7 +165,6 @@ def writer_of(membership: Membership, member: Member) -> Writer:
     if membership.state == "confirming" and membership.seat == "second":
         raise WrongState("You can record here as soon as the invite's maker has confirmed you.")
     return Writer(
-        member.member_id,
         membership.relationship_id,
         membership.author_id,
         membership.shared_stream_id,

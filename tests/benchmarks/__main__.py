@@ -84,21 +84,22 @@ def acting(bench: Bench, patch: Patch) -> None:
 def authorization(bench: Bench, patch: Patch) -> None:
     """Who asks, and what they are to the relationship, was found out before."""
     known: dict[str, Any] = {}
-    signed_in, membership_of = sessions.signed_in, relationships.membership_of
+    signed_in = sessions.signed_in
 
     async def member(request: Any) -> Any:
         if "member" not in known:
             known["member"] = await signed_in(request)
         return known["member"]
 
-    async def membership(request: Any, member: Any, rid: str) -> Any:
+    async def membership_in(db: Any, member_id: UUID, *rest: Any) -> Any:
         if "membership" not in known:
-            known["membership"] = await membership_of(request, member, rid)
+            known["membership"] = await original(db, member_id, *rest)
         return known["membership"]
 
+    original = relationships.membership_in
     for module in (entries, reads):
         patch.setattr(module, "signed_in", member)
-        patch.setattr(module, "membership_of", membership)
+        patch.setattr(module, "membership_in", membership_in)
 
 
 PARTS: dict[str, Callable[[Bench, Patch], None]] = {

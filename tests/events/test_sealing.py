@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from events.sealing import Place, Ring, Unreadable, seal, unseal
 
 STREAM, EVENT, AUTHOR, OTHER = (UUID(int=i) for i in (1, 2, 3, 4))
-PLACE = Place(STREAM, EVENT, AUTHOR, "ab" * 32)
+PLACE = Place(str(STREAM), str(EVENT), str(AUTHOR), "ab" * 32)
 KEY, OPENING, BODY = bytes(range(32)), bytes(32), b'{"kind":"opened"}'
 
 
@@ -22,10 +22,10 @@ def test_what_is_sealed_opens_with_its_key_in_its_place() -> None:
 @pytest.mark.parametrize(
     "elsewhere",
     [
-        replace(PLACE, stream_id=OTHER),
-        replace(PLACE, event_id=OTHER),
-        replace(PLACE, author=OTHER),
-        replace(PLACE, author=None),
+        replace(PLACE, stream=str(OTHER)),
+        replace(PLACE, id=str(OTHER)),
+        replace(PLACE, by=str(OTHER)),
+        replace(PLACE, by=None),
         replace(PLACE, commit="cd" * 32),
     ],
 )
@@ -60,7 +60,8 @@ def test_the_same_text_never_looks_the_same() -> None:
 def test_the_event_key_is_derived_as_the_design_says() -> None:
     sealed = seal(KEY, PLACE, OPENING, BODY)
     key = HKDFExpand(SHA256(), 32, f"mutuality/event-key/v1|{STREAM}|{EVENT}".encode()).derive(KEY)
-    assert AESGCM(key).decrypt(sealed[:12], sealed[12:], PLACE.bound(PLACE.names)) == OPENING + BODY
+    bound = f"{STREAM}|{EVENT}|{AUTHOR}|{'ab' * 32}".encode()
+    assert AESGCM(key).decrypt(sealed[:12], sealed[12:], bound) == OPENING + BODY
 
 
 def test_an_erased_author_has_no_key() -> None:

@@ -254,13 +254,21 @@ async def found(service: Running, db: Any, word: str, tmp_path: Path, but: str =
     await db.execute("CHECKPOINT")
     await db.execute("SELECT pg_switch_wal()")
     folder = Path(await db.fetchval("SHOW data_directory"))
+    oid = await db.fetchval("SELECT oid::text FROM pg_database WHERE datname = current_database()")
     dump = tmp_path / "dump.sql"
     subprocess.run([program("pg_dump"), "--dbname", service.database_url, "--file", dump], check=True)  # noqa: ASYNC221
-    places = {"heap": folder / "base", "wal": folder / "pg_wal", "dump": tmp_path}
+    places = {"heap": folder / "base" / oid, "wal": folder / "pg_wal", "dump": tmp_path}
     return {name for name, place in places.items() if stands_in(place, word.encode(), but.encode())}
 
 
 def stands_in(folder: Path, word: bytes, but: bytes) -> bool:
-    files = [path for path in folder.rglob("*") if path.is_file()]
-    contents = (path.read_bytes() for path in files)
+    contents = (content_of(path) for path in folder.rglob("*") if path.is_file())
     return any(word in (content.replace(but, b"") if but else content) for content in contents)
+
+
+def content_of(file: Path) -> bytes:
+    """What is in a file; the server may remove it while others use it."""
+    try:
+        return file.read_bytes()
+    except FileNotFoundError:
+        return b""

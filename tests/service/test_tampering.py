@@ -365,8 +365,7 @@ async def reword_header(at: Stream, position: int, old: str, new: str) -> None:
 
 def placed(at: Stream, header: str) -> tuple[bytes, Place]:
     """The key and the place of what stands under a header."""
-    read = chain.read_header(header.encode())
-    return at.ring.of(read.by), Place(read.stream, read.id, read.by, read.commit)
+    return at.ring.of(chain.read_header(header.encode()).by), sealing.place_of(header)
 
 
 async def reseal(at: Stream, rewritten: Callable[[str], str], shift: timedelta, stream_id: UUID | None = None) -> None:
