@@ -33,7 +33,7 @@ from service.keyring import Keyring
 from service.keys import KeyStore
 from service.members import Me, Name, zones
 from service.outside import system_chance
-from service.relationships import Relationship
+from service.relationships import LET_READ, Relationship
 
 CHUNK_EVENTS = 500
 
@@ -314,17 +314,6 @@ async def _give_seat(
 ) -> None:
     seated = (relationship_id, seat, member_id, author_id, private_stream_id, name, joined_at)
     await db.execute(GIVE_SEAT, *seated)
-
-
-LET_READ = """
-INSERT INTO readers (
-    relationship_id,
-    stream_id,
-    member_id
-) VALUES
-    ($1, $2, $4),
-    ($1, $3, $4)
-"""
 
 
 async def _let_read(db: Database, view: Relationship, member_id: UUID) -> None:
