@@ -65,3 +65,27 @@ class Settings(BaseSettings):
     google_keys_url: Annotated[str, Field(description="where Google publishes its keys")] = (
         "https://www.googleapis.com/oauth2/v3/certs"
     )
+    apns_key_file: Annotated[
+        Path | None, Field(description="the .p8 file of a key for Apple's pushes; unset: pushes to iOS are printed")
+    ] = None
+    apns_key_id: Annotated[str | None, Field(description="id of that key, 10 characters")] = None
+    apns_team_id: Annotated[str | None, Field(description="id of the team that it belongs to, 10 characters")] = None
+    apns_topic: Annotated[str | None, Field(description="bundle id of the app")] = None
+    apns_url: Annotated[str, Field(description="Apple's push service for released apps")] = "https://api.push.apple.com"
+    apns_sandbox_url: Annotated[str, Field(description="Apple's push service for apps in development")] = (
+        "https://api.sandbox.push.apple.com"
+    )
+    fcm_account_file: Annotated[
+        Path | None,
+        Field(description="JSON file of a Firebase service account; unset: pushes to Android are printed"),
+    ] = None
+    fcm_url: Annotated[str, Field(description="Firebase Cloud Messaging")] = "https://fcm.googleapis.com"
+    vapid_key_file: Annotated[
+        Path | None,
+        Field(
+            description="PEM file of a P-256 key that browsers subscribe with; unset: pushes to browsers are printed"
+        ),
+    ] = None
+    vapid_subject: Annotated[
+        str | None, Field(description="mailto: or https: address at which push services reach you")
+    ] = None

@@ -1,0 +1,122 @@
+"""Apple's push service: HTTP/2 and a provider token of our own making.
+
+Statuses and reasons are those of Apple's "Handling notification responses from APNs".
+"""
+
+import ssl
+from datetime import datetime, timedelta
+from urllib.parse import quote
+
+import jwt
+import msgspec
+import structlog
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+from msgspec import Struct
+
+from service.outside import Clock
+from service.push import payloads
+from service.push.exchange import LOST_PAUSE_SECONDS, SILENCE_SECONDS, Answer, NoAnswer, client, pause, post
+from service.push.notices import AppleDevice, Delivered, Notice, Outcome, Refused, RetryAfter, Unregistered
+
+log = structlog.get_logger()
+
+# Apple refuses a token after 60 minutes, and a new one within 20.
+TOKEN_LIVES = timedelta(minutes=40)
+
+
+class ApnsKey(Struct, frozen=True):
+    """The key that signs provider tokens, its id, the team that it belongs to, and the app."""
+
+    key: EllipticCurvePrivateKey
+    key_id: str
+    team_id: str
+    topic: str
+
+
+class Problem(Struct, frozen=True):
+    """What Apple says about a push that it did not take."""
+
+    reason: str = ""
+
+
+class ApnsSender:
+    """Sends to both environments of Apple, each over one connection that is kept."""
+
+    def __init__(
+        self,
+        key: ApnsKey,
+        production_url: str,
+        sandbox_url: str,
+        now: Clock,
+        tls: ssl.SSLContext | None = None,
+        silence_seconds: float = SILENCE_SECONDS,
+    ) -> None:
+        self._key = key
+        self._urls = {"production": production_url, "sandbox": sandbox_url}
+        self._now = now
+        self._http = client(silence_seconds, tls)
+        self._token = ""
+        self._signed_at: datetime | None = None
+
+    async def send(self, notice: Notice) -> Outcome:
+        """Push to an AppleDevice; with a new provider token, once, if Apple holds ours for too old."""
+        assert isinstance(notice.device, AppleDevice)
+        token = self._provider_token()
+        try:
+            answer = await self._post(notice, notice.device, token)
+            if _reason(answer) == "ExpiredProviderToken":
+                answer = await self._post(notice, notice.device, self._provider_token(refused=token))
+        except NoAnswer:
+            return RetryAfter(LOST_PAUSE_SECONDS)
+        return _outcome(answer, self._now())
+
+    async def close(self) -> None:
+        """Hang up."""
+        await self._http.aclose()
+
+    async def _post(self, notice: Notice, device: AppleDevice, provider_token: str) -> Answer:
+        expires_at = self._now() + timedelta(seconds=payloads.TTL_SECONDS[notice.kind])
+        headers = {
+            "authorization": f"bearer {provider_token}",
+            "apns-topic": self._key.topic,
+            "apns-push-type": payloads.APNS_TYPE[notice.kind],
+            "apns-priority": payloads.APNS_PRIORITY[notice.kind],
+            "apns-expiration": str(int(expires_at.timestamp())),
+            "apns-collapse-id": payloads.COLLAPSE_ID,
+        }
+        url = f"{self._urls[device.environment]}/3/device/{quote(device.token, safe='')}"
+        return await post(self._http, url, headers, payloads.APNS[notice.kind])
+
+    def _provider_token(self, refused: str = "") -> str:
+        """The token in use, or a new one if it is old, or if it is the one that was refused."""
+        now = self._now()
+        if self._signed_at is None or now >= self._signed_at + TOKEN_LIVES or self._token == refused:
+            said = {"iss": self._key.team_id, "iat": int(now.timestamp())}
+            self._token = jwt.encode(said, self._key.key, algorithm="ES256", headers={"kid": self._key.key_id})
+            self._signed_at = now
+        return self._token
+
+
+def _reason(answer: Answer) -> str:
+    try:
+        return msgspec.json.decode(answer.content, type=Problem).reason
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return ""
+
+
+def _outcome(answer: Answer, now: datetime) -> Outcome:
+    reason = _reason(answer)
+    match answer.status:
+        case 200:
+            return Delivered()
+        case 410:
+            return Unregistered()
+        case 400 if reason == "BadDeviceToken":
+            return Unregistered()
+        case 429 | 500 | 502 | 503 | 504:
+            return pause(answer.headers, now)
+        case 400 if reason == "IdleTimeout":
+            return RetryAfter(LOST_PAUSE_SECONDS)
+    # A reason is one of Apple's words, or it is not worth a line.
+    log.warning("push_refused", provider="apns", status=answer.status, reason=reason if reason.isalpha() else "")
+    return Refused()

@@ -1,0 +1,15 @@
+"""The sender of a service that has no provider: it tells on the console that a device would be woken."""
+
+import sys
+
+from service.push.notices import Delivered, Notice, Outcome
+
+
+class ConsoleSender:
+    """Prints the class of each push; not to whom it goes."""
+
+    async def send(self, notice: Notice) -> Outcome:
+        """Print one line on standard output."""
+        sys.stdout.write(f"\n--- a push of the class {notice.kind} would arrive on one device ---\n")
+        sys.stdout.flush()
+        return Delivered()

@@ -1,0 +1,91 @@
+"""One request to a provider and its answer: bounded in time and size, and told to no log."""
+
+import asyncio
+import logging
+import ssl
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+
+import httpx
+from msgspec import Struct
+
+from service.push.notices import RetryAfter
+
+# A connection that is silent for so long is given up, with all that wait on it: the network may have dropped it.
+SILENCE_SECONDS = 5.0
+# And no exchange takes longer than so many of these.
+SILENCES = 2
+ANSWER_BYTES = 16 * 1024
+
+# An hour is about as long as a prompt is worth showing.
+LONGEST_PAUSE_SECONDS = 3600
+BUSY_PAUSE_SECONDS = 60
+LOST_PAUSE_SECONDS = 5
+
+# Device tokens are in addresses, which httpx logs, and in headers, which httpcore and hpack log.
+TELLTALES = ("httpx", "httpcore", "hpack")
+
+# Longer than httpx's 5 seconds: Apple takes it for an attack when connections come and go.
+LIMITS = httpx.Limits(max_connections=4, max_keepalive_connections=4, keepalive_expiry=600)
+
+
+class Answer(Struct, frozen=True):
+    """What came back."""
+
+    status: int
+    headers: dict[str, str]  # names in lower case
+    content: bytes
+
+
+class NoAnswer(Exception):
+    """The provider could not be reached, went away in the middle, or was too slow or too long."""
+
+
+def hush() -> None:
+    """Let no library log what it sends, however verbose the process is."""
+    for name in TELLTALES:
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def client(silence_seconds: float, tls: ssl.SSLContext | None) -> httpx.AsyncClient:
+    """One that keeps its connections, follows no redirect, and logs nothing."""
+    hush()
+    return httpx.AsyncClient(
+        http2=True, verify=tls or True, timeout=silence_seconds, limits=LIMITS, follow_redirects=False
+    )
+
+
+async def post(http: httpx.AsyncClient, url: str, headers: dict[str, str], content: bytes) -> Answer:
+    """The answer, its content cut off at 16 KiB. Raises NoAnswer."""
+    try:
+        seconds = SILENCES * (http.timeout.read or SILENCE_SECONDS)
+        async with asyncio.timeout(seconds), http.stream("POST", url, headers=headers, content=content) as answer:
+            told = {name.lower(): value for name, value in answer.headers.items()}
+            return Answer(answer.status_code, told, await _beginning(answer))
+    except (httpx.HTTPError, httpx.InvalidURL, TimeoutError):
+        # Not even as a cause: what these say may name the address.
+        raise NoAnswer from None
+
+
+async def _beginning(answer: httpx.Response) -> bytes:
+    content = b""
+    async for piece in answer.aiter_bytes(ANSWER_BYTES):
+        content += piece
+        if len(content) >= ANSWER_BYTES:
+            break
+    return content[:ANSWER_BYTES]
+
+
+def pause(headers: dict[str, str], now: datetime, default_seconds: int = BUSY_PAUSE_SECONDS) -> RetryAfter:
+    """As long as `Retry-After` says, in seconds or as a date, from 1 second to an hour."""
+    asked = _asked_seconds(headers.get("retry-after", ""), now)
+    return RetryAfter(min(max(default_seconds if asked is None else asked, 1), LONGEST_PAUSE_SECONDS))
+
+
+def _asked_seconds(text: str, now: datetime) -> int | None:
+    if text.isascii() and text.isdigit():
+        return int(text[:9])
+    try:
+        return round((parsedate_to_datetime(text) - now).total_seconds())
+    except (ValueError, TypeError, OverflowError):  # no date, or one without a zone
+        return None

@@ -1,0 +1,216 @@
+"""Firebase Cloud Messaging, HTTP v1, with an access token that a service account asks for.
+
+Error codes are those of Firebase's "ErrorCode" and "FCM error codes"; the assertion is that of RFC 7523.
+"""
+
+import asyncio
+import ssl
+from datetime import datetime, timedelta
+from typing import Annotated, Any
+from urllib.parse import quote, urlencode
+
+import jwt
+import msgspec
+import structlog
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from msgspec import Meta, Raw, Struct
+
+from service.outside import Clock
+from service.push import payloads
+from service.push.exchange import LOST_PAUSE_SECONDS, SILENCE_SECONDS, Answer, NoAnswer, client, pause, post
+from service.push.notices import Delivered, FirebaseDevice, Notice, Outcome, Refused, RetryAfter, Unregistered
+
+log = structlog.get_logger()
+
+SCOPE = "https://www.googleapis.com/auth/firebase.messaging"
+GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+ASSERTION_LIVES = timedelta(minutes=10)
+# A token is renewed so long before its end that it outlives whatever is under way.
+MARGIN = timedelta(minutes=5)
+# After a failure nobody asks for so long: whoever waits for a token would wait for the next failure in turn.
+FAILURE_PAUSE = timedelta(seconds=5)
+
+
+class FcmAccount(Struct, frozen=True):
+    """A service account: whose messages these are, who asks for tokens, where, and the key that signs for it."""
+
+    project_id: str
+    client_email: str
+    token_uri: str
+    key_id: str
+    key: RSAPrivateKey
+
+
+class Granted(Struct, frozen=True):
+    """What the token endpoint gives: a token, and for how many seconds."""
+
+    access_token: Annotated[str, Meta(min_length=1)]
+    expires_in: Annotated[int, Meta(ge=1, le=86_400)]
+
+
+class Detail(Struct, frozen=True):
+    """One detail of an error: FCM's own code, or the fields that it does not take."""
+
+    error_code: str = msgspec.field(default="", name="errorCode")
+    fields: list[dict[str, Any]] = msgspec.field(default_factory=list, name="fieldViolations")
+
+
+class Error(Struct, frozen=True):
+    """What FCM says about a message that it did not take."""
+
+    status: str = ""
+    message: str = ""
+    details: list[Detail] = []
+
+
+class Problem(Struct, frozen=True):
+    """How it says it."""
+
+    error: Error = Error()
+
+
+class Message(Struct, frozen=True):
+    """A message: the token beside constant bytes."""
+
+    token: str
+    android: Raw
+
+
+class Body(Struct, frozen=True):
+    """What is posted."""
+
+    message: Message
+
+
+class _NoToken(Exception):
+    """The token endpoint gave none."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__()
+        self.outcome = outcome
+
+
+class FcmSender:
+    """Sends for one project, with an access token that all share."""
+
+    def __init__(
+        self,
+        account: FcmAccount,
+        url: str,
+        now: Clock,
+        tls: ssl.SSLContext | None = None,
+        silence_seconds: float = SILENCE_SECONDS,
+    ) -> None:
+        self._account = account
+        self._url = f"{url}/v1/projects/{quote(account.project_id, safe='')}/messages:send"
+        self._now = now
+        self._http = client(silence_seconds, tls)
+        self._token = ""
+        self._renew_at: datetime | None = None
+        self._failure: Outcome | None = None
+        self._ask_again_at = now()
+        self._asking = asyncio.Lock()
+
+    async def send(self, notice: Notice) -> Outcome:
+        """Push to a FirebaseDevice; with a new access token, once, if ours is refused."""
+        assert isinstance(notice.device, FirebaseDevice)
+        content = msgspec.json.encode(Body(Message(notice.device.token, Raw(payloads.FCM[notice.kind]))))
+        try:
+            token = await self._access_token()
+            answer = await self._post(content, token)
+            if answer.status == 401:
+                answer = await self._post(content, await self._access_token(refused=token))
+        except NoAnswer:
+            return RetryAfter(LOST_PAUSE_SECONDS)
+        except _NoToken as failure:
+            return failure.outcome
+        return _outcome(answer, self._now())
+
+    async def close(self) -> None:
+        """Hang up."""
+        await self._http.aclose()
+
+    async def _post(self, content: bytes, token: str) -> Answer:
+        headers = {"authorization": f"Bearer {token}", "content-type": "application/json"}
+        return await post(self._http, self._url, headers, content)
+
+    async def _access_token(self, refused: str = "") -> str:
+        """The token in use, or a new one if it ends soon or is the one that was refused. Raises _NoToken."""
+        async with self._asking:  # one asks, the others find what it was given
+            if self._renew_at is None or self._now() >= self._renew_at or self._token == refused:
+                await self._renew()
+            return self._token
+
+    async def _renew(self) -> None:
+        if self._failure and self._now() < self._ask_again_at:
+            raise _NoToken(self._failure)
+        try:
+            granted = await self._granted()
+        except _NoToken as failure:
+            self._failure, self._ask_again_at = failure.outcome, self._now() + FAILURE_PAUSE
+            raise
+        self._token = granted.access_token
+        self._renew_at = self._now() + timedelta(seconds=granted.expires_in) - MARGIN
+
+    async def _granted(self) -> Granted:
+        form = urlencode({"grant_type": GRANT, "assertion": self._assertion()}).encode()
+        headers = {"content-type": "application/x-www-form-urlencoded"}
+        try:
+            answer = await post(self._http, self._account.token_uri, headers, form)
+        except NoAnswer:
+            raise _NoToken(RetryAfter(LOST_PAUSE_SECONDS)) from None
+        if answer.status == 429 or answer.status >= 500:
+            raise _NoToken(pause(answer.headers, self._now()))
+        try:
+            if answer.status == 200:
+                return msgspec.json.decode(answer.content, type=Granted)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            pass
+        log.error("push_account_refused", provider="fcm", status=answer.status)
+        raise _NoToken(Refused())
+
+    def _assertion(self) -> str:
+        now, account = self._now(), self._account
+        said = {
+            "iss": account.client_email,
+            "scope": SCOPE,
+            "aud": account.token_uri,
+            "iat": int(now.timestamp()),
+            "exp": int((now + ASSERTION_LIVES).timestamp()),
+        }
+        return jwt.encode(said, account.key, algorithm="RS256", headers={"kid": account.key_id})
+
+
+def _outcome(answer: Answer, now: datetime) -> Outcome:
+    error = _error(answer)
+    if answer.status == 200:
+        return Delivered()
+    if _gone(answer.status, error):
+        return Unregistered()
+    if answer.status == 429 or answer.status >= 500:
+        return pause(answer.headers, now)
+    status = error.status if error.status.replace("_", "").isalpha() else ""
+    log.warning("push_refused", provider="fcm", status=answer.status, reason=status)
+    return Refused()
+
+
+def _gone(status: int, error: Error) -> bool:
+    """Whether it is FCM that says so: a 404 of anything that stands between says nothing about a device."""
+    codes = {detail.error_code for detail in error.details}
+    if status == 404:
+        return "UNREGISTERED" in codes or error.status == "NOT_FOUND"
+    return status == 400 and error.status == "INVALID_ARGUMENT" and _about_the_token(error, codes)
+
+
+def _about_the_token(error: Error, codes: set[str]) -> bool:
+    """Its newer answers name the field; the older ones say it in words alone."""
+    fields = [field.get("field") for detail in error.details for field in detail.fields]
+    named = fields == ["message.token"]
+    return named or (not fields and "INVALID_ARGUMENT" in codes and "not a valid FCM registration" in error.message)
+
+
+def _error(answer: Answer) -> Error:
+    try:
+        return msgspec.json.decode(answer.content, type=Problem).error
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return Error()

@@ -1,0 +1,85 @@
+"""What a sender is asked, and what it answers."""
+
+from enum import StrEnum
+from typing import Annotated, Literal, Protocol, TypeAlias
+
+from msgspec import Meta, Struct
+
+
+class PushClass(StrEnum):
+    """What a push is for; all that it tells."""
+
+    PROMPT = "prompt"
+    REMINDER = "reminder"
+    WITHDRAW = "withdraw"
+
+
+class Address(Struct, frozen=True):
+    """Where a device is reached. It shows nothing of itself, so that no log line or traceback does."""
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}>"
+
+
+class AppleDevice(Address, frozen=True):
+    """A device token of APNs, in hex, and the one of its two environments that gave it out."""
+
+    token: Annotated[str, Meta(pattern="^[0-9a-fA-F]{2,200}$")]
+    environment: Literal["production", "sandbox"] = "production"
+
+
+class FirebaseDevice(Address, frozen=True):
+    """A registration token of Firebase Cloud Messaging."""
+
+    token: Annotated[str, Meta(min_length=1, max_length=4096)]
+
+
+class SubscriptionKeys(Address, frozen=True):
+    """A browser's public key (an uncompressed point of P-256, 65 bytes) and its secret of 16 bytes, in base64url."""
+
+    p256dh: Annotated[str, Meta(max_length=100)]
+    auth: Annotated[str, Meta(max_length=40)]
+
+
+class WebSubscription(Address, frozen=True):
+    """A subscription, as browsers serialize it."""
+
+    endpoint: Annotated[str, Meta(max_length=2048)]
+    keys: SubscriptionKeys
+
+
+Device: TypeAlias = AppleDevice | FirebaseDevice | WebSubscription
+
+
+class Notice(Struct, frozen=True):
+    """One push to one device. There is no field for content, because there is none."""
+
+    device: Device
+    kind: PushClass
+
+
+class Delivered(Struct, frozen=True):
+    """The provider has taken it."""
+
+
+class Unregistered(Struct, frozen=True):
+    """The provider says that this device is gone. Only this disables a device."""
+
+
+class RetryAfter(Struct, frozen=True):
+    """Not now; not earlier than after so many seconds."""
+
+    seconds: int
+
+
+class Refused(Struct, frozen=True):
+    """It will never be taken as it is: sending it again changes nothing."""
+
+
+Outcome: TypeAlias = Delivered | Unregistered | RetryAfter | Refused
+
+
+class Sender(Protocol):
+    """Hands a notice to whoever reaches the device. It raises nothing that the network or a provider can cause."""
+
+    async def send(self, notice: Notice) -> Outcome: ...

@@ -1,0 +1,88 @@
+"""Connections to addresses that somebody else chose: only to the open internet.
+
+The address of a subscription comes from a phone. Were it followed blindly, it would make the service knock on doors
+inside its own network, a cloud's metadata service among them. So the check is where the connection is made: a name
+is resolved once, every address that it has is judged, and one of exactly these is connected to. A name that answers
+differently the next time gains nothing.
+"""
+
+import asyncio
+import socket
+from collections.abc import Iterable
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from typing import TypeAlias
+
+import httpcore
+from httpcore import SOCKET_OPTION, AsyncNetworkBackend, AsyncNetworkStream
+
+from service.limits import Networks
+
+IPAddress: TypeAlias = IPv4Address | IPv6Address
+
+# A translator puts an IPv4 address in the last 32 bits of these (RFC 6052), so that one is judged.
+NAT64 = ip_network("64:ff9b::/96")
+# What Python counts to the open internet in some of its releases: IANA's special-purpose blocks, tunnels, site-local.
+SPECIAL = tuple(
+    ip_network(one)
+    for one in (
+        *("192.0.0.0/24", "192.88.99.0/24"),
+        *("64:ff9b:1::/48", "2001::/23", "2002::/16", "3fff::/20", "5f00::/16", "fec0::/10"),
+    )
+)
+
+
+class NotOpen(Exception):
+    """The name leads to a network that is not the open internet."""
+
+
+class OpenNetwork(AsyncNetworkBackend):
+    """Connects to public addresses alone; `besides` names networks that are reached all the same."""
+
+    def __init__(self, besides: Networks = ()) -> None:
+        self._besides = besides
+        self._network = httpcore.AnyIOBackend()
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,  # noqa: ASYNC109 the interface is httpcore's
+        local_address: str | None = None,
+        socket_options: Iterable[SOCKET_OPTION] | None = None,
+    ) -> AsyncNetworkStream:
+        """A connection to the first address of the host that answers. Raises NotOpen and httpcore.ConnectError."""
+        failure: Exception = httpcore.ConnectError("no address")
+        for address in await self._resolved(host, port):
+            try:
+                return await self._network.connect_tcp(address, port, timeout, local_address, socket_options)
+            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+                failure = error
+        raise failure
+
+    async def _resolved(self, host: str, port: int) -> list[str]:
+        try:
+            found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError):
+            raise httpcore.ConnectError("not resolved") from None
+        addresses = list(dict.fromkeys(str(one[4][0]) for one in found))
+        if not all(self._may_be_reached(address) for address in addresses):
+            raise NotOpen
+        return addresses
+
+    def _may_be_reached(self, text: str) -> bool:
+        address = ip_address(text)
+        return is_open(address) or any(address in network for network in self._besides)
+
+
+def is_open(address: IPAddress) -> bool:
+    """Whether it belongs to the open internet; of an IPv4 address inside an IPv6 one, whether that does."""
+    inner = _carried(address) if isinstance(address, IPv6Address) else None
+    if inner is not None:
+        return is_open(inner)
+    local = address.is_private or address.is_loopback or address.is_link_local or address.is_unspecified
+    special = address.is_multicast or address.is_reserved or any(address in block for block in SPECIAL)
+    return address.is_global and not local and not special
+
+
+def _carried(address: IPv6Address) -> IPv4Address | None:
+    return IPv4Address(address.packed[-4:]) if address in NAT64 else address.ipv4_mapped
