@@ -27,6 +27,7 @@ from service.export import FORMAT, Export, ExportedRelationship
 from service.health import Health
 from service.identities import IdentitySignIn, IdentityStepUp
 from service.members import CONSENT_VERSION, Change, Consent, ConsentGiven, Me
+from service.questions import catalogue
 from service.relationships import (
     INVITE_LIVES,
     Accept,
@@ -243,6 +244,7 @@ ANSWERS: dict[str, Any] = {
     "getPerspectives": Perspectives(
         "initiates", None, ["me", "partner", "both", "neither"], INITIATES, *statistics.agreement(INITIATES)
     ),
+    "listQuestions": catalogue("en"),
     "getLiveness": Health("ok"),
     "getReadiness": Health("ok"),
 }

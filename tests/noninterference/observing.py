@@ -28,6 +28,7 @@ VALUES: dict[str, list[str | None]] = {
     "on": [None, "{today}", "{yesterday}"],
     "to": [None, "{today}", "{yesterday}"],
     "from": [None, "{last_month}"],
+    "language": [None, "de"],
 }
 
 

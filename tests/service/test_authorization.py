@@ -50,6 +50,7 @@ MINE = {
     "withdrawConsent": 204,
     "listSessions": 200,
     "listRelationships": 200,
+    "listQuestions": 200,
     "makeRelationship": 201,
     "acceptInvite": 404,
     "stepUp": 401,

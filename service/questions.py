@@ -1,0 +1,179 @@
+"""What a prompt asks: a small catalogue in plain language, and when questions about oneself rest.
+
+Each question is about the reader's own feelings and acts; none asks for the other's, or about them.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import Annotated, Literal, get_args
+from uuid import UUID
+
+from litestar import Response, get
+from msgspec import Meta, Struct
+
+from events.entries import FELT_ITEMS, CheckIn, FeltItem
+from events.rules import Recorded
+from service.http import Call, cacheable_answer, query_of
+from service.operations import described
+from service.sessions import signed_in
+
+# Raised whenever a text changes its meaning: an answer belongs to the question that was asked.
+CATALOGUE_VERSION = "1"
+
+AfterQuestion = Literal["how_was_it", "enjoyable", "change"]
+SelfQuestion = Literal["my_week", "my_part"]
+QuestionId = Literal[FeltItem, AfterQuestion, SelfQuestion]
+
+AFTER_QUESTIONS: tuple[AfterQuestion, ...] = get_args(AfterQuestion)
+SELF_QUESTIONS: tuple[SelfQuestion, ...] = get_args(SelfQuestion)
+QUESTIONS: tuple[QuestionId, ...] = (*FELT_ITEMS, *AFTER_QUESTIONS, *SELF_QUESTIONS)
+
+ENGLISH = "en"
+Texts = Mapping[str, Mapping[QuestionId, str]]
+
+# By language (BCP 47, lower case). English is complete; another language may lack some, which then come in English.
+TEXTS: Texts = {
+    ENGLISH: {
+        "valued": "How valued did you feel?",
+        "heard": "How much did you feel heard?",
+        "room_for_me": "How much room was there for what you wanted?",
+        "free_to_say_no": "How free did you feel to say no?",
+        "fair": "How fair did it feel to you?",
+        "close": "How close did you feel?",
+        "enjoyed": "How much did you enjoy it?",
+        "satisfied": "How satisfied were you?",
+        "conflict": "How much conflict did you feel?",
+        "how_was_it": "How was that for you?",
+        "enjoyable": "What was enjoyable?",
+        "change": "What would you like to change?",
+        "my_week": "What did you do this week that was good for you?",
+        "my_part": "What did I do to contribute?",
+    },
+    "de": {
+        "valued": "Wie sehr hast du dich geschätzt gefühlt?",
+        "heard": "Wie sehr hast du dich gehört gefühlt?",
+        "room_for_me": "Wie viel Raum war für das, was du wolltest?",
+        "free_to_say_no": "Wie frei hast du dich gefühlt, Nein zu sagen?",
+        "fair": "Wie fair hat es sich für dich angefühlt?",
+        "close": "Wie nah hast du dich gefühlt?",
+        "enjoyed": "Wie sehr hast du es genossen?",
+        "satisfied": "Wie zufrieden warst du?",
+        "conflict": "Wie viel Streit hast du gespürt?",
+        "how_was_it": "Wie war das für dich?",
+        "enjoyable": "Was war schön?",
+        "change": "Was möchtest du ändern?",
+        "my_week": "Was hast du diese Woche getan, das dir gutgetan hat?",
+        "my_part": "Was habe ich beigetragen?",
+    },
+}
+
+
+class Question(Struct, frozen=True):
+    """One question, and how it is answered: `felt` by a number from 1 to 7, `words` by a text under its name."""
+
+    question: QuestionId
+    asked: Annotated[
+        Literal["felt", "after", "self"],
+        Meta(description="At any time, after a shared event, or about oneself."),
+    ]
+    answer: Literal["felt", "words"]
+    language: Annotated[str, Meta(description="Of the text: the one asked for, or en where it has none.")]
+    text: str
+
+
+class Questions(Struct, frozen=True):
+    """The catalogue in one language."""
+
+    version: str
+    language: str
+    questions: list[Question]
+
+
+class QuestionsQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """In which language."""
+
+    language: Annotated[
+        str,
+        Meta(
+            max_length=35,
+            pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*$",
+            description="A BCP 47 tag, such as de-AT. What is not translated comes in English.",
+        ),
+    ] = ENGLISH
+
+
+@get(
+    "/v1/questions",
+    opt=described(
+        id="listQuestions",
+        summary="The questions that a prompt may ask, in one language",
+        query=QuestionsQuery,
+        answers={200: Questions},
+        cached=True,
+    ),
+)
+async def list_questions(request: Call) -> Response[bytes]:
+    """The same for everybody; it changes with a release only."""
+    await signed_in(request)
+    return cacheable_answer(request, catalogue(query_of(request, QuestionsQuery).language))
+
+
+def catalogue(language: str, texts: Texts = TEXTS) -> Questions:
+    """All questions in the language that fits best: `de-AT` is served by `de-at`, else `de`, else English.
+
+    A question that has no text in it comes in English: one that is understood by half is better than none.
+    """
+    found = best_language(language, texts)
+    return Questions(CATALOGUE_VERSION, found, [_question(one, found, texts) for one in QUESTIONS])
+
+
+def best_language(wanted: str, texts: Texts = TEXTS) -> str:
+    """The longest beginning of the language tag that has texts, else English."""
+    parts = wanted.lower().split("-")
+    tags = ("-".join(parts[:length]) for length in range(len(parts), 0, -1))
+    return next((tag for tag in tags if tag in texts), ENGLISH)
+
+
+def _question(one: QuestionId, language: str, texts: Texts) -> Question:
+    told = language if one in texts[language] else ENGLISH
+    if one in FELT_ITEMS:
+        return Question(one, "felt", "felt", told, texts[told][one])
+    return Question(one, "self" if one in SELF_QUESTIONS else "after", "words", told, texts[told][one])
+
+
+# --- R15: questions about oneself rest
+
+REST = timedelta(days=90)
+LOW, HIGH = 2, 6  # what is felt from 1 to 7
+
+
+def self_questions_rest(entries: Iterable[Recorded], member: UUID, now: datetime) -> bool:
+    """Whether questions about oneself are held back: 90 days after free_to_say_no of 2 or less, or a private concern.
+
+    Who may not be free to say no must not be asked for their own part in it. `member` is the author's id in these
+    entries; what the other has shared is not looked at. The days run from the later of happening and recording, since
+    who writes it down now is concerned now. What was taken back still counts: it may have been taken back for another
+    reader, and a question less costs nothing.
+    """
+    return any(
+        now < max(entry.recorded_at, entry.fact.occurred_at) + REST and _is_concern(entry, entry.fact)
+        for entry in entries
+        if entry.author == member and isinstance(entry.fact, CheckIn)
+    )
+
+
+def _is_concern(entry: Recorded, told: CheckIn) -> bool:
+    """A private concern is told by numbers alone, since nothing here reads texts: in a check-in kept to oneself
+    (private, or sealed), conflict of 6 or more, or any other item of 2 or less.
+    """
+    felt = told.felt or {}
+    if felt.get("free_to_say_no", LOW + 1) <= LOW:
+        return True
+    return entry.audience == "private" and any(
+        value >= HIGH if item == "conflict" else value <= LOW for item, value in felt.items()
+    )
+
+
+def those_asked(chosen: Iterable[QuestionId], *, rest: bool) -> list[QuestionId]:
+    """The chosen questions, in their order, without those about oneself while they rest."""
+    return [one for one in chosen if not (rest and one in SELF_QUESTIONS)]
