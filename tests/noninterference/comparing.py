@@ -12,6 +12,7 @@ from tests.noninterference.worlds import Answer, Seen, World, play, world
 
 LEAVES = Step(who="reader", method="POST", path="/v1/relationships/{rid}/leave")
 TRIES = 300
+PEOPLE_LAST = 25  # pairs; weeks pass in each, and a session ends after a year
 
 
 class Tally(Struct):
@@ -52,7 +53,8 @@ class Pair(Struct, frozen=True):
     two: World
 
     async def people(self, seed: str) -> None:
-        """New members in both."""
+        """New members in both, at the same time in both."""
+        self.one.clock.time = self.two.clock.time = max(self.one.clock.time, self.two.clock.time)
         await self.one.people(seed)
         await self.two.people(seed)
 
@@ -68,8 +70,9 @@ class Pair(Struct, frozen=True):
 
     async def find(self, seed: str, pairs: int, tally: Tally | None = None) -> tuple[int, Script, Difference] | None:
         """The first of so many pairs that differs: its number, its script and the difference."""
-        await self.people(seed)
         for number in range(1, pairs + 1):
+            if number % PEOPLE_LAST == 1:
+                await self.people(f"{seed}-{number}")
             written = script(f"{seed} {number}", self.one.clock.time)
             found = await self.compare(written, f"{seed} {number}", tally)
             if found:
@@ -78,7 +81,8 @@ class Pair(Struct, frozen=True):
 
     async def shrunk(self, failing: Script, seed: str) -> tuple[Script, str]:
         """The shortest script found in which the worlds still differ, and how: made to be read."""
-        found, tries = await self.compare(failing, seed), 0
+        # Each time under another name: what was drawn by one name is taken.
+        found, tries = await self.compare(failing, f"{seed} again"), 0
         if found is None:
             return failing, "It was not seen again: what came before it matters."
         shorter = True
@@ -86,7 +90,7 @@ class Pair(Struct, frozen=True):
             shorter = False
             for candidate in simpler(failing):
                 tries += 1
-                if differs := await self.compare(candidate, seed):
+                if differs := await self.compare(candidate, f"{seed} {tries}th"):
                     failing, found, shorter = candidate, differs, True
                     break
         return failing, told(failing, found)
