@@ -88,7 +88,7 @@ def _in_turn(items: list[ScheduledCheckIn], day: date, seed: bytes) -> list[Sche
 def _unless_asked(
     item: ScheduledCheckIn, schedule: Schedule, place: Place, day: date, seed: bytes, asked: Collection[Asked]
 ) -> Occurrence:
-    if any(one.item_id == item.id and one.day == day for one in asked):
+    if any(one.day == day and one.item_id == item.id for one in asked):
         return Occurrence(item.id, day, omitted="asked")
     return _within_caps(occurrence(item, schedule, place, day, seed), schedule, place, asked)
 
@@ -210,10 +210,11 @@ def over_cap(
     """
     on = at.astimezone(zone).date()
     monday = on - timedelta(days=on.weekday())
-    dates = [{one.on, one.at.astimezone(zone).date()} for one in asked]
+    next_monday = monday + ONE_WEEK
+    dates = [(one.on, one.at.astimezone(zone).date()) for one in asked]
     if sum(on in its for its in dates) >= schedule.max_per_day:
         return "full_day"
-    if sum(any(monday <= one < monday + ONE_WEEK for one in its) for its in dates) >= schedule.max_per_week:
+    if sum(monday <= a < next_monday or monday <= b < next_monday for a, b in dates) >= schedule.max_per_week:
         return "full_week"
     return None
 
