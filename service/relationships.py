@@ -522,4 +522,8 @@ async def _partner(world: World, membership: Membership) -> Partner | None:
     theirs, sealed_name = membership.partner_member_id, membership.partner_sealed_name
     if theirs is None or sealed_name is None:
         return Partner(None)
+    # In a restored backup an erased partner has a name still, and no key that opens it.
+    ring = await world.keys.ring(membership.relationship_id)
+    if not ring.knows(membership.partner_id):
+        return Partner(None)
     return Partner(await world.keys.open_for(theirs, "name", sealed_name))

@@ -161,6 +161,7 @@ async def test_a_backup_from_before_opens_nothing_of_an_erased_member(
     service: Running, db: Database, store: FileKeyStore, empty_urls: list[str], tmp_path: Path
 ) -> None:
     one, two = await service.couple()
+    await one.expect(200, "PATCH", "/v1/me", {"name": "A name"})
     await told(one)
     await told(two)
     dump, keys = tmp_path / "before.dump", tmp_path / "keys.dump"
