@@ -31,7 +31,7 @@ from service.keyring import Keyring
 from service.keys import KeyStore
 from service.limits import Limit, networks
 from service.mail import Mailer, Postman
-from service.migrations import DOOR_ROLE, KEEPER_ROLE, KEYS_ROLE, SERVICE_ROLE
+from service.migrations import DOOR_ROLE, KEEPER_ROLE, KEYS_ROLE, PROMPTER_ROLE, SERVICE_ROLE
 from service.outside import Chance, Clock, system_chance, utc_now
 from service.problems import HANDLERS
 from service.settings import Settings
@@ -43,6 +43,7 @@ BODY_BYTES = 256 * 1024
 KEY_CONNECTIONS = 2
 DOOR_CONNECTIONS = 4
 KEEPER_CONNECTIONS = 1
+PROMPTER_CONNECTIONS = 2
 STATEMENT_SECONDS = 30
 
 ROUTES: list[Any] = [
@@ -135,9 +136,11 @@ async def _lifespan(
         create_pool(database_url, SERVICE_ROLE, settings.database_connections) as db,
         create_pool(database_url, DOOR_ROLE, DOOR_CONNECTIONS) as door,
         create_pool(database_url, KEEPER_ROLE, KEEPER_CONNECTIONS) as keeper,
+        create_pool(database_url, PROMPTER_ROLE, PROMPTER_CONNECTIONS) as prompter,
         create_pool(database_url, KEYS_ROLE, KEY_CONNECTIONS) as keys_db,
     ):
-        app.state.world = World(db, door, keeper, Keyring(keys_db, store, now, chance), now, chance, postman)
+        keys = Keyring(keys_db, store, now, chance)
+        app.state.world = World(db, door, keeper, prompter, keys, now, chance, postman)
         try:
             yield
         finally:

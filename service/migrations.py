@@ -29,7 +29,8 @@ SERVICE_ROLE = "mutuality_service"  # acts for signed-in members: may append eve
 DOOR_ROLE = "mutuality_door"  # finds out who is there: sign-in, tokens, invites; sees no event
 KEYS_ROLE = "mutuality_keys"  # reads and writes wrapped keys, and nothing else
 KEEPER_ROLE = "mutuality_keeper"  # erases and recounts
-ROLES = (SERVICE_ROLE, DOOR_ROLE, KEYS_ROLE, KEEPER_ROLE)
+PROMPTER_ROLE = "mutuality_prompter"  # plans and sends prompts; sees no event
+ROLES = (SERVICE_ROLE, DOOR_ROLE, KEYS_ROLE, KEEPER_ROLE, PROMPTER_ROLE)
 
 
 class MigrationError(StartupError):

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
 from events.sealing import KEY_BYTES, NONCE_BYTES, Unreadable
 
-Field = Literal["email", "name", "device_name"]
+Field = Literal["email", "name", "device_name", "push_address"]
 
 
 def seal(key: bytes, member_id: UUID, field: Field, text: str) -> bytes:

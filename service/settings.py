@@ -38,7 +38,8 @@ class Settings(BaseSettings):
         Literal["debug", "info", "warning", "error"], Field(description="least level that is logged")
     ] = "info"
     database_connections: Annotated[
-        int, Field(ge=2, le=100, description="connections to PostgreSQL, at most, beside 6 for sign-ins and keys")
+        int,
+        Field(ge=2, le=100, description="connections to PostgreSQL, at most, beside 9 for sign-ins, keys and prompts"),
     ] = 10
     sign_ins_per_hour: Annotated[
         int,

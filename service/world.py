@@ -26,6 +26,7 @@ class World(Struct, frozen=True):
     db: Database
     door: Database
     keeper: Database
+    prompter: Database
     keys: Keyring
     now: Clock
     chance: Chance

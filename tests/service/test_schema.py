@@ -27,6 +27,10 @@ LOOKED_UP_OTHERWISE = {
     "access_tokens": "found by the hash of the token",
     "refresh_tokens": "found by the hash of the token",
     "invites": "found by the hash of the code",
+    "devices": "of a member",
+    "schedules": "of a member",
+    "prompts": "of a member, whose prompts from all relationships share one cap",
+    "outbox": "of a member, and claimed by the time at which it is due",
 }
 
 KEYS = """
@@ -99,6 +103,7 @@ async def test_every_table_is_of_a_relationship_or_says_why_not(db: Database) ->
         "events",
         "texts",
         "tallies",
+        "occasions",
     }
 
 

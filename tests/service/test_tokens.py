@@ -30,8 +30,8 @@ SALT = bytes(range(16))
 
 def with_chance(chance: Chance) -> World:
     """A world of which only chance matters: tokens know neither database nor mail."""
-    nothing = cast(Any, None)
-    return World(nothing, nothing, nothing, nothing, lambda: datetime(2026, 6, 15, tzinfo=UTC), chance, nothing)
+    nothing, now = cast(Any, None), datetime(2026, 6, 15, tzinfo=UTC)
+    return World(nothing, nothing, nothing, nothing, nothing, lambda: now, chance, nothing)
 
 
 def drawn(number: int) -> World:

@@ -1,0 +1,39 @@
+-- When a member wants to be asked. The seed is their secret, from which moments are drawn; nothing is asked about the
+-- time before `since`, when schedule or zone last changed. Planning is due again at `plan_at`; null is never.
+CREATE TABLE schedules (
+    member_id uuid PRIMARY KEY REFERENCES members,
+    schedule text NOT NULL,
+    seed bytea NOT NULL CHECK (length(seed) = 32),
+    since timestamptz NOT NULL,
+    plan_at timestamptz
+);
+
+CREATE INDEX schedules_to_plan ON schedules (plan_at);
+
+GRANT SELECT, INSERT, UPDATE ON schedules TO mutuality_service;
+
+GRANT SELECT, UPDATE (plan_at) ON schedules TO mutuality_prompter;
+
+GRANT SELECT, DELETE ON schedules TO mutuality_keeper;
+
+-- Whoever plans has to know where a member is, and which relationships have not ended.
+GRANT SELECT (member_id, time_zone) ON members TO mutuality_prompter;
+
+CREATE POLICY to_plan ON members TO mutuality_prompter USING (true);
+
+GRANT SELECT ON relationships, memberships TO mutuality_prompter;
+
+CREATE POLICY to_plan ON relationships TO mutuality_prompter USING (true);
+
+CREATE POLICY to_plan ON memberships TO mutuality_prompter USING (true);
+
+ALTER TABLE schedules ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE schedules FORCE ROW LEVEL SECURITY;
+
+CREATE POLICY own ON schedules TO mutuality_service
+USING (member_id = ANY (nullif(current_setting('mutuality.members', true), '')::uuid[]));
+
+CREATE POLICY to_plan ON schedules TO mutuality_prompter USING (true);
+
+CREATE POLICY to_erase ON schedules TO mutuality_keeper USING (true);

@@ -1,0 +1,25 @@
+-- Shared events that prompts may follow, written with the event itself whatever anybody's settings are, and gone as soon
+-- as both members' prompts are planned.
+CREATE TABLE occasions (
+    relationship_id uuid NOT NULL REFERENCES relationships,
+    event_id uuid NOT NULL,
+    recorded_at timestamptz NOT NULL,
+    PRIMARY KEY (relationship_id, event_id)
+);
+
+CREATE INDEX occasions_in_turn ON occasions (recorded_at);
+
+GRANT INSERT ON occasions TO mutuality_service;
+
+GRANT SELECT, DELETE ON occasions TO mutuality_prompter, mutuality_keeper;
+
+ALTER TABLE occasions ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE occasions FORCE ROW LEVEL SECURITY;
+
+CREATE POLICY own ON occasions FOR INSERT TO mutuality_service
+WITH CHECK (relationship_id IN (SELECT relationship_id FROM readers));
+
+CREATE POLICY to_plan ON occasions TO mutuality_prompter USING (true);
+
+CREATE POLICY to_erase ON occasions TO mutuality_keeper USING (true);
