@@ -15,6 +15,7 @@ from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
 from service import (
     codes,
+    devices,
     entries,
     erasure,
     export,
@@ -34,6 +35,8 @@ from service.mail import Mailer, Postman
 from service.migrations import DOOR_ROLE, KEEPER_ROLE, KEYS_ROLE, PROMPTER_ROLE, SERVICE_ROLE
 from service.outside import Chance, Clock, system_chance, utc_now
 from service.problems import HANDLERS
+from service.push.senders import vapid_key
+from service.push.webpush import public_key
 from service.settings import Settings
 from service.world import World
 
@@ -61,6 +64,9 @@ ROUTES: list[Any] = [
     members.change_me,
     members.give_consent,
     members.withdraw_consent,
+    devices.register_device,
+    devices.list_devices,
+    devices.remove_device,
     export.export_me,
     erasure.erase_me,
     relationships.make_relationship,
@@ -98,7 +104,7 @@ def create_app(
     chance: Chance = system_chance,
 ) -> "Edge":
     """The service on a migrated database, as an ASGI application."""
-    hour = timedelta(hours=1)
+    hour, vapid = timedelta(hours=1), vapid_key(settings)
     app = Litestar(
         ROUTES,
         openapi_config=None,
@@ -113,6 +119,7 @@ def create_app(
                 "invites_tried": Limit(settings.invite_tries_per_hour, hour),
                 "requests": Limit(settings.requests_per_minute, timedelta(minutes=1)),
                 "providers": identities.providers_of(settings),
+                "vapid_public_key": public_key(vapid) if vapid else None,
                 "trusted_proxies": networks(settings.trusted_proxies),
             }
         ),

@@ -22,6 +22,7 @@ from projections.requests import Requests, RequestStanding
 from projections.trends import Point, Trend
 from service import errors, tokens
 from service.codes import CodeWanted, SignIn, StepUp
+from service.devices import RegisteredDevice, RegisteredDevices, Registration
 from service.entries import Recorded, Sync, Synced, SyncEntry, SyncResult
 from service.export import FORMAT, Export, ExportedRelationship
 from service.health import Health
@@ -153,6 +154,7 @@ MEMBER = Me(_id("member"), ADDRESS, "Robin", "Europe/Berlin", Consent(CONSENT_VE
 ACCESS, REFRESH = (tokens.successor("example", b"", kind) for kind in ("access", "refresh"))
 SIGNED_IN = SignedIn(MEMBER.member_id, ACCESS, MORNING + ACCESS_LIVES, REFRESH)
 DEVICE = Device(_id("session"), "Robin's phone", MORNING, MORNING, current=True)
+PHONE = RegisteredDevice(_id("device"), "ios", "apns", "production", MORNING, disabled=False)
 CODE = "7K3M9QXTW2CF"
 
 # Signed by nobody: what goes in here comes from the provider's own library.
@@ -172,6 +174,7 @@ BODIES: dict[str, Any] = {
     "stepUpWithGoogle": IdentityStepUp(IDENTITY, NONCE),
     "changeMe": Change("Robin", "Europe/Berlin"),
     "giveConsent": ConsentGiven(CONSENT_VERSION, True),
+    "registerDevice": Registration("ios", "apns", _bytes("token").hex(), environment="production"),
     "makeRelationship": Nothing(),
     "acceptInvite": Accept(CODE),
     "recordCheckIn": CHECK_IN,
@@ -194,6 +197,8 @@ ANSWERS: dict[str, Any] = {
     "signInWithApple": SIGNED_IN,
     "signInWithGoogle": SIGNED_IN,
     "listSessions": Devices([DEVICE]),
+    "registerDevice": PHONE,
+    "listDevices": RegisteredDevices([PHONE], None),
     "getMe": MEMBER,
     "changeMe": MEMBER,
     "exportMe": Export(

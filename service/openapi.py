@@ -57,6 +57,8 @@ PATH_PARAMETERS = {
     "rid": "The id of a relationship of mine.",
     "id": "The id that the phone gives to the entry: any UUID, version 4 recommended.",
     "session_id": "The id of a session of mine.",
+    "device_id": "The id that the phone gives to itself: any UUID, version 4 recommended.",
+    "prompt_id": "The id of a prompt of mine.",
 }
 
 

@@ -118,6 +118,22 @@ async def stepped_up(request: Call) -> Member:
     return member
 
 
+# Whoever ends the session, or erases its member, waits: what is written for it meanwhile goes with it.
+HOLD_SESSION = """
+SELECT session_id
+FROM sessions
+WHERE session_id = $1
+    AND member_id = $2
+FOR KEY SHARE
+"""
+
+
+async def hold_session(db: Database, member: Member) -> None:
+    """Keep the session until the transaction ends. Raises NotSignedIn where it has ended since it was looked at."""
+    if await db.fetchval(HOLD_SESSION, member.session_id, member.member_id) is None:
+        raise NotSignedIn
+
+
 STEPPED_UP = """
 UPDATE sessions
 SET stepped_up_at = $3

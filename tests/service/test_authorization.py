@@ -58,9 +58,12 @@ MINE = {
     "stepUpWithGoogle": 404,
     "exportMe": 403,
     "eraseMe": 403,
+    "listDevices": 200,
 }
 # --- Operations on one thing of mine, named in the path: what its owner gets. To everybody else it is not there.
-NAMED = {"endSession": 204}
+NAMED = {"endSession": 204, "removeDevice": 204}
+# --- Operations under an id of my own: what anybody gets, whoever else uses it.
+NUMBERED = {"registerDevice": 200}
 # --- Operations on a relationship: what the one who invited, the other one, and both after the end get.
 OURS = {
     "getRelationship": (200, 200, 200),
