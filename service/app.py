@@ -23,9 +23,11 @@ from service import (
     identities,
     members,
     openapi,
+    prompts,
     questions,
     reads,
     relationships,
+    schedules,
     sessions,
 )
 from service.keyring import Keyring
@@ -67,6 +69,10 @@ ROUTES: list[Any] = [
     devices.register_device,
     devices.list_devices,
     devices.remove_device,
+    schedules.get_schedule,
+    schedules.put_schedule,
+    prompts.list_prompts,
+    prompts.dismiss_prompt,
     export.export_me,
     erasure.erase_me,
     relationships.make_relationship,

@@ -97,9 +97,24 @@ WHERE addresses.address_hash = sign_in_codes.address_hash
     AND addresses.member_id = $1
 """
 
-# Their tokens go with them.
+# First: what is written for a session holds it. Their tokens and devices go with them.
 FORGET_SESSIONS = """
 DELETE FROM sessions
+WHERE member_id = $1
+"""
+
+FORGET_SCHEDULE = """
+DELETE FROM schedules
+WHERE member_id = $1
+"""
+
+FORGET_PROMPTS = """
+DELETE FROM prompts
+WHERE member_id = $1
+"""
+
+FORGET_PUSHES = """
+DELETE FROM outbox
 WHERE member_id = $1
 """
 
@@ -120,5 +135,7 @@ WHERE member_id = $1
 
 
 async def _forget_account(db: Database, member_id: UUID) -> None:
-    for statement in (FORGET_CODES, FORGET_SESSIONS, FORGET_ADDRESS, FORGET_IDENTITIES, FORGET_MEMBER):
+    # In the order of those who plan and send: a schedule, its prompts, their pushes.
+    asking = (FORGET_SESSIONS, FORGET_SCHEDULE, FORGET_PROMPTS, FORGET_PUSHES)
+    for statement in (*asking, FORGET_CODES, FORGET_ADDRESS, FORGET_IDENTITIES, FORGET_MEMBER):
         await db.execute(statement, member_id)

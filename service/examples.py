@@ -28,6 +28,7 @@ from service.export import FORMAT, Export, ExportedRelationship
 from service.health import Health
 from service.identities import IdentitySignIn, IdentityStepUp
 from service.members import CONSENT_VERSION, Change, Consent, ConsentGiven, Me
+from service.prompts import Prompt, Prompts
 from service.questions import catalogue
 from service.relationships import (
     INVITE_LIVES,
@@ -39,6 +40,7 @@ from service.relationships import (
     Relationships,
     StreamIds,
 )
+from service.schedule import AfterEvents, Schedule, ScheduledCheckIn
 from service.sessions import ACCESS_LIVES, Device, Devices, Nothing, Refresh, SignedIn
 
 
@@ -155,6 +157,20 @@ ACCESS, REFRESH = (tokens.successor("example", b"", kind) for kind in ("access",
 SIGNED_IN = SignedIn(MEMBER.member_id, ACCESS, MORNING + ACCESS_LIVES, REFRESH)
 DEVICE = Device(_id("session"), "Robin's phone", MORNING, MORNING, current=True)
 PHONE = RegisteredDevice(_id("device"), "ios", "apns", "production", MORNING, disabled=False)
+SCHEDULE = Schedule(
+    [ScheduledCheckIn(_id("item"), RELATIONSHIP, ["sun", "wed"], "20:00", "22:00", ["close", "my_week"])],
+    AfterEvents(enabled=True),
+)
+PROMPT = Prompt(
+    _id("prompt"),
+    RELATIONSHIP,
+    "schedule",
+    None,
+    ["close", "my_week"],
+    MORNING + timedelta(hours=12),
+    MORNING + timedelta(hours=24),
+    "open",
+)
 CODE = "7K3M9QXTW2CF"
 
 # Signed by nobody: what goes in here comes from the provider's own library.
@@ -175,6 +191,7 @@ BODIES: dict[str, Any] = {
     "changeMe": Change("Robin", "Europe/Berlin"),
     "giveConsent": ConsentGiven(CONSENT_VERSION, True),
     "registerDevice": Registration("ios", "apns", _bytes("token").hex(), environment="production"),
+    "putSchedule": SCHEDULE,
     "makeRelationship": Nothing(),
     "acceptInvite": Accept(CODE),
     "recordCheckIn": CHECK_IN,
@@ -199,12 +216,18 @@ ANSWERS: dict[str, Any] = {
     "listSessions": Devices([DEVICE]),
     "registerDevice": PHONE,
     "listDevices": RegisteredDevices([PHONE], None),
+    "getSchedule": SCHEDULE,
+    "putSchedule": SCHEDULE,
+    "listPrompts": Prompts([PROMPT]),
     "getMe": MEMBER,
     "changeMe": MEMBER,
     "exportMe": Export(
         FORMAT,
         MEMBER,
         [DEVICE],
+        [PHONE],
+        SCHEDULE,
+        [PROMPT],
         [ExportedRelationship(TOGETHER, _page(SHARED_LOG, proof=True), _page(PRIVATE_LOG, proof=True))],
     ),
     "makeRelationship": ALONE,

@@ -15,12 +15,16 @@ from events.entries import Audience
 from projections import feed
 from projections.balances import Reader
 from projections.feed import Page
+from service.devices import RegisteredDevice, push_devices_of
 from service.errors import StepUpRequired
 from service.http import JSON, Call, world_of
 from service.members import Me, me_of
 from service.operations import described
+from service.prompts import Prompt, prompts_of
 from service.relationships import Membership, Relationship, memberships_of, reader_of, view_of
-from service.sessions import Device, Devices, devices_of, stepped_up
+from service.schedule import Schedule
+from service.schedules import schedule_of
+from service.sessions import Device, Member, devices_of, stepped_up
 from service.world import World
 
 log = structlog.get_logger()
@@ -44,6 +48,9 @@ class Export(Struct, frozen=True):
     format: Literal["mutuality/export/v1"]
     me: Me
     sessions: list[Device]
+    devices: list[RegisteredDevice]
+    schedule: Schedule
+    prompts: list[Prompt]
     relationships: list[ExportedRelationship]
 
 
@@ -67,10 +74,10 @@ async def export_me(request: Call) -> Stream:
     """
     member = await stepped_up(request)
     world = world_of(request)
-    me, devices = await me_of(world, member), await devices_of(world, member)
+    start = await _about_me(world, member)
     async with world.acting(member.member_id) as db:
         found = await memberships_of(db, member.member_id, world.now())
-    document = _document(world, me, devices, [one.relationship_id for one in found])
+    document = _document(world, start, [one.relationship_id for one in found])
     return Stream(_or_hang_up(document), media_type=JSON, headers=HEADERS)
 
 
@@ -84,13 +91,24 @@ async def _or_hang_up(document: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         raise BrokenOff from None
 
 
-async def _document(world: World, me: Me, devices: Devices, relationship_ids: list[UUID]) -> AsyncIterator[bytes]:
-    """The bytes of an Export, exactly as they would be made in one piece."""
-    start = {"format": FORMAT, "me": me, "sessions": devices.sessions, "relationships": []}
+async def _about_me(world: World, member: Member) -> Export:
+    return Export(
+        FORMAT,
+        await me_of(world, member),
+        (await devices_of(world, member)).sessions,
+        await push_devices_of(world, member),
+        await schedule_of(world, member),
+        await prompts_of(world, member.member_id, None, None),
+        [],
+    )
+
+
+async def _document(world: World, start: Export, relationship_ids: list[UUID]) -> AsyncIterator[bytes]:
+    """The bytes of an Export, exactly as they would be made in one piece; `start` has no relationships yet."""
     yield msgspec.json.encode(start).removesuffix(b"]}")
     comma = b""
     for relationship_id in relationship_ids:
-        async for part in _relationship(world, me.member_id, relationship_id):
+        async for part in _relationship(world, start.me.member_id, relationship_id):
             yield comma + part
             comma = b""
         comma = b","

@@ -12,6 +12,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from service.errors import Invalid, NotSignedIn
 from service.http import Call, body_of, empty_answer, json_answer, world_of
 from service.operations import described
+from service.replanning import travel
 from service.sessions import Member, signed_in
 from service.world import World
 
@@ -126,6 +127,8 @@ async def change_me(request: Call) -> Response[bytes]:
     renamed = change.name is not UNSET
     name = await world.keys.seal_for(member.member_id, "name", change.name) if change.name else None
     async with world.acting(member.member_id) as db, db.transaction():
+        if time_zone is not None:
+            await travel(db, member.member_id, time_zone, world.now())
         row = await db.fetchrow(CHANGE_MEMBER, member.member_id, renamed, name, time_zone)
         if renamed:
             await db.execute(SHOW_NAME, member.member_id, name)

@@ -196,6 +196,13 @@ def is_quiet(at: datetime, quiet: Quiet, zone: ZoneInfo) -> bool:
     return any(start <= instant < end for start, end in quiet_spans(quiet, (instant, instant), zone))
 
 
+def until_quiet(at: datetime, before: datetime, quiet: Quiet, zone: ZoneInfo) -> datetime:
+    """Until when something may be sent from `at` on: `before`, or earlier, when quiet hours begin; `at` within them."""
+    begin, end = int(at.timestamp()), int(before.timestamp())
+    free = free_spans((begin, end), quiet_spans(quiet, (begin, end), zone))
+    return datetime.fromtimestamp(free[0][1], UTC) if free and free[0][0] == begin else at
+
+
 # --- Caps
 
 

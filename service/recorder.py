@@ -19,6 +19,8 @@ from events.sealing import Ring
 from events.streams import Database, Draft, Mention, Stored, StreamKey
 from projections import tallies
 from projections.tallies import Key
+from service import answering
+from service.answering import News
 from service.errors import NotFound
 from service.tokens import new_id
 from service.world import World
@@ -28,6 +30,7 @@ class Writer(Struct, frozen=True):
     """Who records, in which relationship."""
 
     relationship_id: UUID
+    member_id: UUID
     author_id: UUID
     shared_stream: UUID
     private_stream: UUID
@@ -100,6 +103,9 @@ async def record(world: World, db: Database, submission: Submission) -> list[Out
         outcomes = [_outcome(world, batch, author, entry_id, entry, now) for entry_id, entry in submission.entries]
         await streams.append(db, ring, batch.appended)
         await tallies.add(db, batch.counts)
+        writer = submission.writer
+        new = [News(writer.member_id, writer.relationship_id, stored.event) for _, stored in batch.appended]
+        await answering.follow(db, new, now)
     return outcomes
 
 

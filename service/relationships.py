@@ -166,6 +166,7 @@ def writer_of(membership: Membership, member: Member) -> Writer:
         raise WrongState("You can record here as soon as the invite's maker has confirmed you.")
     return Writer(
         membership.relationship_id,
+        member.member_id,
         membership.author_id,
         membership.shared_stream_id,
         membership.private_stream_id,
@@ -452,11 +453,54 @@ async def leave(request: Call, rid: FromPath[str]) -> Response[None]:
 
 
 async def leave_as(world: World, member_id: UUID, membership: Membership) -> None:
-    """End it, or withdraw from what is not confirmed yet."""
+    """End it, or withdraw from what is not confirmed yet. Nobody is asked about it any more."""
     # Each looks again behind its lock: the state may have changed since it was read, and between the two.
     done = membership.state == "confirming" and await _withdraw(world, membership)
     while not done:
         done = await _end(world, member_id, membership) or await _withdraw(world, membership)
+    await _forget_prompts(world, membership.relationship_id)
+
+
+# Prompts first: what is sent meanwhile holds them. Where one has withdrawn, those who are still members keep theirs.
+FORGET_PROMPTS = """
+DELETE FROM prompts
+USING relationships
+WHERE prompts.relationship_id = $1
+    AND relationships.relationship_id = $1
+    AND (relationships.state = 'ended' OR NOT EXISTS (
+        SELECT
+        FROM memberships
+        WHERE memberships.relationship_id = $1
+            AND memberships.member_id = prompts.member_id
+    ))
+RETURNING
+    prompts.member_id,
+    prompts.prompt_id
+"""
+
+FORGET_PUSHES = """
+DELETE FROM outbox
+USING unnest($1::uuid[], $2::uuid[]) AS forgotten (member_id, prompt_id)
+WHERE outbox.member_id = forgotten.member_id
+    AND outbox.prompt_id = forgotten.prompt_id
+"""
+
+FORGET_OCCASIONS = """
+DELETE FROM occasions
+USING relationships
+WHERE occasions.relationship_id = $1
+    AND relationships.relationship_id = $1
+    AND relationships.state = 'ended'
+"""
+
+
+async def _forget_prompts(world: World, relationship_id: UUID) -> None:
+    # Also where it has ended before: whoever got no answer asks again.
+    async with world.keeper.acquire() as db, db.transaction():
+        await db.execute(FORGET_OCCASIONS, relationship_id)
+        gone = await db.fetch(FORGET_PROMPTS, relationship_id)
+        if gone:
+            await db.execute(FORGET_PUSHES, *streams.transposed([tuple(row) for row in gone]))
 
 
 async def _end(world: World, member_id: UUID, membership: Membership) -> bool:

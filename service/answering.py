@@ -1,0 +1,214 @@
+"""What a recorded entry does to prompts, in its own transaction: it answers one of its author's, or is an occasion.
+
+Nothing of it can be seen in the answer to who records: an unknown prompt and a foreign one are as good as none.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from msgspec import Struct
+
+from events.entries import CheckIn, Decision, Request
+from events.rules import Recorded, is_late
+from events.streams import Database, transposed
+from service import prompt_life
+from service.prompt_life import Prompt
+
+WITHDRAW_FOR = timedelta(hours=24)  # a device that was off for longer has let the notification go by itself
+
+
+class News(Struct, frozen=True):
+    """An event that was recorded just now, and whose it is."""
+
+    member_id: UUID
+    relationship_id: UUID
+    event: Recorded
+
+
+class Answer(Struct, frozen=True):
+    """A check-in that names a prompt, which may be anybody's, or nobody's."""
+
+    member_id: UUID
+    prompt_id: UUID
+    occurred_at: datetime
+
+
+class Step(Struct, frozen=True):
+    """What became of one prompt."""
+
+    member_id: UUID
+    prompt_id: UUID
+    before: Prompt
+    after: Prompt
+
+
+async def follow(db: Database, news: Sequence[News], now: datetime) -> None:
+    """Answer prompts and note occasions: of new events only, for what is replayed has been followed before."""
+    answers = [found for one in news if (found := answer_in(one))]
+    if answers:
+        await answer(db, answers, now)
+    occasions = [one for one in news if is_occasion(one.event)]
+    if occasions:
+        await _note(db, occasions)
+
+
+def answer_in(one: News) -> Answer | None:
+    """The answer to a prompt that an event is, if it is one."""
+    fact = one.event.fact
+    if not isinstance(fact, CheckIn) or fact.prompt_id is None:
+        return None
+    return Answer(one.member_id, fact.prompt_id, fact.occurred_at)
+
+
+def is_occasion(event: Recorded) -> bool:
+    """Whether both may be asked after it: by the event alone, whatever anybody's settings are.
+
+    A request, a decision (also about a request) or a check-in that both can read. Not what comes late, from a phone
+    that was offline for days: to ask how that was would puzzle. Not an answer to a prompt, for prompts would follow
+    prompts for ever, nor what was revealed, for both have just told of it. A retraction is nothing that happened.
+    """
+    if event.audience != "shared" or is_late(event):
+        return False
+    match event.fact:
+        case CheckIn():
+            return event.fact.prompt_id is None and event.fact.sealed_for is None
+        case Request() | Decision():
+            return True
+        case _:
+            return False
+
+
+NOTE = """
+INSERT INTO occasions (
+    relationship_id,
+    event_id,
+    recorded_at
+)
+SELECT
+    relationship_id,
+    event_id,
+    recorded_at
+FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[]) AS noted (relationship_id, event_id, recorded_at)
+"""
+
+
+async def _note(db: Database, occasions: list[News]) -> None:
+    rows = [(one.relationship_id, one.event.event_id, one.event.recorded_at) for one in occasions]
+    await db.execute(NOTE, *transposed(rows))
+
+
+# --- Answered and dismissed
+
+# In this order everywhere, so that nobody waits in a circle.
+HOLD = """
+SELECT
+    prompts.member_id,
+    prompts.prompt_id,
+    prompts.state,
+    prompts.due_at,
+    prompts.expires_at,
+    prompts.reminded_at,
+    prompts.answered_at,
+    prompts.late
+FROM unnest($1::uuid[], $2::uuid[]) AS named (member_id, prompt_id)
+JOIN prompts USING (member_id, prompt_id)
+ORDER BY
+    prompts.member_id,
+    prompts.prompt_id
+FOR UPDATE OF prompts
+"""
+
+
+async def hold(db: Database, names: Sequence[tuple[UUID, UUID]]) -> dict[tuple[UUID, UUID], Prompt]:
+    """Those prompts that exist, by member and prompt id, held until the transaction ends. The names are distinct."""
+    rows = await db.fetch(HOLD, *transposed(names))
+    return {
+        (row["member_id"], row["prompt_id"]): Prompt(
+            row["state"], row["due_at"], row["expires_at"], row["reminded_at"], row["answered_at"], row["late"]
+        )
+        for row in rows
+    }
+
+
+async def answer(db: Database, answers: Sequence[Answer], now: datetime) -> None:
+    """Each prompt of a member's own is answered, as of when its earliest answer says; all others stay as they are."""
+    earliest: dict[tuple[UUID, UUID], datetime] = {}
+    for one in answers:
+        name = one.member_id, one.prompt_id
+        earliest[name] = min(one.occurred_at, earliest.get(name, one.occurred_at))
+    held = await hold(db, list(earliest))
+    await take(db, [Step(*name, was, prompt_life.answered(was, earliest[name])) for name, was in held.items()], now)
+
+
+TAKE = """
+UPDATE prompts
+SET
+    state = taken.state,
+    answered_at = taken.answered_at,
+    late = taken.late
+FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::timestamptz[], $5::boolean[]) AS taken (
+    member_id, prompt_id, state, answered_at, late
+)
+WHERE prompts.member_id = taken.member_id
+    AND prompts.prompt_id = taken.prompt_id
+"""
+
+
+async def take(db: Database, steps: Sequence[Step], now: datetime) -> None:
+    """Take the steps with prompts that are held, and the notifications back that this makes useless."""
+    changed = [one for one in steps if one.after != one.before]
+    if not changed:
+        return
+    rows = [(s.member_id, s.prompt_id, s.after.state, s.after.answered_at, s.after.late) for s in changed]
+    await db.execute(TAKE, *transposed(rows))
+    withdrawn = [one for one in changed if prompt_life.withdraws(one.before, one.after)]
+    if withdrawn:
+        await _withdraw(db, withdrawn, now)
+
+
+# What is on its way to a provider at this moment arrives before what takes it back.
+STOP = """
+DELETE FROM outbox
+USING unnest($1::uuid[], $2::uuid[]) AS stopped (member_id, prompt_id)
+WHERE outbox.member_id = stopped.member_id
+    AND outbox.prompt_id = stopped.prompt_id
+    AND outbox.class <> 'withdraw'
+"""
+
+# To all devices: which of them shows it is not known.
+WITHDRAW = """
+INSERT INTO outbox (
+    member_id,
+    prompt_id,
+    device_id,
+    class,
+    due_at,
+    send_before,
+    attempts,
+    lease,
+    parked
+)
+SELECT
+    member_id,
+    withdrawn.prompt_id,
+    devices.device_id,
+    'withdraw',
+    $4,
+    withdrawn.send_before,
+    0,
+    NULL,
+    false
+FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[]) AS withdrawn (member_id, prompt_id, send_before)
+JOIN devices USING (member_id)
+WHERE devices.disabled_at IS NULL
+    AND withdrawn.send_before > $4
+ON CONFLICT DO NOTHING
+"""
+
+
+async def _withdraw(db: Database, steps: list[Step], now: datetime) -> None:
+    rows = [(one.member_id, one.prompt_id, one.after.due_at + WITHDRAW_FOR) for one in steps]
+    members, prompts, ends = transposed(rows)
+    await db.execute(STOP, members, prompts)
+    await db.execute(WITHDRAW, members, prompts, ends, now)

@@ -1,0 +1,178 @@
+"""What I was asked: my prompts, open and over. A check-in with the id of a prompt answers it."""
+
+from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import Annotated, Literal
+from uuid import UUID
+
+from asyncpg import Record
+from litestar import Response, get, post
+from litestar.params import FromPath
+from msgspec import Meta, Struct
+
+from events import streams
+from events.entries import Audience
+from events.rules import MAY_BE_AHEAD, Recorded
+from events.sealing import Ring
+from events.streams import Database, StreamKey
+from service import prompt_life
+from service.answering import Step, hold, take
+from service.errors import NotFound
+from service.http import Call, empty_answer, id_of, json_answer, query_of, world_of
+from service.operations import described
+from service.questions import REST, SELF_QUESTIONS, QuestionId, self_questions_rest, those_asked
+from service.relationships import Membership, memberships_of
+from service.sessions import signed_in
+from service.world import World
+
+MOST_PROMPTS = 200
+CHUNK_EVENTS = 200
+
+Standing = Literal["open", "answered", "lapsed", "dismissed"]
+
+
+class Prompt(Struct, frozen=True):
+    """Something that I was asked. `about` is the shared event that it followed; questions stand in the catalogue."""
+
+    id: UUID
+    relationship_id: UUID
+    reason: Literal["schedule", "after_event"]
+    about: UUID | None
+    questions: list[QuestionId]
+    due_at: datetime
+    expires_at: datetime
+    state: Standing
+
+
+class Prompts(Struct, frozen=True):
+    """My prompts, the newest first."""
+
+    prompts: list[Prompt]
+
+
+class PromptsQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which prompts; all that were sent where left out."""
+
+    state: Annotated[Standing, Meta(description="open: it can still be answered in time.")] | None = None
+
+
+# What is planned is not shown: a moment that one knows of is no moment to be asked at.
+PROMPTS = """
+SELECT
+    prompt_id,
+    relationship_id,
+    reason,
+    item_id,
+    questions,
+    due_at,
+    expires_at,
+    stands.state
+FROM prompts
+CROSS JOIN LATERAL (
+    SELECT CASE
+        WHEN prompts.state <> 'sent' THEN prompts.state
+        WHEN prompts.expires_at > $2 THEN 'open'
+        ELSE 'lapsed'
+    END AS state
+) AS stands
+WHERE member_id = $1
+    AND prompts.state <> 'scheduled'
+    AND ($3::text IS NULL OR stands.state = $3)
+ORDER BY
+    due_at DESC,
+    prompt_id
+LIMIT $4
+"""
+
+
+@get(
+    "/v1/me/prompts",
+    opt=described(
+        id="listPrompts",
+        summary="What I was asked, newest first, 200 at most",
+        query=PromptsQuery,
+        answers={200: Prompts},
+    ),
+)
+async def list_prompts(request: Call) -> Response[bytes]:
+    """Of questions about myself none is shown while they rest, and no prompt that has no other."""
+    member, query = await signed_in(request), query_of(request, PromptsQuery)
+    return json_answer(Prompts(await prompts_of(world_of(request), member.member_id, query.state, MOST_PROMPTS)))
+
+
+async def prompts_of(world: World, member_id: UUID, state: Standing | None, limit: int | None) -> list[Prompt]:
+    """The member's prompts that were sent, the newest first; without a limit all of them."""
+    now = world.now()
+    async with world.acting(member_id) as db:
+        rows = await db.fetch(PROMPTS, member_id, now, state, limit)
+        asking = {row["relationship_id"] for row in rows if not set(SELF_QUESTIONS).isdisjoint(row["questions"])}
+        memberships = await memberships_of(db, member_id, now) if asking else []
+        resting = {
+            one.relationship_id
+            for one in memberships
+            if one.relationship_id in asking and await rests(db, await world.keys.ring(one.relationship_id), one, now)
+        }
+    shown = [(row, those_asked(row["questions"], rest=row["relationship_id"] in resting)) for row in rows]
+    return [_prompt(row, questions) for row, questions in shown if questions or not row["questions"]]
+
+
+def _prompt(row: Record, questions: list[QuestionId]) -> Prompt:
+    return Prompt(
+        row["prompt_id"],
+        row["relationship_id"],
+        row["reason"],
+        row["item_id"] if row["reason"] == "after_event" else None,
+        questions,
+        row["due_at"],
+        row["expires_at"],
+        row["state"],
+    )
+
+
+async def rests(db: Database, ring: Ring, membership: Membership, now: datetime) -> bool:
+    """Whether questions about oneself rest for a member in one relationship: by their own check-ins in both streams.
+
+    The connection acts for the member.
+    """
+    said = [one async for one in _lately(db, ring, membership.private, "private", now)]
+    said += [one async for one in _lately(db, ring, membership.shared, "shared", now)]
+    return self_questions_rest(said, membership.author_id, now)
+
+
+async def _lately(
+    db: Database, ring: Ring, key: StreamKey, audience: Audience, now: datetime
+) -> AsyncIterator[Recorded]:
+    """The events of a stream that may still matter, from its end on backwards, some at a time."""
+    before = (await streams.read_head(db, key)).position
+    while before > 0:
+        after = max(0, before - CHUNK_EVENTS)
+        _, page = await streams.read(db, ring, key, audience, after, before - after)
+        for stored in reversed(page):
+            # Recorded later means further behind, and nothing occurs more than a little after it is recorded.
+            if stored.event.recorded_at + MAY_BE_AHEAD + REST <= now:
+                return
+            yield stored.event
+        before = after
+
+
+@post(
+    "/v1/me/prompts/{prompt_id:str}/dismiss",
+    status_code=204,
+    opt=described(
+        id="dismissPrompt",
+        summary="Put a prompt aside, on all devices",
+        answers={204: None},
+        problems=(NotFound,),
+    ),
+)
+async def dismiss_prompt(request: Call, prompt_id: FromPath[str]) -> Response[None]:
+    """Again, or when it is over, it changes nothing. Nobody learns of it, and nothing counts it."""
+    member, world, wanted = await signed_in(request), world_of(request), id_of(prompt_id)
+    now, name = world.now(), (member.member_id, wanted)
+    async with world.acting(member.member_id) as db, db.transaction():
+        was = (await hold(db, [name])).get(name)
+        if was is None or was.state == "scheduled":
+            raise NotFound
+        step = Step(*name, was, prompt_life.dismissed(prompt_life.lapsed(was, now)))
+        await take(db, [step], now)
+    return empty_answer()

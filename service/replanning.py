@@ -1,0 +1,163 @@
+"""What becomes of what is planned when a member changes their schedule, or is in another zone.
+
+What the schedule itself asks for is planned anew. What follows a shared event cannot be, for the occasion is gone by
+then: it stays where it is, unless the schedule now forbids it.
+"""
+
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import msgspec
+from asyncpg import Record
+
+from events.streams import Database, transposed
+from service.planning import Asked, is_quiet, over_cap, until_quiet
+from service.schedule import Schedule
+
+# Caps look at the ISO weeks around a prompt.
+LOOK_BACK = timedelta(days=9)
+
+
+def is_on(schedule: Schedule) -> bool:
+    """Whether anything is ever to be asked."""
+    return bool(schedule.check_ins) or schedule.after_events.enabled
+
+
+HOLD_SCHEDULE = """
+SELECT schedule
+FROM schedules
+WHERE member_id = $1
+FOR UPDATE
+"""
+
+ZONE = """
+SELECT time_zone
+FROM members
+WHERE member_id = $1
+"""
+
+BEGIN_ANEW = """
+UPDATE schedules
+SET
+    since = $2,
+    plan_at = CASE WHEN plan_at IS NOT NULL THEN $2::timestamptz END
+WHERE member_id = $1
+"""
+
+
+async def zone_of(db: Database, member_id: UUID) -> ZoneInfo:
+    """Where the member is."""
+    return ZoneInfo(await db.fetchval(ZONE, member_id))
+
+
+async def travel(db: Database, member_id: UUID, time_zone: str, now: datetime) -> None:
+    """Plan anew for a member who is about to be in that zone; where they are there already, nothing changes.
+
+    Before the zone itself, and behind the schedule's row: that is how everybody goes, so nobody waits in a circle.
+    """
+    text = await db.fetchval(HOLD_SCHEDULE, member_id)
+    zone = ZoneInfo(time_zone)
+    if text is None or zone == await zone_of(db, member_id):
+        return
+    await db.execute(BEGIN_ANEW, member_id, now)
+    await plan_anew(db, member_id, msgspec.json.decode(text, type=Schedule), zone, now)
+
+
+FORGET_PLANNED = """
+DELETE FROM prompts
+WHERE member_id = $1
+    AND reason = 'schedule'
+    AND state = 'scheduled'
+"""
+
+STANDING = """
+SELECT
+    prompt_id,
+    item_id,
+    day,
+    asked_on,
+    state,
+    due_at,
+    send_before,
+    remind_at,
+    remind_before,
+    reminded_at
+FROM prompts
+WHERE member_id = $1
+    AND due_at > $2
+ORDER BY
+    member_id,
+    prompt_id
+FOR UPDATE
+"""
+
+FORGET_THOSE = """
+DELETE FROM prompts
+WHERE member_id = $1
+    AND prompt_id = ANY ($2::uuid[])
+"""
+
+KEEP_QUIET = """
+UPDATE prompts
+SET
+    send_before = kept.send_before,
+    remind_at = kept.remind_at,
+    remind_before = kept.remind_before
+FROM unnest($2::uuid[], $3::timestamptz[], $4::timestamptz[], $5::timestamptz[]) AS kept (
+    prompt_id, send_before, remind_at, remind_before
+)
+WHERE prompts.member_id = $1
+    AND prompts.prompt_id = kept.prompt_id
+"""
+
+
+async def plan_anew(db: Database, member_id: UUID, schedule: Schedule, zone: ZoneInfo, now: datetime) -> None:
+    """Forget what is planned and not sent, but for what follows a shared event and is still allowed."""
+    await db.execute(FORGET_PLANNED, member_id)
+    standing = await db.fetch(STANDING, member_id, now - LOOK_BACK)
+    kept, forbidden = sift(standing, schedule, zone)
+    await db.execute(FORGET_THOSE, member_id, forbidden)
+    if kept:
+        await db.execute(KEEP_QUIET, member_id, *transposed([_kept(row, schedule, zone) for row in kept]))
+
+
+def sift(standing: list[Record], schedule: Schedule, zone: ZoneInfo) -> tuple[list[Record], list[UUID]]:
+    """Those prompts from which something may still be sent, and the ids of those that must not be, the earlier first.
+
+    What was sent stands, and counts against the caps.
+    """
+    waiting = sorted((row for row in standing if row["state"] == "scheduled"), key=lambda row: row["due_at"])
+    asked = [_asked(row) for row in standing if row["state"] != "scheduled"]
+    kept, forbidden = [row for row in standing if row["state"] == "sent" and row["reminded_at"] is None], []
+    for row in waiting:
+        if _is_forbidden(row["due_at"], schedule, zone) or over_cap(row["due_at"], zone, schedule, asked):
+            forbidden.append(row["prompt_id"])
+        else:
+            asked.append(_asked(row))
+            kept.append(row)
+    return kept, forbidden
+
+
+def _asked(row: Record) -> Asked:
+    return Asked(row["item_id"], row["day"], row["due_at"], row["asked_on"])
+
+
+def _is_forbidden(due_at: datetime, schedule: Schedule, zone: ZoneInfo) -> bool:
+    return not schedule.after_events.enabled or _is_silent(due_at, schedule, zone)
+
+
+def _is_silent(at: datetime, schedule: Schedule, zone: ZoneInfo) -> bool:
+    paused = schedule.paused_until is not None and at < schedule.paused_until
+    return paused or is_quiet(at, schedule.quiet, zone)
+
+
+def _kept(row: Record, schedule: Schedule, zone: ZoneInfo) -> tuple[Any, ...]:
+    """Until when it may be sent, and from when until when reminded of, in hours that are not quiet now."""
+    send_before = until_quiet(row["due_at"], row["send_before"], schedule.quiet, zone)
+    remind_at, remind_before = row["remind_at"], row["remind_before"]
+    if remind_at is None or _is_silent(remind_at, schedule, zone):
+        return row["prompt_id"], send_before, None, None
+    remind_before = remind_before and until_quiet(remind_at, remind_before, schedule.quiet, zone)
+    return row["prompt_id"], send_before, remind_at, remind_before

@@ -1,0 +1,75 @@
+"""When I want to be asked: my schedule, which nobody else sees or changes."""
+
+import msgspec
+from litestar import Response, get, put
+
+from service.http import Call, body_of, json_answer, world_of
+from service.operations import described
+from service.relationships import memberships_of
+from service.replanning import is_on, plan_anew, zone_of
+from service.schedule import Schedule, validate
+from service.sessions import Member, hold_session, signed_in
+from service.world import World
+
+SCHEDULE = """
+SELECT schedule
+FROM schedules
+WHERE member_id = $1
+"""
+
+
+@get(
+    "/v1/me/schedule",
+    opt=described(id="getSchedule", summary="When I want to be asked", answers={200: Schedule}),
+)
+async def get_schedule(request: Call) -> Response[bytes]:
+    """Nothing is asked before I have said so."""
+    return json_answer(await schedule_of(world_of(request), await signed_in(request)))
+
+
+async def schedule_of(world: World, member: Member) -> Schedule:
+    """The member's schedule, or that of a new member."""
+    async with world.acting(member.member_id) as db:
+        text = await db.fetchval(SCHEDULE, member.member_id)
+    return Schedule() if text is None else msgspec.json.decode(text, type=Schedule)
+
+
+# The seed is made once: the same schedule draws the same moments. What stands already is left as it is.
+KEEP_SCHEDULE = """
+INSERT INTO schedules (
+    member_id,
+    schedule,
+    seed,
+    since,
+    plan_at
+) VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (member_id) DO UPDATE
+SET
+    schedule = excluded.schedule,
+    since = excluded.since,
+    plan_at = excluded.plan_at
+WHERE schedules.schedule <> excluded.schedule
+RETURNING member_id
+"""
+
+
+@put(
+    "/v1/me/schedule",
+    opt=described(id="putSchedule", summary="Say when I want to be asked", body=Schedule, answers={200: Schedule}),
+)
+async def put_schedule(request: Call) -> Response[bytes]:
+    """The whole of it. What was planned and not sent is planned anew.
+
+    An item of a relationship that has ended can stay; it asks for nothing.
+    """
+    member, world = await signed_in(request), world_of(request)
+    schedule, now = await body_of(request, Schedule), world.now()
+    async with world.acting(member.member_id) as db, db.transaction():
+        await hold_session(db, member)
+        mine = await memberships_of(db, member.member_id, now)
+        validate(schedule, {one.relationship_id for one in mine})
+        seed = world.chance(32, f"seed of {member.member_id}")
+        kept = member.member_id, msgspec.json.encode(schedule).decode(), seed, now, now if is_on(schedule) else None
+        if await db.fetchval(KEEP_SCHEDULE, *kept):
+            await plan_anew(db, member.member_id, schedule, await zone_of(db, member.member_id), now)
+    return json_answer(schedule)
