@@ -21,7 +21,7 @@ from service.errors import NotFound
 from service.http import Call, empty_answer, id_of, json_answer, query_of, world_of
 from service.operations import described
 from service.questions import REST, SELF_QUESTIONS, QuestionId, self_questions_rest, those_asked
-from service.relationships import Membership, memberships_of
+from service.relationships import memberships_of
 from service.sessions import signed_in
 from service.world import World
 
@@ -105,14 +105,9 @@ async def prompts_of(world: World, member_id: UUID, state: Standing | None, limi
     now = world.now()
     async with world.acting(member_id) as db:
         rows = await db.fetch(PROMPTS, member_id, now, state, limit)
-        asking = {row["relationship_id"] for row in rows if not set(SELF_QUESTIONS).isdisjoint(row["questions"])}
-        memberships = await memberships_of(db, member_id, now) if asking else []
-        resting = {
-            one.relationship_id
-            for one in memberships
-            if one.relationship_id in asking and await rests(db, await world.keys.ring(one.relationship_id), one, now)
-        }
-    shown = [(row, those_asked(row["questions"], rest=row["relationship_id"] in resting)) for row in rows]
+        reflects = any(not set(SELF_QUESTIONS).isdisjoint(row["questions"]) for row in rows)
+        rest = reflects and await rests(world, db, member_id, now)
+    shown = [(row, those_asked(row["questions"], rest=rest)) for row in rows]
     return [_prompt(row, questions) for row, questions in shown if questions or not row["questions"]]
 
 
@@ -129,14 +124,17 @@ def _prompt(row: Record, questions: list[QuestionId]) -> Prompt:
     )
 
 
-async def rests(db: Database, ring: Ring, membership: Membership, now: datetime) -> bool:
-    """Whether questions about oneself rest for a member in one relationship: by their own check-ins in both streams.
-
-    The connection acts for the member.
+async def rests(world: World, db: Database, member_id: UUID, now: datetime) -> bool:
+    """Whether questions about oneself rest for a member, by their own check-ins in both streams of any relationship:
+    two who link again are the same two. The connection acts for the member.
     """
-    said = [one async for one in _lately(db, ring, membership.private, "private", now)]
-    said += [one async for one in _lately(db, ring, membership.shared, "shared", now)]
-    return self_questions_rest(said, membership.author_id, now)
+    for membership in await memberships_of(db, member_id, now):
+        ring = await world.keys.ring(membership.relationship_id)
+        said = [one async for one in _lately(db, ring, membership.private, "private", now)]
+        said += [one async for one in _lately(db, ring, membership.shared, "shared", now)]
+        if self_questions_rest(said, membership.author_id, now):
+            return True
+    return False
 
 
 async def _lately(

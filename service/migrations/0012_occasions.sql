@@ -1,7 +1,8 @@
 -- Shared events that prompts may follow, written with the event itself whatever anybody's settings are, and gone as soon
--- as both members' prompts are planned.
+-- as both members' prompts are planned. Without a foreign key to relationships: whoever records would wait for whoever
+-- leaves, who waits for them.
 CREATE TABLE occasions (
-    relationship_id uuid NOT NULL REFERENCES relationships,
+    relationship_id uuid NOT NULL,
     event_id uuid NOT NULL,
     recorded_at timestamptz NOT NULL,
     PRIMARY KEY (relationship_id, event_id)

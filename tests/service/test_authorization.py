@@ -20,6 +20,7 @@ from service.openapi import document
 from service.settings import Settings
 from tests.phones import KEYS, Json, Phone, Running, link, running
 from tests.postgres import fresh_database
+from tests.prompting import prompted
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -59,11 +60,14 @@ MINE = {
     "exportMe": 403,
     "eraseMe": 403,
     "listDevices": 200,
+    "getSchedule": 200,
+    "putSchedule": 200,
+    "listPrompts": 200,
 }
 # --- Operations on one thing of mine, named in the path: what its owner gets. To everybody else it is not there.
-NAMED = {"endSession": 204, "removeDevice": 204}
-# --- Operations under an id of my own: what anybody gets, whoever else uses it.
-NUMBERED = {"registerDevice": 200}
+NAMED = {"endSession": 204, "removeDevice": 204, "dismissPrompt": 204}
+# --- Operations that make what is named: what everybody gets under the same id, each for themselves.
+MAKING = {"registerDevice": 200}
 # --- Operations on a relationship: what the one who invited, the other one, and both after the end get.
 OURS = {
     "getRelationship": (200, 200, 200),
@@ -88,6 +92,7 @@ BODIES: dict[str, Json | None] = {
     "recordRequest": {"occurred_at": OCCURRED, "domain": "home"},
     "recordRetraction": {"occurred_at": OCCURRED, "event_id": "{noted}"},
     "changeMe": {},
+    "putSchedule": {},
     "sync": {},
 }
 QUERIES = {"getTrend": "?measure=decides", "getPerspectives": "?measure=decides"}
@@ -139,6 +144,7 @@ async def fresh(service: Running) -> Cast:
 async def everybody(service: Running) -> Cast:
     """New members."""
     stranger, (one, two), (left, three) = await service.member(), await service.couple(), await service.couple()
+    await prompted(service, one)
     await left.expect(204, "POST", "/v1/relationships/{rid}/leave")
     revoked = await service.phone().sign_in(one.email)
     listed = (await revoked.get("/v1/sessions"))["sessions"]
@@ -153,8 +159,9 @@ async def asked(phone: Phone, name: str, body: Json | None = None, **names: str)
     named = {"rid": phone.rid or str(uuid4()), "id": str(uuid4())} | names
     for parameter, value in named.items():
         path = path.replace(f"{{{parameter}}}", value)
-    if "{session_id}" in path:
-        path = path.replace("{session_id}", await session_of(phone))
+    for parameter, of_phone in THINGS.items():
+        if f"{{{parameter}}}" in path:
+            path = path.replace(f"{{{parameter}}}", await of_phone(phone))
     if body is None and "requestBody" in operation:
         body = BODIES.get(name) or example(operation)
         if "{noted}" in json.dumps(body):
@@ -179,6 +186,22 @@ async def session_of(phone: Phone) -> str:
     """A second session of the phone's member; of none where nobody is signed in."""
     listed = (await phone.call("GET", "/v1/sessions")).json().get("sessions", [])
     return str(next((one["id"] for one in listed), uuid4()))
+
+
+async def device_of(phone: Phone) -> str:
+    """A device that the phone's member has registered; of none where nobody is signed in."""
+    device_id = str(uuid4())
+    await phone.call("PUT", f"/v1/me/devices/{device_id}", example(OPERATIONS["registerDevice"][2]))
+    return device_id
+
+
+async def prompt_of(phone: Phone) -> str:
+    """A prompt of the phone's member; of none where nobody was asked anything."""
+    listed = (await phone.call("GET", "/v1/me/prompts")).json().get("prompts", [])
+    return str(next((one["id"] for one in listed), uuid4()))
+
+
+THINGS = {"session_id": session_of, "device_id": device_of, "prompt_id": prompt_of}
 
 
 def parts(answer: httpx.Response) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
@@ -208,18 +231,18 @@ async def test_every_operation_is_in_the_table_that_it_belongs_to() -> None:
     assert set(of(OPEN)) == OPERATIONS.keys() - set(secured())
     assert set(of(OURS)) == set(naming("rid"))
     named = {name for name, (_, path, _) in OPERATIONS.items() if "{" in path} - set(of(OURS))
-    assert set(of(NAMED)) == named & set(secured())
-    assert set(of(MINE)) == set(secured()) - set(of(OURS)) - set(of(NAMED))
+    assert set(of(NAMED | MAKING)) == named & set(secured())
+    assert set(of(MINE)) == set(secured()) - set(of(OURS)) - set(of(NAMED | MAKING))
 
 
 async def test_what_is_expected_is_documented() -> None:
-    for name, expected in (OPEN | MINE | NAMED | OURS).items():
+    for name, expected in (OPEN | MINE | NAMED | MAKING | OURS).items():
         statuses = expected if isinstance(expected, tuple) else (expected,)
         assert {str(status) for status in statuses} <= OPERATIONS[name][2]["responses"].keys(), name
 
 
 async def test_every_name_in_a_path_is_tried() -> None:
-    tried = {"rid", "id", "session_id"}
+    tried = {"rid", "id", *THINGS}
     in_paths = {p["name"] for *_, operation in OPERATIONS.values() for p in operation.get("parameters", [])}
     assert {name for name in in_paths if naming(name)} == tried
 
@@ -246,7 +269,7 @@ async def test_without_a_session_nothing_is_answered_and_nothing_is_done(cast: C
 
 async def everything(phone: Phone) -> list[bytes]:
     """What a member sees of themselves and of their relationship."""
-    paths = ["/v1/me", "/v1/sessions", "/v1/relationships"]
+    paths = ["/v1/me", "/v1/sessions", "/v1/relationships", "/v1/me/devices", "/v1/me/schedule", "/v1/me/prompts"]
     paths += [f"/v1/relationships/{{rid}}/events?stream={stream}" for stream in ("shared", "private")]
     return [(await phone.call("GET", path)).content for path in paths]
 
@@ -264,9 +287,27 @@ async def test_what_is_ones_own_is_there_for_everybody_and_tells_of_nobody_else(
 @pytest.mark.parametrize("name", of(NAMED))
 async def test_what_is_named_is_there_for_its_owner_only(fresh: Cast, name: str) -> None:
     others = [fresh.stranger, fresh.two, fresh.left]
-    theirs = await session_of(fresh.one)
-    assert {(await asked(other, name, session_id=theirs)).status_code for other in others} == {404}
-    assert (await asked(fresh.one, name, session_id=theirs)).status_code == NAMED[name]
+    parameter, theirs = await named_in(name, fresh.one)
+    before = await everything(fresh.one)
+    assert {(await asked(other, name, **{parameter: theirs})).status_code for other in others} == {404}
+    assert await everything(fresh.one) == before
+    assert (await asked(fresh.one, name, **{parameter: theirs})).status_code == NAMED[name]
+
+
+async def named_in(name: str, phone: Phone) -> tuple[str, str]:
+    """What the path of the operation names, and which one of it is the phone's."""
+    parameter = next(one for one in THINGS if name in naming(one))
+    return parameter, await THINGS[parameter](phone)
+
+
+@pytest.mark.parametrize("name", of(MAKING))
+async def test_what_is_made_under_the_id_of_anothers_leaves_that_as_it_is(fresh: Cast, name: str) -> None:
+    parameter, theirs = await named_in(name, fresh.one)
+    before = await everything(fresh.one)
+    for other in (fresh.stranger, fresh.two, fresh.left):
+        answers = [await asked(other, name, **{parameter: one}) for one in (theirs, str(uuid4()))]
+        assert [answer.status_code for answer in answers] == [MAKING[name]] * 2
+    assert await everything(fresh.one) == before
 
 
 @pytest.mark.parametrize("name", of(OURS))
@@ -300,10 +341,11 @@ async def test_foreign_unknown_and_malformed_relationships_get_equal_bytes(
     assert answers[0][0] == 404
 
 
-@pytest.mark.parametrize("name", naming("session_id"))
-async def test_foreign_unknown_and_malformed_sessions_get_equal_bytes(cast: Cast, name: str) -> None:
-    names = [await session_of(cast.one), await session_of(cast.left), str(uuid4()), *MALFORMED]
-    answers = [parts(await asked(cast.two, name, session_id=one)) for one in names]
+@pytest.mark.parametrize("name", of(NAMED))
+async def test_foreign_unknown_and_malformed_ids_of_things_get_equal_bytes(cast: Cast, name: str) -> None:
+    parameter, theirs = await named_in(name, cast.one)
+    names = [theirs, (await named_in(name, cast.left))[1], str(uuid4()), *MALFORMED]
+    answers = [parts(await asked(cast.two, name, **{parameter: one})) for one in names]
     assert answers == [answers[0]] * len(names)
     assert answers[0][0] == 404
 

@@ -18,6 +18,7 @@ import projections
 import service as service_package
 from service.world import World
 from tests.phones import Phone, Running
+from tests.prompting import device, prompted, pushing
 
 Database: TypeAlias = "asyncpg.Connection[Record]"
 OCCURRED = "2026-06-15T10:00:00+02:00"
@@ -48,6 +49,9 @@ async def recorded(service: Running) -> tuple[Phone, Phone]:
         await phone.put("retractions", {"occurred_at": OCCURRED, "event_id": asked["event"]["id"]})
         await phone.put("decisions", {"occurred_at": OCCURRED, "domain": "home", "decided_by": "me"})
         await phone.put("check-ins", {"occurred_at": OCCURRED, "note": "A walk", "initiated_by": "me"})
+        await phone.expect(200, "PUT", "/v1/me/schedule", {"after_events": {"enabled": True}})
+        await device(phone)
+        await pushing(service, phone, await prompted(service, phone))
     another = await service.member()
     await another.call("POST", f"{HERE}/invites")
     await another.call("POST", "/v1/sign-in-codes", {"email": another.email})
@@ -100,8 +104,7 @@ async def test_without_a_member_no_table_shows_a_row(service: Running, db: Datab
         assert await seen(world, table, str(uuid4())) == []
 
 
-NOT_YET = {"devices", "schedules", "prompts", "outbox", "occasions"}
-EMPTY: set[str] = NOT_YET | {"identities", "used_id_tokens"}  # those who sign in by mail leave nothing there
+EMPTY = {"identities", "used_id_tokens"}  # those who sign in by mail leave nothing there
 
 
 async def test_a_member_sees_only_streams_of_their_own(service: Running, db: Database) -> None:
@@ -113,6 +116,22 @@ async def test_a_member_sees_only_streams_of_their_own(service: Running, db: Dat
         rows = await seen(world, table, one.member_id)
         assert {row["stream_id"] for row in rows} == mine, table
         assert await seen(world, table, one.member_id, two.member_id) != rows
+
+
+async def test_a_member_sees_only_what_asks_themselves(service: Running) -> None:
+    one, _ = await recorded(service)
+    world = service.app.litestar.state.world
+    for table in ("devices", "schedules", "prompts", "outbox"):
+        assert [row["member_id"] for row in await seen(world, table, one.member_id)] == [UUID(one.member_id)], table
+    assert await seen(world, "occasions", one.member_id) == []
+
+
+async def test_who_plans_and_sends_reads_no_event_and_no_key(service: Running) -> None:
+    await recorded(service)
+    prompter = service.app.litestar.state.world.prompter
+    for table in ("events", "texts", "tallies", "heads", "keys.wrapped", "sessions", "addresses"):
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await prompter.fetch(f"TABLE {table}")
 
 
 async def test_a_connection_acts_for_who_uses_it_now(service: Running) -> None:
