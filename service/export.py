@@ -42,8 +42,11 @@ class ExportedRelationship(Struct, frozen=True):
     private: Page
 
 
-class Export(Struct, frozen=True):
-    """Everything of mine. `openapi/verify_export.py` checks it, `python -m service import` takes it in elsewhere."""
+class Export(Struct, frozen=True, kw_only=True):
+    """Everything of mine. `openapi/verify_export.py` checks it, `python -m service import` takes it in elsewhere.
+
+    Not in it: the addresses of devices, which are of use to this service only, and prompts that are yet to come.
+    """
 
     format: Literal["mutuality/export/v1"]
     me: Me
@@ -93,13 +96,13 @@ async def _or_hang_up(document: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
 
 async def _about_me(world: World, member: Member) -> Export:
     return Export(
-        FORMAT,
-        await me_of(world, member),
-        (await devices_of(world, member)).sessions,
-        await push_devices_of(world, member),
-        await schedule_of(world, member),
-        await prompts_of(world, member.member_id, None, None),
-        [],
+        format=FORMAT,
+        me=await me_of(world, member),
+        sessions=(await devices_of(world, member)).sessions,
+        devices=await push_devices_of(world, member),
+        schedule=await schedule_of(world, member),
+        prompts=await prompts_of(world, member.member_id, None, None),
+        relationships=[],
     )
 
 

@@ -3,6 +3,8 @@
 All of it is checked before anything is written, against its own proofs and by the code that made it, and it is written
 in one transaction. What entries say is sealed anew with new keys; headers, openings, bodies and links stay what they
 were, so each head is the one that the member's phone remembers.
+
+The schedule comes along. Devices do not, for their addresses are not in the export, nor prompts, for they are over.
 """
 
 from collections.abc import Iterator
@@ -27,13 +29,16 @@ from projections import rebuild as rebuilding
 from projections.feed import Event, Page, Proof
 from projections.rebuild import Stream
 from service.codes import Email
-from service.errors import StartupError
+from service.errors import Invalid, StartupError
 from service.export import Export, ExportedRelationship
 from service.keyring import Keyring
 from service.keys import KeyStore
 from service.members import Me, Name, zones
 from service.outside import system_chance
 from service.relationships import LET_READ, Relationship
+from service.replanning import is_on
+from service.schedule import Schedule, validate
+from service.schedules import KEEP_SCHEDULE, SEED_BYTES
 
 CHUNK_EVENTS = 500
 
@@ -79,6 +84,7 @@ def read(file: Path) -> Export:
 def check(export: Export) -> list[Arriving]:
     """The relationships, each event of which is what its proof says. Raises ImportRefused."""
     _check_member(export.me)
+    _check_schedule(export)
     return [_arriving(told) for told in export.relationships]
 
 
@@ -92,6 +98,13 @@ def _check_member(me: Me) -> None:
         raise ImportRefused(f"The member in the export cannot be one: {error}.") from error
     if me.email != me.email.lower() or me.time_zone not in zones():
         raise ImportRefused("The member in the export cannot be one: their mail address or time zone is none.")
+
+
+def _check_schedule(export: Export) -> None:
+    try:
+        validate(export.schedule, {told.relationship.id for told in export.relationships})
+    except Invalid as error:
+        raise ImportRefused(f"The schedule in the export cannot be one: {error.detail}") from error
 
 
 def _arriving(told: ExportedRelationship) -> Arriving:
@@ -190,6 +203,7 @@ async def take_in(db: Connection, store: KeyStore, export: Export, now: datetime
             keys = Keyring(db, store, lambda: now, system_chance)
             await keys.make_for_member(export.me.member_id)
             await _make_member(db, keys, export.me, now)
+            await _keep_schedule(db, export.me.member_id, export.schedule, now)
             # They are listed by when somebody joined, the newest first.
             for i, one in enumerate(arriving):
                 await _take_in_one(db, keys, export.me, one, now - timedelta(microseconds=i))
@@ -270,6 +284,13 @@ async def _make_member(db: Database, keys: Keyring, me: Me, now: datetime) -> No
     name = await _name(keys, me.member_id, me.name)
     await db.execute(MAKE_MEMBER, me.member_id, email, name, me.time_zone, me.consent.accepted, now)
     await db.execute(GIVE_ADDRESS, await keys.look_up_hash("address", me.email), me.member_id)
+
+
+async def _keep_schedule(db: Database, member_id: UUID, schedule: Schedule, now: datetime) -> None:
+    """Planned from now on, by a seed of this service's own."""
+    plan_at = now if is_on(schedule) else None
+    seed = system_chance(SEED_BYTES, "seed")
+    await db.execute(KEEP_SCHEDULE, member_id, msgspec.json.encode(schedule).decode(), seed, now, plan_at)
 
 
 MAKE_RELATIONSHIP = """

@@ -11,6 +11,8 @@ from service.schedule import Schedule, validate
 from service.sessions import Member, hold_session, signed_in
 from service.world import World
 
+SEED_BYTES = 32
+
 SCHEDULE = """
 SELECT schedule
 FROM schedules
@@ -68,7 +70,7 @@ async def put_schedule(request: Call) -> Response[bytes]:
         await hold_session(db, member)
         mine = await memberships_of(db, member.member_id, now)
         validate(schedule, {one.relationship_id for one in mine})
-        seed = world.chance(32, f"seed of {member.member_id}")
+        seed = world.chance(SEED_BYTES, f"seed of {member.member_id}")
         kept = member.member_id, msgspec.json.encode(schedule).decode(), seed, now, now if is_on(schedule) else None
         if await db.fetchval(KEEP_SCHEDULE, *kept):
             await plan_anew(db, member.member_id, schedule, await zone_of(db, member.member_id), now)

@@ -53,9 +53,9 @@ WHERE member_id = $1
 
 
 @asynccontextmanager
-async def opened(service: Running) -> AsyncIterator[Database]:
-    """The database of the service, as its superuser."""
-    db = await asyncpg.connect(service.database_url)
+async def opened(database_url: str) -> AsyncIterator[Database]:
+    """A database, as its superuser."""
+    db = await asyncpg.connect(database_url)
     try:
         yield db
     finally:
@@ -64,7 +64,7 @@ async def opened(service: Running) -> AsyncIterator[Database]:
 
 async def rows(service: Running, table: str, order: str = "1, 2") -> list[Any]:
     """All of a table."""
-    async with opened(service) as db:
+    async with opened(service.database_url) as db:
         return await db.fetch(f"SELECT * FROM {table} ORDER BY {order}")
 
 
@@ -79,7 +79,7 @@ async def prompted(
 ) -> str:
     """A prompt of the phone's member; about an event if one is named."""
     prompt_id, remind_at = uuid4(), due_at + remind_after if remind_after else None
-    async with opened(service) as db:
+    async with opened(service.database_url) as db:
         await db.execute(
             PROMPT,
             *(phone.member_id, prompt_id, phone.rid, "after_event" if about else "schedule", about or uuid4()),
@@ -91,7 +91,7 @@ async def prompted(
 
 async def pushing(service: Running, phone: Phone, prompt_id: str, kind: str = "prompt") -> None:
     """A push for that prompt waits for each device of its member."""
-    async with opened(service) as db:
+    async with opened(service.database_url) as db:
         await db.execute(PUSH, phone.member_id, prompt_id, kind, NOON)
 
 

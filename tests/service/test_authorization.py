@@ -92,7 +92,7 @@ BODIES: dict[str, Json | None] = {
     "recordRequest": {"occurred_at": OCCURRED, "domain": "home"},
     "recordRetraction": {"occurred_at": OCCURRED, "event_id": "{noted}"},
     "changeMe": {},
-    "putSchedule": {},
+    "putSchedule": {"max_per_day": 1},
     "sync": {},
 }
 QUERIES = {"getTrend": "?measure=decides", "getPerspectives": "?measure=decides"}
@@ -289,9 +289,9 @@ async def test_what_is_named_is_there_for_its_owner_only(fresh: Cast, name: str)
     others = [fresh.stranger, fresh.two, fresh.left]
     parameter, theirs = await named_in(name, fresh.one)
     before = await everything(fresh.one)
-    assert {(await asked(other, name, **{parameter: theirs})).status_code for other in others} == {404}
+    assert {(await asked(other, name, None, **{parameter: theirs})).status_code for other in others} == {404}
     assert await everything(fresh.one) == before
-    assert (await asked(fresh.one, name, **{parameter: theirs})).status_code == NAMED[name]
+    assert (await asked(fresh.one, name, None, **{parameter: theirs})).status_code == NAMED[name]
 
 
 async def named_in(name: str, phone: Phone) -> tuple[str, str]:
@@ -305,7 +305,7 @@ async def test_what_is_made_under_the_id_of_anothers_leaves_that_as_it_is(fresh:
     parameter, theirs = await named_in(name, fresh.one)
     before = await everything(fresh.one)
     for other in (fresh.stranger, fresh.two, fresh.left):
-        answers = [await asked(other, name, **{parameter: one}) for one in (theirs, str(uuid4()))]
+        answers = [await asked(other, name, None, **{parameter: one}) for one in (theirs, str(uuid4()))]
         assert [answer.status_code for answer in answers] == [MAKING[name]] * 2
     assert await everything(fresh.one) == before
 
@@ -345,7 +345,7 @@ async def test_foreign_unknown_and_malformed_relationships_get_equal_bytes(
 async def test_foreign_unknown_and_malformed_ids_of_things_get_equal_bytes(cast: Cast, name: str) -> None:
     parameter, theirs = await named_in(name, cast.one)
     names = [theirs, (await named_in(name, cast.left))[1], str(uuid4()), *MALFORMED]
-    answers = [parts(await asked(cast.two, name, **{parameter: one})) for one in names]
+    answers = [parts(await asked(cast.two, name, None, **{parameter: one})) for one in names]
     assert answers == [answers[0]] * len(names)
     assert answers[0][0] == 404
 

@@ -16,6 +16,7 @@ from projections.rebuild import Stream, rebuild
 from service.commands import AUTHORS, STREAMS
 from service.embedded import program
 from tests.phones import Json, Phone, Running, link
+from tests.service.test_devices import web
 
 verify = runpy.run_path(str(Path(__file__).parents[2] / "openapi" / "verify.py"))["verify"]
 
@@ -235,6 +236,8 @@ async def test_no_canary_is_found_in_heap_index_wal_dump_or_log(
     one = await service.phone().sign_in(f"{canary}@example.org", device_name=canary)
     await one.begin()
     await one.expect(200, "PATCH", "/v1/me", {"name": canary})
+    for address in addresses(canary):
+        await one.expect(200, "PUT", f"/v1/me/devices/{uuid4()}", address)
     await two.consent()
     await link(one, two)
     await told(one, canary, other=two)
@@ -247,6 +250,14 @@ async def test_no_canary_is_found_in_heap_index_wal_dump_or_log(
     assert await found(service, db, canary.upper(), tmp_path) == set()
     assert await found(service, db, canary, tmp_path, but=f"not-{canary}") == set()
     assert canary not in "".join(capfd.readouterr())
+
+
+def addresses(canary: str) -> list[Json]:
+    """Where pushes go, with a word in it."""
+    return [
+        {"platform": "android", "provider": "fcm", "token": canary},
+        web(f"https://push.example.org/{canary}"),
+    ]
 
 
 async def found(service: Running, db: Any, word: str, tmp_path: Path, but: str = "") -> set[str]:

@@ -16,6 +16,7 @@ import pytest
 
 from service.export import CHUNK_EVENTS, Export
 from tests.phones import Json, Phone, Running
+from tests.prompting import device, listed, prompted
 from tests.wire import Wire, served
 
 VERIFIER = Path(__file__).parents[2] / "openapi" / "verify_export.py"
@@ -69,6 +70,21 @@ async def test_it_says_what_every_other_call_says(service: Running) -> None:
             assert told[stream] == await phone.get(path, stream=stream, proof="true", limit=500)
             assert len(told[stream]["events"]) >= 2
     assert (await exported(one)).json()["relationships"][0]["relationship"] == alone
+
+
+async def test_it_holds_what_asks_me_but_no_address_and_nothing_planned(service: Running) -> None:
+    one, two = await service.couple()
+    for phone in (one, two):
+        await device(phone)
+        await phone.expect(200, "PUT", "/v1/me/schedule", {"after_events": {"enabled": True}})
+        await prompted(service, phone)
+        await prompted(service, phone, "scheduled")
+    document = (await exported(one)).json()
+    assert document["devices"] == (await one.get("/v1/me/devices"))["devices"] != []
+    assert document["schedule"] == await one.get("/v1/me/schedule")
+    assert document["prompts"] == await listed(one)
+    assert len(document["prompts"]) == 1
+    assert "c0ffee" not in json.dumps(document)
 
 
 async def test_it_is_a_download_that_nobody_keeps(service: Running) -> None:

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import asyncpg
 import msgspec
@@ -24,6 +25,7 @@ from service.importing import ImportRefused
 from service.keys import FileKeyStore
 from tests.phones import NOON, Clock, Json, Phone, Running, running
 from tests.postgres import fresh_database
+from tests.prompting import opened, rows
 from tests.service.test_export import OCCURRED, exported, lived, verify
 
 LOOKS = (
@@ -118,6 +120,31 @@ async def test_a_second_export_differs_only_in_state_and_devices(
     assert verify(content).returncode == 0
     before["relationships"][0]["relationship"]["state"] = "ended"
     assert json.loads(content) | {"sessions": None} == before | {"sessions": None}
+
+
+async def test_the_schedule_comes_along_with_a_seed_of_its_own(
+    service: Running, couple: tuple[Phone, Phone], elsewhere: Elsewhere
+) -> None:
+    one, _ = couple
+    item = {"id": str(uuid4()), "relationship_id": one.rid, "weekdays": ["mon"], "from": "20:00", "to": "21:00"}
+    await one.expect(200, "PUT", "/v1/me/schedule", {"check_ins": [item | {"questions": ["close"]}]})
+    await elsewhere.take_in((await exported(one)).content)
+    async with elsewhere.signed_in(one) as back:
+        assert await back.get("/v1/me/schedule") == await one.get("/v1/me/schedule")
+    async with opened(elsewhere.url) as there:
+        row = await there.fetchrow("SELECT * FROM schedules")
+    assert (row["since"], row["plan_at"]) == (NOON, NOON)
+    assert row["seed"] != (await rows(service, "schedules"))[0]["seed"]
+
+
+async def test_a_schedule_of_a_foreign_relationship_is_refused(
+    couple: tuple[Phone, Phone], elsewhere: Elsewhere
+) -> None:
+    document = (await exported(couple[0])).json()
+    item = {"id": str(uuid4()), "relationship_id": str(uuid4()), "weekdays": ["mon"], "from": "20:00", "to": "21:00"}
+    document["schedule"]["check_ins"] = [item | {"questions": []}]
+    with pytest.raises(ImportRefused, match="not a relationship of yours"):
+        await elsewhere.take_in(json.dumps(document).encode())
 
 
 async def test_relationships_keep_their_order_and_one_alone_stays_open(service: Running, elsewhere: Elsewhere) -> None:

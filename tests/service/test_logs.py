@@ -2,6 +2,7 @@
 
 import json
 from typing import Any
+from uuid import uuid4
 
 import asyncpg
 import pytest
@@ -9,6 +10,7 @@ import structlog
 from structlog.testing import capture_logs
 
 from tests.phones import Phone, Running
+from tests.service.test_devices import web
 
 OCCURRED = "2026-06-15T10:00:00Z"
 CANARY = "what nobody else may read"
@@ -29,6 +31,11 @@ async def lived(service: Running) -> Phone:
     await one.call("PUT", f"/v1/relationships/{{rid}}/requests/{CANARY}", {"note": CANARY})
     await one.call("GET", f"/v1/relationships/{{rid}}/requests?state={CANARY}", headers={"X-More": CANARY})
     await one.call("POST", "/v1/sessions", {"email": one.email, "code": "123456", "device_name": CANARY})
+    await one.call("PUT", f"/v1/me/devices/{uuid4()}", {"platform": "android", "provider": "fcm", "token": CANARY})
+    await one.call("PUT", f"/v1/me/devices/{uuid4()}", {"platform": "ios", "provider": "apns", "token": CANARY})
+    await one.call("PUT", f"/v1/me/devices/{uuid4()}", web(f"https://10.0.0.1/{CANARY}"))
+    await one.call("PUT", "/v1/me/schedule", {"quiet": CANARY})
+    await one.call("POST", f"/v1/me/prompts/{CANARY}/dismiss")
     await one.call("GET", f"/{CANARY}")
     return one
 
