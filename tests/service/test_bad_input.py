@@ -4,6 +4,7 @@ The operations, their bodies and their queries are read from the contract docume
 """
 
 import json
+import re
 import socket
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -42,7 +43,7 @@ class Call(Struct, frozen=True):
     @property
     def address(self) -> str:
         """The path with new ids in it; the relationship is the phone's."""
-        return self.path.replace("{id}", str(uuid4())).replace("{session_id}", str(uuid4()))
+        return re.sub(r"\{(id|\w+_id)}", lambda _: str(uuid4()), self.path)
 
 
 def calls() -> Iterator[Call]:

@@ -132,7 +132,7 @@ async def test_the_schedule_comes_along_with_a_seed_of_its_own(
     async with elsewhere.signed_in(one) as back:
         assert await back.get("/v1/me/schedule") == await one.get("/v1/me/schedule")
     async with opened(elsewhere.url) as there:
-        row = await there.fetchrow("SELECT * FROM schedules")
+        (row,) = await there.fetch("SELECT * FROM schedules")
     assert (row["since"], row["plan_at"]) == (NOON, NOON)
     assert row["seed"] != (await rows(service, "schedules"))[0]["seed"]
 
