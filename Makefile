@@ -46,8 +46,8 @@ fuzz: $(VENV)/.dev  ## Run the long tests over random input
 soak-privacy: $(VENV)/.dev  ## Compare 10,000 pairs of worlds that differ in what is private, and time both
 	@$(BIN)/python -m pytest tests/noninterference -m soak -n $(WORKERS) --dist worksteal
 
-bench: $(VENV)/.dev  ## Print what sealing, chaining, row-level security and authorization cost
-	@$(BIN)/python -m tests.benchmarks
+bench: $(VENV)/.dev  ## Measure speed (needs wrk); BENCH="put reads" chooses, QUICK=1 looks shortly
+	@$(BIN)/python -m tests.benchmarks $(BENCH) $(if $(QUICK),--quick)
 
 rebuild: $(VENV)/.runtime  ## Recompute all tallies from the log, and report differences
 	@$(LET_IT_END) $(BIN)/python -m service rebuild

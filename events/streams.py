@@ -4,7 +4,7 @@ Positions have no gaps because the head row is locked from reading the last posi
 No statement joins streams of several relationships, so the tables can be distributed by relationship.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeAlias
 from uuid import UUID
@@ -135,14 +135,17 @@ ORDER BY
 """
 
 
-async def find_altering(db: Database, ring: Ring, mentions: Sequence[Mention]) -> list[tuple[StreamKey, Record]]:
+async def find_altering(
+    db: Database, rings: Mapping[UUID, Ring], mentions: Sequence[Mention]
+) -> list[tuple[StreamKey, Record]]:
     """The rows of the events that retract or retell the mentioned ones, and of those that retract these."""
     found: list[tuple[StreamKey, Record]] = []
     looked_at: set[Mention] = set()
     # An id may stand in both streams, so what alters what can go in a circle: b alters a, and another a alters b.
     while mentions := [m for m in mentions if m not in looked_at]:
         looked_at.update(mentions)
-        rows = _keyed(await db.fetch(ALTERING, *_columns([(m.key, ring.altered(m.event_id)) for m in mentions])))
+        blinded = [(m.key, rings[m.key.relationship_id].altered(m.event_id)) for m in mentions]
+        rows = _keyed(await db.fetch(ALTERING, *_columns(blinded)))
         mentions = [Mention(key, read_header(row["header"]).id) for key, row in rows]
         found += rows
     return found
@@ -188,6 +191,17 @@ kept AS (
         header,
         link
     FROM appended
+),
+advanced AS (
+    UPDATE heads
+    SET
+        position = last.position,
+        link = last.link
+    FROM unnest($10::uuid[], $11::uuid[], $12::bigint[], $13::bytea[]) AS last (
+        relationship_id, stream_id, position, link
+    )
+    WHERE heads.relationship_id = last.relationship_id
+        AND heads.stream_id = last.stream_id
 )
 INSERT INTO texts (
     relationship_id,
@@ -206,29 +220,18 @@ FROM appended
 WHERE sealed IS NOT NULL
 """
 
-ADVANCE = """
-UPDATE heads
-SET
-    position = advanced.position,
-    link = advanced.link
-FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::bytea[]) AS advanced (
-    relationship_id, stream_id, position, link
-)
-WHERE heads.relationship_id = advanced.relationship_id
-    AND heads.stream_id = advanced.stream_id
-"""
 
-
-async def append(db: Database, ring: Ring, appended: Sequence[tuple[StreamKey, Stored]]) -> None:
+async def append(db: Database, rings: Mapping[UUID, Ring], appended: Sequence[tuple[StreamKey, Stored]]) -> None:
     """Append events, each to its stream, in order. The heads must be locked by this transaction."""
     if not appended:
         return
-    await db.execute(APPEND, *transposed([_row(ring, key, stored) for key, stored in appended]))
+    rows = [row_of(rings[key.relationship_id], key, stored) for key, stored in appended]
     last = {key: (key.relationship_id, key.stream_id, e.event.position, e.link) for key, e in appended}
-    await db.execute(ADVANCE, *transposed(list(last.values())))
+    await db.execute(APPEND, *transposed(rows), *transposed(list(last.values())))
 
 
-def _row(ring: Ring, key: StreamKey, stored: Stored) -> tuple[Any, ...]:
+def row_of(ring: Ring, key: StreamKey, stored: Stored) -> tuple[Any, ...]:
+    """An event as it stands in the tables: the columns of events, then author and sealed text."""
     event = stored.event
     altered = entries.alters(event.fact)
     return (

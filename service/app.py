@@ -39,6 +39,7 @@ from service.outside import Chance, Clock, system_chance, utc_now
 from service.problems import HANDLERS
 from service.push.senders import vapid_key
 from service.push.webpush import public_key
+from service.recorder import Recorder
 from service.settings import Settings
 from service.world import World
 
@@ -154,9 +155,11 @@ async def _lifespan(
     ):
         keys = Keyring(keys_db, store, now, chance)
         app.state.world = World(db, door, keeper, prompter, keys, now, chance, postman)
+        app.state.recorder = Recorder(app.state.world)
         try:
             yield
         finally:
+            await app.state.recorder.close()
             await postman.close()
 
 

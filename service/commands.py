@@ -15,6 +15,7 @@ import asyncpg
 import httpx
 import structlog
 import uvicorn
+from litestar.types import ASGIApp
 from tqdm import tqdm
 
 from events import streams
@@ -22,7 +23,7 @@ from events.streams import Database, StreamKey
 from projections import rebuild as rebuilding
 from projections.rebuild import Stream
 from service import demo, embedded, importing, mail, migrations, openapi, rotation
-from service.app import Edge, create_app, create_pool
+from service.app import create_app, create_pool
 from service.errors import StartupError
 from service.export import Export
 from service.keyring import Keyring
@@ -43,7 +44,7 @@ def serve(settings: Settings) -> None:
         asyncio.run(_migrate(url))
         asyncio.run(_remind_of_rotation(url))
         app = create_app(url, settings, mail.mailer_for(settings.smtp_url, settings.mail_from), _key_store(settings))
-        _run(app, listener, lambda: print(f"{_greeting(settings)}\n{sent}\nCtrl-C stops it.", flush=True))
+        run(app, listener, lambda: print(f"{_greeting(settings)}\n{sent}\nCtrl-C stops it.", flush=True))
 
 
 def run_demo(settings: Settings) -> None:
@@ -57,7 +58,7 @@ def run_demo(settings: Settings) -> None:
         asyncio.run(_migrate(url))
         unlimited = settings.model_copy(update={"sign_ins_per_hour": 0, "requests_per_minute": 0})
         app = create_app(url, unlimited, mailer, _key_store(settings))
-        _run(app, listener, lambda: _load_beside(settings, mailer))
+        run(app, listener, lambda: _load_beside(settings, mailer))
 
 
 def _load_beside(settings: Settings, mailer: demo.DemoMailer) -> None:
@@ -215,7 +216,8 @@ class _Server(uvicorn.Server):
             self._ready()
 
 
-def _run(app: Edge, listener: socket.socket, ready: Callable[[], None]) -> None:
+def run(app: ASGIApp, listener: socket.socket, ready: Callable[[], None]) -> None:
+    """Serve an application until told to stop."""
     config = uvicorn.Config(
         app,
         loop="uvloop" if sys.platform != "win32" else "asyncio",

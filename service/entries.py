@@ -14,18 +14,15 @@ from msgspec.structs import replace
 from events import errors as refusals
 from events.entries import CheckIn, Decision, Entry, EntryKind, Request, Retraction
 from events.errors import Refusal
-from events.streams import Database
 from projections import feed
 from projections.feed import Event, Head, Page
-from service import recorder
 from service.errors import Invalid, MalformedJson, NotFound, ServiceError, WrongState
 from service.http import Call, body_of, decode, id_of, json_answer, world_of
 from service.operations import described
 from service.problems import Problem, problem_of
-from service.recorder import Done, Outcome, Submission, Writer
-from service.relationships import Membership, membership_in, membership_of, reader_of, writer_of
+from service.recorder import Done, Outcome, Recorder, Submission
+from service.relationships import Membership, membership_of, reader_of
 from service.sessions import Member, signed_in
-from service.world import World
 
 SYNC_BYTES = 2 * 1024 * 1024
 SYNC_PAGE = 200
@@ -180,22 +177,29 @@ async def _record(
     entry_id: str,
     kind: type[CheckIn] | type[Request] | type[Decision] | type[Retraction],
 ) -> Response[bytes]:
-    member, world, relationship_id = await signed_in(request), world_of(request), id_of(rid)
-    await request.body()  # however slowly it comes, no connection waits for it
-    # One connection for all of it: each has to be told for whom it acts.
-    async with world.acting(member.member_id) as db:
-        membership = await membership_in(db, member.member_id, world.now(), relationship_id)
-        event_id = id_of(entry_id)
-        entry: Entry = await body_of(request, kind)
-        writer = writer_of(membership, member)
-        (outcome,) = await recorder.record(world, db, Submission(writer, [(event_id, entry)]))
+    member, relationship_id = await signed_in(request), id_of(rid)
+    try:
+        event_id, entry = id_of(entry_id), await body_of(request, kind)
+    except ServiceError:
+        # To who is nothing here, everything is unknown, whatever it is called and whatever is sent.
+        await membership_of(request, member, rid)
+        raise
+    submission = Submission(member.member_id, relationship_id, [(event_id, entry)])
+    recorded = await recorder_of(request).record(submission)
+    (outcome,) = recorded.outcomes
     if isinstance(outcome, Refusal):
         raise outcome
-    return json_answer(_recorded(outcome, writer), 201 if outcome.new else 200)
+    return json_answer(_recorded(outcome, recorded.author_id), 201 if outcome.new else 200)
 
 
-def _recorded(done: Done, writer: Writer) -> Recorded:
-    event = feed.as_read(done.stored.event, writer.author_id)
+def recorder_of(request: Call) -> Recorder:
+    """The one recorder of this process."""
+    recorder: Recorder = request.app.state.recorder
+    return recorder
+
+
+def _recorded(done: Done, author_id: UUID) -> Recorded:
+    event = feed.as_read(done.stored.event, author_id)
     return Recorded(event, Head(event.position, done.stored.link.hex()))
 
 
@@ -218,10 +222,9 @@ async def sync(request: Call, rid: FromPath[str]) -> Response[bytes]:
     sent = await _sync_body(request)
     read = [_read_entry(raw) for raw in sent.entries]
     good = [entry for entry in read if not isinstance(entry, SyncResult)]
-    world = world_of(request)
-    reader = reader_of(membership)
+    world, reader = world_of(request), reader_of(membership)
+    outcomes = iter(await _record_all(request, member, membership, good) if good else [])
     async with world.acting(member.member_id) as db:
-        outcomes = iter(await _record_all(world, db, membership, member, good) if good else [])
         ring = await world.keys.ring(membership.relationship_id)
         shared = await feed.page(db, ring, reader, "shared", sent.shared_after, SYNC_PAGE)
         private = await feed.page(db, ring, reader, "private", sent.private_after, SYNC_PAGE)
@@ -230,13 +233,13 @@ async def sync(request: Call, rid: FromPath[str]) -> Response[bytes]:
 
 
 async def _record_all(
-    world: World, db: Database, membership: Membership, member: Member, entries: list[tuple[UUID, Entry]]
+    request: Call, member: Member, membership: Membership, entries: list[tuple[UUID, Entry]]
 ) -> Sequence[Outcome | WrongState]:
+    submission = Submission(member.member_id, membership.relationship_id, entries)
     try:
-        writer = writer_of(membership, member)
+        return (await recorder_of(request).record(submission)).outcomes
     except WrongState as error:
         return [error] * len(entries)  # the news are for everybody
-    return await recorder.record(world, db, Submission(writer, entries))
 
 
 async def _sync_body(request: Call) -> RawSync:

@@ -6,7 +6,7 @@ Exception
  │   ├─ NotSignedIn, WrongCode, IdentityRefused, RefreshRefused
  │   ├─ StepUpRequired, WrongState, NotTheInviter
  │   ├─ NotFound, InviteNotFound
- │   └─ TooManyRequests, ProviderAway
+ │   └─ TooManyRequests, ProviderAway, Overloaded
  └─ StartupError
      ├─ embedded.EmbeddedError
      │   └─ embedded.DataDirInUse
@@ -119,6 +119,13 @@ class ProviderAway(ServiceError):
 
     code = "provider_away"
     retry_after_seconds = 5
+
+
+class Overloaded(ServiceError):
+    """The service has too much to do just now; send the same request again soon."""
+
+    code = "try_again"
+    retry_after_seconds = 1
 
 
 class StartupError(Exception):

@@ -5,6 +5,7 @@ All statements here run as a role of their own, on connections of their own: wha
 
 import hmac
 import time
+from collections.abc import Collection
 from typing import Literal, TypeAlias
 from uuid import UUID
 
@@ -56,8 +57,9 @@ WHERE purpose = $1
     AND owner_id = $2
 """
 
-RING = """
+RINGS = """
 SELECT
+    memberships.relationship_id,
     memberships.author_id,
     wrapped.epoch,
     wrapped.wrapped
@@ -65,15 +67,16 @@ FROM memberships
 JOIN keys.wrapped
     ON wrapped.purpose = 'member'
     AND wrapped.owner_id = memberships.member_id
-WHERE memberships.relationship_id = $1
+WHERE memberships.relationship_id = ANY ($1::uuid[])
 UNION ALL
 SELECT
+    owner_id,
     NULL,
     epoch,
     wrapped
 FROM keys.wrapped
 WHERE purpose = 'relationship'
-    AND owner_id = $1
+    AND owner_id = ANY ($1::uuid[])
 """
 
 
@@ -102,16 +105,27 @@ class Keyring:
 
     async def ring(self, relationship_id: UUID) -> Ring:
         """The keys with which the texts of one relationship are sealed. Raises KeyStoreError."""
+        return (await self.rings([relationship_id]))[relationship_id]
+
+    async def rings(self, relationship_ids: Collection[UUID]) -> dict[UUID, Ring]:
+        """The same for several, by relationship."""
+        found = {rid: ring for rid in relationship_ids if (ring := self._kept_ring(rid))}
+        if missing := [rid for rid in relationship_ids if rid not in found]:
+            fetched = await self._fetch(missing)
+            self._keep_rings(fetched)
+            found |= fetched
+        return found
+
+    def _kept_ring(self, relationship_id: UUID) -> Ring | None:
         fetched_at, ring = self._rings.get(relationship_id, (0.0, None))
-        if ring is not None and time.monotonic() < fetched_at + RING_LIVES_SECONDS:
-            return ring
-        ring = await self._fetch(relationship_id)
+        return ring if time.monotonic() < fetched_at + RING_LIVES_SECONDS else None
+
+    def _keep_rings(self, fetched: dict[UUID, Ring]) -> None:
+        if len(self._rings) + len(fetched) > RINGS_KEPT:
+            self._rings.clear()
         # One who is alone may be joined at any moment: only a couple's ring stays what it is.
-        if len(ring.authors) == 2:
-            if len(self._rings) >= RINGS_KEPT:
-                self._rings.clear()
-            self._rings[relationship_id] = (time.monotonic(), ring)
-        return ring
+        couples = {rid: ring for rid, ring in fetched.items() if len(ring.authors) == 2}
+        self._rings |= {rid: (time.monotonic(), ring) for rid, ring in couples.items()}
 
     async def seal_for(self, member_id: UUID, field: profile.Field, text: str) -> bytes:
         """What a member says of themselves, sealed. Raises Unreadable for who is erased, KeyStoreError."""
@@ -152,10 +166,16 @@ class Keyring:
         row = await self._db.fetchrow(ONE, purpose, owner)
         return self._store.unwrap(row["epoch"], row["wrapped"]) if row else None
 
-    async def _fetch(self, relationship_id: UUID) -> Ring:
-        rows = await self._db.fetch(RING, relationship_id)
-        keys = {row["author_id"]: self._store.unwrap(row["epoch"], row["wrapped"]) for row in rows}
-        return Ring(keys.pop(None), keys)
+    async def _fetch(self, relationship_ids: list[UUID]) -> dict[UUID, Ring]:
+        own: dict[UUID, bytes] = {}
+        authors: dict[UUID, dict[UUID, bytes]] = {rid: {} for rid in relationship_ids}
+        for row in await self._db.fetch(RINGS, relationship_ids):
+            key = self._store.unwrap(row["epoch"], row["wrapped"])
+            if row["author_id"] is None:
+                own[row["relationship_id"]] = key
+            else:
+                authors[row["relationship_id"]][row["author_id"]] = key
+        return {rid: Ring(own[rid], authors[rid]) for rid in relationship_ids}
 
     async def _make(self, purpose: Purpose, owner: UUID) -> None:
         epoch = epoch_of(self._now())

@@ -40,6 +40,7 @@ STATUSES: dict[type[Exception], int] = {
     refusals.RuleBroken: 422,
     errors.TooManyRequests: 429,
     errors.ProviderAway: 503,
+    errors.Overloaded: 503,
 }
 # What means that the database cannot be reached or cannot work just now: nothing was recorded, trying again may help.
 DATABASE_AWAY: tuple[type[Exception], ...] = (
@@ -51,6 +52,7 @@ DATABASE_AWAY: tuple[type[Exception], ...] = (
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
     asyncpg.DeadlockDetectedError,
+    asyncpg.LockNotAvailableError,
 )
 RETRY_AFTER_SECONDS = 1
 UNREADABLE_RETRY_SECONDS = 60
@@ -115,7 +117,7 @@ def on_expected(request: Request[Any, Any, Any], error: Exception) -> Response[b
     headers = {}
     if isinstance(error, errors.NotSignedIn):
         headers["WWW-Authenticate"] = "Bearer"
-    if isinstance(error, errors.TooManyRequests | errors.ProviderAway):
+    if isinstance(error, errors.TooManyRequests | errors.ProviderAway | errors.Overloaded):
         headers["Retry-After"] = str(error.retry_after_seconds)
     return answer(problem_of(error), headers)
 

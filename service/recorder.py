@@ -1,13 +1,16 @@
 """The one write path: whatever enters the log enters here, in one transaction with its tallies.
 
-It is written for a batch. One PUT is a batch of one entry; the queue of a phone is a batch of many.
+It is written for a group: whatever waits while one transaction commits goes into the next one together, so that many
+phones share one commit. One PUT is a submission of one entry; the queue of a phone is a submission of many.
 """
 
 from collections import Counter
+from collections.abc import Hashable, Iterable, Sequence
 from datetime import datetime
 from typing import TypeAlias
 from uuid import UUID
 
+from asyncpg import Record
 from msgspec import Struct, field
 
 from events import rules, streams
@@ -21,35 +24,18 @@ from projections import tallies
 from projections.tallies import Key
 from service import answering
 from service.answering import News
-from service.errors import NotFound
+from service.errors import NotFound, WrongState
+from service.grouping import Grouped
+from service.members import CONSENT_VERSION
 from service.tokens import new_id
 from service.world import World
 
 
-class Writer(Struct, frozen=True):
-    """Who records, in which relationship."""
-
-    relationship_id: UUID
-    member_id: UUID
-    author_id: UUID
-    shared_stream: UUID
-    private_stream: UUID
-    consented: bool
-
-    def key(self, audience: Audience) -> StreamKey:
-        """The stream of that audience, as this writer has it."""
-        return StreamKey(self.relationship_id, self.shared_stream if audience == "shared" else self.private_stream)
-
-    @property
-    def keys(self) -> list[StreamKey]:
-        """Both streams that this writer can read."""
-        return [self.key("shared"), self.key("private")]
-
-
 class Submission(Struct, frozen=True):
-    """Entries of one writer, in the order in which they are to be recorded."""
+    """Entries of one member for one relationship, in the order in which they are to be recorded."""
 
-    writer: Writer
+    member_id: UUID
+    relationship_id: UUID
     entries: list[tuple[UUID, Entry]]
 
 
@@ -63,17 +49,38 @@ class Done(Struct, frozen=True):
 Outcome: TypeAlias = Done | Refusal
 
 
-class Batch(Struct):
-    """What a submission has come to so far: nothing of what it appends is in the database yet."""
+class Answer(Struct, frozen=True):
+    """What became of each entry of a submission, and the id that its author has in the relationship."""
 
-    writer: Writer
-    ring: Ring
-    partner_id: UUID | None
-    heads: dict[StreamKey, Head]
+    author_id: UUID
+    outcomes: list[Outcome]
+
+
+class Seat(Struct, frozen=True):
+    """Where a member writes: their author id and the streams that they can read."""
+
+    relationship_id: UUID
+    author_id: UUID
+    shared_stream: UUID
+    private_stream: UUID
+
+    def key(self, audience: Audience) -> StreamKey:
+        """The stream of that audience, as this writer has it."""
+        return StreamKey(self.relationship_id, self.shared_stream if audience == "shared" else self.private_stream)
+
+    @property
+    def keys(self) -> list[StreamKey]:
+        """Both streams, the shared one first."""
+        return [self.key("shared"), self.key("private")]
+
+
+class Batch(Struct):
+    """What one author's submissions have come to so far: nothing of what is appended is in the database yet."""
+
+    seat: Seat
+    submissions: list[Submission] = field(default_factory=list)
     known: Known = field(default_factory=Known)
     stored: dict[tuple[Audience, UUID], Stored] = field(default_factory=dict)
-    appended: list[tuple[StreamKey, Stored]] = field(default_factory=list)
-    counts: Counter[Key] = field(default_factory=Counter)
 
     def learn(self, stored: Stored) -> None:
         """Take an event of the log into account, once."""
@@ -82,31 +89,106 @@ class Batch(Struct):
             self.stored[name] = stored
             rules.evolve(self.known, stored.event)
 
+    @property
+    def entries(self) -> Iterable[tuple[UUID, Entry]]:
+        """All entries, in the order in which they came."""
+        return (entry for submission in self.submissions for entry in submission.entries)
 
-async def record(world: World, db: Database, submission: Submission) -> list[Outcome]:
-    """Record what may be recorded, in order; each entry gets its own outcome, and none blocks the others.
 
-    The connection acts for the writer.
-    """
-    async with db.transaction():
-        heads = await _lock(db, submission)
-        # Behind the locks: a partner who came in while this waited has written with a key of their own.
-        ring = await world.keys.ring(submission.writer.relationship_id)
-        author, partner_id = await _members(db, submission.writer)
-        if not ring.knows(author.author_id):
-            raise NotFound  # its author is being erased
-        batch = Batch(submission.writer, ring, partner_id, heads)
-        for known in await _readable(db, ring, submission):
-            batch.learn(known)
-        # The time is taken under the locks, so that it grows along a stream.
-        now = world.now()
-        outcomes = [_outcome(world, batch, author, entry_id, entry, now) for entry_id, entry in submission.entries]
-        await streams.append(db, ring, batch.appended)
-        await tallies.add(db, batch.counts)
-        writer = submission.writer
-        new = [News(writer.member_id, writer.relationship_id, stored.event) for _, stored in batch.appended]
-        await answering.follow(db, new, now)
-    return outcomes
+class Standing(Struct, frozen=True):
+    """What an author may do at this moment, and who the other is."""
+
+    author: Author
+    partner_id: UUID | None
+    confirmed: bool
+
+
+class Group(Struct):
+    """What a group of submissions is recorded from, and what it comes to."""
+
+    rings: dict[UUID, Ring]
+    heads: dict[StreamKey, Head]
+    standings: dict[tuple[UUID, UUID], Standing]
+    batches: dict[tuple[UUID, UUID], Batch]
+    now: datetime
+    appended: list[tuple[StreamKey, Stored]] = field(default_factory=list)
+    counts: Counter[Key] = field(default_factory=Counter)
+
+
+class Recorder:
+    """Records what members submit; each submission gets an answer of its own, and none blocks the others."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._grouped = Grouped[Submission, Answer](self._commit, _held_up_with)
+
+    async def record(self, submission: Submission) -> Answer:
+        """What became of each entry, once it is on disk.
+
+        Raises NotFound where the member is nothing to the relationship, WrongState for who is not confirmed yet, and
+        Overloaded.
+        """
+        return await self._grouped.submit(submission)
+
+    @property
+    def waiting(self) -> int:
+        """How many submissions wait for their group."""
+        return self._grouped.length
+
+    async def close(self) -> None:
+        """Return when all that was submitted is answered."""
+        await self._grouped.close()
+
+    async def _commit(self, submissions: Sequence[Submission], patient: bool) -> Sequence[Answer | Exception]:
+        members = list({submission.member_id for submission in submissions})
+        async with self._world.connection() as db, db.transaction():
+            await db.execute(BEGIN, members, PATIENT if patient else IMPATIENT)
+            return await record(self._world, db, submissions)
+
+
+# Until the end of the transaction.
+BEGIN = """
+SELECT
+    set_config('mutuality.members', $1::uuid[]::text, true),
+    set_config('lock_timeout', $2, true)
+"""
+IMPATIENT, PATIENT = "50ms", "5s"
+
+
+def _held_up_with(submission: Submission) -> Hashable:
+    """What somebody may hold who shares, and what only the member's own devices hold."""
+    shares = any(rules.is_shared(entry) or isinstance(entry, Retraction) for _, entry in submission.entries)
+    return submission.relationship_id, submission.member_id, shares
+
+
+async def record(world: World, db: Database, submissions: Sequence[Submission]) -> list[Answer | Exception]:
+    """Record what may be recorded, in order, in the transaction of the caller, who acts for all the members."""
+    batches = await _batches(db, submissions)
+    if not batches:
+        return [NotFound() for _ in submissions]
+    heads = await _lock(db, batches.values())
+    # Behind the locks: a partner who came in while this waited has written with a key of their own, and whoever opens
+    # or leaves holds the shared head, so that what is read here stays so until the commit.
+    rings = await world.keys.rings({batch.seat.relationship_id for batch in batches.values()})
+    standings = await _standings(db, batches.values())
+    await _learn(db, rings, batches.values())
+    # The time is taken under the locks, so that it grows along a stream.
+    group = Group(rings, heads, standings, batches, world.now())
+    answers = [_answer(world, group, submission) for submission in submissions]
+    await streams.append(db, rings, group.appended)
+    await tallies.add(db, group.counts)
+    await answering.follow(db, _news(group), group.now)
+    return answers
+
+
+def _news(group: Group) -> list[News]:
+    """What the members of the group have recorded."""
+    members = {(rid, batch.seat.author_id): member_id for (rid, member_id), batch in group.batches.items()}
+    return [
+        News(members[key.relationship_id, author], key.relationship_id, stored.event)
+        for key, stored in group.appended
+        if (author := stored.event.author) and (key.relationship_id, author) in members
+    ]
 
 
 async def announce(world: World, db: Database, key: StreamKey, fact: Opened | Ended) -> None:
@@ -114,80 +196,156 @@ async def announce(world: World, db: Database, key: StreamKey, fact: Opened | En
     ring = await world.keys.ring(key.relationship_id)
     heads = await streams.lock(db, [key])
     draft = _draft(world, key, new_id(world, f"event id {key.stream_id}"), None, world.now(), fact)
-    await streams.append(db, ring, [(key, streams.seal(ring, heads[key], key, "shared", draft))])
+    await streams.append(db, {key.relationship_id: ring}, [(key, streams.seal(ring, heads[key], key, "shared", draft))])
 
 
-def _outcome(world: World, batch: Batch, author: Author, entry_id: UUID, entry: Entry, now: datetime) -> Outcome:
+def _answer(world: World, group: Group, submission: Submission) -> Answer | Exception:
+    batch = group.batches.get((submission.relationship_id, submission.member_id))
+    standing = group.standings.get((batch.seat.relationship_id, batch.seat.author_id)) if batch else None
+    # Who was erased while this waited for the locks is nobody here any more, and has no key.
+    if batch is None or standing is None or not _ring(group, batch).knows(batch.seat.author_id):
+        return NotFound()
+    if not standing.confirmed:
+        return WrongState("You can record here as soon as the invite's maker has confirmed you.")
+    outcomes = [_outcome(world, group, batch, standing, *entry) for entry in submission.entries]
+    return Answer(batch.seat.author_id, outcomes)
+
+
+def _ring(group: Group, batch: Batch) -> Ring:
+    return group.rings[batch.seat.relationship_id]
+
+
+def _outcome(world: World, group: Group, batch: Batch, standing: Standing, entry_id: UUID, entry: Entry) -> Outcome:
     try:
-        decided = rules.decide(entry_id, entry, author, batch.known, now)
+        decided = rules.decide(entry_id, entry, standing.author, batch.known, group.now)
     except Refusal as refusal:
         return refusal
     if isinstance(decided, Recorded):
         return Done(batch.stored[decided.audience, decided.event_id], new=False)
-    return Done(_accept(world, batch, author, entry_id, decided, now), new=True)
+    return Done(_accept(world, group, batch, standing, entry_id, decided), new=True)
 
 
-def _accept(world: World, batch: Batch, author: Author, entry_id: UUID, accepted: Accepted, now: datetime) -> Stored:
-    key = batch.writer.key(accepted.audience)
-    draft = _draft(world, key, entry_id, author.author_id, now, accepted.entry)
-    stored = streams.seal(batch.ring, batch.heads[key], key, accepted.audience, draft)
-    batch.heads[key] = Head(stored.event.position, stored.link)
-    batch.appended.append((key, stored))
-    batch.counts.update(_tally(batch, key, stored.event))
-    batch.learn(stored)
+def _accept(world: World, group: Group, batch: Batch, standing: Standing, entry_id: UUID, accepted: Accepted) -> Stored:
+    key = batch.seat.key(accepted.audience)
+    draft = _draft(world, key, entry_id, batch.seat.author_id, group.now, accepted.entry)
+    stored = streams.seal(_ring(group, batch), group.heads[key], key, accepted.audience, draft)
+    group.heads[key] = Head(stored.event.position, stored.link)
+    group.appended.append((key, stored))
+    group.counts.update(_tally(batch, standing, key, stored.event))
+    for reader in _readers(group, batch, accepted.audience):
+        reader.learn(stored)
     return stored
 
 
-def _tally(batch: Batch, key: StreamKey, event: Recorded) -> Counter[Key]:
-    return tallies.tally(key, event, batch.partner_id, lambda target: batch.known.events[event.audience, target].fact)
+def _readers(group: Group, batch: Batch, audience: Audience) -> Iterable[Batch]:
+    """Those of the group who can read what the author of the batch records."""
+    if audience == "private":
+        return [batch]
+    return [one for one in group.batches.values() if one.seat.relationship_id == batch.seat.relationship_id]
+
+
+def _tally(batch: Batch, standing: Standing, key: StreamKey, event: Recorded) -> Counter[Key]:
+    events = batch.known.events
+    return tallies.tally(key, event, standing.partner_id, lambda target: events[event.audience, target].fact)
 
 
 def _draft(world: World, key: StreamKey, event_id: UUID, by: UUID | None, now: datetime, fact: Fact) -> Draft:
     return Draft(event_id, by, now, fact, world.chance(32, f"opening {key.stream_id} {event_id}"))
 
 
-async def _lock(db: Database, submission: Submission) -> dict[StreamKey, Head]:
-    """Lock one's own private stream, always, and the shared one only where the entries may touch it.
-
-    The first keeps two devices of one member apart. The second would let the partner's writing wait for a private
-    entry, and so tell of it.
-    """
-    shared, private = submission.writer.keys
-    if any(rules.is_shared(entry) for _, entry in submission.entries):
-        return await streams.lock(db, [private, shared])
-    heads = await streams.lock(db, [private])
-    taken_back = [e.event_id for _, e in submission.entries if isinstance(e, Retraction)]
-    if taken_back and await streams.find(db, [Mention(shared, event_id) for event_id in taken_back]):
-        heads |= await streams.lock(db, [shared])
-    return heads
-
-
-async def _readable(db: Database, ring: Ring, submission: Submission) -> list[Stored]:
-    """What the writer can read of the ids at hand, of what they refer to, and of what has altered that since."""
-    keys = submission.writer.keys
-    ids = {entry_id for entry_id, _ in submission.entries}
-    targets = {target for _, entry in submission.entries if (target := refers_to(entry))}
-    rows = await streams.find(db, [Mention(key, one) for key in keys for one in ids | targets])
-    rows += await streams.find_altering(db, ring, [Mention(key, one) for key in keys for one in targets])
-    audiences: dict[StreamKey, Audience] = {keys[0]: "shared", keys[1]: "private"}
-    return [streams.stored(ring, audiences[key], row) for key, row in rows]
-
-
-MEMBERS = """
+SEATS = """
 SELECT
-    relationships.state = 'active' AS active,
-    theirs.author_id AS partner_id
-FROM relationships
-LEFT JOIN memberships AS theirs
-    ON theirs.relationship_id = relationships.relationship_id
-    AND theirs.author_id <> $2
-WHERE relationships.relationship_id = $1
+    memberships.member_id,
+    memberships.relationship_id,
+    memberships.author_id,
+    relationships.shared_stream_id,
+    memberships.private_stream_id
+FROM unnest($1::uuid[], $2::uuid[]) AS submitted (member_id, relationship_id)
+JOIN memberships USING (member_id, relationship_id)
+JOIN relationships USING (relationship_id)
 """
 
 
-async def _members(db: Database, writer: Writer) -> tuple[Author, UUID | None]:
-    # Read behind the locks: whoever opens or leaves holds the shared head, so this stays so until the commit.
-    row = await db.fetchrow(MEMBERS, writer.relationship_id, writer.author_id)
-    if row is None:
-        raise NotFound  # its author was erased while this waited for the locks
-    return Author(writer.author_id, writer.consented, row["active"]), row["partner_id"]
+async def _batches(db: Database, submissions: Sequence[Submission]) -> dict[tuple[UUID, UUID], Batch]:
+    """What belongs together, by relationship and member; nothing for who is no member there."""
+    asked = list({(one.member_id, one.relationship_id) for one in submissions})
+    rows = await db.fetch(SEATS, *streams.transposed(asked))
+    batches = {(row["relationship_id"], row["member_id"]): Batch(_seat(row)) for row in rows}
+    for submission in submissions:
+        if batch := batches.get((submission.relationship_id, submission.member_id)):
+            batch.submissions.append(submission)
+    return batches
+
+
+def _seat(row: Record) -> Seat:
+    return Seat(row["relationship_id"], row["author_id"], row["shared_stream_id"], row["private_stream_id"])
+
+
+async def _lock(db: Database, batches: Iterable[Batch]) -> dict[StreamKey, Head]:
+    """Lock each author's private stream, always, and the shared one only where the entries may touch it.
+
+    The first keeps two devices of one member apart. The second would let the partner's writing wait for a private
+    entry, and so tell of it. All private ones come before all shared ones, as everywhere.
+    """
+    private = [batch.seat.key("private") for batch in batches]
+    shared = {batch.seat.key("shared") for batch in batches if any(rules.is_shared(e) for _, e in batch.entries)}
+    taken_back = [
+        Mention(batch.seat.key("shared"), entry.event_id)
+        for batch in batches
+        for _, entry in batch.entries
+        if isinstance(entry, Retraction) and batch.seat.key("shared") not in shared
+    ]
+    if not taken_back:
+        return await streams.lock(db, [*private, *shared])
+    heads = await streams.lock(db, private)
+    shared |= {key for key, _ in await streams.find(db, taken_back)}
+    return heads | await streams.lock(db, shared)
+
+
+async def _learn(db: Database, rings: dict[UUID, Ring], batches: Iterable[Batch]) -> None:
+    """Let each know what its author can read of the ids at hand, of what they refer to, and of what altered that."""
+    named: list[Mention] = []
+    altered: list[Mention] = []
+    for batch in batches:
+        ids = {entry_id for entry_id, _ in batch.entries}
+        targets = {target for _, entry in batch.entries if (target := refers_to(entry))}
+        named += [Mention(key, one) for key in batch.seat.keys for one in ids | targets]
+        altered += [Mention(key, one) for key in batch.seat.keys for one in targets]
+    rows = await streams.find(db, named) + await streams.find_altering(db, rings, altered)
+    found: dict[StreamKey, list[Record]] = {}
+    for key, row in rows:
+        found.setdefault(key, []).append(row)
+    for batch in batches:
+        ring = rings[batch.seat.relationship_id]
+        for audience in rules.AUDIENCES:
+            for row in found.get(batch.seat.key(audience), []):
+                batch.learn(streams.stored(ring, audience, row))
+
+
+STANDINGS = """
+SELECT
+    mine.relationship_id,
+    mine.author_id,
+    relationships.state = 'active' AS active,
+    relationships.state <> 'confirming' OR mine.seat = 'first' AS confirmed,
+    members.consent_version,
+    theirs.author_id AS partner_id
+FROM unnest($1::uuid[], $2::uuid[]) AS writing (relationship_id, author_id)
+JOIN memberships AS mine USING (relationship_id, author_id)
+JOIN relationships USING (relationship_id)
+JOIN members USING (member_id)
+LEFT JOIN memberships AS theirs
+    ON theirs.relationship_id = mine.relationship_id
+    AND theirs.seat <> mine.seat
+"""
+
+
+async def _standings(db: Database, batches: Iterable[Batch]) -> dict[tuple[UUID, UUID], Standing]:
+    writing = [(batch.seat.relationship_id, batch.seat.author_id) for batch in batches]
+    rows = await db.fetch(STANDINGS, *streams.transposed(writing))
+    return {(row["relationship_id"], row["author_id"]): _standing(row) for row in rows}
+
+
+def _standing(row: Record) -> Standing:
+    author = Author(row["author_id"], row["consent_version"] == CONSENT_VERSION, row["active"])
+    return Standing(author, row["partner_id"], row["confirmed"])

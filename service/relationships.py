@@ -18,7 +18,6 @@ from service.errors import InviteNotFound, NotFound, NotTheInviter, WrongState
 from service.http import Call, body_of, empty_answer, id_of, json_answer, world_of
 from service.members import consented
 from service.operations import described
-from service.recorder import Writer
 from service.sessions import Member, Nothing, signed_in
 from service.world import World
 
@@ -157,20 +156,6 @@ def reader_of(membership: Membership) -> Reader:
         membership.author_id,
         membership.shared_stream_id,
         membership.private_stream_id,
-    )
-
-
-def writer_of(membership: Membership, member: Member) -> Writer:
-    """The member as one who records. Raises WrongState for who has accepted but is not confirmed yet."""
-    if membership.state == "confirming" and membership.seat == "second":
-        raise WrongState("You can record here as soon as the invite's maker has confirmed you.")
-    return Writer(
-        membership.relationship_id,
-        member.member_id,
-        membership.author_id,
-        membership.shared_stream_id,
-        membership.private_stream_id,
-        consented(member),
     )
 
 

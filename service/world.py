@@ -17,7 +17,7 @@ from service.outside import Chance, Clock
 Database: TypeAlias = "Pool[Record]"
 
 # Until the connection goes back to the pool, which resets it.
-ACT = "SELECT set_config('mutuality.members', '{' || $1::text || '}', false)"
+ACT = "SELECT set_config('mutuality.members', $1::uuid[]::text, false)"
 
 
 class World(Struct, frozen=True):
@@ -33,13 +33,19 @@ class World(Struct, frozen=True):
     mailer: Mailer
 
     @asynccontextmanager
-    async def acting(self, member_id: UUID) -> AsyncIterator[streams.Database]:
-        """A connection that acts for a signed-in member: it sees the rows of no one else."""
+    async def connection(self) -> AsyncIterator[streams.Database]:
+        """A connection that acts for nobody yet."""
         async with self.db.acquire() as db:
             try:
-                await db.execute(ACT, str(member_id))
                 yield db
             except (CancelledError, TimeoutError):
                 # Nobody knows what it is in the middle of: the next member gets another one.
                 db.terminate()
                 raise
+
+    @asynccontextmanager
+    async def acting(self, *member_ids: UUID) -> AsyncIterator[streams.Database]:
+        """A connection that acts for signed-in members: it sees the rows of no one else."""
+        async with self.connection() as db:
+            await db.execute(ACT, member_ids)
+            yield db

@@ -1,0 +1,136 @@
+"""Natural group commit: what waits while one group is being committed goes into the next. Nothing is delayed for it.
+
+Alone, a submission is committed at once. Under load groups grow by themselves, and many share one write to the disk.
+"""
+
+import asyncio
+from asyncio import Future, Task
+from collections import deque
+from collections.abc import Awaitable, Callable, Hashable, Sequence
+from typing import Generic, TypeVar
+
+import structlog
+from asyncpg import DeadlockDetectedError, LockNotAvailableError
+from msgspec import Struct
+
+from service.errors import Overloaded
+from service.problems import DATABASE_AWAY
+
+log = structlog.get_logger()
+
+S = TypeVar("S")
+A = TypeVar("A")
+
+# A group holds its locks for as long as its slowest part takes, so it must not grow without bounds.
+MOST_IN_A_GROUP = 64
+# About a second's work: who comes later is told so at once.
+MOST_WAITING = 2000
+
+HELD_UP = (DeadlockDetectedError, LockNotAvailableError)
+
+
+class Waiting(Struct, Generic[S, A]):
+    """A submission, and who waits for its answer."""
+
+    submission: S
+    answer: "Future[A]"
+
+
+class Grouped(Generic[S, A]):
+    """Commits submissions in groups, one group after the other.
+
+    Where a group fails or is held up, each of it is committed alone: what one breaks or waits for must not touch the
+    others. Meanwhile what has the same `key`, and so might be held up too, queues behind it.
+
+    `commit` takes submissions and whether to be patient, and gives an answer for each, or an exception in its place.
+    Impatient, as with a group, it raises soon where somebody else holds what it needs.
+    """
+
+    def __init__(
+        self,
+        commit: Callable[[Sequence[S], bool], Awaitable[Sequence[A | Exception]]],
+        key: Callable[[S], Hashable],
+        most_waiting: int = MOST_WAITING,
+    ) -> None:
+        self._commit, self._key, self._most_waiting = commit, key, most_waiting
+        self._waiting: deque[Waiting[S, A]] = deque()
+        self._held_up: dict[Hashable, deque[Waiting[S, A]]] = {}
+        self._group: Task[None] | None = None
+        self._alone: set[Task[None]] = set()
+
+    @property
+    def length(self) -> int:
+        """How many wait."""
+        return len(self._waiting) + sum(map(len, self._held_up.values()))
+
+    async def submit(self, submission: S) -> A:
+        """The answer, once it is on disk. Whoever is cancelled meanwhile leaves the submission where it is.
+
+        Raises Overloaded, and what the commit raises.
+        """
+        if self.length >= self._most_waiting:
+            raise Overloaded
+        one = Waiting[S, A](submission, asyncio.get_running_loop().create_future())
+        if self._key(submission) in self._held_up:
+            self._put_aside(one)
+        else:
+            self._waiting.append(one)
+        if self._waiting and self._group is None:
+            self._group = asyncio.create_task(self._commit_groups())
+        return await one.answer
+
+    async def close(self) -> None:
+        """Return when nothing is under way any more."""
+        while tasks := [*self._alone, *([self._group] if self._group else [])]:
+            await asyncio.wait(tasks)
+
+    async def _commit_groups(self) -> None:
+        while self._waiting:
+            size = min(len(self._waiting), MOST_IN_A_GROUP)
+            await self._commit_group([self._waiting.popleft() for _ in range(size)])
+        self._group = None
+
+    async def _commit_group(self, group: Sequence[Waiting[S, A]]) -> None:
+        try:
+            answers = await self._commit([one.submission for one in group], False)
+        except Exception as error:
+            # Where the database is away, asking once more for each would only be late.
+            if isinstance(error, DATABASE_AWAY) and not isinstance(error, HELD_UP):
+                answers = [error] * len(group)
+            else:
+                log.info("group_taken_apart", failure=type(error).__name__, submissions=len(group))
+                for one in group:
+                    self._put_aside(one)
+                return
+        for one, answer in zip(group, answers, strict=True):
+            _tell(one, answer)
+
+    def _put_aside(self, one: Waiting[S, A]) -> None:
+        key = self._key(one.submission)
+        if key in self._held_up:
+            self._held_up[key].append(one)
+            return
+        self._held_up[key] = deque([one])
+        task = asyncio.create_task(self._commit_one_by_one(key))
+        self._alone.add(task)
+        task.add_done_callback(self._alone.discard)
+
+    async def _commit_one_by_one(self, key: Hashable) -> None:
+        queue = self._held_up[key]
+        while queue:
+            one = queue.popleft()
+            try:
+                (answer,) = await self._commit([one.submission], True)
+            except Exception as error:
+                answer = error
+            _tell(one, answer)
+        del self._held_up[key]
+
+
+def _tell(one: Waiting[S, A], answer: A | Exception) -> None:
+    if one.answer.cancelled():
+        return  # nobody waits for it any more
+    if isinstance(answer, Exception):
+        one.answer.set_exception(answer)
+    else:
+        one.answer.set_result(answer)

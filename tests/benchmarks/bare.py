@@ -1,0 +1,51 @@
+"""The baseline of every HTTP figure: Litestar and uvicorn set up as in the service, and nothing behind them.
+
+python -m tests.benchmarks.bare RECORDED READ answers with what stands in these two files, an answer of the service in
+each, so that as many bytes go over the wire.
+"""
+
+import socket
+import sys
+from pathlib import Path
+
+from litestar import Litestar, Response, get, put
+from litestar.params import FromPath
+
+from events.entries import Request
+from service import commands
+from service.app import BODY_BYTES
+from service.http import JSON, Call, body_of
+from service.problems import HANDLERS
+
+RECORDED, READ = (Path(name).read_bytes() for name in sys.argv[1:3])
+
+
+@put("/v1/relationships/{rid:str}/requests/{id:str}")
+async def record(request: Call, rid: FromPath[str], id: FromPath[str]) -> Response[bytes]:
+    """Decode strictly, as the service does, and claim to have recorded it."""
+    await body_of(request, Request)
+    return Response(RECORDED, status_code=201, media_type=JSON)
+
+
+@get("/v1/relationships/{rid:str}/balances")
+async def read(request: Call, rid: FromPath[str]) -> Response[bytes]:
+    """Always the same."""
+    return Response(READ, media_type=JSON)
+
+
+def main() -> None:
+    """Serve until told to stop."""
+    app = Litestar(
+        [record, read],
+        openapi_config=None,
+        logging_config=None,
+        exception_handlers=HANDLERS,
+        request_max_body_size=BODY_BYTES,
+    )
+    with socket.create_server(("127.0.0.1", 0), backlog=2048) as listener:
+        address = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        commands.run(app, listener, lambda: print(f"It serves on {address}", flush=True))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,131 @@
+"""Groups form by themselves while one commits, and one of a group cannot harm the others."""
+
+import asyncio
+from collections.abc import Sequence
+
+import asyncpg
+import pytest
+
+from service.errors import Overloaded
+from service.grouping import Grouped
+
+
+class Committing:
+    """Commits numbers when it is let; odd ones can be made to break, or to be held up."""
+
+    def __init__(self) -> None:
+        self.groups: list[list[int]] = []
+        self.may_go_on = asyncio.Event()
+        self.breaks: type[Exception] | None = None
+        self.held = asyncio.Event()
+
+    async def __call__(self, submissions: Sequence[int], patient: bool) -> Sequence[str | Exception]:
+        self.groups.append(list(submissions))
+        await self.may_go_on.wait()
+        if any(n % 2 for n in submissions):
+            if patient:
+                await self.held.wait()
+            elif self.breaks:
+                raise self.breaks
+        return [f"{n}" if n < 100 else LookupError() for n in submissions]
+
+
+@pytest.fixture
+def committing() -> Committing:
+    return Committing()
+
+
+def grouped(committing: Committing, most_waiting: int = 1000) -> Grouped[int, str]:
+    return Grouped[int, str](committing, lambda n: n, most_waiting)
+
+
+async def begin(group: Grouped[int, str], *numbers: int) -> list[asyncio.Task[str]]:
+    tasks = [asyncio.create_task(group.submit(n)) for n in numbers]
+    await asyncio.sleep(0)
+    return tasks
+
+
+async def test_what_waits_while_one_commits_goes_together(committing: Committing) -> None:
+    group = grouped(committing)
+    tasks = await begin(group, 2)
+    tasks += await begin(group, 4, 6, 8)
+    committing.may_go_on.set()
+    assert await asyncio.gather(*tasks) == ["2", "4", "6", "8"]
+    assert committing.groups == [[2], [4, 6, 8]]
+
+
+async def test_no_group_grows_without_bounds(committing: Committing) -> None:
+    committing.may_go_on.set()
+    tasks = await begin(grouped(committing), *range(0, 400, 2))
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert max(map(len, committing.groups)) == 64
+
+
+async def test_each_has_an_answer_of_its_own(committing: Committing) -> None:
+    committing.may_go_on.set()
+    tasks = await begin(grouped(committing), 2, 100, 4)
+    answers = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [str(answers[0]), type(answers[1]), str(answers[2])] == ["2", LookupError, "4"]
+
+
+@pytest.mark.parametrize("failure", [ValueError, asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError])
+async def test_what_breaks_a_group_holds_up_itself_alone(committing: Committing, failure: type[Exception]) -> None:
+    committing.breaks = failure
+    committing.may_go_on.set()
+    group = grouped(committing)
+    broken, *others = await begin(group, 3, 2, 4)
+    assert await asyncio.gather(*others) == ["2", "4"]
+    (later,) = await begin(group, 6)
+    assert await later == "6"
+    assert not broken.done()
+    committing.held.set()
+    assert await broken == "3"
+
+
+async def test_what_might_be_held_up_too_queues_behind_it(committing: Committing) -> None:
+    committing.breaks = asyncpg.LockNotAvailableError
+    committing.may_go_on.set()
+    group = grouped(committing)
+    held = await begin(group, 3)
+    await asyncio.sleep(0.01)
+    held += await begin(group, 3, 3)
+    committing.held.set()
+    assert await asyncio.gather(*held) == ["3", "3", "3"]
+    assert committing.groups == [[3], [3], [3], [3]]
+
+
+async def test_where_the_database_is_away_everybody_is_told_at_once(committing: Committing) -> None:
+    committing.breaks = ConnectionResetError
+    committing.may_go_on.set()
+    tasks = await begin(grouped(committing), 3, 2)
+    answers = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [type(answer) for answer in answers] == [ConnectionResetError] * 2
+    assert committing.groups == [[3, 2]]
+
+
+async def test_who_hangs_up_is_recorded_all_the_same(committing: Committing) -> None:
+    group = grouped(committing)
+    gone, stays = await begin(group, 2, 4)
+    gone.cancel()
+    committing.may_go_on.set()
+    assert await stays == "4"
+    assert committing.groups == [[2, 4]]
+
+
+async def test_who_comes_when_too_many_wait_is_told_so_at_once(committing: Committing) -> None:
+    group = grouped(committing, most_waiting=2)
+    tasks = await begin(group, 2)
+    tasks += await begin(group, 4, 6)
+    with pytest.raises(Overloaded):
+        await group.submit(8)
+    committing.may_go_on.set()
+    assert await asyncio.gather(*tasks) == ["2", "4", "6"]
+
+
+async def test_closing_waits_for_what_was_submitted(committing: Committing) -> None:
+    group = grouped(committing)
+    tasks = await begin(group, 2, 3)
+    committing.may_go_on.set()
+    committing.held.set()
+    await group.close()
+    assert all(task.done() for task in tasks)
