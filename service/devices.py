@@ -11,7 +11,7 @@ import msgspec
 from asyncpg import Record
 from litestar import Response, delete, get, put
 from litestar.params import FromPath
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from service import tokens
 from service.errors import Invalid, NotFound
@@ -60,7 +60,7 @@ class Registration(Struct, frozen=True, forbid_unknown_fields=True, omit_default
     platform: Annotated[Platform, Meta(description="ios takes apns, android fcm or webpush, web webpush.")]
     provider: Provider
     token: Annotated[str, Meta(min_length=1, max_length=4096, description="As the provider gave it out.")] | None = None
-    subscription: PushSubscription | None = None
+    subscription: PushSubscription | UnsetType = UNSET
     environment: Annotated[Environment, Meta(description="Of the token; production if left out.")] | None = None
 
 
@@ -238,7 +238,7 @@ def address_of(told: Registration) -> Device:
         raise Invalid("Only apns has environments.", "/environment")
     if told.provider == "webpush":
         return _web(told)
-    if told.token is None or told.subscription is not None:
+    if told.token is None or told.subscription is not UNSET:
         raise Invalid(f"The provider {told.provider} needs a token, and nothing else.", "/token")
     return _apple(told.token, told.environment) if told.provider == "apns" else FirebaseDevice(told.token)
 
@@ -251,7 +251,7 @@ def _apple(token: str, environment: Environment | None) -> AppleDevice:
 
 
 def _web(told: Registration) -> WebSubscription:
-    if told.subscription is None or told.token is not None:
+    if told.subscription is UNSET or told.token is not None:
         raise Invalid("The provider webpush needs a subscription, and nothing else.", "/subscription")
     keys = told.subscription.keys
     subscription = WebSubscription(told.subscription.endpoint, SubscriptionKeys(keys.p256dh, keys.auth))

@@ -23,7 +23,7 @@ from events.entries import Audience, Decision, refers_to
 from events.rules import Recorded
 from projections import balances, feed, perspectives, requests, trends
 from projections.balances import Reader
-from service import app, entries, health, http, problems, reads, relationships, sessions
+from service import app, entries, health, http, problems, prompts, reads, relationships, sessions
 from service.errors import NotFound, TooManyRequests
 from tests.noninterference.worlds import World, playing
 
@@ -544,6 +544,63 @@ def _reshown(patch: Patch, at: Callable[[Any], Any]) -> None:
 def _devices(patch: Patch) -> None:
     counted = "SELECT count(*) FROM sessions WHERE member_id = $1"
     _reshown(patch, lambda one: here().superuser.fetchval(counted, one.partner_member_id))
+
+
+@leak("where the other's pushes go, counted")
+def _push_devices(patch: Patch) -> None:
+    counted = "SELECT count(*) FROM devices WHERE member_id = $1"
+    _reshown(patch, lambda one: here().superuser.fetchval(counted, one.partner_member_id))
+
+
+def _reasked(patch: Patch, told: str) -> None:
+    """My prompts, with one more for what a query says of the other members of my relationships."""
+    of = prompts.prompts_of
+
+    async def changed(world: Any, member_id: UUID, *args: Any) -> Any:
+        found, more = await of(world, member_id, *args), await here().superuser.fetchval(told, member_id)
+        return [*found, more] if more else found
+
+    everywhere(patch, of, changed)
+
+
+@leak("a prompt when the other has a schedule")
+def _their_schedule(patch: Patch) -> None:
+    _reasked(patch, f"SELECT count(*) FROM schedules WHERE plan_at IS NOT NULL AND member_id IN ({OTHERS})")
+
+
+@leak("a badge that counts the other's private entries")
+def _badge(patch: Patch) -> None:
+    _reasked(patch, f"SELECT count(*) FROM texts WHERE stream_id IN ({PRIVATE_OF_OTHERS})")
+
+
+OTHERS = """
+SELECT theirs.member_id
+FROM memberships AS mine
+JOIN memberships AS theirs USING (relationship_id)
+WHERE mine.member_id = $1
+    AND theirs.member_id <> $1
+"""
+PRIVATE_OF_OTHERS = """
+SELECT theirs.private_stream_id
+FROM memberships AS mine
+JOIN memberships AS theirs USING (relationship_id)
+WHERE mine.member_id = $1
+    AND theirs.member_id <> $1
+"""
+
+
+@leak("a device id that is taken by the other's")
+def _one_device(patch: Patch) -> None:
+    hold = sessions.hold_session
+    theirs = "SELECT EXISTS (SELECT FROM devices WHERE device_id = $1 AND member_id <> $2)"
+
+    async def held(db: Any, member: Any) -> None:
+        await hold(db, member)
+        for number in range(1, 7):
+            if await here().superuser.fetchval(theirs, UUID(int=number), member.member_id):
+                raise NotFound
+
+    everywhere(patch, hold, held)
 
 
 @leak("the other's name after the end")

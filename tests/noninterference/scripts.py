@@ -156,9 +156,24 @@ class _Writing:
             ("POST", f"{HERE}/invites", None),
             ("DELETE", f"/v1/sessions/{_id(1)}", None),
             ("PUT", f"{HERE}/check-ins/{_id(1)}", {"note": 1}),
+            *self._set_up(),
         ]
         method, path, body = self.chance.choice(errands)
         self._do(who=self.chance.choice(["reader", "reader", "stranger"]), method=method, path=path, body=body)
+
+    def _set_up(self) -> list[tuple[str, str, Json | None]]:
+        """What anybody sets up for themselves, so that they are asked: under the same ids, and differently."""
+        device = {"platform": "android", "provider": "fcm", "token": self.chance.choice("abc")}
+        window = {"weekdays": [self.chance.choice(["mon", "wed"])], "from": "09:00", "to": "21:00", "questions": []}
+        item = {"id": _id(1), "relationship_id": "{rid}", **window}
+        after = {"enabled": self.chance.random() < 0.5, "delay_minutes": self.chance.choice([60, 240])}
+        return [
+            ("PUT", f"/v1/me/devices/{_id(self.chance.choice(POOL))}", device),
+            ("DELETE", f"/v1/me/devices/{_id(self.chance.choice(POOL))}", None),
+            ("PUT", "/v1/me/schedule", {"check_ins": [item], "after_events": after}),
+            ("PUT", "/v1/me/schedule", {}),
+            ("POST", f"/v1/me/prompts/{_id(self.chance.choice(POOL))}/dismiss", None),
+        ]
 
     # --- What the other does for both to see
 
@@ -196,8 +211,9 @@ class _Writing:
             self._use_another_device,
             self._travel,
             self._take_another_name,
+            self._set_up_in_private,
         ]
-        self.chance.choices(does, [45, 15, 12, 18, 8, 3, 3, 3, 8, 20 if self._ended else 0])[0](
+        self.chance.choices(does, [45, 15, 12, 18, 8, 3, 3, 3, 8, 20 if self._ended else 0, 12])[0](
             self.chance.choice(EITHER)
         )
 
@@ -263,6 +279,10 @@ class _Writing:
 
     def _use_another_device(self, worlds: Worlds) -> None:
         self._secretly(worlds, method="sign in")
+
+    def _set_up_in_private(self, worlds: Worlds) -> None:
+        method, path, body = self.chance.choice(self._set_up())
+        self._secretly(worlds, method=method, path=path, body=body)
 
     def _travel(self, worlds: Worlds) -> None:
         zone = self.chance.choice(["UTC", "Pacific/Kiritimati"])

@@ -151,7 +151,7 @@ BAD: list[tuple[Json, str]] = [
     (ANDROID | {"environment": "production"}, "/environment"),
     (web() | {"environment": "sandbox"}, "/environment"),
     (web() | {"token": "f0"}, "/subscription"),
-    (web() | {"subscription": None}, "/subscription"),
+    ({"platform": "web", "provider": "webpush"}, "/subscription"),
     (web("http://push.example.org/x"), "/subscription/endpoint"),
     (web("https://me@push.example.org/x"), "/subscription/endpoint"),
     (web(auth=unpadded(bytes(15))), "/subscription/keys"),
