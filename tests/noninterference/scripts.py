@@ -122,8 +122,11 @@ class _Writing:
     # --- What the reader does
 
     def _read_on(self) -> None:
-        does: list[Callable[[], None]] = [self._record, self._queue, self._retry, self._look, self._errand]
-        self.chance.choices(does, [60, 15, 10, 12, 8])[0]()
+        does: list[Callable[[], None]] = [
+            *(self._record, self._queue, self._retry),
+            *(self._look, self._errand, self._set_up_mine),
+        ]
+        self.chance.choices(does, [60, 15, 10, 12, 8, 10])[0]()
 
     def _record(self) -> None:
         kind, number, body = self._entry("reader")
@@ -156,9 +159,12 @@ class _Writing:
             ("POST", f"{HERE}/invites", None),
             ("DELETE", f"/v1/sessions/{_id(1)}", None),
             ("PUT", f"{HERE}/check-ins/{_id(1)}", {"note": 1}),
-            *self._set_up(),
         ]
         method, path, body = self.chance.choice(errands)
+        self._do(who=self.chance.choice(["reader", "reader", "stranger"]), method=method, path=path, body=body)
+
+    def _set_up_mine(self) -> None:
+        method, path, body = self.chance.choice(self._set_up())
         self._do(who=self.chance.choice(["reader", "reader", "stranger"]), method=method, path=path, body=body)
 
     def _set_up(self) -> list[tuple[str, str, Json | None]]:

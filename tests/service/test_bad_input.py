@@ -253,7 +253,9 @@ async def test_a_value_that_does_not_fit_is_pointed_to(world: World) -> None:
     for call in WITH_BODY:
         for name, value in unfit_values(call):
             answer = await world.send(call, json.dumps(call.body | {name: value}))
-            assert (*told(answer), pointer(answer)) == (422, "invalid", f"/{name}"), (call.name, value)
+            assert told(answer) == (422, "invalid"), (call.name, value)
+            # Or to what is wrong within it.
+            assert f"{pointer(answer)}/".startswith(f"/{name}/"), (call.name, value)
     assert await world.tables() == before
 
 
