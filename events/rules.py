@@ -149,9 +149,25 @@ def decide(entry_id: UUID, entry: Entry, author: Author, known: Known, now: date
     return Accepted(audience or "private", completed)
 
 
+def audience_of_new(entry: Entry) -> Audience | None:
+    """The stream that the entry goes to, as far as it says so itself; a retraction goes where its target lies."""
+    return audience_of(complete(entry, WHENEVER), NOBODY, Known())
+
+
 def is_shared(entry: Entry) -> bool:
-    """Whether the entry goes to both, as far as it says so itself; a retraction goes where its target lies."""
-    return audience_of(complete(entry, WHENEVER), NOBODY, Known()) == "shared"
+    """Whether the entry goes to both, as far as it says so itself."""
+    return audience_of_new(entry) == "shared"
+
+
+def stands_alone(entry: Entry) -> bool:
+    """Whether nothing in its author's other stream bears on it: no telling there could be the second of a decision."""
+    match entry:
+        case Request():
+            return True
+        case CheckIn():
+            return entry.audience != "sealed"
+        case Decision() | Retraction():
+            return False
 
 
 def _replayed(entry_id: UUID, entry: Entry, author: Author, known: Known) -> Recorded | None:

@@ -87,6 +87,22 @@ async def lock(db: Database, keys: Iterable[StreamKey]) -> dict[StreamKey, Head]
     return {StreamKey(row["relationship_id"], row["stream_id"]): Head(row["position"], row["link"]) for row in rows}
 
 
+PRESENT = """
+SELECT
+    events.relationship_id,
+    events.stream_id,
+    events.event_id
+FROM unnest($1::uuid[], $2::uuid[], $3::uuid[]) AS mentioned (relationship_id, stream_id, event_id)
+JOIN events USING (relationship_id, stream_id, event_id)
+"""
+
+
+async def present(db: Database, mentions: Sequence[Mention]) -> list[Mention]:
+    """Those of the mentioned events that exist."""
+    rows = await db.fetch(PRESENT, *_columns([(m.key, m.event_id) for m in mentions]))
+    return [Mention(StreamKey(row["relationship_id"], row["stream_id"]), row["event_id"]) for row in rows]
+
+
 # Here and below, each text by its key: while the planner does not know how long streams are, it would join them by
 # comparing every event with every text.
 FIND = """

@@ -1,5 +1,6 @@
 """The application: routes, the lifespan of the connection pool, and the edge around them."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
@@ -21,6 +22,7 @@ from service import (
     export,
     health,
     identities,
+    live,
     members,
     openapi,
     prompts,
@@ -40,6 +42,7 @@ from service.problems import HANDLERS
 from service.push.senders import vapid_key
 from service.push.webpush import public_key
 from service.recorder import Recorder
+from service.sessions import Doorkeeper
 from service.settings import Settings
 from service.world import World
 
@@ -93,6 +96,7 @@ ROUTES: list[Any] = [
     reads.get_balances,
     reads.get_trend,
     reads.get_perspectives,
+    live.listen_live,
     questions.list_questions,
     health.get_liveness,
     health.get_readiness,
@@ -156,9 +160,12 @@ async def _lifespan(
         keys = Keyring(keys_db, store, now, chance)
         app.state.world = World(db, door, keeper, prompter, keys, now, chance, postman)
         app.state.recorder = Recorder(app.state.world)
+        app.state.doorkeeper = Doorkeeper(app.state.world)
+        watching = asyncio.create_task(live.watch(app.state.world))
         try:
             yield
         finally:
+            watching.cancel()
             await app.state.recorder.close()
             await postman.close()
 
@@ -189,14 +196,20 @@ class Edge:
         else:
             await self._app(scope, receive, send)
 
+    def end_streams(self) -> None:
+        """End all live streams: a server waits for open answers before it stops, and these never end by themselves."""
+        self.litestar.state.world.listeners.close()
+
     async def _answer(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
-        began, status, method = time.perf_counter(), 0, scope["method"]
+        began, status, method, over = time.perf_counter(), 0, scope["method"], False
         if method == "HEAD":
             # A copy: the server still has to know that this answer has no body.
             scope = {**scope, "method": "GET"}
 
         async def finish(message: Message) -> None:
-            nonlocal status
+            nonlocal status, over
+            if over:
+                return
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] = _with_defaults(list(message["headers"]))
@@ -205,7 +218,8 @@ class Edge:
                     # Litestar names the methods of one handler only, where an address has several.
                     message["headers"] = [(b"allow", allowed), *(h for h in message["headers"] if h[0] != b"allow")]
             elif method == "HEAD" and message["type"] == "http.response.body":
-                message["body"] = b""
+                # All there is, of an endless answer too: the server then says that nobody listens.
+                message["body"], message["more_body"], over = b"", False, True
             await send(message)
 
         await self._app(scope, receive, finish)

@@ -44,7 +44,8 @@ def serve(settings: Settings) -> None:
         asyncio.run(_migrate(url))
         asyncio.run(_remind_of_rotation(url))
         app = create_app(url, settings, mail.mailer_for(settings.smtp_url, settings.mail_from), _key_store(settings))
-        run(app, listener, lambda: print(f"{_greeting(settings)}\n{sent}\nCtrl-C stops it.", flush=True))
+        told = f"{_greeting(settings)}\n{sent}\nCtrl-C stops it."
+        run(app, listener, lambda: print(told, flush=True), app.end_streams)
 
 
 def run_demo(settings: Settings) -> None:
@@ -58,7 +59,7 @@ def run_demo(settings: Settings) -> None:
         asyncio.run(_migrate(url))
         unlimited = settings.model_copy(update={"sign_ins_per_hour": 0, "requests_per_minute": 0})
         app = create_app(url, unlimited, mailer, _key_store(settings))
-        run(app, listener, lambda: _load_beside(settings, mailer))
+        run(app, listener, lambda: _load_beside(settings, mailer), app.end_streams)
 
 
 def _load_beside(settings: Settings, mailer: demo.DemoMailer) -> None:
@@ -203,11 +204,12 @@ def _at_port_of(listener: socket.socket, settings: Settings) -> Settings:
 
 
 class _Server(uvicorn.Server):
-    """Says so when it is ready."""
+    """Says so when it is ready, and waits for no live stream when it stops."""
 
-    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None], leave: Callable[[], None]) -> None:
         super().__init__(config)
         self._ready = ready
+        self._leave = leave
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, then tell."""
@@ -215,9 +217,16 @@ class _Server(uvicorn.Server):
         if self.started:
             self._ready()
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End what would not end by itself, then wait for the rest."""
+        self._leave()
+        await super().shutdown(sockets)
 
-def run(app: ASGIApp, listener: socket.socket, ready: Callable[[], None]) -> None:
-    """Serve an application until told to stop."""
+
+def run(
+    app: ASGIApp, listener: socket.socket, ready: Callable[[], None], leave: Callable[[], None] = lambda: None
+) -> None:
+    """Serve an application until told to stop; `leave` ends what would not end by itself."""
     config = uvicorn.Config(
         app,
         loop="uvloop" if sys.platform != "win32" else "asyncio",
@@ -229,7 +238,7 @@ def run(app: ASGIApp, listener: socket.socket, ready: Callable[[], None]) -> Non
         proxy_headers=False,
         timeout_graceful_shutdown=10,
     )
-    _Server(config, ready).run(sockets=[listener])
+    _Server(config, ready, leave).run(sockets=[listener])
 
 
 def _key_store(settings: Settings) -> KeyStore:

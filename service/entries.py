@@ -22,7 +22,7 @@ from service.operations import described
 from service.problems import Problem, problem_of
 from service.recorder import Done, Outcome, Recorder, Submission
 from service.relationships import Membership, membership_of, reader_of
-from service.sessions import Member, signed_in
+from service.sessions import Member, lately_signed_in
 
 SYNC_BYTES = 2 * 1024 * 1024
 SYNC_PAGE = 200
@@ -177,7 +177,7 @@ async def _record(
     entry_id: str,
     kind: type[CheckIn] | type[Request] | type[Decision] | type[Retraction],
 ) -> Response[bytes]:
-    member, relationship_id = await signed_in(request), id_of(rid)
+    member, relationship_id = await lately_signed_in(request), id_of(rid)
     try:
         event_id, entry = id_of(entry_id), await body_of(request, kind)
     except ServiceError:
@@ -217,7 +217,7 @@ def _recorded(done: Done, author_id: UUID) -> Recorded:
 )
 async def sync(request: Call, rid: FromPath[str]) -> Response[bytes]:
     """At most 500 entries, kept in order; each has a result of its own."""
-    member = await signed_in(request)
+    member = await lately_signed_in(request)
     membership = await membership_of(request, member, rid)
     sent = await _sync_body(request)
     read = [_read_entry(raw) for raw in sent.entries]

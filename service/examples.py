@@ -20,7 +20,7 @@ from projections.feed import Head, Page
 from projections.perspectives import Perspectives
 from projections.requests import Requests, RequestStanding
 from projections.trends import Point, Trend
-from service import errors, tokens
+from service import errors, live, tokens
 from service.codes import CodeWanted, SignIn, StepUp
 from service.devices import RegisteredDevice, RegisteredDevices, Registration
 from service.entries import Recorded, Sync, Synced, SyncEntry, SyncResult
@@ -272,6 +272,9 @@ ANSWERS: dict[str, Any] = {
     "getPerspectives": Perspectives(
         "initiates", None, ["me", "partner", "both", "neither"], INITIATES, *statistics.agreement(INITIATES)
     ),
+    "listenLive": live.beginning({"shared": 2, "private": 0}).decode()
+    + live.KEEP_ALIVE.decode()
+    + live.frame({"shared": 3, "private": 0}, feed.as_read(SHARED_LOG[2].event, ME)).decode(),
     "listQuestions": catalogue("en"),
     "getLiveness": Health("ok"),
     "getReadiness": Health("ok"),

@@ -30,7 +30,8 @@ DOOR_ROLE = "mutuality_door"  # finds out who is there: sign-in, tokens, invites
 KEYS_ROLE = "mutuality_keys"  # reads and writes wrapped keys, and nothing else
 KEEPER_ROLE = "mutuality_keeper"  # erases and recounts
 PROMPTER_ROLE = "mutuality_prompter"  # plans and sends prompts; sees no event
-ROLES = (SERVICE_ROLE, DOOR_ROLE, KEYS_ROLE, KEEPER_ROLE, PROMPTER_ROLE)
+RECORDER_ROLE = "mutuality_recorder"  # appends for many members at once; reads no text
+ROLES = (SERVICE_ROLE, DOOR_ROLE, KEYS_ROLE, KEEPER_ROLE, PROMPTER_ROLE, RECORDER_ROLE)
 
 
 class MigrationError(StartupError):

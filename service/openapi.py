@@ -28,6 +28,7 @@ from msgspec.inspect import (
 )
 
 from service import errors, examples
+from service.live import POSITIONS
 from service.operations import Operation
 from service.problems import MEDIA_TYPE, Problem, problem, problem_of, title_of
 
@@ -112,6 +113,8 @@ def _described(path: str, handler: HTTPRouteHandler, operation: Operation) -> Js
     parameters = [*_path_parameters(path), *_query_parameters(operation.query)]
     if operation.cached:
         parameters.append(IF_NONE_MATCH)
+    if operation.live:
+        parameters.append(LAST_EVENT_ID)
     if parameters:
         described["parameters"] = parameters
     if operation.body is not None:
@@ -129,6 +132,13 @@ IF_NONE_MATCH: Json = {
     "required": False,
     "description": "The ETag of the answer that the phone has.",
     "schema": {"type": "string"},
+}
+LAST_EVENT_ID: Json = {
+    "name": "Last-Event-ID",
+    "in": "header",
+    "required": False,
+    "description": "The id of the last frame that the phone has; browsers send it by themselves.",
+    "schema": {"type": "string", "pattern": f"^{POSITIONS.pattern}$"},
 }
 ETAG: Json = {
     "ETag": {"description": "Changes if and only if the answer does.", "required": True, "schema": {"type": "string"}}
@@ -199,6 +209,12 @@ def _content(kind: Any, example: Any = None) -> Json:
     return {"application/json": content}
 
 
+def _frames(kind: Any, example: str) -> Json:
+    """Server-sent events: a schema can only call them a text."""
+    told = f"Frames of server-sent events; the data of each is the JSON of one {kind.__name__}."
+    return {"text/event-stream": {"schema": {"type": "string", "description": told}, "example": example}}
+
+
 def _rounded(value: Any) -> Any:
     """The last digits of a fraction differ between machines; those of the document must not."""
     match value:
@@ -219,7 +235,9 @@ def _answers(operation: Operation) -> Json:
         answers[str(status)] = {
             "description": "Recorded before: the answer of that time" if again else title_of(status)
         }
-        if kind is not None:
+        if operation.live:
+            answers[str(status)]["content"] = _frames(kind, examples.ANSWERS[operation.id])
+        elif kind is not None:
             answers[str(status)]["content"] = _content(kind, examples.ANSWERS.get(operation.id))
         if operation.cached:
             answers[str(status)]["headers"] = ETAG

@@ -9,7 +9,8 @@ class Operation(Struct, frozen=True, kw_only=True):
     """One operation: its id, one line of summary, the types that go in and out, and the problems it can answer with.
 
     `problems` names each exception type that the operation can raise; what a body, a query or a missing token can cause
-    need not be repeated. Examples of what goes in and out stand in `examples`, under the id.
+    need not be repeated. Examples of what goes in and out stand in `examples`, under the id. `cached` answers carry an
+    ETag; a `live` one never ends, and each of its frames holds what is answered.
     """
 
     id: str
@@ -20,6 +21,7 @@ class Operation(Struct, frozen=True, kw_only=True):
     problems: tuple[type[Exception], ...] = ()
     signed_in: bool = True
     cached: bool = False
+    live: bool = False
 
 
 def described(**said: Any) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from events.entries import FELT_ITEMS, CheckIn, FeltItem
 from events.rules import Recorded
 from service.http import Call, cacheable_answer, query_of
 from service.operations import described
-from service.sessions import signed_in
+from service.sessions import lately_signed_in
 
 # Raised whenever a text changes its meaning: an answer belongs to the question that was asked.
 CATALOGUE_VERSION = "1"
@@ -114,7 +114,7 @@ class QuestionsQuery(Struct, frozen=True, forbid_unknown_fields=True):
 )
 async def list_questions(request: Call) -> Response[bytes]:
     """The same for everybody; it changes with a release only."""
-    await signed_in(request)
+    await lately_signed_in(request)
     return cacheable_answer(request, catalogue(query_of(request, QuestionsQuery).language))
 
 

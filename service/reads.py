@@ -23,7 +23,7 @@ from service.errors import Invalid, NotFound
 from service.http import Call, cacheable_answer, id_of, query_of, world_of
 from service.operations import described
 from service.relationships import membership_in, reader_of
-from service.sessions import Member, signed_in
+from service.sessions import Member, lately_signed_in
 
 MOST_POINTS = 400
 DEFAULT_SPAN = timedelta(days=364)
@@ -187,7 +187,7 @@ async def get_perspectives(request: Call, rid: FromPath[str]) -> Response[bytes]
 @asynccontextmanager
 async def _reading(request: Call, rid: str) -> AsyncIterator[tuple[Database, Member, Reader]]:
     """Who reads, and a connection that acts for them; one for all of a request, since each has to be told for whom."""
-    member, world = await signed_in(request), world_of(request)
+    member, world = await lately_signed_in(request), world_of(request)
     relationship_id = id_of(rid)
     async with world.acting(member.member_id) as db:
         membership = await membership_in(db, member.member_id, world.now(), relationship_id)

@@ -57,21 +57,21 @@ class Answer(Struct, frozen=True):
 
 
 class Seat(Struct, frozen=True):
-    """Where a member writes: their author id and the streams that they can read."""
+    """Where a member writes: their author id and the two streams that they can read."""
 
     relationship_id: UUID
     author_id: UUID
-    shared_stream: UUID
-    private_stream: UUID
+    shared: StreamKey
+    private: StreamKey
 
     def key(self, audience: Audience) -> StreamKey:
         """The stream of that audience, as this writer has it."""
-        return StreamKey(self.relationship_id, self.shared_stream if audience == "shared" else self.private_stream)
+        return self.shared if audience == "shared" else self.private
 
     @property
     def keys(self) -> list[StreamKey]:
-        """Both streams, the shared one first."""
-        return [self.key("shared"), self.key("private")]
+        """Both streams."""
+        return [self.shared, self.private]
 
 
 class Batch(Struct):
@@ -140,19 +140,32 @@ class Recorder:
         await self._grouped.close()
 
     async def _commit(self, submissions: Sequence[Submission], patient: bool) -> Sequence[Answer | Exception]:
-        members = list({submission.member_id for submission in submissions})
         async with self._world.connection() as db, db.transaction():
-            await db.execute(BEGIN, members, PATIENT if patient else IMPATIENT)
-            return await record(self._world, db, submissions)
+            await db.execute(BEGIN, PATIENT if patient else IMPATIENT)
+            answers, appended = await record(self._world, db, submissions)
+        # Nobody has to be woken for anything to be right: who is not, finds it within half a second.
+        self._world.listeners.stirred(key.stream_id for key, _ in appended)
+        return answers
 
 
-# Until the end of the transaction.
+# Until the end of the transaction. The lock's time-out is one for each lock.
 BEGIN = """
 SELECT
-    set_config('mutuality.members', $1::uuid[]::text, true),
-    set_config('lock_timeout', $2, true)
+    set_config('role', 'mutuality_recorder', true),
+    set_config('lock_timeout', $1, true)
 """
 IMPATIENT, PATIENT = "50ms", "5s"
+
+# What was recorded before is read as its readers may read it.
+ACT = """
+SELECT
+    set_config('role', 'mutuality_service', true),
+    set_config('mutuality.members', $1::uuid[]::text, true)
+"""
+
+RECORD = """
+SELECT set_config('role', 'mutuality_recorder', true)
+"""
 
 
 def _held_up_with(submission: Submission) -> Hashable:
@@ -161,11 +174,16 @@ def _held_up_with(submission: Submission) -> Hashable:
     return submission.relationship_id, submission.member_id, shares
 
 
-async def record(world: World, db: Database, submissions: Sequence[Submission]) -> list[Answer | Exception]:
-    """Record what may be recorded, in order, in the transaction of the caller, who acts for all the members."""
+async def record(
+    world: World, db: Database, submissions: Sequence[Submission]
+) -> tuple[list[Answer | Exception], list[tuple[StreamKey, Stored]]]:
+    """Record what may be recorded, in order, in the transaction of the caller.
+
+    Returns an answer to each submission, and what was appended.
+    """
     batches = await _batches(db, submissions)
     if not batches:
-        return [NotFound() for _ in submissions]
+        return [NotFound() for _ in submissions], []
     heads = await _lock(db, batches.values())
     # Behind the locks: a partner who came in while this waited has written with a key of their own, and whoever opens
     # or leaves holds the shared head, so that what is read here stays so until the commit.
@@ -178,7 +196,7 @@ async def record(world: World, db: Database, submissions: Sequence[Submission]) 
     await streams.append(db, rings, group.appended)
     await tallies.add(db, group.counts)
     await answering.follow(db, _news(group), group.now)
-    return answers
+    return answers, group.appended
 
 
 def _news(group: Group) -> list[News]:
@@ -278,40 +296,52 @@ async def _batches(db: Database, submissions: Sequence[Submission]) -> dict[tupl
 
 
 def _seat(row: Record) -> Seat:
-    return Seat(row["relationship_id"], row["author_id"], row["shared_stream_id"], row["private_stream_id"])
+    rid = row["relationship_id"]
+    shared, private = StreamKey(rid, row["shared_stream_id"]), StreamKey(rid, row["private_stream_id"])
+    return Seat(rid, row["author_id"], shared, private)
 
 
 async def _lock(db: Database, batches: Iterable[Batch]) -> dict[StreamKey, Head]:
-    """Lock each author's private stream, always, and the shared one only where the entries may touch it.
+    """Lock each author's private stream where the entries may touch it, and the shared one where they may touch that.
 
     The first keeps two devices of one member apart. The second would let the partner's writing wait for a private
     entry, and so tell of it. All private ones come before all shared ones, as everywhere.
     """
-    private = [batch.seat.key("private") for batch in batches]
-    shared = {batch.seat.key("shared") for batch in batches if any(rules.is_shared(e) for _, e in batch.entries)}
-    taken_back = [
-        Mention(batch.seat.key("shared"), entry.event_id)
-        for batch in batches
-        for _, entry in batch.entries
-        if isinstance(entry, Retraction) and batch.seat.key("shared") not in shared
-    ]
+    private, shared = set(), set()
+    taken_back: list[Mention] = []
+    for batch in batches:
+        for _, entry in batch.entries:
+            shares = rules.is_shared(entry)
+            if shares:
+                shared.add(batch.seat.shared)
+            if not (shares and rules.stands_alone(entry)):
+                private.add(batch.seat.private)
+            if isinstance(entry, Retraction):
+                taken_back.append(Mention(batch.seat.shared, entry.event_id))
     if not taken_back:
-        return await streams.lock(db, [*private, *shared])
+        return await streams.lock(db, private | shared)
     heads = await streams.lock(db, private)
-    shared |= {key for key, _ in await streams.find(db, taken_back)}
+    shared |= {mention.key for mention in await streams.present(db, taken_back)}
     return heads | await streams.lock(db, shared)
 
 
 async def _learn(db: Database, rings: dict[UUID, Ring], batches: Iterable[Batch]) -> None:
     """Let each know what its author can read of the ids at hand, of what they refer to, and of what altered that."""
-    named: list[Mention] = []
-    altered: list[Mention] = []
+    named: set[Mention] = set()
+    altered: set[Mention] = set()
     for batch in batches:
-        ids = {entry_id for entry_id, _ in batch.entries}
-        targets = {target for _, entry in batch.entries if (target := refers_to(entry))}
-        named += [Mention(key, one) for key in batch.seat.keys for one in ids | targets]
-        altered += [Mention(key, one) for key in batch.seat.keys for one in targets]
-    rows = await streams.find(db, named) + await streams.find_altering(db, rings, altered)
+        for entry_id, entry in batch.entries:
+            own = [batch.seat.key(audience)] if (audience := rules.audience_of_new(entry)) else batch.seat.keys
+            named.update(Mention(key, entry_id) for key in own)
+            if target := refers_to(entry):
+                named.update(Mention(key, target) for key in batch.seat.keys)
+                altered.update(Mention(key, target) for key in batch.seat.keys)
+    # Most often nothing is there yet, and nothing is referred to.
+    if not altered and not await streams.present(db, list(named)):
+        return
+    await db.execute(ACT, [batch.submissions[0].member_id for batch in batches])
+    rows = await streams.find(db, list(named)) + await streams.find_altering(db, rings, list(altered))
+    await db.execute(RECORD)
     found: dict[StreamKey, list[Record]] = {}
     for key, row in rows:
         found.setdefault(key, []).append(row)

@@ -4,6 +4,8 @@ A session is a family of refresh tokens, each used once. A used one, shown again
 has a copy: the family ends.
 """
 
+import time
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Annotated
 from uuid import UUID
@@ -16,6 +18,7 @@ from msgspec import Meta, Struct
 from events.streams import Database
 from service import tokens
 from service.errors import NotFound, NotSignedIn, RefreshRefused, StepUpRequired
+from service.grouping import Grouped
 from service.http import Call, body_of, empty_answer, id_of, json_answer, world_of
 from service.operations import described
 from service.world import World
@@ -25,6 +28,10 @@ REFRESH_LIVES = timedelta(days=90)
 SESSION_LIVES = timedelta(days=365)  # however often it is refreshed
 REFRESH_GRACE = timedelta(seconds=30)
 STEP_UP_LIVES = timedelta(minutes=5)
+
+# A session that is ended by another process must be over within a second, the asking included.
+KNOWN_SECONDS = 0.8
+MOST_KNOWN = 100_000
 
 DeviceName = Annotated[
     str,
@@ -76,37 +83,91 @@ class Member(Struct, frozen=True):
     time_zone: str
     consent_version: str | None
     stepped_up_at: datetime | None
+    access_expires_at: datetime
 
 
-BY_ACCESS_TOKEN = """
+BY_ACCESS_TOKENS = """
 SELECT
+    access_tokens.token_hash,
     members.member_id,
     sessions.session_id,
     members.name AS sealed_name,
     members.time_zone,
     members.consent_version,
-    sessions.stepped_up_at
-FROM access_tokens
+    sessions.stepped_up_at,
+    access_tokens.expires_at
+FROM unnest($1::bytea[]) AS brought (token_hash)
+JOIN access_tokens USING (token_hash)
 JOIN sessions USING (session_id)
 JOIN members USING (member_id)
-WHERE access_tokens.token_hash = $1
-    AND access_tokens.expires_at > $2
 """
+
+
+class Doorkeeper:
+    """Tells who brings which access token: several at once where several ask, and for a moment from memory."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._grouped = Grouped[bytes, Member | None](self._look_up, lambda token_hash: token_hash)
+        self._known: dict[bytes, tuple[float, Member]] = {}
+
+    async def tell(self, token_hash: bytes) -> Member | None:
+        """Whom it names at this moment."""
+        return await self._grouped.submit(token_hash)
+
+    async def tell_lately(self, token_hash: bytes) -> Member | None:
+        """Whom it named within the last moment: a session that has ended since may still be told."""
+        told_at, found = self._known.get(token_hash, (0.0, None))
+        if found and time.monotonic() < told_at + KNOWN_SECONDS:
+            return found
+        asked_at, found = time.monotonic(), await self.tell(token_hash)
+        if found:
+            if len(self._known) >= MOST_KNOWN:
+                self._known.clear()
+            self._known[token_hash] = asked_at, found
+        return found
+
+    def forget(self) -> None:
+        """Something was changed here: what is in force elsewhere within a second is in force here at once."""
+        self._known.clear()
+
+    async def _look_up(self, token_hashes: Sequence[bytes], patient: bool) -> Sequence[Member | None]:
+        rows = await self._world.door.fetch(BY_ACCESS_TOKENS, list(set(token_hashes)))
+        found = {token_hash: Member(*member) for token_hash, *member in rows}
+        return [found.get(token_hash) for token_hash in token_hashes]
+
+
+def doorkeeper_of(request: Call) -> Doorkeeper:
+    """The one doorkeeper of this process."""
+    doorkeeper: Doorkeeper = request.app.state.doorkeeper
+    return doorkeeper
 
 
 async def signed_in(request: Call) -> Member:
     """Who asks, by their access token, as of now. Raises NotSignedIn and TooManyRequests."""
-    world = world_of(request)
+    return _member(request, await doorkeeper_of(request).tell(_token_hash(request)))
+
+
+async def lately_signed_in(request: Call) -> Member:
+    """The same as of within the last second, for what is asked all the time: their rights are looked at anyway."""
+    return _member(request, await doorkeeper_of(request).tell_lately(_token_hash(request)))
+
+
+def _token_hash(request: Call) -> bytes:
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token:
         raise NotSignedIn
-    row = await world.door.fetchrow(BY_ACCESS_TOKEN, tokens.token_hash(token), world.now())
-    if row is None:
+    return tokens.token_hash(token)
+
+
+def _member(request: Call, found: Member | None) -> Member:
+    now = world_of(request).now()
+    if found is None or found.access_expires_at <= now:
         raise NotSignedIn
     # By this member's own calls alone: what the other does must not show here.
-    request.app.state.requests.take((row["member_id"].bytes,), world.now())
-    request.scope["mutuality_member"] = str(row["member_id"])  # type: ignore[typeddict-unknown-key]
-    return Member(**row)
+    request.app.state.requests.take((found.member_id.bytes,), now)
+    request.scope["mutuality_member"] = str(found.member_id)  # type: ignore[typeddict-unknown-key]
+    return found
 
 
 async def stepped_up(request: Call) -> Member:
@@ -252,6 +313,7 @@ async def refresh_session(request: Call) -> Response[bytes]:
     async with world.door.acquire() as db, db.transaction():
         answer = await _refresh(world, db, token, world.now())
     if answer is None:
+        doorkeeper_of(request).forget()
         raise RefreshRefused
     return json_answer(answer)
 
@@ -334,6 +396,7 @@ async def end_session(request: Call, session_id: FromPath[str]) -> Response[None
     ended = id_of(session_id)
     async with world_of(request).acting(member.member_id) as db:
         done = await db.execute(END_SESSION, ended, member.member_id)
+    doorkeeper_of(request).forget()
     if done == "DELETE 0":
         raise NotFound
     return empty_answer()

@@ -7,10 +7,11 @@ from typing import TypeAlias
 from uuid import UUID
 
 from asyncpg import Pool, Record
-from msgspec import Struct
+from msgspec import Struct, field
 
 from events import streams
 from service.keyring import Keyring
+from service.listening import Listeners
 from service.mail import Mailer
 from service.outside import Chance, Clock
 
@@ -31,6 +32,7 @@ class World(Struct, frozen=True):
     now: Clock
     chance: Chance
     mailer: Mailer
+    listeners: Listeners = field(default_factory=Listeners)
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[streams.Database]:

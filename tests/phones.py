@@ -21,6 +21,7 @@ from service.keys import FileKeyStore
 from service.mail import SmtpMailer
 from service.settings import Settings
 from service.world import World
+from tests.hanging_up import until_told
 
 NOON = datetime(2026, 6, 15, 12, 0, tzinfo=UTC)
 Json = dict[str, Any]
@@ -167,7 +168,7 @@ class Running:
 
     def __init__(self, app: Edge, clock: Clock, post: PostBox, database_url: str) -> None:
         self.app, self.clock, self.post, self.database_url = app, clock, post, database_url
-        self._transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)  # type: ignore[arg-type]
+        self._transport = httpx.ASGITransport(app=until_told(app), raise_app_exceptions=False)  # type: ignore[arg-type]
 
     async def ring(self, rid: str) -> Ring:
         """The keys of a relationship, which no phone ever sees."""

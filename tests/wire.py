@@ -11,8 +11,9 @@ import httpx
 import uvicorn
 import uvloop
 
-from service.app import create_app
+from service.app import Edge, create_app
 from service.mail import SmtpMailer
+from tests.hanging_up import until_told
 from tests.phones import KEYS, Clock, Phone, PostBox, Running, unlimited
 
 T = TypeVar("T")
@@ -43,8 +44,13 @@ class Wire(Running):
 
 
 @contextmanager
-def served(database_url: str, **settings_changed: Any) -> Iterator[Wire]:
-    """The service on a free port of loopback, served as `make serve` does it."""
+def served(
+    database_url: str, as_called: Callable[[Edge], Any] = until_told, /, **settings_changed: Any
+) -> Iterator[Wire]:
+    """The service on a free port of loopback, served as `make serve` does it.
+
+    Unless told otherwise its clients hang up on live streams: most of them read an answer to its end.
+    """
     ready = threading.Event()
     told: list[tuple[Wire, Callable[[], None]]] = []
 
@@ -55,7 +61,12 @@ def served(database_url: str, **settings_changed: Any) -> Iterator[Wire]:
             async with PostBox().open() as post:
                 app = create_app(database_url, settings, SmtpMailer(post.url, "mutuality@example.org"), KEYS, now=clock)
                 config = uvicorn.Config(
-                    app, http="httptools", lifespan="on", log_level="warning", access_log=False, proxy_headers=False
+                    as_called(app),
+                    http="httptools",
+                    lifespan="on",
+                    log_level="warning",
+                    access_log=False,
+                    proxy_headers=False,
                 )
                 server = uvicorn.Server(config)
                 url = f"http://127.0.0.1:{listener.getsockname()[1]}"

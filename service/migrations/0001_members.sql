@@ -56,7 +56,7 @@ CREATE POLICY at_the_door ON members TO mutuality_door USING (true);
 CREATE POLICY to_erase ON members TO mutuality_keeper USING (true);
 
 CREATE POLICY own ON members TO mutuality_service
-USING (member_id = ANY (nullif(current_setting('mutuality.members', true), '')::uuid[]));
+USING (member_id = ANY ((SELECT nullif(current_setting('mutuality.members', true), '')::uuid[])::uuid[]));
 
 ALTER TABLE addresses ENABLE ROW LEVEL SECURITY;
 

@@ -74,7 +74,7 @@ CREATE POLICY at_the_door ON sessions TO mutuality_door USING (true);
 CREATE POLICY to_erase ON sessions TO mutuality_keeper USING (true);
 
 CREATE POLICY own ON sessions TO mutuality_service
-USING (member_id = ANY (nullif(current_setting('mutuality.members', true), '')::uuid[]));
+USING (member_id = ANY ((SELECT nullif(current_setting('mutuality.members', true), '')::uuid[])::uuid[]));
 
 ALTER TABLE access_tokens ENABLE ROW LEVEL SECURITY;
 

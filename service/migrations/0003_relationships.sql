@@ -72,7 +72,7 @@ ALTER TABLE readers ENABLE ROW LEVEL SECURITY;
 ALTER TABLE readers FORCE ROW LEVEL SECURITY;
 
 CREATE POLICY own ON readers TO mutuality_service
-    USING (member_id = ANY (nullif(current_setting('mutuality.members', true), '')::uuid[]));
+    USING (member_id = ANY ((SELECT nullif(current_setting('mutuality.members', true), '')::uuid[])::uuid[]));
 
 CREATE POLICY every ON readers TO mutuality_door, mutuality_keeper USING (true);
 
@@ -81,7 +81,7 @@ ALTER TABLE relationships ENABLE ROW LEVEL SECURITY;
 ALTER TABLE relationships FORCE ROW LEVEL SECURITY;
 
 CREATE POLICY own ON relationships TO mutuality_service
-    USING (relationship_id IN (SELECT relationship_id FROM readers));
+    USING (relationship_id = ANY ((SELECT array_agg(relationship_id) FROM readers)::uuid[]));
 
 CREATE POLICY every ON relationships TO mutuality_door, mutuality_keeper USING (true);
 
@@ -90,7 +90,7 @@ ALTER TABLE memberships ENABLE ROW LEVEL SECURITY;
 ALTER TABLE memberships FORCE ROW LEVEL SECURITY;
 
 CREATE POLICY own ON memberships TO mutuality_service
-    USING (relationship_id IN (SELECT relationship_id FROM readers));
+    USING (relationship_id = ANY ((SELECT array_agg(relationship_id) FROM readers)::uuid[]));
 
 CREATE POLICY every ON memberships TO mutuality_door, mutuality_keeper USING (true);
 
@@ -99,6 +99,6 @@ ALTER TABLE invites ENABLE ROW LEVEL SECURITY;
 ALTER TABLE invites FORCE ROW LEVEL SECURITY;
 
 CREATE POLICY own ON invites TO mutuality_service
-    USING (relationship_id IN (SELECT relationship_id FROM readers));
+    USING (relationship_id = ANY ((SELECT array_agg(relationship_id) FROM readers)::uuid[]));
 
 CREATE POLICY every ON invites TO mutuality_door, mutuality_keeper USING (true);

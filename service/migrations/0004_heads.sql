@@ -19,11 +19,11 @@ ALTER TABLE heads ENABLE ROW LEVEL SECURITY;
 ALTER TABLE heads FORCE ROW LEVEL SECURITY;
 
 CREATE POLICY own ON heads TO mutuality_service
-    USING ((relationship_id, stream_id) IN (SELECT relationship_id, stream_id FROM readers));
+    USING (stream_id = ANY ((SELECT array_agg(stream_id) FROM readers)::uuid[]));
 
 -- Who confirms begins the private stream of who is confirmed.
 CREATE POLICY begun ON heads FOR INSERT TO mutuality_service
-    WITH CHECK (relationship_id IN (SELECT relationship_id FROM readers));
+    WITH CHECK (relationship_id = ANY ((SELECT array_agg(relationship_id) FROM readers)::uuid[]));
 
 CREATE POLICY begun_at_the_door ON heads FOR INSERT TO mutuality_door WITH CHECK (true);
 

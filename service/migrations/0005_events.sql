@@ -40,7 +40,7 @@ ALTER TABLE events ENABLE ROW LEVEL SECURITY;
 ALTER TABLE events FORCE ROW LEVEL SECURITY;
 
 CREATE POLICY own ON events TO mutuality_service
-    USING ((relationship_id, stream_id) IN (SELECT relationship_id, stream_id FROM readers));
+    USING (stream_id = ANY ((SELECT array_agg(stream_id) FROM readers)::uuid[]));
 
 CREATE POLICY every ON events TO mutuality_keeper USING (true);
 
@@ -49,6 +49,6 @@ ALTER TABLE texts ENABLE ROW LEVEL SECURITY;
 ALTER TABLE texts FORCE ROW LEVEL SECURITY;
 
 CREATE POLICY own ON texts TO mutuality_service
-    USING ((relationship_id, stream_id) IN (SELECT relationship_id, stream_id FROM readers));
+    USING (stream_id = ANY ((SELECT array_agg(stream_id) FROM readers)::uuid[]));
 
 CREATE POLICY every ON texts TO mutuality_keeper USING (true);

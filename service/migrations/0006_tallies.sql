@@ -21,6 +21,6 @@ ALTER TABLE tallies ENABLE ROW LEVEL SECURITY;
 ALTER TABLE tallies FORCE ROW LEVEL SECURITY;
 
 CREATE POLICY own ON tallies TO mutuality_service
-    USING ((relationship_id, stream_id) IN (SELECT relationship_id, stream_id FROM readers));
+    USING (stream_id = ANY ((SELECT array_agg(stream_id) FROM readers)::uuid[]));
 
 CREATE POLICY every ON tallies TO mutuality_keeper USING (true);

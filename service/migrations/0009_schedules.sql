@@ -32,7 +32,7 @@ ALTER TABLE schedules ENABLE ROW LEVEL SECURITY;
 ALTER TABLE schedules FORCE ROW LEVEL SECURITY;
 
 CREATE POLICY own ON schedules TO mutuality_service
-USING (member_id = ANY (nullif(current_setting('mutuality.members', true), '')::uuid[]));
+USING (member_id = ANY ((SELECT nullif(current_setting('mutuality.members', true), '')::uuid[])::uuid[]));
 
 CREATE POLICY to_plan ON schedules TO mutuality_prompter USING (true);
 

@@ -42,7 +42,7 @@ ALTER TABLE prompts ENABLE ROW LEVEL SECURITY;
 ALTER TABLE prompts FORCE ROW LEVEL SECURITY;
 
 CREATE POLICY own ON prompts TO mutuality_service
-USING (member_id = ANY (nullif(current_setting('mutuality.members', true), '')::uuid[]));
+USING (member_id = ANY ((SELECT nullif(current_setting('mutuality.members', true), '')::uuid[])::uuid[]));
 
 CREATE POLICY to_plan ON prompts TO mutuality_prompter USING (true);
 

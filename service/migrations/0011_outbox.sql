@@ -27,7 +27,7 @@ ALTER TABLE outbox ENABLE ROW LEVEL SECURITY;
 ALTER TABLE outbox FORCE ROW LEVEL SECURITY;
 
 CREATE POLICY own ON outbox TO mutuality_service
-USING (member_id = ANY (nullif(current_setting('mutuality.members', true), '')::uuid[]));
+USING (member_id = ANY ((SELECT nullif(current_setting('mutuality.members', true), '')::uuid[])::uuid[]));
 
 CREATE POLICY to_send ON outbox TO mutuality_prompter USING (true);
 

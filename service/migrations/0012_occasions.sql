@@ -19,7 +19,7 @@ ALTER TABLE occasions ENABLE ROW LEVEL SECURITY;
 ALTER TABLE occasions FORCE ROW LEVEL SECURITY;
 
 CREATE POLICY own ON occasions FOR INSERT TO mutuality_service
-WITH CHECK (relationship_id IN (SELECT relationship_id FROM readers));
+WITH CHECK (relationship_id = ANY ((SELECT array_agg(relationship_id) FROM readers)::uuid[]));
 
 CREATE POLICY to_plan ON occasions TO mutuality_prompter USING (true);
 

@@ -84,7 +84,7 @@ def acting(bench: Bench, patch: Patch) -> None:
 def authorization(bench: Bench, patch: Patch) -> None:
     """Who asks, and what they are to the relationship, was found out before."""
     known: dict[str, Any] = {}
-    signed_in = sessions.signed_in
+    signed_in = sessions.lately_signed_in
 
     async def member(request: Any) -> Any:
         if "member" not in known:
@@ -98,7 +98,7 @@ def authorization(bench: Bench, patch: Patch) -> None:
 
     original = relationships.membership_in
     for module in (entries, reads):
-        patch.setattr(module, "signed_in", member)
+        patch.setattr(module, "lately_signed_in", member)
     patch.setattr(reads, "membership_in", membership_in)
 
 

@@ -23,7 +23,7 @@ from events.entries import Audience, Decision, refers_to
 from events.rules import Recorded
 from projections import balances, feed, perspectives, requests, trends
 from projections.balances import Reader
-from service import app, entries, health, http, problems, prompts, reads, relationships, sessions
+from service import app, entries, health, http, live, problems, prompts, reads, relationships, sessions
 from service.errors import NotFound, TooManyRequests
 from tests.noninterference.worlds import World, playing
 
@@ -172,6 +172,20 @@ def _one_clock(patch: Patch) -> None:
         return head, replace(draft, at=draft.at + timedelta(microseconds=len(log(key.relationship_id))))
 
     _resealed(patch, moved)
+
+
+# --- Live events
+
+
+@leak("the id of a live frame, which counts the private events of both")
+def _counting_frames(patch: Patch) -> None:
+    said = live._id
+
+    def counted(reached: dict[Audience, int]) -> str:
+        private = [one for _, one in log() if one.event.audience == "private"]
+        return said({**reached, "private": len(private)})
+
+    patch.setattr(live, "_id", counted)
 
 
 # --- Pages
@@ -621,7 +635,7 @@ def _updated_at(patch: Patch) -> None:
 
 @leak("last seen")
 def _last_seen(patch: Patch) -> None:
-    signed_in = sessions.signed_in
+    signed_in = sessions.lately_signed_in
 
     async def noticed(request: Any) -> Any:
         member = await signed_in(request)
@@ -634,7 +648,7 @@ def _last_seen(patch: Patch) -> None:
 
 @leak("presence: who has called since I did")
 def _presence(patch: Patch) -> None:
-    signed_in = sessions.signed_in
+    signed_in = sessions.lately_signed_in
 
     async def noticed(request: Any) -> Any:
         member = await signed_in(request)

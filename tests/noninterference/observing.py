@@ -31,6 +31,7 @@ VALUES: dict[str, list[str | None]] = {
     "to": [None, "{today}", "{yesterday}"],
     "from": [None, "{last_month}"],
     "language": [None, "de"],
+    "Last-Event-ID": [None, "shared:0,private:0", "shared:3,private:1", "shared:1,private:99"],
 }
 
 
@@ -40,6 +41,7 @@ class Look(Struct, frozen=True):
     operation: str
     address: str
     cached: bool
+    headers: dict[str, str] = {}
 
 
 def looks(document: Json, seed: str, now: datetime) -> list[Look]:
@@ -52,8 +54,16 @@ def looks(document: Json, seed: str, now: datetime) -> list[Look]:
             for address in _addresses(path, methods["get"], chance):
                 for name, day in days.items():
                     address = address.replace(name, f"{day:%Y-%m-%d}")
-                found.append(Look(methods["get"]["operationId"], address, _is_cached(methods["get"])))
+                cached, headers = _is_cached(methods["get"]), _headers(methods["get"], chance)
+                found.append(Look(methods["get"]["operationId"], address, cached, headers))
     return found
+
+
+def _headers(operation: Json, chance: Random) -> dict[str, str]:
+    """Those that the document names, without tags: these are learned from answers."""
+    named = [one["name"] for one in operation.get("parameters", []) if one["in"] == "header"]
+    chosen = {name: chance.choice(VALUES[name]) for name in named if name != "If-None-Match"}
+    return {name.lower().replace("-", "_"): value for name, value in chosen.items() if value}
 
 
 def gets(document: Json) -> set[str]:
@@ -119,7 +129,7 @@ async def observe(world: World, who: Person, seed: str) -> Seen:
 
 
 async def _looked(world: World, who: Person, look: Look, tag: str | None) -> tuple[str, Any]:
-    headers = {"if_none_match": tag} if tag else {}
+    headers = look.headers | ({"if_none_match": tag} if tag else {})
     answer = await world.ask(who, "GET", look.address, None, **headers)
     return f"{who} {look.operation} {look.address}{' with a tag' if tag else ''}", answer
 

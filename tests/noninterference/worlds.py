@@ -19,6 +19,7 @@ from msgspec import Struct, field
 
 from service.app import Edge
 from service.members import CONSENT_VERSION
+from tests.hanging_up import until_told
 from tests.noninterference.scripts import Json, Person, Script, Step
 from tests.phones import Clock, Phone, Running, running
 
@@ -157,7 +158,7 @@ async def ask(app: Edge, method: str, address: str, headers: dict[str, str], bod
             answered.set()
 
     with suppress(LitestarException):  # which follows what cannot be answered any more: the server hangs up
-        await app(scope, receive, send)
+        await until_told(app)(scope, receive, send)
     status = told[0]["status"] if answered.is_set() else HUNG_UP
     content = b"".join(message.get("body", b"") for message in told[1:])
     return Answer(status, tuple((name, value) for name, value in told[0]["headers"]), content)

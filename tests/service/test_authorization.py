@@ -18,9 +18,9 @@ from service.app import create_app
 from service.mail import ConsoleMailer
 from service.openapi import document
 from service.settings import Settings
+from tests.asking import prompted
 from tests.phones import KEYS, Json, Phone, Running, link, running
 from tests.postgres import fresh_database
-from tests.prompting import prompted
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -76,6 +76,7 @@ OURS = {
     "getBalances": (200, 200, 200),
     "getTrend": (200, 200, 200),
     "getPerspectives": (200, 200, 200),
+    "listenLive": (200, 200, 200),
     "sync": (200, 200, 200),
     "recordCheckIn": (201, 201, 201),
     "recordRequest": (201, 201, 403),

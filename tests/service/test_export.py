@@ -15,8 +15,8 @@ import msgspec
 import pytest
 
 from service.export import CHUNK_EVENTS, Export
+from tests.asking import device, listed, prompted
 from tests.phones import Json, Phone, Running
-from tests.prompting import device, listed, prompted
 from tests.wire import Wire, served
 
 VERIFIER = Path(__file__).parents[2] / "openapi" / "verify_export.py"

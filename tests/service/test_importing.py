@@ -23,9 +23,9 @@ from service.__main__ import main
 from service.export import Export
 from service.importing import ImportRefused
 from service.keys import FileKeyStore
+from tests.asking import opened, rows
 from tests.phones import NOON, Clock, Json, Phone, Running, running
 from tests.postgres import fresh_database
-from tests.prompting import opened, rows
 from tests.service.test_export import OCCURRED, exported, lived, verify
 
 LOOKS = (

@@ -7,8 +7,8 @@ from uuid import uuid4
 
 import pytest
 
+from tests.asking import HOUR, device, listed, prompted, pushing, rows
 from tests.phones import NOON, Json, Phone, Running
-from tests.prompting import HOUR, device, listed, prompted, pushing, rows
 
 HERE = "/v1/relationships/{rid}"
 OCCURRED = NOON.isoformat()

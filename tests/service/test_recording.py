@@ -323,8 +323,10 @@ async def test_a_request_that_waited_while_the_partner_came_in_counts_for_both(s
     one, two = await service.member(), await service.member()
     code = (await one.expect(201, "POST", f"{HERE}/invites"))["code"]
     private = (await one.get(HERE))["streams"]["private"]
+    noted = {"id": str(uuid4()), "kind": "check_in", "check_in": NOTE}
+    asked = {"id": str(uuid4()), "kind": "request", "request": REQUEST}
     async with holding(service, MY_HEAD, private) as held:
-        asking = asyncio.create_task(one.put("requests", REQUEST))
+        asking = asyncio.create_task(one.expect(200, "POST", f"{HERE}/sync", {"entries": [noted, asked]}))
         await held.until_waiting()
         two.rid = (await two.expect(200, "POST", "/v1/invites/accept", {"code": code}))["relationship_id"]
         await one.expect(200, "POST", f"{HERE}/confirm")

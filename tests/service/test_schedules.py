@@ -8,8 +8,8 @@ import msgspec
 import pytest
 
 from service.schedule import Schedule
+from tests.asking import HOUR, device, prompted, pushing, rows
 from tests.phones import NOON, Json, Phone, Running
-from tests.prompting import HOUR, device, prompted, pushing, rows
 
 PATH = "/v1/me/schedule"
 OFF = msgspec.to_builtins(Schedule())

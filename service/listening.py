@@ -1,0 +1,87 @@
+"""Who listens in this process, and how they are woken. It knows no database: `live` looks there."""
+
+import asyncio
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from uuid import UUID
+
+from msgspec import Struct, field
+
+from events.entries import Audience
+from projections.balances import Reader
+
+# A phone that lost its network leaves a stream behind that nobody reads: the oldest makes room, so that nobody is kept
+# out by their own dead connections.
+MOST_STREAMS = 5
+
+
+class Listener(Struct, eq=False):
+    """One open stream: of whom, what they can read, until when the token lasts, and the positions that were told."""
+
+    member_id: UUID
+    session_id: UUID
+    reader: Reader
+    until: datetime
+    reached: dict[Audience, int]
+    woken: asyncio.Event = field(default_factory=asyncio.Event)
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def streams(self) -> dict[Audience, UUID]:
+        """The streams that this listener can read; the other member's private one is none of them."""
+        return {"shared": self.reader.shared_stream, "private": self.reader.private_stream}
+
+
+class Listeners:
+    """All open streams of this process."""
+
+    def __init__(self) -> None:
+        self._of_member: dict[UUID, list[Listener]] = {}
+        self._of_stream: dict[UUID, list[Listener]] = {}
+        self._closed = False
+        self.present = asyncio.Event()
+
+    def __iter__(self) -> Iterator[Listener]:
+        return iter([one for several in self._of_member.values() for one in several])
+
+    def join(self, listener: Listener) -> None:
+        """Listen from now on; a member's oldest stream ends where there are too many."""
+        theirs = self._of_member.setdefault(listener.member_id, [])
+        if len(theirs) == MOST_STREAMS:
+            theirs[0].ended.set()
+            self.leave(theirs[0])
+        theirs.append(listener)
+        for stream_id in listener.streams.values():
+            self._of_stream.setdefault(stream_id, []).append(listener)
+        self.present.set()
+        if self._closed:
+            listener.ended.set()
+
+    def leave(self, listener: Listener) -> None:
+        """Listen no more; whoever has left already may leave again."""
+        _take_out(self._of_member, listener.member_id, listener)
+        for stream_id in listener.streams.values():
+            _take_out(self._of_stream, stream_id, listener)
+        if not self._of_member:
+            self.present.clear()
+
+    def stirred(self, stream_ids: Iterable[UUID]) -> None:
+        """Wake whoever listens to these streams: something was appended, and is committed."""
+        for stream_id in stream_ids:
+            for listener in self._of_stream.get(stream_id, []):
+                listener.woken.set()
+
+    def close(self) -> None:
+        """End all streams, those too that are only about to begin: the process stops."""
+        self._closed = True
+        for several in self._of_member.values():
+            for listener in several:
+                listener.ended.set()
+
+
+def _take_out(listed: dict[UUID, list[Listener]], name: UUID, listener: Listener) -> None:
+    kept = [one for one in listed.get(name, []) if one is not listener]
+    if kept:
+        listed[name] = kept
+    else:
+        listed.pop(name, None)

@@ -1,0 +1,241 @@
+"""What happens, as it happens: server-sent events, each new event that its reader may read.
+
+Nothing here has to be in time for anything to be right: whoever is woken reads from the log what lies behind the
+positions that they were told. The process that records wakes its own listeners at once; of what others record one
+task learns, which asks for the heads of all streams that are listened to.
+"""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import suppress
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import structlog
+from litestar import get
+from litestar.params import FromPath
+from litestar.types import ASGIApp, Receive, Scope, Send
+
+from events import streams
+from events.entries import Audience
+from projections import feed
+from projections.feed import Event, Page
+from service.errors import Invalid, NotFound
+from service.http import Call, id_of, world_of
+from service.listening import Listener
+from service.operations import described
+from service.relationships import Membership, membership_in, reader_of
+from service.sessions import signed_in
+from service.world import World
+
+log = structlog.get_logger()
+
+TICK_SECONDS = 0.5  # until what another process recorded is told, and until a revoked session hears nothing more
+KEEP_ALIVE_SECONDS = 15  # proxies hang up on what is silent for longer, often after a minute
+RECONNECT_MILLISECONDS = 2000
+LAST_SECONDS = 1  # for the end of a stream that its reader does not read
+PAGE_EVENTS = 100  # all that is held in memory for a reader, however slow
+KEEP_ALIVE = b": nothing new\n\n"
+HEADERS = [
+    (b"content-type", b"text/event-stream"),
+    (b"cache-control", b"no-store"),
+    (b"x-accel-buffering", b"no"),  # or nginx keeps back what it should pass on
+]
+POSITIONS = re.compile(r"shared:(0|[1-9][0-9]{0,18}),private:(0|[1-9][0-9]{0,18})", re.ASCII)
+
+
+@get(
+    "/v1/relationships/{rid:str}/live",
+    opt=described(
+        id="listenLive",
+        summary="Each new event that I may read, as it happens",
+        answers={200: Event},
+        problems=(NotFound, Invalid),
+        live=True,
+    ),
+)
+async def listen_live(request: Call, rid: FromPath[str]) -> ASGIApp:
+    """Server-sent events: `data` is an Event as in pages, `id` names the positions of both streams that are reached.
+
+    Without Last-Event-ID it begins with what is new from now on. The first frame has no data: its id tells where the
+    stream begins. A position that a stream has not reached counts as its head. Comments keep the connection alive; the
+    first one says that everything up to now is told. Each stream is in order; between the two there is none.
+
+    The stream ends with the access token, and within a second when the session is revoked or the reader may not read
+    any more: connect again with a fresh token and the last id. Of more than 5 streams of a member the oldest ends.
+    """
+    member, world, wanted = await signed_in(request), world_of(request), id_of(rid)
+    async with world.acting(member.member_id) as db:
+        membership = await membership_in(db, member.member_id, world.now(), wanted)
+        reached = await _beginning(db, membership, request.headers.get("last-event-id"))
+    reader, until = reader_of(membership), member.access_expires_at
+    return _answer(world, Listener(member.member_id, member.session_id, reader, until, reached))
+
+
+async def _beginning(db: streams.Database, membership: Membership, last_event_id: str | None) -> dict[Audience, int]:
+    heads: dict[Audience, int] = {
+        "shared": (await streams.read_head(db, membership.shared)).position,
+        "private": (await streams.read_head(db, membership.private)).position,
+    }
+    if last_event_id is None:
+        return heads
+    told = POSITIONS.fullmatch(last_event_id)
+    if told is None:
+        raise Invalid("Last-Event-ID is the id of a frame, such as shared:12,private:7.", "/Last-Event-ID")
+    # A database that was restored may have lost what this phone has seen; what comes next must not be skipped.
+    return {"shared": min(int(told[1]), heads["shared"]), "private": min(int(told[2]), heads["private"])}
+
+
+def _answer(world: World, listener: Listener) -> ASGIApp:
+    """The stream as an application of its own: what the framework streams cannot be ended while nobody reads it."""
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        world.listeners.join(listener)
+        try:
+            await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
+            await _until_one_ends(_tell(world, listener, send), _hung_up(receive), listener.ended.wait())
+        finally:
+            world.listeners.leave(listener)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LAST_SECONDS):
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    return answer
+
+
+async def _until_one_ends(*waits: Coroutine[Any, Any, Any]) -> None:
+    tasks = [asyncio.create_task(one) for one in waits]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _hung_up(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _tell(world: World, listener: Listener, send: Send) -> None:
+    try:
+        async for chunk in _chunks(world, listener):
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+    except Exception as error:
+        # The phone connects again and misses nothing. What an exception says may be what people wrote.
+        log.warning("live_broken_off", failure=type(error).__name__)
+
+
+async def _chunks(world: World, listener: Listener) -> AsyncIterator[bytes]:
+    yield beginning(listener.reached)
+    async for frame_told in _news(world, listener):
+        yield frame_told
+    yield KEEP_ALIVE
+    while True:
+        if await _woken(listener):
+            # Before it is read: what comes in while that happens wakes again.
+            listener.woken.clear()
+            async for frame_told in _news(world, listener):
+                yield frame_told
+        else:
+            yield KEEP_ALIVE
+
+
+async def _woken(listener: Listener) -> bool:
+    """Wait until something may be new, for as long as silence may last."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(KEEP_ALIVE_SECONDS):
+            await listener.woken.wait()
+    return listener.woken.is_set()
+
+
+async def _news(world: World, listener: Listener) -> AsyncIterator[bytes]:
+    """All that lies behind what was told; no connection is held while a slow phone reads."""
+    more = True
+    while more:
+        pages = await _pages(world, listener)
+        for event in (event for page in pages for event in page.events):
+            listener.reached[event.stream] = event.position
+            yield frame(listener.reached, event)
+        more = any(page.more and page.events for page in pages)
+
+
+async def _pages(world: World, listener: Listener) -> list[Page]:
+    async with world.acting(listener.member_id) as db:
+        ring = await world.keys.ring(listener.reader.relationship_id)
+        return [
+            await feed.page(db, ring, listener.reader, audience, position, PAGE_EVENTS)
+            for audience, position in listener.reached.items()
+        ]
+
+
+def beginning(reached: dict[Audience, int]) -> bytes:
+    """The first frame. Without data it is no event to a client, which remembers its id all the same."""
+    return f"retry: {RECONNECT_MILLISECONDS}\nid: {_id(reached)}\n\n".encode()
+
+
+def frame(reached: dict[Audience, int], event: Event) -> bytes:
+    """An event as its reader gets it, with the positions that are reached by it."""
+    return b"id: %b\ndata: %b\n\n" % (_id(reached).encode(), msgspec.json.encode(event))
+
+
+def _id(reached: dict[Audience, int]) -> str:
+    return f"shared:{reached['shared']},private:{reached['private']}"
+
+
+async def watch(world: World) -> None:
+    """Look again and again while somebody listens: one task of the process, for all of them."""
+    while True:
+        await world.listeners.present.wait()
+        try:
+            await look(world)
+        except Exception as error:
+            # While the database is away nothing can be told; the next look may find it again.
+            log.warning("live_not_watched", failure=type(error).__name__)
+        await asyncio.sleep(TICK_SECONDS)
+
+
+# Of who is let in and not confirmed yet, the private stream has no head.
+HEADS = """
+SELECT
+    readers.member_id,
+    readers.stream_id,
+    coalesce(heads.position, 0) AS position
+FROM unnest($1::uuid[], $2::uuid[]) AS watched (relationship_id, stream_id)
+JOIN readers USING (relationship_id, stream_id)
+LEFT JOIN heads USING (relationship_id, stream_id)
+"""
+
+SIGNED_IN = """
+SELECT session_id
+FROM sessions
+WHERE session_id = ANY ($1::uuid[])
+"""
+
+
+async def look(world: World) -> None:
+    """Wake whoever is behind one of their streams, and end the streams of those who may not listen any more."""
+    listeners, now = list(world.listeners), world.now()
+    watched = {(one.reader.relationship_id, stream) for one in listeners for stream in one.streams.values()}
+    async with world.acting(*{one.member_id for one in listeners}) as db:
+        rows = await db.fetch(HEADS, *streams.transposed(list(watched)))
+        sessions = await db.fetch(SIGNED_IN, list({one.session_id for one in listeners}))
+    heads = {(row["member_id"], row["stream_id"]): row["position"] for row in rows}
+    alive = {row["session_id"] for row in sessions}
+    for one in listeners:
+        behind = _behind(one, heads)
+        if behind is None or one.session_id not in alive or one.until <= now:
+            one.ended.set()
+        elif behind:
+            one.woken.set()
+
+
+def _behind(listener: Listener, heads: dict[tuple[UUID, UUID], int]) -> bool | None:
+    """Whether more is there than was told; None where something cannot be read any more."""
+    positions = {audience: heads.get((listener.member_id, stream)) for audience, stream in listener.streams.items()}
+    if None in positions.values():
+        return None
+    return any((positions[audience] or 0) > told for audience, told in listener.reached.items())
