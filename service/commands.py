@@ -13,6 +13,7 @@ from typing import Any
 
 import asyncpg
 import httpx
+import msgspec
 import structlog
 import uvicorn
 from litestar.types import ASGIApp
@@ -162,7 +163,8 @@ def database_in_use(settings: Settings) -> Iterator[str]:
 
 def configure_logs(settings: Settings) -> None:
     """One line an event: for people on a terminal, JSON elsewhere."""
-    renderer = structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer()
+    as_json = structlog.processors.JSONRenderer(lambda said, **_: msgspec.json.encode(said).decode())
+    renderer = structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else as_json
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
@@ -171,6 +173,7 @@ def configure_logs(settings: Settings) -> None:
         ],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, settings.log_level.upper())),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
     )
 
 

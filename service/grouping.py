@@ -21,8 +21,8 @@ log = structlog.get_logger()
 S = TypeVar("S")
 A = TypeVar("A")
 
-# A group holds its locks for as long as its slowest part takes, so it must not grow without bounds.
-MOST_IN_A_GROUP = 64
+# What is weighed are entries. A group holds its locks until all of it is done, so it must not grow without bounds.
+MOST_IN_A_GROUP = 128
 # About a second's work: who comes later is told so at once.
 MOST_WAITING = 2000
 
@@ -50,9 +50,10 @@ class Grouped(Generic[S, A]):
         self,
         commit: Callable[[Sequence[S], bool], Awaitable[Sequence[A | Exception]]],
         key: Callable[[S], Hashable],
+        weight: Callable[[S], int] = lambda submission: 1,
         most_waiting: int = MOST_WAITING,
     ) -> None:
-        self._commit, self._key, self._most_waiting = commit, key, most_waiting
+        self._commit, self._key, self._weight, self._most_waiting = commit, key, weight, most_waiting
         self._waiting: deque[Waiting[S, A]] = deque()
         self._held_up: dict[Hashable, deque[Waiting[S, A]]] = {}
         self._group: Task[None] | None = None
@@ -86,9 +87,14 @@ class Grouped(Generic[S, A]):
 
     async def _commit_groups(self) -> None:
         while self._waiting:
-            size = min(len(self._waiting), MOST_IN_A_GROUP)
-            await self._commit_group([self._waiting.popleft() for _ in range(size)])
+            await self._commit_group(self._next_group())
         self._group = None
+
+    def _next_group(self) -> list[Waiting[S, A]]:
+        group, weight = [self._waiting.popleft()], 0
+        while self._waiting and (weight := weight + self._weight(group[-1].submission)) < MOST_IN_A_GROUP:
+            group.append(self._waiting.popleft())
+        return group
 
     async def _commit_group(self, group: Sequence[Waiting[S, A]]) -> None:
         try:

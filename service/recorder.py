@@ -111,6 +111,7 @@ class Group(Struct):
     standings: dict[tuple[UUID, UUID], Standing]
     batches: dict[tuple[UUID, UUID], Batch]
     now: datetime
+    readers: dict[UUID, list[Batch]] = field(default_factory=dict)
     appended: list[tuple[StreamKey, Stored]] = field(default_factory=list)
     counts: Counter[Key] = field(default_factory=Counter)
 
@@ -120,7 +121,7 @@ class Recorder:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._grouped = Grouped[Submission, Answer](self._commit, _held_up_with)
+        self._grouped = Grouped[Submission, Answer](self._commit, _held_up_with, lambda one: len(one.entries))
 
     async def record(self, submission: Submission) -> Answer:
         """What became of each entry, once it is on disk.
@@ -192,6 +193,8 @@ async def record(
     await _learn(db, rings, batches.values())
     # The time is taken under the locks, so that it grows along a stream.
     group = Group(rings, heads, standings, batches, world.now())
+    for batch in batches.values():
+        group.readers.setdefault(batch.seat.relationship_id, []).append(batch)
     answers = [_answer(world, group, submission) for submission in submissions]
     await streams.append(db, rings, group.appended)
     await tallies.add(db, group.counts)
@@ -257,9 +260,7 @@ def _accept(world: World, group: Group, batch: Batch, standing: Standing, entry_
 
 def _readers(group: Group, batch: Batch, audience: Audience) -> Iterable[Batch]:
     """Those of the group who can read what the author of the batch records."""
-    if audience == "private":
-        return [batch]
-    return [one for one in group.batches.values() if one.seat.relationship_id == batch.seat.relationship_id]
+    return [batch] if audience == "private" else group.readers[batch.seat.relationship_id]
 
 
 def _tally(batch: Batch, standing: Standing, key: StreamKey, event: Recorded) -> Counter[Key]:

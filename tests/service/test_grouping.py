@@ -35,8 +35,13 @@ def committing() -> Committing:
     return Committing()
 
 
+def weight(n: int) -> int:
+    """Only 50 is heavy."""
+    return 100 if n == 50 else 1
+
+
 def grouped(committing: Committing, most_waiting: int = 1000) -> Grouped[int, str]:
-    return Grouped[int, str](committing, lambda n: n, most_waiting)
+    return Grouped[int, str](committing, lambda n: n, weight, most_waiting)
 
 
 async def begin(group: Grouped[int, str], *numbers: int) -> list[asyncio.Task[str]]:
@@ -58,7 +63,14 @@ async def test_no_group_grows_without_bounds(committing: Committing) -> None:
     committing.may_go_on.set()
     tasks = await begin(grouped(committing), *range(0, 400, 2))
     await asyncio.gather(*tasks, return_exceptions=True)
-    assert max(map(len, committing.groups)) == 64
+    assert max(map(len, committing.groups)) == 128
+
+
+async def test_what_is_heavy_fills_a_group_sooner(committing: Committing) -> None:
+    committing.may_go_on.set()
+    group = grouped(committing)
+    await asyncio.gather(*await begin(group, 50, 50, 50, 2, 4))
+    assert committing.groups == [[50, 50], [50, 2, 4]]
 
 
 async def test_each_has_an_answer_of_its_own(committing: Committing) -> None:
