@@ -4,7 +4,8 @@ Positions have no gaps because the head row is locked from reading the last posi
 No statement joins streams of several relationships, so the tables can be distributed by relationship.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeAlias
 from uuid import UUID
@@ -17,7 +18,7 @@ from events import entries, sealing
 from events.chain import Head, extend, genesis, read_header
 from events.entries import Audience, Erased, Fact
 from events.rules import Recorded
-from events.sealing import Ring
+from events.sealing import Opener, Ring
 
 Database: TypeAlias = "Connection[Record] | PoolConnectionProxy[Record]"
 
@@ -267,6 +268,19 @@ def transposed(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
     return [list(column) for column in zip(*rows, strict=True)]
 
 
+TOUCH = """
+UPDATE heads
+SET position = position
+WHERE relationship_id = $1
+    AND stream_id = $2
+"""
+
+
+async def touch(db: Database, key: StreamKey) -> None:
+    """Write the head anew, as it is: whoever keeps something by its row's version makes it anew. It must be locked."""
+    await db.execute(TOUCH, key.relationship_id, key.stream_id)
+
+
 HEAD = """
 SELECT
     position,
@@ -338,6 +352,50 @@ async def read_all(db: Database, ring: Ring, relationship_id: UUID, audiences: d
     """Every event of the given streams of one relationship, as of one moment, each stream in order."""
     rows = await db.fetch(ALL, relationship_id, list(audiences))
     return [stored(ring, audiences[row["stream_id"]], row) for row in rows]
+
+
+TEXTS = """
+SELECT
+    events.header,
+    (
+        SELECT texts.sealed
+        FROM texts
+        WHERE texts.relationship_id = events.relationship_id
+            AND texts.stream_id = events.stream_id
+            AND texts.position = events.position
+    ) AS sealed
+FROM events
+WHERE events.relationship_id = $1
+    AND events.stream_id = $2
+"""
+TEXTS_AT_ONCE = 400  # so many fit between the two processes: the next ones are fetched while these are opened
+
+
+async def facts(db: Database, ring: Ring, key: StreamKey) -> AsyncIterator[list[tuple[UUID | None, Fact]]]:
+    """All that a stream says, and who said it, a part after the other; what is erased is left out.
+
+    In a transaction that holds the head. Raises sealing.Unreadable.
+    """
+    openers = {str(by): (by, Opener(ring.of(by))) for by in ring.authors} | {None: (None, Opener(ring.relationship))}
+    cursor = await db.cursor(TEXTS, key.relationship_id, key.stream_id)
+    rows = await cursor.fetch(TEXTS_AT_ONCE)
+    while rows:
+        following = asyncio.create_task(cursor.fetch(TEXTS_AT_ONCE))
+        await asyncio.sleep(0)  # it is asked for before these are opened
+        yield _facts(openers, rows)
+        rows = await following
+
+
+def _facts(
+    openers: Mapping[str | None, tuple[UUID | None, Opener]], rows: Iterable[Record]
+) -> list[tuple[UUID | None, Fact]]:
+    found = []
+    for header, sealed in rows:
+        place = sealing.place_of(header)
+        if sealed is not None and place.by in openers:
+            by, opener = openers[place.by]
+            found.append((by, entries.from_text(opener.body(place, sealed))))
+    return found
 
 
 def stored(ring: Ring, audience: Audience, row: Record) -> Stored:

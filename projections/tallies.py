@@ -6,6 +6,7 @@ A value is kept relative to the teller (`me` is who tells), so that one row serv
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import date
+from typing import TypeAlias
 from uuid import UUID
 
 from msgspec import Struct
@@ -24,6 +25,10 @@ class Key(Struct, frozen=True, order=True):
     domain: str
     measure: str
     value: str
+
+
+# The same within one stream: day, teller, domain, measure, value.
+Place: TypeAlias = tuple[date, UUID, str, str, str]
 
 
 class Tellers(Struct, frozen=True):
@@ -48,10 +53,11 @@ def _counts(stream: StreamKey, fact: Fact, tellers: Tellers) -> Counter[Key]:
     if isinstance(fact, Retraction | Opened | Ended | Erased):
         return Counter()
     day, domain = day_of(fact), fact.domain or "other"
-    return Counter(Key(stream, day, teller, domain, measure, value) for teller, measure, value in _told(fact, tellers))
+    return Counter(Key(stream, day, teller, domain, measure, value) for teller, measure, value in told(fact, tellers))
 
 
-def _told(fact: CheckIn | Request | Decision, tellers: Tellers) -> Iterator[tuple[UUID, str, str]]:
+def told(fact: CheckIn | Request | Decision, tellers: Tellers) -> Iterator[tuple[UUID, str, str]]:
+    """In whose telling an entry counts, for which measure, which value."""
     match fact:
         case CheckIn():
             yield from _told_by_check_in(fact, tellers.author)
@@ -146,15 +152,10 @@ WHERE relationship_id = $1
 """
 
 
-async def kept(db: Database, stream: StreamKey) -> Counter[Key]:
+async def kept(db: Database, stream: StreamKey) -> dict[Place, int]:
     """All counts that are kept for one stream."""
     rows = await db.fetch(KEPT, stream.relationship_id, stream.stream_id)
-    return Counter(
-        {
-            Key(stream, row["day"], row["teller"], row["domain"], row["measure"], row["value"]): row["count"]
-            for row in rows
-        }
-    )
+    return {row[:5]: row[5] for row in rows}
 
 
 FORGET = """

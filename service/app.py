@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
@@ -23,6 +23,7 @@ from service import (
     health,
     identities,
     live,
+    lookup,
     members,
     openapi,
     prompts,
@@ -32,10 +33,12 @@ from service import (
     schedules,
     sessions,
 )
+from service.kept import Kept
 from service.keyring import Keyring
 from service.keys import KeyStore
 from service.limits import Limit, networks
 from service.mail import Mailer, Postman
+from service.metrics import Metrics
 from service.migrations import DOOR_ROLE, KEEPER_ROLE, KEYS_ROLE, PROMPTER_ROLE, SERVICE_ROLE
 from service.outside import Chance, Clock, system_chance, utc_now
 from service.problems import HANDLERS
@@ -125,6 +128,7 @@ def create_app(
         lifespan=[lambda app: _lifespan(app, database_url, settings, mailer, store, now, chance)],
         state=State(
             {
+                "kept": Kept(),
                 "codes_asked": Limit(settings.sign_ins_per_hour, hour),
                 "codes_tried": Limit(settings.sign_ins_per_hour, hour),
                 "invites_tried": Limit(settings.invite_tries_per_hour, hour),
@@ -136,7 +140,7 @@ def create_app(
         ),
     )
     app.state.document = openapi.document(app)
-    return Edge(app)
+    return Edge(app, Metrics() if settings.metrics_port is not None else None)
 
 
 @asynccontextmanager
@@ -156,7 +160,9 @@ async def _lifespan(
         create_pool(database_url, KEEPER_ROLE, KEEPER_CONNECTIONS) as keeper,
         create_pool(database_url, PROMPTER_ROLE, PROMPTER_CONNECTIONS) as prompter,
         create_pool(database_url, KEYS_ROLE, KEY_CONNECTIONS) as keys_db,
+        create_pool(database_url, SERVICE_ROLE, lookup.STATEMENTS_AT_ONCE, lookup.PLANNED, _nothing) as lookup_db,
     ):
+        app.state.lookup = lookup.Lookup(lookup_db, now)
         keys = Keyring(keys_db, store, now, chance)
         app.state.world = World(db, door, keeper, prompter, keys, now, chance, postman)
         app.state.recorder = Recorder(app.state.world)
@@ -170,22 +176,39 @@ async def _lifespan(
             await postman.close()
 
 
-def create_pool(database_url: str, role: str, size: int) -> "asyncpg.Pool[asyncpg.Record]":
-    """Connections that gave up the rights of whoever migrates: their role can neither change nor delete an event."""
+def create_pool(
+    database_url: str,
+    role: str,
+    size: int,
+    settings: Mapping[str, str] | None = None,
+    reset: Callable[[Any], Awaitable[None]] | None = None,
+) -> "asyncpg.Pool[asyncpg.Record]":
+    """Connections that gave up the rights of whoever migrates: their role can neither change nor delete an event.
+
+    `settings` are PostgreSQL's. `reset` replaces what is done to a connection that comes back.
+    """
     return asyncpg.create_pool(
         database_url,
         min_size=1,
         max_size=size,
         command_timeout=STATEMENT_SECONDS,
-        server_settings={"role": role, "application_name": "mutuality"},
+        server_settings={"role": role, "application_name": "mutuality", **(settings or {})},
+        reset=reset,
     )
+
+
+async def _nothing(connection: Any) -> None:
+    """It keeps nothing that the next one could find."""
 
 
 class Edge:
     """What is true of every request: HEAD answers as GET does, nobody keeps an answer unasked, one line is logged."""
 
-    def __init__(self, app: Litestar) -> None:
+    def __init__(self, app: Litestar, metrics: Metrics | None = None) -> None:
         self.litestar = app
+        self.metrics = metrics
+        if metrics:
+            metrics.watch("lookups_waiting", "Requests that wait for their membership", self._lookups_waiting)
         self._app: ASGIApp = app
         self._allowed = {route.path_format: _named(route.methods) for route in app.routes}
 
@@ -223,14 +246,20 @@ class Edge:
             await send(message)
 
         await self._app(scope, receive, finish)
+        seconds, route = time.perf_counter() - began, scope.get("path_template") or "unknown"
         log.info(
             "request",
             method=method,
-            route=scope.get("path_template") or "unknown",
+            route=route,
             member=scope.get("mutuality_member"),
             status=status,
-            milliseconds=round((time.perf_counter() - began) * 1000, 1),
+            milliseconds=round(seconds * 1000, 1),
         )
+        if self.metrics:
+            self.metrics.answered(route, method, status, seconds)
+
+    def _lookups_waiting(self) -> int:
+        return int(self.litestar.state.lookup.waiting)
 
 
 def _named(methods: Iterable[str]) -> bytes:

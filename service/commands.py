@@ -23,8 +23,8 @@ from events import streams
 from events.streams import Database, StreamKey
 from projections import rebuild as rebuilding
 from projections.rebuild import Stream
-from service import demo, embedded, importing, mail, migrations, openapi, rotation
-from service.app import create_app, create_pool
+from service import demo, embedded, importing, mail, metrics, migrations, openapi, rotation
+from service.app import Edge, create_app, create_pool
 from service.errors import StartupError
 from service.export import Export
 from service.keyring import Keyring
@@ -40,13 +40,24 @@ def serve(settings: Settings) -> None:
     """Migrate, then serve until told to stop."""
     configure_logs(settings)
     sent = f"Mail goes to {settings.smtp_url.rpartition('@')[2]}." if settings.smtp_url else "Mail is printed here."
-    with database(settings) as url, _listening(settings) as listener:
+    with lasting_database(settings) as url, _listening(settings) as listener:
         settings = _at_port_of(listener, settings)
         asyncio.run(_migrate(url))
         asyncio.run(_remind_of_rotation(url))
         app = create_app(url, settings, mail.mailer_for(settings.smtp_url, settings.mail_from), _key_store(settings))
-        told = f"{_greeting(settings)}\n{sent}\nCtrl-C stops it."
-        run(app, listener, lambda: print(told, flush=True), app.end_streams)
+        with _counting(app, settings) as counted:
+            told = f"{_greeting(settings)}\n{counted}{sent}\nCtrl-C stops it."
+            run(app, listener, lambda: print(told, flush=True), app.end_streams)
+
+
+@contextmanager
+def _counting(app: Edge, settings: Settings) -> Iterator[str]:
+    """Serve the metrics, if they are wanted; yields what to say of that."""
+    if app.metrics is None or settings.metrics_port is None:
+        yield ""
+        return
+    with metrics.serving(app.metrics, settings.host, settings.metrics_port) as address:
+        yield f"Metrics are at {address}\n"
 
 
 def run_demo(settings: Settings) -> None:
@@ -55,7 +66,7 @@ def run_demo(settings: Settings) -> None:
     if "data_dir" not in settings.model_fields_set:
         settings = settings.model_copy(update={"data_dir": DEMO_DATA_DIR})
     mailer = demo.DemoMailer()
-    with database(settings) as url, _listening(settings) as listener:
+    with lasting_database(settings) as url, _listening(settings) as listener:
         settings = _at_port_of(listener, settings)
         asyncio.run(_migrate(url))
         unlimited = settings.model_copy(update={"sign_ins_per_hour": 0, "requests_per_minute": 0})
@@ -151,6 +162,14 @@ def database(settings: Settings) -> Iterator[str]:
 
 
 @contextmanager
+def lasting_database(settings: Settings) -> Iterator[str]:
+    """The same, for serving from. Raises StartupError where an answer would not mean that the event is on disk."""
+    with database(settings) as url:
+        asyncio.run(_be_durable(url))
+        yield url
+
+
+@contextmanager
 def database_in_use(settings: Settings) -> Iterator[str]:
     """The same, or the embedded one of a service that runs already: work beside a running service needs no stop."""
     with ExitStack() as stack:
@@ -163,17 +182,16 @@ def database_in_use(settings: Settings) -> Iterator[str]:
 
 def configure_logs(settings: Settings) -> None:
     """One line an event: for people on a terminal, JSON elsewhere."""
-    as_json = structlog.processors.JSONRenderer(lambda said, **_: msgspec.json.encode(said).decode())
-    renderer = structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else as_json
+    for_people = structlog.dev.ConsoleRenderer()
+    for_programs = structlog.processors.JSONRenderer(lambda line, **_: msgspec.json.encode(line).decode())
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            renderer,
+            for_people if sys.stderr.isatty() else for_programs,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, settings.log_level.upper())),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=True,
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
     )
 
 
@@ -248,6 +266,26 @@ def _key_store(settings: Settings) -> KeyStore:
     return FileKeyStore(settings.keys_dir or settings.data_dir / "keys")
 
 
+# As they are for this connection: a database or a role may have settings of its own.
+UNSAFE = """
+SELECT name
+FROM pg_settings
+WHERE name IN ('fsync', 'full_page_writes', 'synchronous_commit')
+    AND setting = 'off'
+ORDER BY name
+"""
+
+
+async def _be_durable(url: str) -> None:
+    db = await _connect(url)
+    try:
+        unsafe = [row["name"] for row in await db.fetch(UNSAFE)]
+    finally:
+        await db.close()
+    if unsafe:
+        raise StartupError(f"PostgreSQL could lose what was acknowledged: {', '.join(unsafe)} must be on, and is off.")
+
+
 async def _migrate(url: str) -> list[str]:
     db = await _connect(url)
     try:
@@ -293,16 +331,26 @@ WHERE relationship_id = $1
 
 
 async def _rebuild(url: str, store: KeyStore) -> int:
+    await _need_migrated(url)
     db = await _connect(url, role=KEEPER_ROLE)
     try:
-        if missing := await migrations.pending(db):
-            raise StartupError(f"The database lacks {', '.join(missing)}: python -m service migrate applies them.")
         listed = tqdm(await db.fetch(STREAMS), unit=" streams", desc="Rebuilding")
         async with create_pool(url, KEYS_ROLE, 1) as keys_db:
             keys = Keyring(keys_db, store, utc_now, system_chance)
             return sum([await _rebuild_one(db, keys, row) for row in listed])
     finally:
         await db.close()
+
+
+async def _need_migrated(url: str) -> None:
+    """As whoever migrates: the keeper cannot read what was applied."""
+    db = await _connect(url)
+    try:
+        missing = await migrations.pending(db)
+    finally:
+        await db.close()
+    if missing:
+        raise StartupError(f"The database lacks {', '.join(missing)}: python -m service migrate applies them.")
 
 
 async def _rebuild_one(db: Database, keys: Keyring, row: asyncpg.Record) -> int:

@@ -1,11 +1,11 @@
 """What a phone looks at: events, requests, balances, trends, perspectives. Two files: this one and the projection."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from datetime import date, datetime, timedelta
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
+import msgspec
 from litestar import Response, get
 from litestar.params import FromPath
 from msgspec import Meta, Struct
@@ -21,8 +21,10 @@ from projections.requests import Requests
 from projections.trends import Measure, Trend
 from service.errors import Invalid, NotFound
 from service.http import Call, cacheable_answer, id_of, query_of, world_of
+from service.kept import Kept
+from service.lookup import Lookup
 from service.operations import described
-from service.relationships import membership_in, reader_of
+from service.relationships import reader_of
 from service.sessions import Member, lately_signed_in
 
 MOST_POINTS = 400
@@ -90,9 +92,10 @@ class PerspectivesQuery(Struct, frozen=True, forbid_unknown_fields=True, rename=
 )
 async def list_events(request: Call, rid: FromPath[str]) -> Response[bytes]:
     """The shared stream is the same for both, but for who is me."""
-    async with _reading(request, rid) as (db, _, reader):
-        query = query_of(request, EventsQuery)
-        ring = await world_of(request).keys.ring(reader.relationship_id)
+    reading, world = await _reading(request, rid), world_of(request)
+    query, reader = query_of(request, EventsQuery), reading.reader
+    ring = await world.keys.ring(reader.relationship_id)
+    async with world.acting(reading.member.member_id) as db:
         page = await feed.page(db, ring, reader, query.stream, query.after, query.limit, proof=query.proof)
     return cacheable_answer(request, page)
 
@@ -110,10 +113,10 @@ async def list_events(request: Call, rid: FromPath[str]) -> Response[bytes]:
 )
 async def list_requests(request: Call, rid: FromPath[str]) -> Response[bytes]:
     """To who asked, a private answer is no answer."""
-    async with _reading(request, rid) as (db, _, reader):
-        query = query_of(request, RequestsQuery)
-        world = world_of(request)
-        ring = await world.keys.ring(reader.relationship_id)
+    reading, world = await _reading(request, rid), world_of(request)
+    query, reader = query_of(request, RequestsQuery), reading.reader
+    ring = await world.keys.ring(reader.relationship_id)
+    async with world.acting(reading.member.member_id) as db:
         listed = await requests.requests(db, ring, reader, query.state, world.now())
     return cacheable_answer(request, listed)
 
@@ -131,11 +134,14 @@ async def list_requests(request: Call, rid: FromPath[str]) -> Response[bytes]:
 )
 async def get_balances(request: Call, rid: FromPath[str]) -> Response[bytes]:
     """Two tellings, side by side."""
-    async with _reading(request, rid) as (db, member, reader):
-        query = query_of(request, BalancesQuery)
-        on = query.on or _today(world_of(request).now(), member)
-        found = await balances_of.balances(db, reader, on, query.window, query.domain)
-    return cacheable_answer(request, found)
+    reading = await _reading(request, rid)
+    query = query_of(request, BalancesQuery)
+    on = query.on or _today(world_of(request).now(), reading.member)
+
+    async def count(db: Database) -> Balances:
+        return await balances_of.balances(db, reading.reader, on, query.window, query.domain)
+
+    return await _counted(request, reading, (query, on), count)
 
 
 @get(
@@ -151,11 +157,9 @@ async def get_balances(request: Call, rid: FromPath[str]) -> Response[bytes]:
 )
 async def get_trend(request: Call, rid: FromPath[str]) -> Response[bytes]:
     """At most 400 points, ending on the last date."""
-    async with _reading(request, rid) as (db, member, reader):
-        query = query_of(request, TrendsQuery)
-        asked = _asked(query, _today(world_of(request).now(), member))
-        found = await trends.trend(db, reader, asked)
-    return cacheable_answer(request, found)
+    reading = await _reading(request, rid)
+    asked = _asked(query_of(request, TrendsQuery), _today(world_of(request).now(), reading.member))
+    return await _counted(request, reading, (asked,), lambda db: trends.trend(db, reading.reader, asked))
 
 
 @get(
@@ -171,11 +175,12 @@ async def get_trend(request: Call, rid: FromPath[str]) -> Response[bytes]:
 )
 async def get_perspectives(request: Call, rid: FromPath[str]) -> Response[bytes]:
     """Nothing is said about who is right."""
-    async with _reading(request, rid) as (db, _, reader):
-        query = query_of(request, PerspectivesQuery)
-        item = _item_of(query.measure, query.item)
-        period = Period(query.from_, query.to)
-        ring = await world_of(request).keys.ring(reader.relationship_id)
+    reading, world = await _reading(request, rid), world_of(request)
+    query, reader = query_of(request, PerspectivesQuery), reading.reader
+    item = _item_of(query.measure, query.item)
+    period = Period(query.from_, query.to)
+    ring = await world.keys.ring(reader.relationship_id)
+    async with world.acting(reading.member.member_id) as db:
         if query.measure == "felt":
             assert item is not None
             found = await perspectives.felt_on_the_same_day(db, ring, reader, item, period)
@@ -184,14 +189,36 @@ async def get_perspectives(request: Call, rid: FromPath[str]) -> Response[bytes]
     return cacheable_answer(request, found)
 
 
-@asynccontextmanager
-async def _reading(request: Call, rid: str) -> AsyncIterator[tuple[Database, Member, Reader]]:
-    """Who reads, and a connection that acts for them; one for all of a request, since each has to be told for whom."""
-    member, world = await lately_signed_in(request), world_of(request)
-    relationship_id = id_of(rid)
-    async with world.acting(member.member_id) as db:
-        membership = await membership_in(db, member.member_id, world.now(), relationship_id)
-        yield db, member, reader_of(membership)
+class Reading(Struct, frozen=True):
+    """Who reads, as what, and the version of what they can count."""
+
+    member: Member
+    reader: Reader
+    version: str
+
+
+async def _reading(request: Call, rid: str) -> Reading:
+    member = await lately_signed_in(request)
+    lookup: Lookup = request.app.state.lookup
+    found = await lookup.find(member.member_id, id_of(rid))
+    return Reading(member, reader_of(found.membership), found.version)
+
+
+async def _counted(
+    request: Call, reading: Reading, asked: tuple[object, ...], count: Callable[[Database], Awaitable[Balances | Trend]]
+) -> Response[bytes]:
+    """Counts, from memory where nothing has changed that this reader can read; made anew otherwise.
+
+    They are counted after the version was looked up: what is kept under a version is as new as that, or newer.
+    """
+    kept: Kept = request.app.state.kept
+    name = (reading.reader.author_id, *asked)
+    content = kept.find(name, reading.version)
+    if content is None:
+        async with world_of(request).acting(reading.member.member_id) as db:
+            content = msgspec.Raw(msgspec.json.encode(await count(db)))
+        kept.keep(name, reading.version, content)
+    return cacheable_answer(request, content)
 
 
 def _today(now: datetime, member: Member) -> date:

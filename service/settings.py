@@ -37,9 +37,13 @@ class Settings(BaseSettings):
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], Field(description="least level that is logged")
     ] = "info"
+    metrics_port: Annotated[
+        int | None,
+        Field(ge=0, le=65535, description="port on HOST for figures of Prometheus; unset: nothing is counted"),
+    ] = None
     database_connections: Annotated[
         int,
-        Field(ge=2, le=100, description="connections to PostgreSQL, at most, beside 9 for sign-ins, keys and prompts"),
+        Field(ge=2, le=100, description="connections to PostgreSQL, at most, beside 11 for sign-ins, keys and prompts"),
     ] = 10
     sign_ins_per_hour: Annotated[
         int,

@@ -10,12 +10,13 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.benchmarks import load, protection, servers, writes
+from tests.benchmarks import load, protection, readings, servers, writes
 from tests.benchmarks.table import Figure, Setting, show
 
 SUBJECTS: dict[str, Callable[[Setting], list[Figure]]] = {
     "put": writes.measure,
     "others": writes.measure_others,
+    "reads": readings.measure,
 }
 
 

@@ -61,10 +61,10 @@ def queue() -> str:
 
 
 @contextmanager
-def stage(setting: Setting, name: str, couples: int) -> Iterator[Stage]:
-    """Both servers, on a database of that name; nothing is measured yet."""
+def stage(setting: Setting, name: str, couples: int, days: int = 0) -> Iterator[Stage]:
+    """Both servers; in a new database of that name couples, with so many days of history."""
     url = servers.migrated(setting.url, name)
-    made = asyncio.run(people.move_in(url, setting.folder / "keys", couples))
+    made = asyncio.run(people.move_in(url, setting.folder / "keys", couples, days))
     with servers.service(setting.folder, name, DATABASE_URL=url) as service:
         recorded, read = _answers(service, made[0])
         with servers.bare(setting.folder, recorded, read) as bare:

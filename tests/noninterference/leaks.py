@@ -7,7 +7,7 @@ appended, which `Log` overhears, or reads as the database's superuser: no wall o
 import hashlib
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import contextmanager
 from datetime import timedelta
 from inspect import isawaitable
 from types import SimpleNamespace
@@ -431,11 +431,11 @@ def _gone(patch: Patch) -> None:
 def _zone(patch: Patch) -> None:
     reading = reads._reading
 
-    @asynccontextmanager
     async def moved(request: Any, rid: str) -> Any:
-        async with reading(request, rid) as (db, member, reader):
-            zone = await here().superuser.fetchval(ZONE_OF_OTHER, reader.relationship_id, member.member_id)
-            yield db, replace(member, time_zone=zone or member.time_zone), reader
+        found = await reading(request, rid)
+        member = found.member
+        zone = await here().superuser.fetchval(ZONE_OF_OTHER, found.reader.relationship_id, member.member_id)
+        return replace(found, member=replace(member, time_zone=zone or member.time_zone))
 
     everywhere(patch, reading, moved)
 

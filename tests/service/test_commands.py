@@ -1,11 +1,16 @@
 """What an operator types, as far as it is not shown by the README's tour."""
 
+import asyncio
+import shutil
 import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
 
 import asyncpg
 import pytest
 
-from service import commands
+from service import commands, embedded
 from service.__main__ import main
 from service.app import create_pool
 from service.errors import StartupError
@@ -13,8 +18,30 @@ from service.keyring import Keyring
 from service.migrations import KEYS_ROLE
 from service.outside import system_chance, utc_now
 from tests.phones import KEYS, Running, link
+from tests.postgres import execute
 
 HERE = "/v1/relationships/{rid}"
+
+
+@pytest.fixture(scope="module")
+def lasting_database() -> Iterator[str]:
+    """A server that loses nothing until a test says otherwise."""
+    folder = Path(tempfile.mkdtemp(prefix="mutuality-tests-"))
+    with embedded.running(folder) as url:
+        yield url
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+async def set_to(url: str, name: str, value: str) -> None:
+    """Change a setting of the whole server; who connects from now on has it."""
+    db = await asyncpg.connect(url)
+    await db.execute(f"ALTER SYSTEM SET {name} = {value}")
+    await db.execute("SELECT pg_reload_conf()")
+    for _ in range(500):
+        if await db.fetchval("SELECT current_setting($1)", name) == value:
+            return await db.close()
+        await asyncio.sleep(0.01)
+    raise AssertionError(f"{name} stays what it was")
 
 
 @pytest.mark.parametrize(
@@ -36,6 +63,28 @@ def test_what_goes_wrong_at_the_start_is_said_in_one_sentence(
     assert len(told.splitlines()) == 1
 
 
+@pytest.mark.parametrize("unsafe", ["fsync", "full_page_writes", "synchronous_commit"])
+def test_nothing_is_served_where_an_answer_could_be_lost(
+    unsafe: str, lasting_database: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asyncio.run(set_to(lasting_database, unsafe, "off"))
+    try:
+        for command in ("serve", "demo"):
+            monkeypatch.setenv("MUTUALITY_DATABASE_URL", lasting_database)
+            monkeypatch.setenv("MUTUALITY_HOST", "no address")  # so that nothing is served by mistake
+            monkeypatch.setattr(sys, "argv", ["service", command])
+            assert main() == 1
+            assert f": {unsafe} must be on" in capsys.readouterr().err
+    finally:
+        asyncio.run(set_to(lasting_database, unsafe, "on"))
+
+
+def test_what_lasts_is_served_with_any_kind_of_waiting_for_the_disk(lasting_database: str) -> None:
+    for kind in ("on", "local", "remote_write", "remote_apply"):
+        asyncio.run(set_to(lasting_database, "synchronous_commit", kind))
+        asyncio.run(commands._be_durable(lasting_database))
+
+
 async def test_a_partner_who_comes_in_during_a_rebuild_keeps_their_counts(service: Running) -> None:
     one, two = await service.member(), await service.phone().sign_in()
     await two.consent()
@@ -48,6 +97,16 @@ async def test_a_partner_who_comes_in_during_a_rebuild_keeps_their_counts(servic
         assert sum([await commands._rebuild_one(db, keys, row) for row in listed]) == 0
     await db.close()
     assert (await two.get(f"{HERE}/balances"))["mine"]["initiates"]["partner"] == 1
+
+
+async def test_a_rebuild_sets_right_what_differs_and_then_finds_nothing(service: Running) -> None:
+    one, _ = await service.couple()
+    await one.put("requests", {"occurred_at": "2026-06-15T10:00:00Z", "domain": "home"})
+    seen = await one.get(f"{HERE}/balances")
+    await execute(service.database_url, "UPDATE tallies SET count = 7 WHERE measure = 'initiates'")
+    assert await commands._rebuild(service.database_url, KEYS) == 2
+    assert await one.get(f"{HERE}/balances") == seen
+    assert await commands._rebuild(service.database_url, KEYS) == 0
 
 
 async def test_a_rebuild_of_what_is_not_migrated_says_so(empty_database_url: str) -> None:

@@ -1,0 +1,142 @@
+"""What members are to their relationships, looked up for all who wait at once, with a version of what each can read.
+
+Whatever asks while statements run is answered by the next one; nobody waits for company.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import TypeAlias
+from uuid import UUID
+
+from asyncpg import Pool, Record
+from msgspec import Struct
+
+from service.errors import NotFound
+from service.outside import Clock
+from service.relationships import Membership
+
+Database: TypeAlias = "Pool[Record]"
+Pair: TypeAlias = tuple[UUID, UUID]  # a member, a relationship
+
+STATEMENTS_AT_ONCE = 2  # while the database works at one, the answers of the other are given
+# One plan for any number of pairs, by index, made once: planning takes longer than looking up.
+PLANNED = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off"}
+
+# For whom it acts is set for this one statement, so the connection keeps nothing that would have to be reset. The rest
+# depends on that setting and stays behind it (OFFSET keeps it together); were it evaluated earlier, nothing would be
+# seen. A member's version is that of their own two heads: whatever touches their counts writes one of these rows anew,
+# but for an erasure, which takes the partner from the membership.
+LOOK_UP = """
+WITH acting AS MATERIALIZED (
+    SELECT set_config('mutuality.members', $1::uuid[]::text, true) AS members
+)
+SELECT found.*
+FROM acting
+CROSS JOIN LATERAL (
+    SELECT
+        mine.member_id,
+        relationships.relationship_id,
+        CASE
+            WHEN relationships.state = 'inviting' AND relationships.invite_expires_at <= $3 THEN 'solo'
+            ELSE relationships.state
+        END AS state,
+        mine.seat,
+        mine.author_id,
+        relationships.shared_stream_id,
+        mine.private_stream_id,
+        theirs.author_id AS partner_id,
+        theirs.member_id AS partner_member_id,
+        theirs.name AS partner_sealed_name,
+        concat_ws(
+            ' ', shared.position, shared.xmin, private.position, private.xmin, theirs.member_id IS NULL
+        ) AS version
+    FROM unnest($1::uuid[], $2::uuid[]) AS asked (member_id, relationship_id)
+    JOIN memberships AS mine USING (member_id, relationship_id)
+    JOIN relationships USING (relationship_id)
+    LEFT JOIN memberships AS theirs
+        ON theirs.relationship_id = mine.relationship_id
+        AND theirs.seat <> mine.seat
+    LEFT JOIN heads AS shared
+        ON shared.relationship_id = mine.relationship_id
+        AND shared.stream_id = relationships.shared_stream_id
+    LEFT JOIN heads AS private
+        ON private.relationship_id = mine.relationship_id
+        AND private.stream_id = mine.private_stream_id
+    WHERE acting.members IS NOT NULL
+    OFFSET 0
+) AS found
+"""
+
+
+class Found(Struct, frozen=True):
+    """A membership, and a text that differs whenever what the member can count may differ."""
+
+    membership: Membership
+    version: str
+
+
+class Lookup:
+    """Answers many at once. The pool's connections must belong to the service's role."""
+
+    def __init__(self, db: Database, now: Clock) -> None:
+        self._db, self._now = db, now
+        self._waiting: dict[Pair, list[asyncio.Future[Found | None]]] = {}
+        self._at_work: set[asyncio.Task[None]] = set()
+
+    @property
+    def waiting(self) -> int:
+        """How many requests wait for a statement that has not begun."""
+        return sum(map(len, list(self._waiting.values())))
+
+    async def find(self, member_id: UUID, relationship_id: UUID) -> Found:
+        """What the member is to that relationship, as of now or later. Raises NotFound."""
+        answer: asyncio.Future[Found | None] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault((member_id, relationship_id), []).append(answer)
+        if len(self._at_work) < STATEMENTS_AT_ONCE:
+            task = asyncio.create_task(self._work())
+            self._at_work.add(task)
+            task.add_done_callback(self._at_work.discard)
+        found = await answer
+        if found is None:
+            raise NotFound
+        return found
+
+    async def _work(self) -> None:
+        while self._waiting:
+            waiting, self._waiting = self._waiting, {}
+            try:
+                found = await self._look_up(list(waiting))
+            except Exception as error:
+                # Each of them gets it, and each answers for itself; the next statement is another matter.
+                _fail(waiting, error)
+            else:
+                _tell(waiting, found)
+
+    async def _look_up(self, pairs: Sequence[Pair]) -> dict[Pair, Found]:
+        async with self._db.acquire() as db:
+            try:
+                rows = await db.fetch(LOOK_UP, [m for m, _ in pairs], [r for _, r in pairs], self._now())
+            except TimeoutError:
+                db.terminate()
+                raise
+        return dict(_found(row) for row in rows)
+
+
+def _found(row: Record) -> tuple[Pair, Found]:
+    member_id, *columns, version = row
+    membership = Membership(*columns)
+    return (member_id, membership.relationship_id), Found(membership, version)
+
+
+def _tell(waiting: dict[Pair, list["asyncio.Future[Found | None]"]], found: dict[Pair, Found]) -> None:
+    for pair, answers in waiting.items():
+        for answer in answers:
+            if not answer.done():  # whoever asked may be gone
+                answer.set_result(found.get(pair))
+
+
+def _fail(waiting: dict[Pair, list["asyncio.Future[Found | None]"]], error: Exception) -> None:
+    for answers in waiting.values():
+        for answer in answers:
+            if not answer.done():
+                answer.set_exception(error)

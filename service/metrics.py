@@ -1,0 +1,61 @@
+"""Figures for Prometheus, on a port of their own: how many requests there were, how long they took, how many wait.
+
+A label holds a route template, a method or a status: no id, no address, nothing that anybody sent.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from prometheus_client import CollectorRegistry, Gauge, Histogram, ProcessCollector, start_http_server
+
+from service.errors import StartupError
+
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+# Anybody may send any word as a method, and each would be counted for ever.
+METHODS = {"GET", "HEAD", "PUT", "POST", "PATCH", "DELETE", "OPTIONS"}
+
+
+class Metrics:
+    """What is counted of one application."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        self._requests = Histogram(
+            "mutuality_request_seconds",
+            "Seconds from a request to the end of its answer",
+            ("route", "method", "status"),
+            buckets=SECONDS,
+            registry=self.registry,
+        )
+        # Finding a histogram by its labels takes longer than counting.
+        self._known: dict[tuple[str, str, int], Histogram] = {}
+
+    def answered(self, route: str, method: str, status: int, seconds: float) -> None:
+        """Count one request. The route is a template."""
+        name = (route, method if method in METHODS else "other", status)
+        counted = self._known.get(name)
+        if counted is None:
+            counted = self._known[name] = self._requests.labels(*name)
+        counted.observe(seconds)
+
+    def watch(self, name: str, what: str, length: Callable[[], int]) -> None:
+        """Tell the length of a queue whenever somebody looks; `length` is called from another thread."""
+        Gauge(f"mutuality_{name}", what, registry=self.registry).set_function(length)
+
+
+@contextmanager
+def serving(metrics: Metrics, host: str, port: int) -> Iterator[str]:
+    """Serve them until the end of the block, at the address that is yielded. Raises StartupError."""
+    try:
+        server, thread = start_http_server(port, host, metrics.registry)
+    except OSError as error:
+        raise StartupError(
+            f"{host}:{port} is in use, or not an address of this machine; MUTUALITY_METRICS_PORT chooses another port."
+        ) from error
+    try:
+        yield f"http://{host}:{server.server_port}/metrics"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

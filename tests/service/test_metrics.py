@@ -1,0 +1,78 @@
+"""Figures for an operator: on a port of their own, and only if asked for; they count, and name nobody."""
+
+import re
+import socket
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+
+from service import metrics
+from service.errors import StartupError
+from service.settings import Settings
+from tests.phones import Running, running, unlimited
+
+HOST = "127.0.0.1"
+LABELS = re.compile(r'(\w+)="([^"]*)"')
+
+
+@pytest.fixture
+async def counting(database_url: str) -> AsyncIterator[Running]:
+    """A service that counts."""
+    async with running(database_url, settings=unlimited(metrics_port=0)) as service:
+        yield service
+
+
+def told(service: Running) -> str:
+    """What is served on the other port."""
+    assert service.app.metrics is not None
+    with metrics.serving(service.app.metrics, HOST, 0) as address:
+        return httpx.get(address).text
+
+
+async def test_nothing_is_counted_unless_a_port_is_set(service: Running) -> None:
+    assert Settings().metrics_port is None
+    assert service.app.metrics is None
+
+
+async def test_the_api_does_not_serve_them(counting: Running) -> None:
+    for path in ("/metrics", "/v1/metrics"):
+        assert (await counting.phone().call("GET", path)).status_code == 404
+
+
+async def test_requests_are_counted_by_route_method_and_status(counting: Running) -> None:
+    phone = counting.phone()
+    for _ in range(3):
+        await phone.call("GET", "/v1/me")
+    labels = 'method="GET",route="/v1/me",status="401"'
+    assert f"mutuality_request_seconds_count{{{labels}}} 3.0" in told(counting)
+
+
+async def test_labels_hold_no_id_no_address_and_nothing_that_was_sent(counting: Running) -> None:
+    one, _ = await counting.couple()
+    await one.put("requests", {"occurred_at": "2026-06-15T10:00:00Z", "domain": "home"})
+    await one.call("GET", "/v1/relationships/{rid}/balances?window=9")
+    await one.call("GET", "/a-word/somebody/sent")
+    await one.call("BREW", "/v1/me")
+    labels = [
+        pair for line in told(counting).splitlines() if "request_seconds" in line for pair in LABELS.findall(line)
+    ]
+    templates = {route.path_format for route in counting.app.litestar.routes} | {"unknown"}
+    assert {value for name, value in labels if name == "route"} <= templates
+    assert {value for name, value in labels if name == "method"} <= metrics.METHODS | {"other"}
+    assert {name for name, _ in labels} == {"route", "method", "status", "le"}
+    assert "/v1/relationships/{rid}/requests/{id}" in {value for _, value in labels}
+
+
+async def test_who_waits_is_told(counting: Running) -> None:
+    assert "mutuality_lookups_waiting 0.0" in told(counting)
+
+
+def test_a_port_that_is_taken_is_said_in_a_sentence() -> None:
+    with socket.create_server((HOST, 0)) as taken:
+        port = taken.getsockname()[1]
+        with (
+            pytest.raises(StartupError, match="MUTUALITY_METRICS_PORT"),
+            metrics.serving(metrics.Metrics(), HOST, port),
+        ):
+            pass
