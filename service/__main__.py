@@ -1,4 +1,4 @@
-"""python -m service: serve, demo, migrate, rebuild, rotate-keys, import FILE, openapi."""
+"""python -m service: serve, push, demo, migrate, rebuild, rotate-keys, import FILE, openapi."""
 
 import argparse
 import sys
@@ -13,6 +13,7 @@ from service.settings import Settings
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "serve": commands.serve,
+    "push": commands.push,
     "demo": commands.run_demo,
     "migrate": commands.migrate,
     "rebuild": commands.rebuild,

@@ -167,13 +167,14 @@ async def take(db: Database, steps: Sequence[Step], now: datetime) -> None:
         await _withdraw(db, withdrawn, now)
 
 
-# What is on its way to a provider at this moment arrives before what takes it back.
+# What is on its way to a provider at this moment stays: what takes it back waits until it has arrived.
 STOP = """
 DELETE FROM outbox
 USING unnest($1::uuid[], $2::uuid[]) AS stopped (member_id, prompt_id)
 WHERE outbox.member_id = stopped.member_id
     AND outbox.prompt_id = stopped.prompt_id
     AND outbox.class <> 'withdraw'
+    AND outbox.lease IS NULL
 """
 
 # To all devices: which of them shows it is not known.

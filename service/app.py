@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from datetime import timedelta
 from typing import Any
 
@@ -32,6 +32,7 @@ from service import (
     relationships,
     schedules,
     sessions,
+    worker,
 )
 from service.kept import Kept
 from service.keyring import Keyring
@@ -116,16 +117,18 @@ def create_app(
     store: KeyStore,
     now: Clock = utc_now,
     chance: Chance = system_chance,
+    prompts: bool = False,
 ) -> "Edge":
-    """The service on a migrated database, as an ASGI application."""
+    """The service on a migrated database, as an ASGI application; with `prompts`, it plans and sends them too."""
     hour, vapid = timedelta(hours=1), vapid_key(settings)
+    opened = opened_world(database_url, settings, mailer, store, now, chance)
     app = Litestar(
         ROUTES,
         openapi_config=None,
         logging_config=None,  # ours is structlog; the default would log bodies
         exception_handlers=HANDLERS,
         request_max_body_size=BODY_BYTES,
-        lifespan=[lambda app: _lifespan(app, database_url, settings, mailer, store, now, chance)],
+        lifespan=[lambda app: _lifespan(app, database_url, opened, settings if prompts else None)],
         state=State(
             {
                 "kept": Kept(),
@@ -145,14 +148,30 @@ def create_app(
 
 @asynccontextmanager
 async def _lifespan(
-    app: Litestar,
-    database_url: str,
-    settings: Settings,
-    mailer: Mailer,
-    store: KeyStore,
-    now: Clock,
-    chance: Chance,
+    app: Litestar, database_url: str, opened: AbstractAsyncContextManager[World], prompts: Settings | None
 ) -> AsyncIterator[None]:
+    async with (
+        opened as world,
+        create_pool(database_url, SERVICE_ROLE, lookup.STATEMENTS_AT_ONCE, lookup.PLANNED, _nothing) as lookup_db,
+        worker.working(world, prompts) if prompts else nullcontext(),
+    ):
+        app.state.world = world
+        app.state.lookup = lookup.Lookup(lookup_db, world.now)
+        app.state.recorder = Recorder(world)
+        app.state.doorkeeper = Doorkeeper(world)
+        watching = asyncio.create_task(live.watch(world))
+        try:
+            yield
+        finally:
+            watching.cancel()
+            await app.state.recorder.close()
+
+
+@asynccontextmanager
+async def opened_world(
+    database_url: str, settings: Settings, mailer: Mailer, store: KeyStore, now: Clock, chance: Chance
+) -> AsyncIterator[World]:
+    """All that the service needs, with its connections, which end with it."""
     postman = Postman(mailer)
     async with (
         create_pool(database_url, SERVICE_ROLE, settings.database_connections) as db,
@@ -160,19 +179,10 @@ async def _lifespan(
         create_pool(database_url, KEEPER_ROLE, KEEPER_CONNECTIONS) as keeper,
         create_pool(database_url, PROMPTER_ROLE, PROMPTER_CONNECTIONS) as prompter,
         create_pool(database_url, KEYS_ROLE, KEY_CONNECTIONS) as keys_db,
-        create_pool(database_url, SERVICE_ROLE, lookup.STATEMENTS_AT_ONCE, lookup.PLANNED, _nothing) as lookup_db,
     ):
-        app.state.lookup = lookup.Lookup(lookup_db, now)
-        keys = Keyring(keys_db, store, now, chance)
-        app.state.world = World(db, door, keeper, prompter, keys, now, chance, postman)
-        app.state.recorder = Recorder(app.state.world)
-        app.state.doorkeeper = Doorkeeper(app.state.world)
-        watching = asyncio.create_task(live.watch(app.state.world))
         try:
-            yield
+            yield World(db, door, keeper, prompter, Keyring(keys_db, store, now, chance), now, chance, postman)
         finally:
-            watching.cancel()
-            await app.state.recorder.close()
             await postman.close()
 
 

@@ -3,11 +3,12 @@
 import asyncio
 import json
 import logging
+import signal
 import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,28 +24,37 @@ from events import streams
 from events.streams import Database, StreamKey
 from projections import rebuild as rebuilding
 from projections.rebuild import Stream
-from service import demo, embedded, importing, mail, metrics, migrations, openapi, rotation
-from service.app import Edge, create_app, create_pool
+from service import demo, embedded, importing, mail, metrics, migrations, openapi, rotation, worker
+from service.app import Edge, create_app, create_pool, opened_world
 from service.errors import StartupError
 from service.export import Export
 from service.keyring import Keyring
 from service.keys import FileKeyStore, KeyStore
 from service.migrations import KEEPER_ROLE, KEYS_ROLE
 from service.outside import system_chance, utc_now
+from service.push import senders
 from service.settings import Settings
 
 DEMO_DATA_DIR = Path(".demo-data")
+DATABASE_LOOK_SECONDS = 1.0
 
 
 def serve(settings: Settings) -> None:
     """Migrate, then serve until told to stop."""
     configure_logs(settings)
     sent = f"Mail goes to {settings.smtp_url.rpartition('@')[2]}." if settings.smtp_url else "Mail is printed here."
+    sent = f"{sent} {_where_pushes_go(settings)}"
     with lasting_database(settings) as url, _listening(settings) as listener:
         settings = _at_port_of(listener, settings)
         asyncio.run(_migrate(url))
         asyncio.run(_remind_of_rotation(url))
-        app = create_app(url, settings, mail.mailer_for(settings.smtp_url, settings.mail_from), _key_store(settings))
+        app = create_app(
+            url,
+            settings,
+            mail.mailer_for(settings.smtp_url, settings.mail_from),
+            _key_store(settings),
+            prompts=settings.push == "inside",
+        )
         with _counting(app, settings) as counted:
             told = f"{_greeting(settings)}\n{counted}{sent}\nCtrl-C stops it."
             run(app, listener, lambda: print(told, flush=True), app.end_streams)
@@ -70,7 +80,7 @@ def run_demo(settings: Settings) -> None:
         settings = _at_port_of(listener, settings)
         asyncio.run(_migrate(url))
         unlimited = settings.model_copy(update={"sign_ins_per_hour": 0, "requests_per_minute": 0})
-        app = create_app(url, unlimited, mailer, _key_store(settings))
+        app = create_app(url, unlimited, mailer, _key_store(settings), prompts=True)
         run(app, listener, lambda: _load_beside(settings, mailer), app.end_streams)
 
 
@@ -89,6 +99,63 @@ def _load(address: str, mailer: demo.DemoMailer) -> None:
             print(f"The synthetic year is not complete ({type(error).__name__}); the next start records one anew.")
             return
     print(demo.told(couple, address) + "\nCtrl-C stops it.", flush=True)
+
+
+def push(settings: Settings) -> None:
+    """Plan and send prompts, beside services and other workers, until told to stop."""
+    configure_logs(settings)
+    asyncio.run(_push(settings))
+
+
+async def _push(settings: Settings) -> None:
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        with suppress(NotImplementedError):  # on Windows, where Ctrl-C interrupts
+            loop.add_signal_handler(number, stop.set)
+    told = _where_pushes_go(settings)
+    if url := await _ready_database(settings, stop):
+        mailer = mail.mailer_for(settings.smtp_url, settings.mail_from)
+        opened = opened_world(url, settings, mailer, _key_store(settings), utc_now, system_chance)
+        async with opened as world, worker.working(world, settings):
+            print(f"Prompts are planned and sent. {told}\nCtrl-C stops it.", flush=True)
+            await stop.wait()
+
+
+async def _ready_database(settings: Settings, stop: asyncio.Event) -> str | None:
+    """The address of the database, as soon as it is there and migrated; null where this is stopped before."""
+    told = ""
+    while not stop.is_set():
+        try:
+            url = settings.database_url or embedded.address(settings.data_dir)
+            missing = await _pending(url)
+            why = "The database is not migrated yet."
+        except migrations.MigrationError:
+            raise
+        except StartupError as error:
+            missing, why = ["all"], str(error)
+        if not missing:
+            return url
+        if told != (told := why):
+            print(f"{why} This waits for it.", flush=True)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(DATABASE_LOOK_SECONDS):
+                await stop.wait()
+    return None
+
+
+async def _pending(url: str) -> list[str]:
+    db = await _connect(url)
+    try:
+        return await migrations.pending(db)
+    finally:
+        await db.close()
+
+
+def _where_pushes_go(settings: Settings) -> str:
+    """Raises StartupError where a provider is only half set up."""
+    if places := senders.places(settings):
+        return f"Pushes go to {', '.join(places)}; all others are printed here."
+    return "Pushes are printed here."
 
 
 def migrate(settings: Settings) -> None:

@@ -70,6 +70,10 @@ class Settings(BaseSettings):
     google_keys_url: Annotated[str, Field(description="where Google publishes its keys")] = (
         "https://www.googleapis.com/oauth2/v3/certs"
     )
+    push: Annotated[
+        Literal["inside", "off"],
+        Field(description="inside: the service plans and sends prompts itself; off: python -m service push does"),
+    ] = "inside"
     apns_key_file: Annotated[
         Path | None, Field(description="the .p8 file of a key for Apple's pushes; unset: pushes to iOS are printed")
     ] = None

@@ -29,6 +29,8 @@ CREATE INDEX prompts_due ON prompts (due_at) WHERE state = 'scheduled';
 
 CREATE INDEX prompts_to_remind ON prompts (remind_at) WHERE state = 'sent' AND reminded_at IS NULL;
 
+CREATE INDEX prompts_open ON prompts (expires_at) WHERE state = 'sent';
+
 CREATE INDEX prompts_of_relationship ON prompts (relationship_id);
 
 GRANT SELECT, UPDATE, DELETE ON prompts TO mutuality_service;

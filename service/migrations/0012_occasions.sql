@@ -10,16 +10,11 @@ CREATE TABLE occasions (
 
 CREATE INDEX occasions_in_turn ON occasions (recorded_at);
 
-GRANT INSERT ON occasions TO mutuality_service;
-
 GRANT SELECT, DELETE ON occasions TO mutuality_prompter, mutuality_keeper;
 
 ALTER TABLE occasions ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE occasions FORCE ROW LEVEL SECURITY;
-
-CREATE POLICY own ON occasions FOR INSERT TO mutuality_service
-WITH CHECK (relationship_id = ANY ((SELECT array_agg(relationship_id) FROM readers)::uuid[]));
 
 CREATE POLICY to_plan ON occasions TO mutuality_prompter USING (true);
 

@@ -67,6 +67,12 @@ async def opened(
         yield Senders(apple, firebase, web)
 
 
+def places(settings: Settings) -> list[str]:
+    """The names of the providers that are set up. Raises StartupError."""
+    known = {"Apple": apns_key(settings), "Firebase": fcm_account(settings), "browsers": vapid_key(settings)}
+    return [name for name, key in known.items() if key]
+
+
 def apns_key(settings: Settings) -> ApnsKey | None:
     """What signs for Apple, if it is set up. Raises StartupError."""
     file, named = settings.apns_key_file, (settings.apns_key_id, settings.apns_team_id, settings.apns_topic)

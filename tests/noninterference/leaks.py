@@ -603,20 +603,6 @@ WHERE mine.member_id = $1
 """
 
 
-@leak("a device id that is taken by the other's")
-def _one_device(patch: Patch) -> None:
-    hold = sessions.hold_session
-    theirs = "SELECT EXISTS (SELECT FROM devices WHERE device_id = $1 AND member_id <> $2)"
-
-    async def held(db: Any, member: Any) -> None:
-        await hold(db, member)
-        for number in range(1, 7):
-            if await here().superuser.fetchval(theirs, UUID(int=number), member.member_id):
-                raise NotFound
-
-    everywhere(patch, hold, held)
-
-
 @leak("the other's name after the end")
 def _new_name(patch: Patch) -> None:
     view, current = relationships.view_of, "SELECT name FROM members WHERE member_id = $1"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+import structlog
 
 from service import commands, embedded
 from service.__main__ import main
@@ -21,6 +22,13 @@ from tests.phones import KEYS, Running, link
 from tests.postgres import execute
 
 HERE = "/v1/relationships/{rid}"
+
+
+@pytest.fixture(autouse=True)
+def logs_as_before() -> Iterator[None]:
+    """A command sets up logs for the standard error of its own process, which here is one of a test's."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="module")

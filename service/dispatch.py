@@ -1,0 +1,220 @@
+"""What is due: prompts and reminders are put into the outbox, one row for each of the member's devices.
+
+Each step is one statement that changes a prompt's state and puts its pushes down together: after a kill both are
+there, or neither. What was not sent in time is over, and nothing tells of it.
+"""
+
+from datetime import datetime
+from uuid import UUID
+
+import structlog
+
+from service.prompts import rests
+from service.questions import QuestionId, those_asked
+from service.world import World
+
+log = structlog.get_logger()
+
+BATCH = 1000
+
+
+async def dispatch(world: World) -> int:
+    """Put what is due into the outbox, a batch at most; says how many prompts and reminders these were."""
+    now = world.now()
+    await _look_into(world, now)
+    sent = await world.prompter.fetch(SEND, now, BATCH)
+    reminded = await world.prompter.fetch(REMIND, now, BATCH)
+    await world.prompter.execute(FORGET_UNSENT, now)
+    await world.prompter.execute(LAPSE, now)
+    return len(sent) + len(reminded)
+
+
+# Who has withdrawn their consent could not answer.
+SEND = """
+WITH due AS (
+    SELECT
+        prompts.member_id,
+        prompts.prompt_id
+    FROM prompts
+    JOIN relationships USING (relationship_id)
+    JOIN members USING (member_id)
+    WHERE prompts.state = 'scheduled'
+        AND prompts.due_at <= $1
+        AND prompts.send_before > $1
+        AND NOT prompts.reflects
+        AND relationships.state <> 'ended'
+        AND members.consent_version IS NOT NULL
+    ORDER BY prompts.due_at
+    LIMIT $2
+), sent AS (
+    UPDATE prompts
+    SET state = 'sent'
+    FROM due
+    WHERE prompts.member_id = due.member_id
+        AND prompts.prompt_id = due.prompt_id
+        AND prompts.state = 'scheduled'
+    RETURNING
+        prompts.member_id,
+        prompts.prompt_id,
+        prompts.send_before
+), put AS (
+    INSERT INTO outbox (
+        member_id,
+        prompt_id,
+        device_id,
+        class,
+        due_at,
+        send_before,
+        attempts,
+        parked
+    )
+    SELECT
+        sent.member_id,
+        sent.prompt_id,
+        devices.device_id,
+        'prompt',
+        $1,
+        sent.send_before,
+        0,
+        false
+    FROM sent
+    JOIN devices USING (member_id)
+    WHERE devices.disabled_at IS NULL
+    ON CONFLICT DO NOTHING
+)
+SELECT
+    sent.member_id,
+    sent.prompt_id
+FROM sent
+"""
+
+REMIND = """
+WITH due AS (
+    SELECT
+        prompts.member_id,
+        prompts.prompt_id
+    FROM prompts
+    JOIN relationships USING (relationship_id)
+    JOIN members USING (member_id)
+    WHERE prompts.state = 'sent'
+        AND prompts.reminded_at IS NULL
+        AND prompts.remind_at <= $1
+        AND prompts.remind_before > $1
+        AND relationships.state <> 'ended'
+        AND members.consent_version IS NOT NULL
+    ORDER BY prompts.remind_at
+    LIMIT $2
+), reminded AS (
+    UPDATE prompts
+    SET reminded_at = $1
+    FROM due
+    WHERE prompts.member_id = due.member_id
+        AND prompts.prompt_id = due.prompt_id
+        AND prompts.state = 'sent'
+        AND prompts.reminded_at IS NULL
+    RETURNING
+        prompts.member_id,
+        prompts.prompt_id,
+        prompts.remind_before
+), put AS (
+    INSERT INTO outbox (
+        member_id,
+        prompt_id,
+        device_id,
+        class,
+        due_at,
+        send_before,
+        attempts,
+        parked
+    )
+    SELECT
+        reminded.member_id,
+        reminded.prompt_id,
+        devices.device_id,
+        'reminder',
+        $1,
+        reminded.remind_before,
+        0,
+        false
+    FROM reminded
+    JOIN devices USING (member_id)
+    WHERE devices.disabled_at IS NULL
+    ON CONFLICT DO NOTHING
+)
+SELECT
+    reminded.member_id,
+    reminded.prompt_id
+FROM reminded
+"""
+
+# Nobody has seen it, and nobody is to see that it was missed.
+FORGET_UNSENT = """
+DELETE FROM prompts
+WHERE prompts.state = 'scheduled'
+    AND prompts.due_at <= $1
+    AND prompts.send_before <= $1
+"""
+
+# The notification stays where it is until the next one takes its place: to take it back would wake a device at night.
+LAPSE = """
+UPDATE prompts
+SET state = 'lapsed'
+WHERE prompts.state = 'sent'
+    AND prompts.expires_at <= $1
+"""
+
+
+# --- R15: whether questions about oneself rest, looked at when they are due
+
+
+REFLECTING = """
+SELECT
+    prompts.member_id,
+    prompts.prompt_id,
+    prompts.questions
+FROM prompts
+WHERE prompts.state = 'scheduled'
+    AND prompts.due_at <= $1
+    AND prompts.send_before > $1
+    AND prompts.reflects
+ORDER BY prompts.due_at
+LIMIT $2
+"""
+
+LOOKED_INTO = """
+UPDATE prompts
+SET
+    questions = $3,
+    reflects = false
+WHERE member_id = $1
+    AND prompt_id = $2
+    AND state = 'scheduled'
+"""
+
+FORGET = """
+DELETE FROM prompts
+WHERE member_id = $1
+    AND prompt_id = $2
+    AND state = 'scheduled'
+"""
+
+
+async def _look_into(world: World, now: datetime) -> None:
+    """Leave out questions about oneself where they rest; a prompt of which nothing is left goes unseen."""
+    for row in await world.prompter.fetch(REFLECTING, now, BATCH):
+        try:
+            rest = await _rest(world, row["member_id"], now)
+        except Exception as error:
+            # What cannot be read must not hold up what can; it is looked into again until it is too late.
+            log.warning("not_looked_into", prompt=str(row["prompt_id"]), error=type(error).__name__)
+            continue
+        asked: list[QuestionId] = those_asked(row["questions"], rest=rest)
+        if asked:
+            await world.prompter.execute(LOOKED_INTO, row["member_id"], row["prompt_id"], asked)
+        else:
+            await world.prompter.execute(FORGET, row["member_id"], row["prompt_id"])
+
+
+async def _rest(world: World, member_id: UUID, now: datetime) -> bool:
+    async with world.acting(member_id) as db:
+        return await rests(world, db, member_id, now)

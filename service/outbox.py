@@ -1,0 +1,294 @@
+"""The outbox: rows are claimed by a lease, sent, and gone when they are delivered or of no use any more.
+
+A lease is a row's `due_at` moved on, under a name of its own: who dies leaves it to run out, and another goes on. Who
+was killed between handing a push over and noting it down has it handed over once more; on the screen the second takes
+the place of the first, since all pushes share a collapse id.
+"""
+
+import asyncio
+from datetime import datetime, timedelta
+from typing import assert_never
+from uuid import UUID
+
+import structlog
+from asyncpg import Record
+from msgspec import Struct
+
+from service.devices import opened_address
+from service.push.exchange import LOST_PAUSE_SECONDS
+from service.push.notices import Delivered, Notice, Outcome, PushClass, Refused, RetryAfter, Sender, Unregistered
+from service.tokens import new_id
+from service.world import World
+
+log = structlog.get_logger()
+
+LEASE = timedelta(seconds=30)
+SENDING_SECONDS = 25  # so that nobody sends under a lease that has run out
+LONGEST_BACK_OFF_SECONDS = 300
+# What fails so often without a word from a provider is a mistake of ours: no further try mends it.
+MOST_FAILURES = 5
+
+
+class Push(Struct, frozen=True):
+    """A claimed row, and its device as it was registered then. `stands` unless there is no use in sending it."""
+
+    member_id: UUID
+    prompt_id: UUID
+    device_id: UUID
+    kind: PushClass
+    send_before: datetime
+    attempts: int
+    lease: UUID
+    provider: str | None
+    address: bytes | None
+    registration: UUID | None
+    stands: bool
+
+    @property
+    def row(self) -> tuple[UUID, UUID, UUID, PushClass, UUID]:
+        """By what the statements below find it, as long as the lease is ours."""
+        return self.member_id, self.prompt_id, self.device_id, self.kind, self.lease
+
+
+# --- Claiming
+
+# A withdrawal waits for what it takes back: handed over in the other order, the notification would stay.
+CLAIM = """
+WITH waiting AS (
+    SELECT
+        outbox.member_id,
+        outbox.prompt_id,
+        outbox.device_id,
+        outbox.class,
+        outbox.due_at,
+        outbox.lease
+    FROM outbox
+    WHERE NOT outbox.parked
+        AND outbox.due_at <= $1
+        AND (
+            outbox.class <> 'withdraw'
+            OR NOT EXISTS (
+                SELECT
+                FROM outbox AS earlier
+                WHERE earlier.member_id = outbox.member_id
+                    AND earlier.prompt_id = outbox.prompt_id
+                    AND earlier.device_id = outbox.device_id
+                    AND earlier.class <> 'withdraw'
+                    AND NOT earlier.parked
+            )
+        )
+    ORDER BY outbox.due_at
+    LIMIT $2
+), claimed AS (
+    UPDATE outbox
+    SET
+        lease = $3,
+        due_at = $4,
+        attempts = outbox.attempts + 1
+    FROM waiting
+    WHERE outbox.member_id = waiting.member_id
+        AND outbox.prompt_id = waiting.prompt_id
+        AND outbox.device_id = waiting.device_id
+        AND outbox.class = waiting.class
+        AND outbox.due_at = waiting.due_at
+        AND outbox.lease IS NOT DISTINCT FROM waiting.lease
+    RETURNING
+        outbox.member_id,
+        outbox.prompt_id,
+        outbox.device_id,
+        outbox.class,
+        outbox.send_before,
+        outbox.attempts,
+        outbox.lease
+)
+SELECT
+    claimed.member_id,
+    claimed.prompt_id,
+    claimed.device_id,
+    claimed.class,
+    claimed.send_before,
+    claimed.attempts,
+    claimed.lease,
+    devices.provider,
+    devices.address,
+    devices.registration,
+    devices.device_id IS NOT NULL
+        AND devices.disabled_at IS NULL
+        AND claimed.send_before > $1
+        AND (
+            claimed.class = 'withdraw'
+            OR coalesce(prompts.state = 'sent' AND relationships.state <> 'ended', false)
+        ) AS stands
+FROM claimed
+LEFT JOIN devices USING (member_id, device_id)
+LEFT JOIN prompts USING (member_id, prompt_id)
+LEFT JOIN relationships
+    ON relationships.relationship_id = prompts.relationship_id
+"""
+
+
+async def claim(world: World, most: int) -> list[Push]:
+    """Pushes that are due, under a lease of 30 seconds."""
+    now = world.now()
+    rows = await world.prompter.fetch(CLAIM, now, most, new_id(world, "lease"), now + LEASE)
+    return [_push(row) for row in rows]
+
+
+def _push(row: Record) -> Push:
+    return Push(
+        row["member_id"],
+        row["prompt_id"],
+        row["device_id"],
+        PushClass(row["class"]),
+        row["send_before"],
+        row["attempts"],
+        row["lease"],
+        row["provider"],
+        row["address"],
+        row["registration"],
+        row["stands"],
+    )
+
+
+# --- Sending
+
+
+async def deliver(world: World, sender: Sender, push: Push) -> int:
+    """Send a push, as one step, and note what came of it; one without use goes as if it were delivered."""
+    await _note(world, push, await _sent(world, sender, push) if push.stands else Delivered())
+    return 1
+
+
+async def _sent(world: World, sender: Sender, push: Push) -> Outcome:
+    assert push.provider is not None
+    assert push.address is not None
+    try:
+        async with asyncio.timeout(SENDING_SECONDS):
+            device = await opened_address(world, push.member_id, push.provider, push.address)
+            return await sender.send(Notice(device, push.kind))
+    except TimeoutError:
+        return RetryAfter(LOST_PAUSE_SECONDS)
+    except Exception as error:
+        # Whatever is wrong with one row, the others go on. Its words may hold an address.
+        log.error("push_failed", push=push.kind, prompt=str(push.prompt_id), error=type(error).__name__)
+        return RetryAfter(LOST_PAUSE_SECONDS) if push.attempts < MOST_FAILURES else Refused()
+
+
+async def _note(world: World, push: Push, outcome: Outcome) -> None:
+    match outcome:
+        case Delivered():
+            await world.prompter.execute(DONE, *push.row)
+        case Unregistered():
+            await _disable(world, push)
+        case RetryAfter():
+            await _try_again(world, push, outcome.seconds)
+        case Refused():
+            await world.prompter.execute(PARK, *push.row)
+            log.error("push_parked", push=push.kind, prompt=str(push.prompt_id), device=str(push.device_id))
+        case never:
+            assert_never(never)
+
+
+DONE = """
+DELETE FROM outbox
+WHERE member_id = $1
+    AND prompt_id = $2
+    AND device_id = $3
+    AND class = $4
+    AND lease = $5
+"""
+
+PARK = """
+UPDATE outbox
+SET
+    parked = true,
+    lease = NULL
+WHERE member_id = $1
+    AND prompt_id = $2
+    AND device_id = $3
+    AND class = $4
+    AND lease = $5
+"""
+
+TRY_AGAIN = """
+UPDATE outbox
+SET
+    due_at = $6,
+    lease = NULL
+WHERE member_id = $1
+    AND prompt_id = $2
+    AND device_id = $3
+    AND class = $4
+    AND lease = $5
+"""
+
+
+async def _try_again(world: World, push: Push, seconds: int) -> None:
+    """After what the provider asked for and a random while that may double each time; not once it is too late.
+
+    The whole while is random, so that what failed together does not come again together.
+    """
+    longest = min(2**push.attempts, LONGEST_BACK_OFF_SECONDS)
+    share = int.from_bytes(world.chance(8, f"back-off {push.prompt_id} {push.device_id}")) / 2**64
+    due_at = world.now() + timedelta(seconds=seconds + longest * share)
+    if due_at < push.send_before:
+        await world.prompter.execute(TRY_AGAIN, *push.row, due_at)
+    else:
+        await world.prompter.execute(DONE, *push.row)
+        log.warning("push_given_up", push=push.kind, prompt=str(push.prompt_id), attempts=push.attempts)
+
+
+# Who has registered anew since has another registration: their device lives, and is tried again.
+DISABLE = """
+WITH disabled AS (
+    UPDATE devices
+    SET disabled_at = $4
+    WHERE member_id = $1
+        AND device_id = $2
+        AND registration = $3
+        AND disabled_at IS NULL
+    RETURNING
+        member_id,
+        device_id
+)
+DELETE FROM outbox
+USING disabled
+WHERE outbox.member_id = disabled.member_id
+    AND outbox.device_id = disabled.device_id
+"""
+
+
+async def _disable(world: World, push: Push) -> None:
+    done = await world.prompter.execute(DISABLE, push.member_id, push.device_id, push.registration, world.now())
+    if done == "DELETE 0":
+        await _try_again(world, push, 0)
+
+
+# --- Counting
+
+
+class Waiting(Struct, frozen=True):
+    """Pushes of one class: how many wait for a try, how many are parked, and since when the oldest is due."""
+
+    kind: PushClass
+    waiting: int
+    parked: int
+    due_since: datetime | None
+
+
+WAITING = """
+SELECT
+    outbox.class,
+    count(*) FILTER (WHERE NOT outbox.parked) AS waiting,
+    count(*) FILTER (WHERE outbox.parked) AS parked,
+    min(outbox.due_at) FILTER (WHERE NOT outbox.parked) AS due_since
+FROM outbox
+GROUP BY outbox.class
+ORDER BY outbox.class
+"""
+
+
+async def waiting(world: World) -> list[Waiting]:
+    """What is in the outbox, by class: a parked one is there until somebody has looked at it."""
+    rows = await world.prompter.fetch(WAITING)
+    return [Waiting(PushClass(row["class"]), row["waiting"], row["parked"], row["due_since"]) for row in rows]
