@@ -1,6 +1,7 @@
 """What `python -m service` can do."""
 
 import asyncio
+import gc
 import json
 import logging
 import signal
@@ -303,12 +304,23 @@ class _Server(uvicorn.Server):
         """Start, then tell."""
         await super().startup(sockets)
         if self.started:
+            _collect_less()
             self._ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """End what would not end by itself, then wait for the rest."""
         self._leave()
         await super().shutdown(sockets)
+
+
+def _collect_less() -> None:
+    """Look for garbage that goes in circles less often, and not in what is there from the start: it stays anyway.
+
+    Requests leave little of that kind; looking for it took a fifth of the time in which entries are recorded.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 50, 50)
 
 
 def run(
