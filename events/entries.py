@@ -1,7 +1,7 @@
 """The four things a phone records, the two that the service does, and their text in the log."""
 
 from datetime import date, datetime, timedelta
-from typing import Annotated, Literal, TypeAlias, get_args
+from typing import Annotated, Literal, TypeAlias, TypeGuard, get_args
 from uuid import UUID
 
 import msgspec
@@ -41,6 +41,9 @@ class CheckIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omi
     """How something was, in the words and numbers of the one who records it.
 
     At least one of initiated_by, decided_by, felt, words and note. Private unless `audience` says otherwise.
+
+    A sealed one stays private until the other member has sealed one for the same thing. At that moment both are copied
+    into the shared stream, and until then neither can tell that the other's exists.
     """
 
     occurred_at: OccurredAt
@@ -53,7 +56,17 @@ class CheckIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omi
     words: dict[Text, Text] | None = None
     note: Text | None = None
     audience: Literal["private", "shared", "sealed"] | None = None
-    sealed_for: Literal["about", "day", "week"] | None = None
+    sealed_for: (
+        Annotated[
+            Literal["about", "day", "week"],
+            Meta(
+                description="What it is sealed for: the event that it is about, its day, or its ISO week (Monday to "
+                "Sunday). Left out: the event if it is about one, else the day. Each is revealed once; what is sealed "
+                "for it later stays private."
+            ),
+        ]
+        | None
+    ) = None
 
 
 class Request(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -137,6 +150,8 @@ def complete(entry: Entry, recorded_at: datetime) -> Entry:
     match entry:
         case CheckIn(audience=None):
             return replace(entry, audience="private")
+        case CheckIn(audience="sealed", sealed_for=None):
+            return replace(entry, sealed_for="day" if entry.about is None else "about")
         case Request(expires_at=None):
             return replace(entry, expires_at=recorded_at + REQUEST_OPEN_FOR)
         case Decision(audience=None):
@@ -167,6 +182,23 @@ def from_text(text: bytes) -> Fact:
 def day_of(entry: CheckIn | Request | Decision) -> date:
     """The calendar date on the wall where it happened."""
     return entry.occurred_at.date()
+
+
+def is_sealed(fact: Fact) -> TypeGuard[CheckIn]:
+    """Whether it is a check-in that waits for the other's, or did so before it was revealed."""
+    return isinstance(fact, CheckIn) and fact.audience == "sealed"
+
+
+def thing_of(check_in: CheckIn) -> str:
+    """What a sealed check-in is for: the same text where the other's is for the same thing."""
+    match check_in.sealed_for:
+        case "about":
+            return f"about {check_in.about}"
+        case "week":
+            week = check_in.occurred_at.isocalendar()
+            return f"week {week.year}-{week.week}"
+        case _:
+            return f"day {day_of(check_in)}"
 
 
 def refers_to(entry: Entry) -> UUID | None:

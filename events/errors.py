@@ -8,7 +8,7 @@ Exception
      ├─ NotActive
      ├─ UnknownEvent
      └─ RuleBroken
-         ├─ InTheFuture, EmptyCheckIn, NotYetAvailable, SealedForNothing, ExpiresTooEarly
+         ├─ InTheFuture, EmptyCheckIn, SealedForNothing, SealedAboutNothing, ExpiresTooEarly
          ├─ NotARequestToMe, NotARequest, OwnRequest, RequestLapsed, RequestRetracted
          ├─ TwoForms, IncompleteDecision
          ├─ OwnDecision, NotADecisionForBoth, AlreadyTold
@@ -75,18 +75,18 @@ class EmptyCheckIn(RuleBroken):
     code = "empty_check_in"
 
 
-class NotYetAvailable(RuleBroken):
-    """Sealed check-ins are not available yet; use private or shared."""
-
-    code = "not_yet_available"
-    pointer = "/audience"
-
-
 class SealedForNothing(RuleBroken):
     """sealed_for goes with the audience sealed only."""
 
     code = "sealed_for_nothing"
     pointer = "/sealed_for"
+
+
+class SealedAboutNothing(RuleBroken):
+    """A check-in that is sealed for what it is about needs about."""
+
+    code = "sealed_about_nothing"
+    pointer = "/about"
 
 
 class ExpiresTooEarly(RuleBroken):

@@ -22,6 +22,7 @@ from events.entries import (
     Retraction,
     alters,
     complete,
+    is_sealed,
     to_text,
 )
 from events.errors import (
@@ -39,11 +40,11 @@ from events.errors import (
     NotARequestToMe,
     NotMine,
     NotRetractable,
-    NotYetAvailable,
     OwnDecision,
     OwnRequest,
     RequestLapsed,
     RequestRetracted,
+    SealedAboutNothing,
     SealedForNothing,
     TwoForms,
     UnknownEvent,
@@ -171,7 +172,9 @@ def stands_alone(entry: Entry) -> bool:
 
 
 def _replayed(entry_id: UUID, entry: Entry, author: Author, known: Known) -> Recorded | None:
-    for audience in AUDIENCES:
+    # Of a sealed one that was revealed both streams have a recording: the first is the private one.
+    audiences = AUDIENCES[::-1] if is_sealed(entry) else AUDIENCES
+    for audience in audiences:
         first = known.find(entry_id, audience)
         if first is not None and first.author == author.author_id and _same(first, entry):
             return first
@@ -229,8 +232,8 @@ def _check_check_in(entry: CheckIn, known: Known) -> None:
         raise EmptyCheckIn
     if entry.sealed_for is not None and entry.audience != "sealed":
         raise SealedForNothing
-    if entry.audience == "sealed":
-        raise NotYetAvailable
+    if entry.sealed_for == "about" and entry.about is None:
+        raise SealedAboutNothing
     if entry.about is not None:
         _referred(entry.about, entry.audience, known)
 

@@ -95,14 +95,18 @@ class Ring(Struct, frozen=True):
 
     def altered(self, event_id: UUID) -> UUID:
         """An id as an index may hold it: equal ids stay equal, and without the key nobody knows which id it was."""
-        return self._blind(b"mutuality/alters/v1", event_id)
+        return self._blind(b"mutuality/alters/v1", event_id.bytes)
 
     def altering_nothing(self, event_id: UUID) -> UUID:
         """What stands in that index for an event that alters none: it looks the same, and nothing is found by it."""
-        return self._blind(b"mutuality/alters-nothing/v1", event_id)
+        return self._blind(b"mutuality/alters-nothing/v1", event_id.bytes)
 
-    def _blind(self, tag: bytes, event_id: UUID) -> UUID:
-        return UUID(bytes=hmac.digest(self.relationship, tag + event_id.bytes, "sha256")[:16])
+    def sealed_for(self, thing: str) -> UUID:
+        """What stands there for a sealed check-in: all that is sealed for the same thing is found by it."""
+        return self._blind(b"mutuality/sealed-for/v1", thing.encode())
+
+    def _blind(self, tag: bytes, what: bytes) -> UUID:
+        return UUID(bytes=hmac.digest(self.relationship, tag + what, "sha256")[:16])
 
 
 def _event_key(key: bytes, place: Place) -> bytes:

@@ -161,11 +161,40 @@ async def find_altering(
     # An id may stand in both streams, so what alters what can go in a circle: b alters a, and another a alters b.
     while mentions := [m for m in mentions if m not in looked_at]:
         looked_at.update(mentions)
-        blinded = [(m.key, rings[m.key.relationship_id].altered(m.event_id)) for m in mentions]
-        rows = _keyed(await db.fetch(ALTERING, *_columns(blinded)))
+        rows = await _altering(db, [(m.key, rings[m.key.relationship_id].altered(m.event_id)) for m in mentions])
         mentions = [Mention(key, read_header(row["header"]).id) for key, row in rows]
         found += rows
     return found
+
+
+async def find_sealed(
+    db: Database, ring: Ring, keys: Sequence[StreamKey], things: Iterable[str]
+) -> list[tuple[StreamKey, Record]]:
+    """The rows of the check-ins in those streams that are, or once were, sealed for one of the things."""
+    return await _altering(db, [(key, ring.sealed_for(thing)) for key in keys for thing in things])
+
+
+SEALED = """
+SELECT DISTINCT
+    events.relationship_id,
+    events.stream_id,
+    events.alters
+FROM unnest($1::uuid[], $2::uuid[], $3::uuid[]) AS sought (relationship_id, stream_id, alters)
+JOIN events USING (relationship_id, stream_id, alters)
+"""
+
+
+async def sealed_in(
+    db: Database, ring: Ring, keys: Sequence[StreamKey], things: Iterable[str]
+) -> dict[StreamKey, set[str]]:
+    """For which of the things something is, or once was, sealed in each of those streams. Reads no text."""
+    sought = {ring.sealed_for(thing): thing for thing in things}
+    rows = _keyed(await db.fetch(SEALED, *_columns([(key, blinded) for key in keys for blinded in sought])))
+    return {key: {sought[row["alters"]] for at, row in rows if at == key} for key in keys}
+
+
+async def _altering(db: Database, sought: Sequence[tuple[StreamKey, UUID]]) -> list[tuple[StreamKey, Record]]:
+    return _keyed(await db.fetch(ALTERING, *_columns(sought)))
 
 
 def _columns(mentions: Sequence[tuple[StreamKey, UUID]]) -> tuple[list[UUID], list[UUID], list[UUID]]:
@@ -250,13 +279,12 @@ async def append(db: Database, rings: Mapping[UUID, Ring], appended: Sequence[tu
 def row_of(ring: Ring, key: StreamKey, stored: Stored) -> tuple[Any, ...]:
     """An event as it stands in the tables: the columns of events, then author and sealed text."""
     event = stored.event
-    altered = entries.alters(event.fact)
     return (
         key.relationship_id,
         key.stream_id,
         event.position,
         event.event_id,
-        ring.altered(altered) if altered else ring.altering_nothing(event.event_id),
+        _found_by(ring, event),
         stored.header,
         stored.link,
         event.author,
@@ -264,8 +292,29 @@ def row_of(ring: Ring, key: StreamKey, stored: Stored) -> tuple[Any, ...]:
     )
 
 
+def _found_by(ring: Ring, event: Recorded) -> UUID:
+    if altered := entries.alters(event.fact):
+        return ring.altered(altered)
+    if entries.is_sealed(event.fact):
+        return ring.sealed_for(entries.thing_of(event.fact))
+    return ring.altering_nothing(event.event_id)
+
+
 def transposed(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
     return [list(column) for column in zip(*rows, strict=True)]
+
+
+SHARED = """
+SELECT stream_id
+FROM heads
+WHERE relationship_id = $1
+    AND NOT private
+"""
+
+
+async def shared_of(db: Database, relationship_id: UUID) -> StreamKey:
+    """The shared stream of a relationship."""
+    return StreamKey(relationship_id, await db.fetchval(SHARED, relationship_id))
 
 
 TOUCH = """

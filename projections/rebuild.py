@@ -1,7 +1,7 @@
 """Recompute every tally from the log, beside a running service, and tell where what was kept had differed."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TypeAlias
 from uuid import UUID
 
@@ -9,6 +9,8 @@ from msgspec import Struct
 
 from events import streams
 from events.entries import Audience, CheckIn, Decision, Fact, Request, Retraction, day_of
+from events.reveals import copy_ids, is_revealed, things_in
+from events.rules import Recorded
 from events.sealing import Ring
 from events.streams import Database, Mention, StreamKey
 from projections import tallies
@@ -37,7 +39,8 @@ Counts: TypeAlias = dict[Place, int]
 async def rebuild(db: Database, stream: Stream) -> Rebuilt:
     """Set the tallies of one stream to what its log says.
 
-    The lock on the head keeps writers of this stream, and of no other, waiting meanwhile.
+    The lock on the head keeps writers of this stream, and of no other, waiting meanwhile; so nothing of a private
+    stream is revealed meanwhile either.
     """
     async with db.transaction():
         await streams.lock(db, [stream.key])
@@ -52,16 +55,40 @@ async def rebuild(db: Database, stream: Stream) -> Rebuilt:
 async def recount(db: Database, stream: Stream) -> tuple[int, Counts]:
     """How many events of a stream still say something, and all counts that they come to."""
     tellers = {author: Tellers(author, _other(stream, author)) for author in stream.ring.authors}
-    events, counts, taken_back = 0, Counts(), list[tuple[UUID, Tellers]]()
+    events, counts, taken_back, things = 0, Counts(), list[tuple[UUID, Tellers]](), set[str]()
     async for part in streams.facts(db, stream.ring, stream.key):
         events += len(part)
+        if stream.audience == "private":
+            things |= things_in(fact for _, fact in part)
         for author, fact in part:
             if isinstance(fact, Retraction) and author:
                 taken_back.append((fact.event_id, tellers[author]))
             elif author:
                 _count(counts, fact, tellers[author], 1)
-    await _take_back(db, stream, counts, taken_back)
+    revealed = await _revealed(db, stream, things)
+    for event in revealed.values():
+        if event.author:
+            _count(counts, event.fact, tellers[event.author], -1)
+    await _take_back(db, stream, counts, [one for one in taken_back if one[0] not in revealed])
     return events, counts
+
+
+async def _revealed(db: Database, stream: Stream, things: set[str]) -> dict[UUID, Recorded]:
+    """What of a private stream counts where its copy lies, in the shared one, whether that was retracted or not."""
+    if not things:
+        return {}
+    rows = await streams.find_sealed(db, stream.ring, [stream.key], things)
+    sealed = [streams.stored(stream.ring, "private", row).event for _, row in rows]
+    find = await _copies(db, stream, sealed)
+    return {event.event_id: event for event in sealed if is_revealed(stream.key.stream_id, event, find)}
+
+
+async def _copies(db: Database, stream: Stream, sealed: Iterable[Recorded]) -> Callable[[UUID], Recorded | None]:
+    shared = await streams.shared_of(db, stream.key.relationship_id)
+    names = {each for event in sealed for each in copy_ids(stream.key.stream_id, event.event_id)}
+    rows = await streams.find(db, [Mention(shared, each) for each in names])
+    found = [streams.stored(stream.ring, "shared", row).event for _, row in rows]
+    return {event.event_id: event for event in found}.get
 
 
 def _other(stream: Stream, author: UUID) -> UUID | None:

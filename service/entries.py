@@ -110,7 +110,7 @@ def _described(operation: str, summary: str, body: type[Any], *more: type[Except
         CheckIn,
         refusals.EmptyCheckIn,
         refusals.SealedForNothing,
-        refusals.NotYetAvailable,
+        refusals.SealedAboutNothing,
     ),
 )
 async def record_check_in(request: Call, rid: FromPath[str], id: FromPath[str]) -> Response[bytes]:

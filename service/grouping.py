@@ -40,7 +40,8 @@ class Grouped(Generic[S, A]):
     """Commits submissions in groups, one group after the other.
 
     Where a group fails or is held up, each of it is committed alone: what one breaks or waits for must not touch the
-    others. Meanwhile what has the same `key`, and so might be held up too, queues behind it.
+    others. Meanwhile what has the same `key`, and so might be held up too, queues behind it. Whatever is `apart` is
+    committed alone from the start.
 
     `commit` takes submissions and whether to be patient, and gives an answer for each, or an exception in its place.
     Impatient, as with a group, it raises soon where somebody else holds what it needs.
@@ -52,8 +53,10 @@ class Grouped(Generic[S, A]):
         key: Callable[[S], Hashable],
         weight: Callable[[S], int] = lambda submission: 1,
         most_waiting: int = MOST_WAITING,
+        apart: Callable[[S], bool] = lambda _: False,
     ) -> None:
         self._commit, self._key, self._weight, self._most_waiting = commit, key, weight, most_waiting
+        self._apart = apart
         self._waiting: deque[Waiting[S, A]] = deque()
         self._held_up: dict[Hashable, deque[Waiting[S, A]]] = {}
         self._group: Task[None] | None = None
@@ -72,7 +75,7 @@ class Grouped(Generic[S, A]):
         if self.length >= self._most_waiting:
             raise Overloaded
         one = Waiting[S, A](submission, asyncio.get_running_loop().create_future())
-        if self._key(submission) in self._held_up:
+        if self._apart(submission) or self._key(submission) in self._held_up:
             self._put_aside(one)
         else:
             self._waiting.append(one)

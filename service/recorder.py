@@ -7,28 +7,31 @@ phones share one commit. One PUT is a submission of one entry; the queue of a ph
 from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
 from datetime import datetime
+from itertools import groupby
 from typing import TypeAlias
 from uuid import UUID
 
 from asyncpg import Record
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from events import rules, streams
 from events.chain import Head
-from events.entries import Audience, Ended, Entry, Fact, Opened, Retraction, refers_to
+from events.entries import Audience, Ended, Entry, Fact, Opened, Retraction, is_sealed, refers_to
 from events.errors import Refusal
+from events.reveals import Copy, copy_ids, takes_back_revealed
 from events.rules import Accepted, Author, Known, Recorded
 from events.sealing import Ring
 from events.streams import Database, Draft, Mention, Stored, StreamKey
 from projections import tallies
 from projections.tallies import Key
-from service import answering
+from service import answering, reveals
 from service.answering import News
 from service.errors import NotFound, WrongState
 from service.grouping import Grouped
 from service.members import CONSENT_VERSION
 from service.tokens import new_id
-from service.world import World
+from service.world import World, reading_as
 
 
 class Submission(Struct, frozen=True):
@@ -121,7 +124,9 @@ class Recorder:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._grouped = Grouped[Submission, Answer](self._commit, _held_up_with, lambda one: len(one.entries))
+        self._grouped = Grouped[Submission, Answer](
+            self._commit, _held_up_with, lambda one: len(one.entries), apart=_seals
+        )
 
     async def record(self, submission: Submission) -> Answer:
         """What became of each entry, once it is on disk.
@@ -129,7 +134,8 @@ class Recorder:
         Raises NotFound where the member is nothing to the relationship, WrongState for who is not confirmed yet, and
         Overloaded.
         """
-        return await self._grouped.submit(submission)
+        answers = [await self._grouped.submit(run) for run in _runs(submission)]
+        return replace(answers[0], outcomes=[outcome for answer in answers for outcome in answer.outcomes])
 
     @property
     def waiting(self) -> int:
@@ -157,22 +163,22 @@ SELECT
 """
 IMPATIENT, PATIENT = "50ms", "5s"
 
-# What was recorded before is read as its readers may read it.
-ACT = """
-SELECT
-    set_config('role', 'mutuality_service', true),
-    set_config('mutuality.members', $1::uuid[]::text, true)
-"""
-
-RECORD = """
-SELECT set_config('role', 'mutuality_recorder', true)
-"""
-
 
 def _held_up_with(submission: Submission) -> Hashable:
     """What somebody may hold who shares, and what only the member's own devices hold."""
     shares = any(rules.is_shared(entry) or isinstance(entry, Retraction) for _, entry in submission.entries)
     return submission.relationship_id, submission.member_id, shares
+
+
+def _seals(submission: Submission) -> bool:
+    """Who seals may have to wait for the other, and act for them: nobody else is to be in that transaction."""
+    return any(is_sealed(entry) for _, entry in submission.entries)
+
+
+def _runs(submission: Submission) -> list[Submission]:
+    """The same entries, the sealed ones apart from the others: while they are recorded nothing else is locked."""
+    runs = groupby(submission.entries, lambda named: is_sealed(named[1]))
+    return [replace(submission, entries=list(entries)) for _, entries in runs] or [submission]
 
 
 async def record(
@@ -185,6 +191,9 @@ async def record(
     batches = await _batches(db, submissions)
     if not batches:
         return [NotFound() for _ in submissions], []
+    sealing = [submission.relationship_id for submission in submissions if _seals(submission)]
+    for relationship_id in sealing:
+        await reveals.hold(db, relationship_id)
     heads = await _lock(db, batches.values())
     # Behind the locks: a partner who came in while this waited has written with a key of their own, and whoever opens
     # or leaves holds the shared head, so that what is read here stays so until the commit.
@@ -196,10 +205,34 @@ async def record(
     for batch in batches.values():
         group.readers.setdefault(batch.seat.relationship_id, []).append(batch)
     answers = [_answer(world, group, submission) for submission in submissions]
+    news = _news(group)
+    if sealing:
+        await _reveal(world, db, group)
     await streams.append(db, rings, group.appended)
     await tallies.add(db, group.counts)
-    await answering.follow(db, _news(group), group.now)
+    await answering.follow(db, news, group.now)
     return answers, group.appended
+
+
+async def _reveal(world: World, db: Database, group: Group) -> None:
+    """Append what is revealed now that an author, who comes alone, has sealed something."""
+    (batch,) = group.batches.values()
+    seat, sealed = batch.seat, [stored.event for _, stored in group.appended]
+    if not sealed or not (standing := group.standings[seat.relationship_id, seat.author_id]).author.active:
+        return
+    member_id = batch.submissions[0].member_id
+    meeting = await reveals.meet(db, _ring(group, batch), member_id, seat.shared, seat.private, sealed)
+    if meeting is None:
+        return
+    group.heads |= meeting.heads
+    for stored in meeting.readable:
+        batch.learn(stored)
+    for event in sealed:
+        for copy in meeting.copies(event, batch.known):
+            _append(group, batch, standing, "shared", _copied(world, group, batch, copy))
+            group.counts.subtract(meeting.counts_of(copy))
+    # Their counts change, though nothing is appended there: what is kept by the version of that head is kept no longer.
+    await streams.touch(db, meeting.theirs)
 
 
 def _news(group: Group) -> list[News]:
@@ -249,11 +282,21 @@ def _outcome(world: World, group: Group, batch: Batch, standing: Standing, entry
 def _accept(world: World, group: Group, batch: Batch, standing: Standing, entry_id: UUID, accepted: Accepted) -> Stored:
     key = batch.seat.key(accepted.audience)
     draft = _draft(world, key, entry_id, batch.seat.author_id, group.now, accepted.entry)
-    stored = streams.seal(_ring(group, batch), group.heads[key], key, accepted.audience, draft)
+    return _append(group, batch, standing, accepted.audience, draft)
+
+
+def _copied(world: World, group: Group, batch: Batch, copy: Copy) -> Draft:
+    original = copy.original.event
+    return _draft(world, batch.seat.shared, copy.event_id, original.author, group.now, original.fact)
+
+
+def _append(group: Group, batch: Batch, standing: Standing, audience: Audience, draft: Draft) -> Stored:
+    key = batch.seat.key(audience)
+    stored = streams.seal(_ring(group, batch), group.heads[key], key, audience, draft)
     group.heads[key] = Head(stored.event.position, stored.link)
     group.appended.append((key, stored))
     group.counts.update(_tally(batch, standing, key, stored.event))
-    for reader in _readers(group, batch, accepted.audience):
+    for reader in _readers(group, batch, audience):
         reader.learn(stored)
     return stored
 
@@ -265,6 +308,8 @@ def _readers(group: Group, batch: Batch, audience: Audience) -> Iterable[Batch]:
 
 def _tally(batch: Batch, standing: Standing, key: StreamKey, event: Recorded) -> Counter[Key]:
     events = batch.known.events
+    if takes_back_revealed(key.stream_id, event, batch.known):
+        return Counter()  # its counts have gone to the shared stream, and are taken back there
     return tallies.tally(key, event, standing.partner_id, lambda target: events[event.audience, target].fact)
 
 
@@ -332,17 +377,19 @@ async def _learn(db: Database, rings: dict[UUID, Ring], batches: Iterable[Batch]
     altered: set[Mention] = set()
     for batch in batches:
         for entry_id, entry in batch.entries:
-            own = [batch.seat.key(audience)] if (audience := rules.audience_of_new(entry)) else batch.seat.keys
+            audience = None if is_sealed(entry) else rules.audience_of_new(entry)
+            own = [batch.seat.key(audience)] if audience else batch.seat.keys
             named.update(Mention(key, entry_id) for key in own)
             if target := refers_to(entry):
                 named.update(Mention(key, target) for key in batch.seat.keys)
                 altered.update(Mention(key, target) for key in batch.seat.keys)
+                # What is taken back may be the original of a copy that has another id.
+                named.add(Mention(batch.seat.shared, copy_ids(batch.seat.private.stream_id, target)[1]))
     # Most often nothing is there yet, and nothing is referred to.
     if not altered and not await streams.present(db, list(named)):
         return
-    await db.execute(ACT, [batch.submissions[0].member_id for batch in batches])
-    rows = await streams.find(db, list(named)) + await streams.find_altering(db, rings, list(altered))
-    await db.execute(RECORD)
+    async with reading_as(db, [batch.submissions[0].member_id for batch in batches]):
+        rows = await streams.find(db, list(named)) + await streams.find_altering(db, rings, list(altered))
     found: dict[StreamKey, list[Record]] = {}
     for key, row in rows:
         found.setdefault(key, []).append(row)

@@ -1,7 +1,7 @@
 """What comes from outside: the database, the time, chance and mail. Tests bring their own."""
 
 from asyncio import CancelledError
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import TypeAlias
 from uuid import UUID
@@ -19,6 +19,25 @@ Database: TypeAlias = "Pool[Record]"
 
 # Until the connection goes back to the pool, which resets it.
 ACT = "SELECT set_config('mutuality.members', $1::uuid[]::text, false)"
+
+# Within a transaction of the recorder, who reads no text: what was recorded before is read as its readers may read it.
+READ = """
+SELECT
+    set_config('role', 'mutuality_service', true),
+    set_config('mutuality.members', $1::uuid[]::text, true)
+"""
+
+RECORD = """
+SELECT set_config('role', 'mutuality_recorder', true)
+"""
+
+
+@asynccontextmanager
+async def reading_as(db: streams.Database, member_ids: Sequence[UUID]) -> AsyncIterator[None]:
+    """For a while the recorder's transaction reads what those members may read, and writes nothing."""
+    await db.execute(READ, member_ids)
+    yield
+    await db.execute(RECORD)
 
 
 class World(Struct, frozen=True):

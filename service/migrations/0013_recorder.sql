@@ -6,6 +6,9 @@ GRANT SELECT (relationship_id, seat, member_id, author_id, private_stream_id) ON
 
 GRANT SELECT (relationship_id, state, shared_stream_id) ON relationships TO mutuality_recorder;
 
+-- The right to change one is what holding it needs: who seals holds the relationship.
+GRANT UPDATE (created_at) ON relationships TO mutuality_recorder;
+
 GRANT SELECT, UPDATE (position, link) ON heads TO mutuality_recorder;
 
 GRANT SELECT, INSERT ON events TO mutuality_recorder;

@@ -219,7 +219,7 @@ def test_nothing_is_filled_in_twice(entry: Entry) -> None:
 def test_nothing_that_was_said_is_changed(entry: Entry) -> None:
     said, completed = fields_of(entry), fields_of(complete(entry, NOW))
     assert said.items() <= completed.items()
-    assert completed.keys() - said.keys() <= {"audience", "expires_at"}
+    assert completed.keys() - said.keys() <= {"audience", "sealed_for", "expires_at"}
 
 
 def fields_of(fact: Fact) -> dict[str, Any]:

@@ -25,13 +25,13 @@ from events.errors import (
     NotARequestToMe,
     NotMine,
     NotRetractable,
-    NotYetAvailable,
     OwnDecision,
     OwnRequest,
     Refusal,
     RequestLapsed,
     RequestRetracted,
     RuleBroken,
+    SealedAboutNothing,
     SealedForNothing,
     TwoForms,
     UnknownEvent,
@@ -70,7 +70,7 @@ REFUSALS: list[tuple[type[Refusal], list[Recorded], Entry, dict[str, Any]]] = [
     (UnknownEvent, [], check_in(about=NOWHERE), {}),
     (InTheFuture, [], check_in(occurred_at=NOW + timedelta(minutes=6)), {}),
     (EmptyCheckIn, [], CheckIn(occurred_at=NOW, domain="home"), {}),
-    (NotYetAvailable, [], check_in(audience="sealed"), {}),
+    (SealedAboutNothing, [], check_in(audience="sealed", sealed_for="about"), {}),
     (SealedForNothing, [], check_in(sealed_for="day"), {}),
     (ExpiresTooEarly, [], ask(expires_at=LONG_AGO), {}),
     (NotARequestToMe, [mine(ID, ask())], ask(in_reply_to=ID), {}),
@@ -356,11 +356,24 @@ def test_sealed_for_goes_with_sealed_only(audience: Any) -> None:
     given().when(check_in(audience=audience, sealed_for="about")).then(SealedForNothing)
 
 
+@pytest.mark.parametrize("active", [True, False])
 @pytest.mark.parametrize("sealed_for", [None, "about", "day", "week"])
-def test_sealed_check_ins_are_not_available_yet_in_any_state(sealed_for: Any) -> None:
-    sealed = check_in(audience="sealed", sealed_for=sealed_for, about=NOWHERE)
-    given().when(sealed).then(NotYetAvailable)
-    given().when(sealed, active=False).then(NotYetAvailable)
+def test_a_sealed_check_in_lies_in_private_whatever_the_state(sealed_for: Any, active: bool) -> None:
+    sealed = check_in(audience="sealed", sealed_for=sealed_for, about=ID)
+    given(partners(ID, ask())).when(sealed, active=active).then("private")
+
+
+@pytest.mark.parametrize("sealed_for", [None, "about", "day", "week"])
+def test_a_sealed_check_in_refers_to_what_both_can_read(sealed_for: Any) -> None:
+    sealed = check_in(audience="sealed", sealed_for=sealed_for, about=ID)
+    given(mine(ID, ask(), "private")).when(sealed).then(UnknownEvent)
+    given().when(sealed).then(UnknownEvent)
+
+
+@pytest.mark.parametrize(("about", "meant"), [(None, "day"), (ID, "about")])
+def test_it_is_sealed_for_what_it_is_about_or_else_for_its_day(about: Any, meant: str) -> None:
+    entry = given(partners(ID, ask())).when(check_in(audience="sealed", about=about)).entry
+    assert entry.sealed_for == meant
 
 
 @pytest.mark.parametrize("fact", [check_in(), ask(), settle(), retract(NOWHERE)])

@@ -72,6 +72,7 @@ def test_an_erased_author_has_no_key() -> None:
 def test_the_index_of_what_is_altered_tells_neither_the_id_nor_whether_there_is_one() -> None:
     ring, another = Ring(KEY, {}), Ring(bytes(32), {})
     blinded = [ring.altered(EVENT), ring.altering_nothing(EVENT), another.altered(EVENT), ring.altered(OTHER)]
+    blinded += [ring.sealed_for(str(EVENT)), ring.sealed_for("day 2026-06-15"), another.sealed_for("day 2026-06-15")]
     assert EVENT not in blinded
-    assert len(set(blinded)) == 4
+    assert len(set(blinded)) == 7
     assert ring.altered(EVENT) == Ring(KEY, {}).altered(EVENT)

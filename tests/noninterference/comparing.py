@@ -1,5 +1,6 @@
 """One script in two worlds: the first answer that differs, and the shortest script in which it does."""
 
+import json
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -20,12 +21,14 @@ class Tally(Struct):
 
     pairs: int = 0
     told_apart: int = 0  # pairs whose databases differ
+    reveals: int = 0  # worlds in which the reader read what was sealed by both
     answers: Counter[int] = field(default_factory=Counter)
     succeeded: set[str] = field(default_factory=set)  # the operations that were answered with what was asked for
     visited: set[str] = field(default_factory=set)
 
     def count(self, seen: Seen) -> None:
         """Take one world's answers into account."""
+        self.reveals += any(_shows_revealed(answer) for label, answer in seen if " listEvents " in label)
         for label, answer in seen:
             self.answers[answer.status] += 1
             who, operation, *_ = label.split()
@@ -37,6 +40,11 @@ class Tally(Struct):
     def share_of_successes(self) -> float:
         """Of all answers, those with a status of 200 to 304."""
         return sum(n for status, n in self.answers.items() if status < 400) / self.answers.total()
+
+
+def _shows_revealed(page: Answer) -> bool:
+    events = json.loads(page.body)["events"] if page.status == 200 else []
+    return any(e["stream"] == "shared" and e.get("check_in", {}).get("audience") == "sealed" for e in events)
 
 
 class Difference(Struct, frozen=True):

@@ -19,7 +19,7 @@ from litestar import Response
 from msgspec.structs import replace
 
 from events import errors, rules, streams
-from events.entries import Audience, Decision, refers_to
+from events.entries import Audience, Decision, is_sealed, refers_to, thing_of
 from events.rules import Recorded
 from projections import balances, feed, perspectives, requests, trends
 from projections.balances import Reader
@@ -351,6 +351,61 @@ def _closed(patch: Patch) -> None:
         return decided
 
     _redecided(patch, closed)
+
+
+# --- Sealed check-ins
+
+
+def waiting_for(author_id: UUID) -> list[Recorded]:
+    """What the other has sealed, and that author cannot read."""
+    return [event for event in hidden_from(author_id) if is_sealed(event.fact)]
+
+
+@leak("an answer to sealing that tells whether the other has sealed something")
+def _told_of_waiting(patch: Patch) -> None:
+    def told(decide: Any, entry_id: UUID, entry: Any, author: Any, known: Any, now: Any) -> Any:
+        decided = decide(entry_id, entry, author, known, now)
+        if isinstance(decided, rules.Accepted) and is_sealed(entry) and waiting_for(author.author_id):
+            raise errors.NotActive
+        return decided
+
+    _redecided(patch, told)
+
+
+@leak("ids of sealed entries unique over both private streams")
+def _one_id_for_sealed(patch: Patch) -> None:
+    def taken(decide: Any, entry_id: UUID, entry: Any, author: Any, known: Any, now: Any) -> Any:
+        decided = decide(entry_id, entry, author, known, now)
+        if isinstance(decided, rules.Accepted) and entry_id in {e.event_id for e in waiting_for(author.author_id)}:
+            raise errors.IdTaken
+        return decided
+
+    _redecided(patch, taken)
+
+
+@leak("balances: how many sealed entries of the other wait")
+def _waiting_in_balances(patch: Patch) -> None:
+    found = balances.balances
+
+    async def counted(db: Any, reader: Reader, *args: Any) -> Any:
+        plain = await found(db, reader, *args)
+        return replace(plain, window=plain.window + len(waiting_for(reader.author_id)))
+
+    everywhere(patch, found, counted)
+
+
+@leak("the shared head moved by what is sealed")
+def _moved_head(patch: Patch) -> None:
+    def moved(found: Any, reader: Any, audience: str, after: int, limit: int) -> Any:
+        waiting = len(waiting_for(reader.author_id)) if audience == "shared" else 0
+        return replace(found, head=replace(found.head, position=found.head.position + waiting))
+
+    _repaged(patch, moved)
+
+
+@leak("a reveal of what is sealed for another thing")
+def _anything(patch: Patch) -> None:
+    everywhere(patch, thing_of, lambda check_in: "anything")
 
 
 # --- Projections

@@ -7,7 +7,9 @@ Entries need not be possible: a refusal is an answer too. But nothing hidden may
 of the other's own, for that would change what was shared. Where the contract lets it, a script keeps to these lines:
 
 - the other tells of a decision either in private or for both to read, by whether its number is odd;
-- a hidden retraction names an id that the other never shares under, and nothing that was retracted is retried.
+- a hidden retraction names an id that the other never shares under, and nothing that was retracted is retried;
+- what the other seals for both worlds is for even things, and has a fresh id; what they seal in one, for odd ones. The
+  reader seals for even things only: an odd one is never revealed, and nobody can tell that it waits.
 """
 
 from collections.abc import Callable
@@ -34,6 +36,8 @@ OFFSETS = [timezone(timedelta(hours=hours)) for hours in (0, 2, -5, 14)]
 DAYS_AGO = (0, 0, 0, 0, 1, 2, 6, 27, 60)
 POOL = range(1, 7)  # ids that everybody uses, so that they meet
 SHARED_BY_OTHER = range(1, 5)  # those of them under which the other shares
+SEALED_FOR = ("day", "day", "day", "week", "about")
+EVEN, ODD = 0, 1
 
 
 class Step(Struct, frozen=True, kw_only=True):
@@ -110,7 +114,8 @@ class _Writing:
             self._hide()
 
     def _go_on(self) -> None:
-        self.chance.choices([self._read_on, self._share, self._hide, self._wait], [45, 18, 42, 6])[0]()
+        does = [self._read_on, self._share, self._hide, self._wait, self._seal_in_turn]
+        self.chance.choices(does, [45, 18, 42, 6, 8])[0]()
 
     def _do(self, **said: Any) -> None:
         self.steps.append(Step(**said))
@@ -197,11 +202,23 @@ class _Writing:
     def _shared_entry(self) -> tuple[str, int, Json]:
         if self._shared_by_other and self.chance.random() < 0.15:
             return self._retraction(self.chance.choice(self._shared_by_other))
+        if self.chance.random() < 0.3:
+            self._shared_by_other.append(self._new())
+            return "check_in", self._shared_by_other[-1], self._sealed(EVEN)
         kind, number, body = self._entry("other", tells=0, pool=SHARED_BY_OTHER)
         if kind != "request":
             body = body | {"audience": "shared"}
         self._shared_by_other.append(number)
         return kind, number, body
+
+    def _seal_in_turn(self) -> None:
+        """Both seal for the same thing; something may happen in between, and one of the two may not come to it."""
+        same = self._sealed(EVEN)
+        for who in self.chance.sample(["reader", "other"], self.chance.choice([1, 2, 2, 2])):
+            number = self._number(POOL) if who == "reader" else self._new()
+            body = same | self._sealed_words()
+            self._do(who=who, method="PUT", path=f"{HERE}/check-ins/{_id(number)}", body=body)
+            self._perhaps_hidden()
 
     # --- What the other does in private
 
@@ -240,6 +257,9 @@ class _Writing:
             return self._retraction(self.chance.choice(mine))
         if self._asked["reader"] and self.chance.random() < 0.3:
             return self._quiet_answer()
+        if self.chance.random() < 0.3:
+            self._hidden_by_other.append(self.chance.choice(POOL))
+            return "check_in", self._hidden_by_other[-1], self._sealed(ODD)
         kind, number, body = self._entry("other", tells=1, kinds=("check_in", "check_in", "decision"))
         self._hidden_by_other.append(number)
         return kind, number, body | {"audience": "private"}
@@ -313,6 +333,8 @@ class _Writing:
         number = self._number(pool)
         body = {"occurred_at": self._time()}
         match kind:
+            case "check_in" if who == "reader" and self.chance.random() < 0.3:
+                body = self._sealed(EVEN)
             case "check_in":
                 body |= self._check_in()
             case "request":
@@ -328,6 +350,21 @@ class _Writing:
         body |= {"felt": {self.chance.choice(ITEMS): self.chance.randint(1, 7)}, "note": self.chance.choice("abc")}
         body |= {"audience": self.chance.choice(["shared", "shared", "private"])}
         return body | ({"about": _id(self._any_number())} if self.chance.random() < 0.25 else {})
+
+    def _sealed(self, parity: int) -> Json:
+        """A sealed check-in: the number of the event, of the day or of the week that it is for is even, or is odd."""
+        sealed_for = self.chance.choice(SEALED_FOR)
+        body = self._sealed_words() | {"occurred_at": self._time(), "sealed_for": sealed_for}
+        if sealed_for == "about":
+            return body | {"about": _id(self.chance.choice(POOL[parity ^ 1 :: 2]))}
+        at = datetime.fromisoformat(body["occurred_at"])
+        number = at.toordinal() if sealed_for == "day" else at.isocalendar().week
+        shift = timedelta(days=1 if sealed_for == "day" else 7) if number % 2 != parity else timedelta()
+        return body | {"occurred_at": (at - shift).isoformat()}
+
+    def _sealed_words(self) -> Json:
+        felt = {self.chance.choice(ITEMS): self.chance.randint(1, 7)}
+        return {"initiated_by": self.chance.choice(WHO), "felt": felt, "audience": "sealed"}
 
     def _request(self, who: Person) -> Json:
         body: Json = {"domain": self.chance.choice(DOMAINS)}

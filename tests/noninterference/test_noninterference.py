@@ -43,6 +43,8 @@ async def no_difference(pair: Pair, seed: str, pairs: int, record_property: Reco
     assert tally.pairs == pairs
     assert max(tally.answers) < 500, tally.answers
     assert tally.told_apart > pairs * 0.7, "the worlds hardly differ"
+    record_property("measured", f"{seed}: revealed in {tally.reveals} of {2 * pairs} worlds")
+    assert tally.reveals > pairs * 0.2, "hardly anything sealed was revealed"
     assert tally.share_of_successes() > SUCCESSES, tally.answers
     assert gets(pair.one.document) <= tally.visited
     assert gets(pair.one.document) <= tally.succeeded

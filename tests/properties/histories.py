@@ -6,7 +6,7 @@ The ids are small numbers, so that a failing history can be read.
 
 import os
 from collections.abc import Sequence
-from datetime import datetime, timedelta, timezone
+from datetime import date, datetime, timedelta, timezone
 from typing import Any, Literal, TypeAlias, TypeVar
 from uuid import UUID
 
@@ -32,8 +32,9 @@ PROFILES = {"ci": CI, "soak": settings(CI, max_examples=5000)}
 PROFILE = PROFILES[os.environ.get("HYPOTHESIS_PROFILE", "ci")]
 
 T = TypeVar("T")
+Thing: TypeAlias = date | tuple[int, int]
 Draw: TypeAlias = Any
-Does = Literal["check in", "ask", "decide for both", "answer", "tell too", "take back"]
+Does = Literal["check in", "seal", "ask", "decide for both", "answer", "tell too", "take back"]
 
 WHO = st.sampled_from(["me", "partner", "both", "neither"])
 # Few domains and items, so that entries meet.
@@ -62,6 +63,7 @@ OUTCOMES = st.sampled_from(["yes", "not_now", "no"])
 EXPIRES_AFTER = st.sampled_from([None, timedelta(hours=1), timedelta(days=3), timedelta(days=90)])
 AUDIENCES = st.sampled_from([None, "shared", "shared", "private"])
 ALL_SHARED = st.just("shared")
+SEALED_FOR = st.sampled_from([None, "day", "day", "week"])
 FELT = st.dictionaries(ITEMS, st.integers(1, 7), min_size=1, max_size=2)
 
 CHECK_INS = st.fixed_dictionaries(
@@ -90,7 +92,10 @@ PLAIN: st.SearchStrategy[Json] = st.fixed_dictionaries({})
 
 
 class Step(Struct, frozen=True):
-    """One entry of one of the two, the step that it refers to, and all steps that must come before it."""
+    """One entry of one of the two, the step that it refers to, and all steps that must come before it.
+
+    The audience is that of the whole history: a sealed one that is revealed in its course counts as shared.
+    """
 
     index: int
     who: int
@@ -118,9 +123,12 @@ class Call(Struct, frozen=True):
 
 
 @st.composite
-def histories(draw: Draw, least: int = 0, most: int = 16, *, all_shared: bool = False) -> History:
-    """What the two record: every kind, every audience but sealed, with references to what came before."""
-    told = _Telling(draw, all_shared)
+def histories(draw: Draw, least: int = 0, most: int = 16, *, all_shared: bool = False, sealed: bool = True) -> History:
+    """What the two record: every kind, every audience, with references to what came before.
+
+    For one thing each seals at most one, and takes back what is revealed only afterwards: else the order would count.
+    """
+    told = _Telling(draw, all_shared, sealed and not all_shared)
     for _ in range(draw(st.integers(least, most))):
         told.go_on()
     return told.steps
@@ -129,11 +137,12 @@ def histories(draw: Draw, least: int = 0, most: int = 16, *, all_shared: bool = 
 class _Telling:
     """A history while it grows. It knows what each member could still do, so that nothing has to be thrown away."""
 
-    def __init__(self, draw: Draw, all_shared: bool) -> None:
-        self.draw = draw
+    def __init__(self, draw: Draw, all_shared: bool, sealed: bool) -> None:
+        self.draw, self._seals = draw, sealed
         self._audiences = ALL_SHARED if all_shared else AUDIENCES
         self.steps: History = []
         self._taken_back: dict[int, int] = {}
+        self._sealed: dict[Thing, dict[int, int]] = {}  # for each thing the step of who has sealed for it
         # Private entries that have the id of a shared one. Whoever names that id means the shared one, so nothing is
         # about a twin; but a retraction names what its author can take back.
         self._twins: set[int] = set()
@@ -144,6 +153,8 @@ class _Telling:
         match self.draw(st.sampled_from(self._possible(who))):
             case "check in":
                 self._check_in(who)
+            case "seal":
+                self._seal(who)
             case "ask":
                 self._ask(who)
             case "decide for both":
@@ -157,6 +168,8 @@ class _Telling:
 
     def _possible(self, who: int) -> list[Does]:
         always: list[Does] = ["check in", "check in", "ask", "ask", "decide for both", "decide for both"]
+        if self._seals:
+            always += ["seal"] * 3
         if self._asked_of(who):
             always += ["answer"] * 4
         if self._tellable(who):
@@ -166,14 +179,31 @@ class _Telling:
         return always
 
     def _check_in(self, who: int) -> None:
-        body = self._body(CHECK_INS)
-        if not body.keys() - {"occurred_at", "domain"}:
-            body["felt"] = self.draw(FELT)
+        body = self._check_in_body()
         audience = self._audience(body, "private")
         about = self._perhaps(self._readable(who, audience))
         if about:
             body["about"] = str(about.event_id)
         self._add(who, "check_in", audience, body, about)
+
+    def _check_in_body(self) -> Json:
+        body = self._body(CHECK_INS)
+        if not body.keys() - {"occurred_at", "domain"}:
+            body["felt"] = self.draw(FELT)
+        return body
+
+    def _seal(self, who: int) -> None:
+        body = self._check_in_body() | {"audience": "sealed"}
+        if sealed_for := self.draw(SEALED_FOR):
+            body["sealed_for"] = sealed_for
+        both = self._sealed.setdefault(thing_of(body), {})
+        if who in both or any(index in self._taken_back for index in both.values()):
+            return
+        both[who] = len(self.steps)
+        self._add(who, "check_in", "private", body, None)
+        if len(both) == 2:
+            for index in both.values():
+                self.steps[index] = replace(self.steps[index], audience="shared")
 
     def _ask(self, who: int) -> None:
         body = self._body(REQUESTS)
@@ -205,10 +235,12 @@ class _Telling:
     def _take_back(self, who: int) -> None:
         target: Step = self.draw(st.sampled_from(self._own(who)))
         # A request that was taken back can no longer be answered, so its answers come first.
-        answers = [s.index for s in self.steps if is_answer(s) and s.target == target.index]
+        earlier = [s.index for s in self.steps if is_answer(s) and s.target == target.index]
+        if is_sealed(target):
+            earlier += self._sealed[thing_of(target.body)].values()
         self._taken_back[target.index] = len(self.steps)
         body = self._body(PLAIN) | {"event_id": str(target.event_id)}
-        self._add(who, "retraction", target.audience, body, target, answers)
+        self._add(who, "retraction", target.audience, body, target, earlier)
 
     def _asked_of(self, who: int) -> list[Step]:
         return [s for s in self.steps if s.kind == "request" and s.who != who and s.index not in self._taken_back]
@@ -232,8 +264,9 @@ class _Telling:
 
     def _readable(self, who: int, audience: Audience) -> list[Step]:
         """What an entry for that audience may be about."""
-        shared = [s for s in self.steps if s.audience == "shared"]
-        own = [s for s in self.steps if s.audience == "private" and s.who == who and s.index not in self._twins]
+        plain = [s for s in self.steps if not is_sealed(s)]
+        shared = [s for s in plain if s.audience == "shared"]
+        own = [s for s in plain if s.audience == "private" and s.who == who and s.index not in self._twins]
         return shared if audience == "shared" else shared + own
 
     def _body(self, fields: st.SearchStrategy[Json]) -> Json:
@@ -261,7 +294,7 @@ class _Telling:
         index = len(self.steps)
         # The order of ids has nothing to do with the order of steps.
         event_id = UUID(int=self.draw(IDS) << 64 | index)
-        elsewhere = self._elsewhere(who) if audience == "private" else []
+        elsewhere = self._elsewhere(who) if audience == "private" and body.get("audience") != "sealed" else []
         if elsewhere and self.draw(ONE_IN_FOUR):
             event_id = self.draw(st.sampled_from(elsewhere))
             if any(s.event_id == event_id for s in self.steps if s.audience == "shared"):
@@ -272,7 +305,7 @@ class _Telling:
 
     def _elsewhere(self, who: int) -> list[UUID]:
         """Ids that other streams have and the member's private stream does not."""
-        own = {s.event_id for s in self.steps if s.audience == "private" and s.who == who}
+        own = {s.event_id for s in self.steps if (s.audience == "private" or is_sealed(s)) and s.who == who}
         return [s.event_id for s in self.steps if s.event_id not in own]
 
 
@@ -283,6 +316,18 @@ def _is_for_both(step: Step) -> bool:
 def is_answer(step: Step) -> bool:
     """Whether the step decides about a request."""
     return "request_id" in step.body
+
+
+def is_sealed(step: Step) -> bool:
+    """Whether the step is a sealed check-in."""
+    return step.body.get("audience") == "sealed"
+
+
+def thing_of(body: Json) -> Thing:
+    """What a sealed check-in is for: its day, or the year and week of ISO 8601."""
+    day = date.fromisoformat(body["occurred_at"][:10])
+    year, week, _ = day.isocalendar()
+    return (year, week) if body.get("sealed_for") == "week" else day
 
 
 def one_by_one(history: History) -> list[Call]:
@@ -322,7 +367,8 @@ def _reordered(history: History, places: list[int]) -> list[Step]:
 def respelled(step: Step) -> Json:
     """The same entry with each default spelled out: null is what was left out, and the audience what it had."""
     spelled = {field.name: step.body.get(field.name) for field in fields(TYPES[step.kind])}
-    return spelled | {"audience": step.audience} if "audience" in spelled else spelled
+    audience = step.body.get("audience", step.audience)
+    return spelled | {"audience": audience} if "audience" in spelled else spelled
 
 
 def swapped(history: History) -> History:

@@ -73,6 +73,14 @@ async def test_what_is_heavy_fills_a_group_sooner(committing: Committing) -> Non
     assert committing.groups == [[50, 50], [50, 2, 4]]
 
 
+async def test_what_is_apart_is_committed_alone_and_at_once(committing: Committing) -> None:
+    group = Grouped[int, str](committing, lambda n: n, apart=lambda n: n > 10)
+    tasks = await begin(group, 2, 12, 14, 4)
+    committing.may_go_on.set()
+    assert await asyncio.gather(*tasks) == ["2", "12", "14", "4"]
+    assert sorted(committing.groups) == [[2, 4], [12], [14]]
+
+
 async def test_each_has_an_answer_of_its_own(committing: Committing) -> None:
     committing.may_go_on.set()
     tasks = await begin(grouped(committing), 2, 100, 4)

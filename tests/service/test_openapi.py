@@ -130,7 +130,7 @@ def test_only_rules_that_can_be_broken_are_named() -> None:
         "in_the_future",
         "empty_check_in",
         "sealed_for_nothing",
-        "not_yet_available",
+        "sealed_about_nothing",
     }
     assert codes("recordRequest", "422") == {"invalid", "in_the_future", "expires_too_early", "not_a_request_to_me"}
     assert codes("recordRetraction", "422") == {

@@ -107,7 +107,7 @@ BAD: list[Any] = [
     entry("check_in", NOTE | {"note": "a" * 2001}),
     entry("check_in", NOTE | {"occurred_at": "2026-06-15T10:00:00"}),
     entry("request", REQUEST | {"occurred_at": "9999-12-31T23:59:59Z"}),
-    entry("check_in", NOTE | {"audience": "sealed"}),
+    entry("check_in", NOTE | {"audience": "sealed", "sealed_for": "about"}),
 ]
 
 
