@@ -15,7 +15,7 @@ LET_IT_END := trap : INT;
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
-.PHONY: help serve demo test lint format types fuzz soak-privacy bench rebuild openapi lock clean
+.PHONY: help serve demo test lint format types fuzz soak-privacy soak bench rebuild openapi lock clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ fuzz: $(VENV)/.dev  ## Run the long tests over random input
 
 soak-privacy: $(VENV)/.dev  ## Compare 10,000 pairs of worlds that differ in what is private, and time both
 	@$(BIN)/python -m pytest tests/noninterference -m soak -n $(WORKERS) --dist worksteal
+
+soak: $(VENV)/.dev  ## Kill, cut and starve the service for hours; nothing acknowledged may be lost
+	@$(BIN)/python -m pytest tests/faults -m soak
 
 bench: $(VENV)/.dev  ## Measure speed (needs wrk); BENCH="put reads" chooses, QUICK=1 looks shortly
 	@$(BIN)/python -m tests.benchmarks $(BENCH) $(if $(QUICK),--quick)

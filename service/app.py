@@ -2,12 +2,11 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from datetime import timedelta
 from typing import Any
 
-import asyncpg
 import structlog
 from litestar import Litestar
 from litestar.datastructures import State
@@ -34,6 +33,7 @@ from service import (
     sessions,
     worker,
 )
+from service.connections import create_pool
 from service.kept import Kept
 from service.keyring import Keyring
 from service.keys import KeyStore
@@ -57,7 +57,6 @@ KEY_CONNECTIONS = 2
 DOOR_CONNECTIONS = 4
 KEEPER_CONNECTIONS = 1
 PROMPTER_CONNECTIONS = 2
-STATEMENT_SECONDS = 30
 
 ROUTES: list[Any] = [
     codes.send_sign_in_code,
@@ -184,27 +183,6 @@ async def opened_world(
             yield World(db, door, keeper, prompter, Keyring(keys_db, store, now, chance), now, chance, postman)
         finally:
             await postman.close()
-
-
-def create_pool(
-    database_url: str,
-    role: str,
-    size: int,
-    settings: Mapping[str, str] | None = None,
-    reset: Callable[[Any], Awaitable[None]] | None = None,
-) -> "asyncpg.Pool[asyncpg.Record]":
-    """Connections that gave up the rights of whoever migrates: their role can neither change nor delete an event.
-
-    `settings` are PostgreSQL's. `reset` replaces what is done to a connection that comes back.
-    """
-    return asyncpg.create_pool(
-        database_url,
-        min_size=1,
-        max_size=size,
-        command_timeout=STATEMENT_SECONDS,
-        server_settings={"role": role, "application_name": "mutuality", **(settings or {})},
-        reset=reset,
-    )
 
 
 async def _nothing(connection: Any) -> None:

@@ -8,7 +8,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -22,17 +22,19 @@ from litestar.types import ASGIApp
 from tqdm import tqdm
 
 from events import streams
+from events.sealing import Unreadable
 from events.streams import Database, StreamKey
 from projections import rebuild as rebuilding
 from projections.rebuild import Stream
 from service import demo, embedded, importing, mail, metrics, migrations, openapi, rotation, worker
-from service.app import Edge, create_app, create_pool, opened_world
+from service.app import Edge, create_app, opened_world
+from service.connections import create_pool
 from service.errors import StartupError
 from service.export import Export
 from service.keyring import Keyring
 from service.keys import FileKeyStore, KeyStore
 from service.migrations import KEEPER_ROLE, KEYS_ROLE
-from service.outside import system_chance, utc_now
+from service.outside import SteadyClock, system_chance, utc_now
 from service.push import senders
 from service.settings import Settings
 
@@ -49,13 +51,8 @@ def serve(settings: Settings) -> None:
         settings = _at_port_of(listener, settings)
         asyncio.run(_migrate(url))
         asyncio.run(_remind_of_rotation(url))
-        app = create_app(
-            url,
-            settings,
-            mail.mailer_for(settings.smtp_url, settings.mail_from),
-            _key_store(settings),
-            prompts=settings.push == "inside",
-        )
+        mailer, inside = mail.mailer_for(settings.smtp_url, settings.mail_from), settings.push == "inside"
+        app = create_app(url, settings, mailer, _key_store(settings), SteadyClock(), prompts=inside)
         with _counting(app, settings) as counted:
             told = f"{_greeting(settings)}\n{counted}{sent}\nCtrl-C stops it."
             run(app, listener, lambda: print(told, flush=True), app.end_streams)
@@ -116,7 +113,7 @@ async def _push(settings: Settings) -> None:
     told = _where_pushes_go(settings)
     if url := await _ready_database(settings, stop):
         mailer = mail.mailer_for(settings.smtp_url, settings.mail_from)
-        opened = opened_world(url, settings, mailer, _key_store(settings), utc_now, system_chance)
+        opened = opened_world(url, settings, mailer, _key_store(settings), SteadyClock(), system_chance)
         async with opened as world, worker.working(world, settings):
             print(f"Prompts are planned and sent. {told}\nCtrl-C stops it.", flush=True)
             await stop.wait()
@@ -410,19 +407,34 @@ WHERE relationship_id = $1
 
 
 async def _rebuild(url: str, store: KeyStore) -> int:
-    await _need_migrated(url)
+    await _refuse_older(url)
     db = await _connect(url, role=KEEPER_ROLE)
     try:
         listed = tqdm(await db.fetch(STREAMS), unit=" streams", desc="Rebuilding")
         async with create_pool(url, KEYS_ROLE, 1) as keys_db:
             keys = Keyring(keys_db, store, utc_now, system_chance)
-            return sum([await _rebuild_one(db, keys, row) for row in listed])
+            return await _rebuild_each(db, keys, listed)
     finally:
         await db.close()
 
 
-async def _need_migrated(url: str) -> None:
-    """As whoever migrates: the keeper cannot read what was applied."""
+async def _rebuild_each(db: Database, keys: Keyring, listed: Iterable[asyncpg.Record]) -> int:
+    differences, left_alone = 0, []
+    for row in listed:
+        try:
+            differences += await _rebuild_one(db, keys, row)
+        except Unreadable:
+            left_alone.append(str(row["stream_id"]))
+    if left_alone:
+        raise StartupError(
+            f"Something in these streams does not open, so they were left alone: {', '.join(left_alone)}."
+            f" In all others, {differences} counts had differed and were set right."
+        )
+    return differences
+
+
+async def _refuse_older(url: str) -> None:
+    """Raise StartupError on a schema of an older version. The keeper may not look at what was applied."""
     db = await _connect(url)
     try:
         missing = await migrations.pending(db)

@@ -5,6 +5,7 @@
     DATA_DIR/socket        its Unix socket, the only way in: TCP is off
     DATA_DIR/postgres.log  what the server said since its last start (postgres.log.1: the run before)
 
+A server that ends by itself (killed for want of memory, out of disk) is started again until it runs.
 Whoever can reach the socket is let in, so its directory is open to the service's own user (and root) only.
 """
 
@@ -23,6 +24,7 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from threading import Event
 from typing import IO, NoReturn
 from urllib.parse import quote
 
@@ -41,6 +43,8 @@ SYSTEM_USER = "pgserver"  # who PostgreSQL runs as when root starts it: it refus
 START_SECONDS = 300  # replaying the log after a crash takes its time
 STOP_SECONDS = 60
 POLL_SECONDS = 0.02
+WATCH_SECONDS = 0.1
+RETRY_SECONDS = 1.0  # while the disk is full, say: a start costs little, and is over before the next
 SOCKET_PATH_BYTES = 103  # macOS; Linux has 107
 
 SETTINGS: Mapping[str, str] = {
@@ -50,6 +54,8 @@ SETTINGS: Mapping[str, str] = {
     "max_connections": "100",
     "timezone": "UTC",
     "log_timezone": "UTC",
+    # After a crash we start it anew. Left to itself, PostgreSQL 18 stands still for ever if its recovery fails too.
+    "restart_after_crash": "off",
     # What people write must not reach a log file: no statements, no parameters, no key values. Failed
     # statements are left out whole (their first line may quote a value); the service is told of them.
     "log_min_messages": "log",
@@ -196,10 +202,11 @@ def _stop_left_over(data_dir: Path) -> None:
     if not pid_file.exists():
         return
     left_over = _processes_in(cluster)
-    for process in left_over:
-        # The backends of a dead server end by themselves; only the server itself is told.
-        if process.pid == _pid_and_status(pid_file)[0]:
-            process.send_signal(signal.SIGINT)
+    server = [process for process in left_over if process.pid == _pid_and_status(pid_file)[0]]
+    with suppress(psutil.NoSuchProcess):
+        # The backends of a dead server end by themselves, but not before their statements do.
+        for process in server or left_over:
+            process.send_signal(signal.SIGINT if server else signal.SIGKILL)
     _, alive = psutil.wait_procs(left_over, timeout=STOP_SECONDS)
     if alive:
         raise EmbeddedError(f"A PostgreSQL left over on {data_dir} does not stop (process {alive[0].pid}).")
@@ -244,6 +251,57 @@ def _socket_dir(data_dir: Path, user: pwd.struct_passwd | None) -> Iterator[Path
 # --- The server
 
 
+class _Server:
+    """The server: started, watched by a thread of its own, and started again whenever it has ended, until `stop`."""
+
+    def __init__(
+        self, data_dir: Path, sockets: Path, user: pwd.struct_passwd | None, command: list[str | Path]
+    ) -> None:
+        self._data_dir, self._sockets, self._user, self._command = data_dir, sockets, user, command
+        self._process: subprocess.Popen[str] | None = None
+        self._stopping = Event()
+        self._has_run = True  # who starts us anew may look for why the last one ended
+        self._watcher = threading.Thread(target=self._watch, daemon=True)
+
+    def start(self) -> None:
+        """Start it. Raises EmbeddedError if it ends before it is ready."""
+        with _fresh_log(self._data_dir, keep_last=self._has_run) as server_log:
+            self._has_run = False
+            self._process = _start(self._command, self._user, stdin=subprocess.DEVNULL, stdout=server_log)
+        _wait_until_ready(self._process, self._data_dir, self._stopping)
+        self._has_run = True
+
+    def watch(self) -> None:
+        """Start it again from now on, whatever ends it."""
+        with _signals_held():  # for the thread's whole life: signals are for the main thread, which may hold them
+            self._watcher.start()
+
+    def stop(self) -> None:
+        """Stop it in its fast mode: open connections end, and everything committed is kept."""
+        with _signals_held():
+            self._stopping.set()
+            if self._watcher.ident is not None:
+                self._watcher.join()
+            if self._process is not None:
+                _stop(self._process)
+
+    def _watch(self) -> None:
+        while not self._stopping.wait(WATCH_SECONDS):
+            if self._process is None or self._process.poll() is not None:
+                self._start_again()
+
+    def _start_again(self) -> None:
+        log.error("PostgreSQL has ended by itself; it is started again.")
+        try:
+            _stop_left_over(self._data_dir)
+            # Its lock file holds a number that may be some other server's by now.
+            _fresh_dir(self._sockets, self._user)
+            self.start()
+        except (EmbeddedError, OSError, psutil.Error) as error:
+            log.error("PostgreSQL does not start (%s).", error)
+            self._stopping.wait(RETRY_SECONDS)
+
+
 @contextmanager
 def _server(
     data_dir: Path, sockets: Path, user: pwd.struct_passwd | None, settings: Mapping[str, str]
@@ -252,21 +310,18 @@ def _server(
     # Quoted, since PostgreSQL reads a list of directories here.
     socket_setting = {"unix_socket_directories": '"{}"'.format(str(sockets).replace('"', '""'))}
     options = [f"--{name}={value}" for name, value in {**SETTINGS, **socket_setting, **settings}.items()]
-    command: list[str | Path] = [program("postgres"), "-D", data_dir / "postgres", *options]
-    process: subprocess.Popen[str] | None = None
+    server = _Server(data_dir, sockets, user, [program("postgres"), "-D", data_dir / "postgres", *options])
     try:
-        with _fresh_log(data_dir) as server_log:
-            process = _start(command, user, stdin=subprocess.DEVNULL, stdout=server_log)
-        _wait_until_ready(process, data_dir)
+        server.start()
+        server.watch()
         yield
     finally:
-        if process is not None:
-            _stop(process)
+        server.stop()
 
 
-def _wait_until_ready(process: subprocess.Popen[str], data_dir: Path) -> None:
+def _wait_until_ready(process: subprocess.Popen[str], data_dir: Path, stopping: Event) -> None:
     give_up_at = time.monotonic() + START_SECONDS
-    while process.poll() is None and time.monotonic() < give_up_at:
+    while process.poll() is None and time.monotonic() < give_up_at and not stopping.is_set():
         if _pid_and_status(data_dir / "postgres" / "postmaster.pid") == (process.pid, "ready"):
             return
         time.sleep(POLL_SECONDS)
@@ -274,14 +329,12 @@ def _wait_until_ready(process: subprocess.Popen[str], data_dir: Path) -> None:
 
 
 def _stop(process: subprocess.Popen[str]) -> None:
-    """Stop the server in its fast mode: open connections end, and everything committed is kept."""
-    with _signals_held():
-        process.send_signal(signal.SIGINT)
-        try:
-            process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGQUIT)  # at once; the next start replays the log
-            process.wait()
+    process.send_signal(signal.SIGINT)
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGQUIT)  # at once; the next start replays the log
+        process.wait()
 
 
 # --- Files and programs
@@ -295,16 +348,18 @@ def _fresh_dir(path: Path, user: pwd.struct_passwd | None) -> None:
         os.chown(path, user.pw_uid, user.pw_gid)
 
 
-def _fresh_log(data_dir: Path) -> IO[bytes]:
+def _fresh_log(data_dir: Path, *, keep_last: bool) -> IO[bytes]:
+    """An empty log. That of a start that failed is not kept: the one before it tells why the server had ended."""
     log = data_dir / "postgres.log"
     with suppress(FileNotFoundError):
-        log.replace(data_dir / "postgres.log.1")
+        if keep_last:
+            log.replace(data_dir / "postgres.log.1")
     return _private_file(log)
 
 
 def _private_file(path: Path) -> IO[bytes]:
     """Open a file for writing that only its owner can read."""
-    return open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600), "wb")
+    return open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb")
 
 
 @cache

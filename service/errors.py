@@ -6,7 +6,7 @@ Exception
  │   ├─ NotSignedIn, WrongCode, IdentityRefused, RefreshRefused
  │   ├─ StepUpRequired, WrongState, NotTheInviter
  │   ├─ NotFound, InviteNotFound
- │   └─ TooManyRequests, ProviderAway, Overloaded
+ │   └─ TooManyRequests, ProviderAway, Overloaded, ClockJumped
  └─ StartupError
      ├─ embedded.EmbeddedError
      │   └─ embedded.DataDirInUse
@@ -123,6 +123,13 @@ class ProviderAway(ServiceError):
 
 class Overloaded(ServiceError):
     """The service has too much to do just now; send the same request again soon."""
+
+    code = "try_again"
+    retry_after_seconds = 1
+
+
+class ClockJumped(ServiceError):
+    """The service does not know what time it is just now; send the same request again soon."""
 
     code = "try_again"
     retry_after_seconds = 1

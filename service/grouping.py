@@ -25,6 +25,8 @@ A = TypeVar("A")
 MOST_IN_A_GROUP = 128
 # About a second's work: who comes later is told so at once.
 MOST_WAITING = 2000
+# A database that stands still may do so for long. What becomes of what it has, the same call will say.
+LATE_SECONDS = 3.0
 
 HELD_UP = (DeadlockDetectedError, LockNotAvailableError)
 
@@ -61,6 +63,7 @@ class Grouped(Generic[S, A]):
         self._held_up: dict[Hashable, deque[Waiting[S, A]]] = {}
         self._group: Task[None] | None = None
         self._alone: set[Task[None]] = set()
+        self._late = False
 
     @property
     def length(self) -> int:
@@ -72,7 +75,7 @@ class Grouped(Generic[S, A]):
 
         Raises Overloaded, and what the commit raises.
         """
-        if self.length >= self._most_waiting:
+        if self._late or self.length >= self._most_waiting:
             raise Overloaded
         one = Waiting[S, A](submission, asyncio.get_running_loop().create_future())
         if self._apart(submission) or self._key(submission) in self._held_up:
@@ -90,7 +93,11 @@ class Grouped(Generic[S, A]):
 
     async def _commit_groups(self) -> None:
         while self._waiting:
-            await self._commit_group(self._next_group())
+            group = self._next_group()
+            late = asyncio.get_running_loop().call_later(LATE_SECONDS, self._refuse, group)
+            await self._commit_group(group)
+            late.cancel()
+            self._late = False
         self._group = None
 
     def _next_group(self) -> list[Waiting[S, A]]:
@@ -98,6 +105,13 @@ class Grouped(Generic[S, A]):
         while self._waiting and (weight := weight + self._weight(group[-1].submission)) < MOST_IN_A_GROUP:
             group.append(self._waiting.popleft())
         return group
+
+    def _refuse(self, group: Sequence[Waiting[S, A]]) -> None:
+        """Let nobody wait any longer for a group that does not come to an end, nor behind it."""
+        self._late = True
+        for one in (*group, *self._waiting):
+            _tell(one, Overloaded())
+        self._waiting.clear()
 
     async def _commit_group(self, group: Sequence[Waiting[S, A]]) -> None:
         try:
@@ -130,6 +144,11 @@ class Grouped(Generic[S, A]):
             one = queue.popleft()
             try:
                 (answer,) = await self._commit([one.submission], True)
+            except HELD_UP as error:
+                answer = error
+                # Those behind it would wait as long for the same, one after the other.
+                while queue:
+                    _tell(queue.popleft(), error)
             except Exception as error:
                 answer = error
             _tell(one, answer)
@@ -137,7 +156,7 @@ class Grouped(Generic[S, A]):
 
 
 def _tell(one: Waiting[S, A], answer: A | Exception) -> None:
-    if one.answer.cancelled():
+    if one.answer.done():
         return  # nobody waits for it any more
     if isinstance(answer, Exception):
         one.answer.set_exception(answer)

@@ -35,6 +35,7 @@ class Limit:
         self._forget(now)
         made = self._made.setdefault(key, [])
         del made[: bisect_right(made, now - self._period)]
+        del made[bisect_right(made, now) :]  # of a clock that went ahead, and is right again
         if len(made) >= self._tries:
             raise TooManyRequests(int((made[0] + self._period - now).total_seconds()) + 1)
         made.append(now)

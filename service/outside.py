@@ -1,8 +1,11 @@
 """Time and chance, handed in so that tests can bring their own."""
 
 import secrets
+import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+
+from service.errors import ClockJumped
 
 Clock = Callable[[], datetime]
 # How many bytes, and what for. The purpose lets a test give equal bytes for equal purposes, whatever else happens.
@@ -12,6 +15,39 @@ Chance = Callable[[int, str], bytes]
 def utc_now() -> datetime:
     """The time, in UTC."""
     return datetime.now(UTC)
+
+
+LARGEST_JUMP = timedelta(hours=1)
+# After so long a new time is believed: somebody has set the clock right.
+DOUBTED_FOR = timedelta(minutes=10)
+
+
+def _since_boot() -> timedelta:
+    # Where there is one, a clock that goes on while the machine sleeps.
+    return timedelta(seconds=time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)))
+
+
+class SteadyClock:
+    """The time, unless it has jumped: a clock that is believed years ahead ends sessions and lets requests lapse."""
+
+    def __init__(self, wall: Clock = utc_now, since_boot: Callable[[], timedelta] = _since_boot) -> None:
+        self._wall, self._since_boot = wall, since_boot
+        self._booted_at = wall() - since_boot()
+        self._doubted_since: timedelta | None = None
+
+    def __call__(self) -> datetime:
+        """The time, in UTC. Raises ClockJumped while it is more than an hour away from what it should be."""
+        now, elapsed = self._wall(), self._since_boot()
+        if abs(now - self._booted_at - elapsed) > LARGEST_JUMP and not self._believed_at(elapsed):
+            raise ClockJumped
+        # Clocks are set right in small steps all the time.
+        self._booted_at, self._doubted_since = now - elapsed, None
+        return now
+
+    def _believed_at(self, elapsed: timedelta) -> bool:
+        if self._doubted_since is None:
+            self._doubted_since = elapsed
+        return elapsed - self._doubted_since > DOUBTED_FOR
 
 
 def system_chance(size: int, purpose: str) -> bytes:

@@ -41,6 +41,7 @@ STATUSES: dict[type[Exception], int] = {
     errors.TooManyRequests: 429,
     errors.ProviderAway: 503,
     errors.Overloaded: 503,
+    errors.ClockJumped: 503,
 }
 # What means that the database cannot be reached or cannot work just now: nothing was recorded, trying again may help.
 DATABASE_AWAY: tuple[type[Exception], ...] = (
@@ -52,7 +53,16 @@ DATABASE_AWAY: tuple[type[Exception], ...] = (
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
     asyncpg.DeadlockDetectedError,
-    asyncpg.LockNotAvailableError,
+    asyncpg.LockNotAvailableError,  # somebody else holds a row for longer than anybody waits
+    asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.ReadOnlySQLTransactionError,  # a standby, before it takes over
+    asyncpg.PostgresSystemError,  # its disk fails
+)
+# What means that rows are not what they were: found damaged, or at odds with what is to be recorded.
+SPOILED: tuple[type[Exception], ...] = (
+    asyncpg.DataCorruptedError,
+    asyncpg.IndexCorruptedError,
+    asyncpg.UniqueViolationError,
 )
 RETRY_AFTER_SECONDS = 1
 UNREADABLE_RETRY_SECONDS = 60
@@ -117,7 +127,7 @@ def on_expected(request: Request[Any, Any, Any], error: Exception) -> Response[b
     headers = {}
     if isinstance(error, errors.NotSignedIn):
         headers["WWW-Authenticate"] = "Bearer"
-    if isinstance(error, errors.TooManyRequests | errors.ProviderAway | errors.Overloaded):
+    if isinstance(error, errors.TooManyRequests | errors.ProviderAway | errors.Overloaded | errors.ClockJumped):
         headers["Retry-After"] = str(error.retry_after_seconds)
     return answer(problem_of(error), headers)
 
@@ -160,7 +170,10 @@ def on_unexpected(request: Request[Any, Any, Any], error: Exception) -> Response
 
 
 def on_unreadable(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-    """The answer where a text does not open: better none than a wrong one. An operator has to look."""
+    """The answer where a text does not open, or rows contradict each other: better none than a wrong one.
+
+    An operator has to look.
+    """
     log.error("unreadable", failure=type(error).__name__)
     found = problem(503, "unreadable", "Something that was recorded cannot be opened just now; it is not lost.")
     return answer(found, {"Retry-After": str(UNREADABLE_RETRY_SECONDS)})
@@ -173,5 +186,6 @@ HANDLERS: dict[int | type[Exception], Any] = {
     **dict.fromkeys(DATABASE_AWAY, on_database_away),
     Unreadable: on_unreadable,
     KeyStoreError: on_unreadable,
+    **dict.fromkeys(SPOILED, on_unreadable),
     Exception: on_unexpected,
 }

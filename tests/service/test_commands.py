@@ -13,7 +13,7 @@ import structlog
 
 from service import commands, embedded
 from service.__main__ import main
-from service.app import create_pool
+from service.connections import create_pool
 from service.errors import StartupError
 from service.keyring import Keyring
 from service.migrations import KEYS_ROLE
@@ -120,3 +120,9 @@ async def test_a_rebuild_sets_right_what_differs_and_then_finds_nothing(service:
 async def test_a_rebuild_of_what_is_not_migrated_says_so(empty_database_url: str) -> None:
     with pytest.raises(StartupError, match="service migrate"):
         await commands._rebuild(empty_database_url, KEYS)
+
+
+async def test_a_rebuild_finds_no_differences_where_there_are_none(service: Running) -> None:
+    one, _ = await service.couple()
+    await one.put("requests", {"occurred_at": "2026-06-15T10:00:00Z", "domain": "home"})
+    assert await commands._rebuild(service.database_url, KEYS) == 0

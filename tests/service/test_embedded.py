@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import asyncpg
@@ -242,3 +242,48 @@ def test_a_number_reused_by_another_process_does_not_keep_it_from_starting(data_
             assert ask(url, "SELECT 1") == 1
         assert other.poll() is None
         other.kill()
+
+
+def kill_servers(data_dir: Path) -> None:
+    """End them all, at once, without a chance to tidy up."""
+    for process in map(psutil.Process, servers_on(data_dir)):
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+
+
+def ask_until_answered(url: str, sql: str) -> object:
+    """Ask for at most a minute."""
+    for _ in range(600):
+        with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            return ask(url, sql)
+        time.sleep(0.1)
+    raise AssertionError("it does not come back")
+
+
+def test_a_server_that_is_killed_is_started_again(data_dir: Path) -> None:
+    with running(data_dir) as url:
+        ask(url, "CREATE TABLE kept AS SELECT 7 AS value")
+        for _ in range(2):
+            killed = servers_on(data_dir)
+            kill_servers(data_dir)
+            assert ask_until_answered(url, "SELECT value FROM kept") == 7
+            assert not set(killed) & set(servers_on(data_dir))
+
+
+def test_a_server_that_cannot_start_is_tried_until_it_can(data_dir: Path) -> None:
+    with running(data_dir, FAST) as url:
+        control = data_dir / "postgres" / "global" / "pg_control"
+        aside = control.rename(data_dir / "aside")
+        kill_servers(data_dir)
+        while "pg_control" not in (data_dir / "postgres.log").read_text():
+            time.sleep(0.05)
+        aside.rename(control)
+        assert ask_until_answered(url, "SELECT 1") == 1
+
+
+def test_it_stops_while_its_server_cannot_start(data_dir: Path) -> None:
+    with running(data_dir, FAST):
+        (data_dir / "postgres" / "global" / "pg_control").unlink()
+        kill_servers(data_dir)
+        while servers_on(data_dir):
+            time.sleep(0.05)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import asyncpg
 import pytest
 
+from service import grouping
 from service.errors import Overloaded
 from service.grouping import Grouped
 
@@ -18,6 +19,7 @@ class Committing:
         self.may_go_on = asyncio.Event()
         self.breaks: type[Exception] | None = None
         self.held = asyncio.Event()
+        self.held_up_for_ever = False
 
     async def __call__(self, submissions: Sequence[int], patient: bool) -> Sequence[str | Exception]:
         self.groups.append(list(submissions))
@@ -25,6 +27,8 @@ class Committing:
         if any(n % 2 for n in submissions):
             if patient:
                 await self.held.wait()
+                if self.held_up_for_ever and self.breaks:
+                    raise self.breaks
             elif self.breaks:
                 raise self.breaks
         return [f"{n}" if n < 100 else LookupError() for n in submissions]
@@ -149,3 +153,31 @@ async def test_closing_waits_for_what_was_submitted(committing: Committing) -> N
     committing.held.set()
     await group.close()
     assert all(task.done() for task in tasks)
+
+
+async def test_nobody_waits_for_a_group_that_does_not_end(
+    committing: Committing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(grouping, "LATE_SECONDS", 0.05)
+    group = grouped(committing)
+    tasks = await begin(group, 2)
+    tasks += await begin(group, 4, 6)
+    for told in await asyncio.gather(*tasks, return_exceptions=True):
+        assert isinstance(told, Overloaded)
+    with pytest.raises(Overloaded):
+        await group.submit(8)
+    committing.may_go_on.set()
+    await group.close()
+    assert await group.submit(10) == "10"
+    assert committing.groups == [[2], [10]]
+
+
+async def test_who_waits_behind_what_is_held_up_shares_its_fate(committing: Committing) -> None:
+    group = Grouped[int, str](committing, lambda n: n % 2)
+    committing.may_go_on.set()
+    committing.held.set()
+    committing.breaks, committing.held_up_for_ever = asyncpg.LockNotAvailableError, True
+    tasks = await begin(group, 1, 3, 5)
+    told = await asyncio.gather(*tasks, return_exceptions=True)
+    assert {type(one) for one in told} == {asyncpg.LockNotAvailableError}
+    assert committing.groups == [[1, 3, 5], [1]]

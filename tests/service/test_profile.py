@@ -7,7 +7,7 @@ import pytest
 
 from events.sealing import Unreadable
 from service import profile
-from service.app import create_pool
+from service.connections import create_pool
 from service.keyring import Keyring
 from service.migrations import KEYS_ROLE
 from service.outside import system_chance
