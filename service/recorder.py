@@ -231,8 +231,6 @@ async def _reveal(world: World, db: Database, group: Group) -> None:
         for copy in meeting.copies(event, batch.known):
             _append(group, batch, standing, "shared", _copied(world, group, batch, copy))
             group.counts.subtract(meeting.counts_of(copy))
-    # Their counts change, though nothing is appended there: what is kept by the version of that head is kept no longer.
-    await streams.touch(db, meeting.theirs)
 
 
 def _news(group: Group) -> list[News]:
