@@ -197,6 +197,7 @@ class Edge:
         self.metrics = metrics
         if metrics:
             metrics.watch("lookups_waiting", "Requests that wait for their membership", self._lookups_waiting)
+            metrics.watch("submissions_waiting", "Submissions that wait for their group", self._submissions_waiting)
         self._app: ASGIApp = app
         self._allowed = {route.path_format: _named(route.methods) for route in app.routes}
 
@@ -248,6 +249,9 @@ class Edge:
 
     def _lookups_waiting(self) -> int:
         return int(self.litestar.state.lookup.waiting)
+
+    def _submissions_waiting(self) -> int:
+        return int(self.litestar.state.recorder.waiting)
 
 
 def _named(methods: Iterable[str]) -> bytes:

@@ -10,13 +10,18 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.benchmarks import load, protection, readings, servers, writes
+from tests.benchmarks import lasting, load, pace, protection, readings, servers, sizes, writes
 from tests.benchmarks.table import Figure, Setting, show
 
 SUBJECTS: dict[str, Callable[[Setting], list[Figure]]] = {
     "put": writes.measure,
     "others": writes.measure_others,
+    "pace": pace.measure,
     "reads": readings.measure,
+    "sizes": sizes.measure,
+    "rebuild": lasting.rebuild,
+    "memory": lasting.memory,
+    "start": lasting.start,
 }
 
 

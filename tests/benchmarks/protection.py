@@ -21,7 +21,8 @@ import structlog
 from msgspec import Struct
 
 from events import chain, sealing
-from service import entries, reads, relationships, sessions
+from service import entries, reads, sessions
+from service.lookup import Lookup
 from service.world import World
 from tests.noninterference.worlds import ask
 from tests.phones import Phone, Running, running
@@ -91,15 +92,15 @@ def authorization(bench: Bench, patch: Patch) -> None:
             known["member"] = await signed_in(request)
         return known["member"]
 
-    async def membership_in(db: Any, member_id: UUID, *rest: Any) -> Any:
-        if "membership" not in known:
-            known["membership"] = await original(db, member_id, *rest)
-        return known["membership"]
+    async def find(self: Lookup, member_id: UUID, relationship_id: UUID) -> Any:
+        if "found" not in known:
+            known["found"] = await original(self, member_id, relationship_id)
+        return known["found"]
 
-    original = relationships.membership_in
+    original = Lookup.find
     for module in (entries, reads):
         patch.setattr(module, "lately_signed_in", member)
-    patch.setattr(reads, "membership_in", membership_in)
+    patch.setattr(Lookup, "find", find)
 
 
 PARTS: dict[str, Callable[[Bench, Patch], None]] = {

@@ -71,4 +71,4 @@ def cold_trends(server: Server, couples: list[Couple], round_: int) -> float:
     with server.log.open() as log:
         log.seek(logged)
         lines = [json.loads(line) for line in log if line.startswith("{")]
-    return median(line["milliseconds"] for line in lines if line["route"].endswith("/trends"))
+    return median(line["milliseconds"] for line in lines if str(line.get("route")).endswith("/trends"))

@@ -60,8 +60,13 @@ async def _be_durable(url: str) -> None:
 def migrated(url: str, name: str) -> str:
     """The DSN of a new database with the service's schema."""
     asyncio.run(execute(url, f"CREATE DATABASE {name}"))
-    asyncio.run(migrations.migrate(in_database(url, name), utc_now()))
+    asyncio.run(migrate(in_database(url, name)))
     return in_database(url, name)
+
+
+async def migrate(url: str) -> None:
+    """The service's schema."""
+    await migrations.migrate(url, utc_now())
 
 
 @contextmanager

@@ -29,6 +29,7 @@ class Stage(Struct, frozen=True):
     service: Server
     bare: Server
     couples: list[Couple]
+    url: str
 
     def requests(self, couples: list[Couple]) -> Load:
         """Requests of the first of each couple."""
@@ -61,14 +62,15 @@ def queue() -> str:
 
 
 @contextmanager
-def stage(setting: Setting, name: str, couples: int, days: int = 0) -> Iterator[Stage]:
-    """Both servers; in a new database of that name couples, with so many days of history."""
+def stage(setting: Setting, name: str, couples: int, days: int = 0, others: int = 0) -> Iterator[Stage]:
+    """Both servers; in a new database of that name couples, with so many days of history, and others without."""
     url = servers.migrated(setting.url, name)
     made = asyncio.run(people.move_in(url, setting.folder / "keys", couples, days))
+    asyncio.run(people.move_in(url, setting.folder / "keys", others))
     with servers.service(setting.folder, name, DATABASE_URL=url) as service:
         recorded, read = _answers(service, made[0])
         with servers.bare(setting.folder, recorded, read) as bare:
-            yield Stage(setting, service, bare, made)
+            yield Stage(setting, service, bare, made, url)
 
 
 def _answers(service: Server, couple: Couple) -> tuple[bytes, bytes]:

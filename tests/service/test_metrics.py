@@ -65,7 +65,9 @@ async def test_labels_hold_no_id_no_address_and_nothing_that_was_sent(counting: 
 
 
 async def test_who_waits_is_told(counting: Running) -> None:
-    assert "mutuality_lookups_waiting 0.0" in told(counting)
+    figures = told(counting)
+    assert "mutuality_lookups_waiting 0.0" in figures
+    assert "mutuality_submissions_waiting 0.0" in figures
 
 
 def test_a_port_that_is_taken_is_said_in_a_sentence() -> None:
