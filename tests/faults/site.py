@@ -387,6 +387,11 @@ class Writers:
         """How many entries were stored though the answer never came."""
         return sum(written.lost_answers for written in self.written)
 
+    @property
+    def retries(self) -> int:
+        """How often an entry had to be sent again."""
+        return sum(written.tries for written in self.written) - self.acknowledged
+
     def until(self, acknowledged: int) -> None:
         """Let them work until so many entries are acknowledged."""
         eventually(lambda: self.failed() or self.acknowledged >= acknowledged)

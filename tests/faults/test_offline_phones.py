@@ -83,7 +83,7 @@ async def come_back(couple: Couple, told: list[Queued], chance: random.Random) -
 
 
 def _batch(chance: random.Random, queue: list[Queued]) -> list[Queued]:
-    size = chance.randint(1, min(len(queue), 400))
+    size = chance.randint(min(len(queue), 10), min(len(queue), 400))
     batch = queue[:size] if chance.random() < 0.5 else chance.sample(queue, size)
     return batch + chance.sample(batch, chance.randint(0, size // 4))
 
@@ -103,14 +103,10 @@ async def _send(phone: Phone, batch: list[Queued]) -> set[UUID]:
 
 
 async def record_plainly(couple: Couple, told: list[Queued]) -> None:
-    """One after the other, as it happened."""
-    batch: list[Queued] = []
-    for entry in [*told, None]:
-        if batch and (entry is None or entry.who != batch[0].who):
-            assert len(await _send(couple[batch[0].who], batch)) == len(batch)
-            batch = []
-        if entry:
-            batch.append(entry)
+    """Each what they have to tell, as it happened, once."""
+    for who in (0, 1):
+        own = [entry for entry in told if entry.who == who]
+        assert len(await _send(couple[who], own)) == len(own)
 
 
 async def seen(phone: Phone) -> tuple[list[Json], Json]:
