@@ -92,11 +92,13 @@ def _load(address: str, mailer: demo.DemoMailer) -> None:
     with httpx.Client(base_url=address, timeout=30) as http:
         try:
             couple = demo.load(http, mailer, utc_now())
+            print(demo.told(couple, address) + "\nCtrl-C stops it.", flush=True)
+            demo.ask_for_a_prompt(couple, utc_now())
         except (httpx.HTTPError, demo.NotAsExpected) as error:
             # Most likely it was stopped while it was loading.
             print(f"The synthetic year is not complete ({type(error).__name__}); the next start records one anew.")
             return
-    print(demo.told(couple, address) + "\nCtrl-C stops it.", flush=True)
+    print("The second one (synthetic) has shared a walk: a prompt for the first one arrives in a moment.", flush=True)
 
 
 def push(settings: Settings) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from random import Random
 from typing import Any, get_args
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import httpx
 from tqdm import tqdm
@@ -207,6 +207,26 @@ def _wait_for_code(mailer: DemoMailer, email: str) -> str:
 def _answer(response: httpx.Response) -> Any:
     response.raise_for_status()
     return response.json() if response.content else None
+
+
+# --- A prompt, to be seen arriving
+
+
+def ask_for_a_prompt(couple: Couple, now: datetime) -> None:
+    """A device of the first one's, who wants to be asked right after anything shared; and then something is shared.
+
+    They are asked at most twice a day, as everybody is.
+    """
+    device = {"platform": "ios", "provider": "apns", "token": "00" * 32, "environment": "sandbox"}
+    couple.first.call("PUT", f"/v1/me/devices/{UUID(int=1, version=4)}", device)
+    at_once = {"enabled": True, "delay_minutes": 0, "questions": ["how_was_it"]}
+    couple.first.call(
+        "PUT",
+        "/v1/me/schedule",
+        {"check_ins": [], "after_events": at_once, "quiet": {"from": "00:00", "to": "00:00"}},
+    )
+    walk = {"occurred_at": now.isoformat(), "note": "A walk (synthetic)", "audience": "shared"}
+    couple.second.call("PUT", f"/v1/relationships/{couple.relationship_id}/check-ins/{uuid4()}", walk)
 
 
 def told(couple: Couple, address: str) -> str:

@@ -115,7 +115,7 @@ CREATE TABLE schema_migrations (
     checksum   text NOT NULL,
     applied_at timestamptz NOT NULL
 );
-GRANT SELECT ON schema_migrations TO {SERVICE_ROLE}
+GRANT SELECT ON schema_migrations TO {SERVICE_ROLE}, {KEEPER_ROLE}
 """
 
 # Conflicts with itself, not with reading.

@@ -68,6 +68,13 @@ async def work_until(service: Running, sender: Sender, until: datetime, every: t
         await work(service, sender)
 
 
+async def refreshed(phone: Phone) -> Phone:
+    """The phone after a while, with new tokens."""
+    answer = await phone.expect(200, "POST", "/v1/sessions/refresh", {"refresh_token": phone.refresh_token})
+    phone.access_token, phone.refresh_token = answer["access_token"], answer["refresh_token"]
+    return phone
+
+
 async def ask(service: Running, statement: str, *values: Any) -> list[asyncpg.Record]:
     """What the database says to its superuser."""
     db = await asyncpg.connect(service.database_url)

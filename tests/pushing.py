@@ -157,8 +157,8 @@ def _certificate() -> tuple[ec.EllipticCurvePrivateKey, x509.Certificate]:
     return key, made
 
 
-def _tls() -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    """For the services, and for who shall trust them."""
+def _tls() -> tuple[ssl.SSLContext, ssl.SSLContext, bytes]:
+    """For the services, for who shall trust them, and the certificate as a file holds it."""
     key, certificate = _certificate()
     pem = certificate.public_bytes(Encoding.PEM)
     server, client = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context(cadata=pem.decode())
@@ -168,7 +168,7 @@ def _tls() -> tuple[ssl.SSLContext, ssl.SSLContext]:
         server.load_cert_chain(file)
     server.set_alpn_protocols(["h2"])
     client.set_alpn_protocols(["h2", "http/1.1"])
-    return server, client
+    return server, client, pem
 
 
 def private(key: Any) -> bytes:
@@ -182,5 +182,5 @@ def unpadded(content: bytes) -> str:
     return urlsafe_b64encode(content).rstrip(b"=").decode()
 
 
-SERVER_TLS, CLIENT_TLS = _tls()
+SERVER_TLS, CLIENT_TLS, SERVER_PEM = _tls()
 EC_KEY = ec.generate_private_key(ec.SECP256R1())

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.benchmarks import lasting, load, pace, protection, readings, servers, sizes, writes
+from tests.benchmarks import asking, lasting, load, pace, protection, readings, servers, sizes, writes
 from tests.benchmarks.table import Figure, Setting, show
 
 SUBJECTS: dict[str, Callable[[Setting], list[Figure]]] = {
@@ -22,6 +22,7 @@ SUBJECTS: dict[str, Callable[[Setting], list[Figure]]] = {
     "rebuild": lasting.rebuild,
     "memory": lasting.memory,
     "start": lasting.start,
+    "prompts": asking.measure,
 }
 
 

@@ -1,0 +1,152 @@
+"""How fast prompts are planned and claimed for 100,000 members, and how late they are, 1,000 in a minute."""
+
+import asyncio
+import logging
+import random
+import statistics
+import time
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+from uuid import UUID, uuid4
+
+import asyncpg
+import msgspec
+import structlog
+
+from service import dispatch, outbox, prompter, worker
+from service.app import opened_world
+from service.keys import FileKeyStore
+from service.mail import ConsoleMailer
+from service.outside import system_chance, utc_now
+from service.push.notices import AppleDevice, Delivered, Notice, Outcome
+from service.schedule import WEEKDAYS, Schedule, ScheduledCheckIn
+from service.settings import Settings
+from service.world import World
+from tests.benchmarks.servers import migrated
+from tests.benchmarks.table import Figure, Setting, only
+from tests.postgres import execute
+
+MEMBERS = 100_000
+DUE, DUE_SECONDS = 1000, 60
+
+# Everybody is alone in a relationship, has one device, and is asked in the evening.
+FILL = """
+INSERT INTO members (member_id, time_zone, consent_version, created_at)
+SELECT gen_random_uuid(), 'Europe/Berlin', '1', now() FROM generate_series(1, {members});
+INSERT INTO relationships (relationship_id, state, shared_stream_id, created_at)
+SELECT member_id, 'solo', gen_random_uuid(), now() FROM members;
+INSERT INTO memberships (relationship_id, seat, member_id, author_id, private_stream_id, joined_at)
+SELECT member_id, 'first', member_id, gen_random_uuid(), gen_random_uuid(), now() FROM members;
+INSERT INTO sessions (session_id, member_id, device_name, created_at, refreshed_at)
+SELECT member_id, member_id, '', now(), now() FROM members;
+INSERT INTO devices (member_id, device_id, session_id, platform, provider, address, registration, registered_at)
+SELECT member_id, member_id, member_id, 'ios', 'apns', '', gen_random_uuid(), now() FROM members;
+INSERT INTO schedules (member_id, schedule, seed, since, plan_at)
+SELECT member_id, replace('{schedule}', 'RELATIONSHIP', member_id::text), sha256(member_id::text::bytea),
+    now() - interval '30 days', now()
+FROM members;
+ANALYZE
+"""
+
+
+def measure(setting: Setting) -> list[Figure]:
+    """Rates over everybody, and lateness through the worker as it runs."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+    members, share = max(1000, int(MEMBERS * setting.size)), min(1.0, max(0.1, setting.size))
+    url = migrated(setting.url, "asking")
+    asyncio.run(execute(url, FILL.format(members=members, schedule=told())))
+    return asyncio.run(_measured(url, setting, members, share))
+
+
+def told() -> str:
+    """A schedule, in which the relationship is still to be named."""
+    item = ScheduledCheckIn(uuid4(), UUID(int=7), list(WEEKDAYS), "20:00", "22:00", ["close"])
+    return msgspec.json.encode(Schedule(check_ins=[item])).decode().replace(str(UUID(int=7)), "RELATIONSHIP")
+
+
+async def _measured(url: str, setting: Setting, members: int, share: float) -> list[Figure]:
+    store = FileKeyStore(setting.folder / "asking-keys")
+    opened = opened_world(url, Settings(), ConsoleMailer(), store, utc_now, system_chance)
+    async with opened as world:
+        planning = await _seconds(lambda: prompter.plan_windows(world))
+        prompts = await world.prompter.fetchval("SELECT count(*) FROM prompts")
+        await execute(url, "DELETE FROM prompts WHERE day > (SELECT min(day) FROM prompts)")
+        due = await world.prompter.fetchval("SELECT count(*) FROM prompts")
+        await execute(
+            url, "UPDATE prompts SET due_at = now(), send_before = now() + interval '1 hour'; ANALYZE prompts"
+        )
+        dispatching = await _seconds(lambda: dispatch.dispatch(world))
+        claiming = await _seconds(lambda: _claimed(world))
+        await execute(url, "DELETE FROM outbox; DELETE FROM prompts")
+        late = await _late(world, url, int(DUE * share), DUE_SECONDS * share)
+    late.sort()
+    middle, last = statistics.median(late), late[int(len(late) * 0.99)]
+    return [
+        only(f"prompts planned for {members:,} members", f"{prompts / planning:,.0f} a second"),
+        only("due prompts put into the outbox", f"{due / dispatching:,.0f} a second"),
+        only("pushes claimed from the outbox", f"{due / claiming:,.0f} a second"),
+        only(
+            f"from due to the sender, {len(late):,} due in {DUE_SECONDS * share:.0f} s",
+            f"p50 {middle:.2f} s, p99 {last:.2f} s",
+        ),
+    ]
+
+
+async def _seconds(step: Callable[[], Awaitable[int]]) -> float:
+    """How long it takes until a step finds nothing more to do."""
+    began = time.perf_counter()
+    while await step():
+        pass
+    return time.perf_counter() - began
+
+
+async def _claimed(world: World) -> int:
+    return len(await outbox.claim(world, worker.IN_FLIGHT))
+
+
+class Noting:
+    """A sender that notes when each device's push was handed to it."""
+
+    def __init__(self) -> None:
+        self.came: dict[str, datetime] = {}
+
+    async def send(self, notice: Notice) -> Outcome:
+        """Take it at once."""
+        assert isinstance(notice.device, AppleDevice)
+        self.came[notice.device.token] = utc_now()
+        return Delivered()
+
+
+ADDRESS = "UPDATE devices SET address = $2 WHERE member_id = $1"
+
+PROMPT = """
+INSERT INTO prompts (
+    member_id, prompt_id, relationship_id, reason, item_id, day, asked_on, questions, reflects, due_at, send_before,
+    expires_at, state, late
+) VALUES ($1, $1, $1, 'schedule', $1, $2::timestamptz, $2, '{}', false, $2, $3, $4, 'scheduled', false)
+"""
+
+
+async def _late(world: World, url: str, count: int, seconds: float) -> list[float]:
+    """The seconds from due to handed over, of so many prompts that are due in so long a time."""
+    members = [
+        row["member_id"] for row in await world.prompter.fetch("SELECT member_id FROM schedules LIMIT $1", count)
+    ]
+    db, chance = await asyncpg.connect(url), random.Random(8)
+    for member in members:
+        await world.keys.make_for_member(member)
+        told = msgspec.json.encode(AppleDevice(member.hex)).decode()
+        await db.execute(ADDRESS, member, await world.keys.seal_for(member, "push_address", told))
+    begin = utc_now() + timedelta(seconds=2)
+    due = {member.hex: begin + timedelta(seconds=seconds * chance.random()) for member in members}
+    times = [(member, due[member.hex]) for member in members]
+    rows = [(member, at, at + timedelta(hours=1), at + timedelta(hours=12)) for member, at in times]
+    await db.executemany(PROMPT, rows)
+    await db.close()
+    sender, stop = Noting(), asyncio.Event()
+    running = asyncio.create_task(worker.run(world, sender, stop))
+    await asyncio.sleep(seconds + 6)
+    stop.set()
+    await running
+    assert sender.came.keys() == due.keys()
+    return [(sender.came[name] - at).total_seconds() for name, at in due.items()]
