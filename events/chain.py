@@ -48,11 +48,8 @@ _header_encoder = msgspec.json.Encoder()
 
 def digest(tag: str, *parts: bytes) -> bytes:
     """SHA-256 over the tag and the parts, each preceded by its length as 8 bytes big-endian."""
-    hashed = hashlib.sha256()
-    for part in (tag.encode(), *parts):
-        hashed.update(len(part).to_bytes(8, "big"))
-        hashed.update(part)
-    return hashed.digest()
+    framed = [len(part).to_bytes(8, "big") + part for part in (tag.encode(), *parts)]
+    return hashlib.sha256(b"".join(framed)).digest()
 
 
 def genesis(stream_id: UUID) -> Head:
