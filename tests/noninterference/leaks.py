@@ -23,8 +23,20 @@ from events.entries import Audience, Decision, is_sealed, refers_to, thing_of
 from events.rules import Recorded
 from projections import balances, feed, perspectives, requests, trends
 from projections.balances import Reader
-from service import app, entries, health, http, live, problems, prompts, reads, relationships, sessions
+from service import (
+    app,
+    entries,
+    health,
+    http,
+    live,
+    problems,
+    prompts,
+    reads,
+    relationships,
+    sessions,
+)
 from service.errors import NotFound, TooManyRequests
+from service.push import payloads
 from tests.noninterference.worlds import World, playing
 
 Patch: TypeAlias = pytest.MonkeyPatch
@@ -718,3 +730,15 @@ def _strangers(patch: Patch) -> None:
 
     original = problems.answer
     everywhere(patch, original, told)
+
+
+# --- Prompts
+
+
+@leak("a badge that counts")
+def _counting_badge(patch: Patch) -> None:
+    class Counted(dict[Any, bytes]):
+        def __getitem__(self, kind: Any) -> bytes:
+            return super().__getitem__(kind) + str(len(log())).encode()
+
+    patch.setattr(payloads, "FCM", Counted(payloads.FCM))

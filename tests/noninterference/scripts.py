@@ -174,7 +174,7 @@ class _Writing:
 
     def _set_up(self) -> list[tuple[str, str, Json | None]]:
         """What anybody sets up for themselves, so that they are asked: under the same ids, and differently."""
-        device = {"platform": "android", "provider": "fcm", "token": self.chance.choice("abc")}
+        device = {"platform": "android", "provider": "fcm", "token": "{me} " + self.chance.choice("abc")}
         window = {"weekdays": [self.chance.choice(["mon", "wed"])], "from": "09:00", "to": "21:00", "questions": []}
         item = {"id": _id(1), "relationship_id": "{rid}", **window}
         after = {"enabled": self.chance.random() < 0.5, "delay_minutes": self.chance.choice([60, 240])}

@@ -10,6 +10,7 @@ import json
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from datetime import timedelta
 from typing import Any, TypeAlias
 from uuid import UUID
 
@@ -17,8 +18,11 @@ import asyncpg
 from litestar.exceptions import LitestarException
 from msgspec import Struct, field
 
+from service import worker
 from service.app import Edge
 from service.members import CONSENT_VERSION
+from service.push import payloads
+from service.push.notices import Delivered, FirebaseDevice, Notice, Outcome
 from tests.hanging_up import until_told
 from tests.noninterference.scripts import Json, Person, Script, Step
 from tests.phones import Clock, Phone, Running, running
@@ -95,7 +99,7 @@ class World(Struct, kw_only=True):
         text = b""
         if body is not None:
             sent["content-type"] = "application/json"
-            text = self.named(json.dumps(body)).encode()
+            text = self.named(json.dumps(body)).replace("{me}", who).encode()
         return await ask(self.service.app, method, self.named(path), sent, text)
 
     def named(self, text: str) -> str:
@@ -195,8 +199,32 @@ async def _take(world: World, step: Step, seen: Seen) -> None:
         world.chance.hidden = False
 
 
+class Pushes:
+    """A sender that notes what reaches whom, and when: devices are named after their owners."""
+
+    def __init__(self, world: World, seen: Seen) -> None:
+        self._world, self._seen = world, seen
+
+    async def send(self, notice: Notice) -> Outcome:
+        """Take a push."""
+        assert isinstance(notice.device, FirebaseDevice)
+        who = notice.device.token.split()[0]
+        if who != "other":
+            what = f"{self._world.clock.time} {notice.device.token}".encode() + payloads.FCM[notice.kind]
+            self._seen.append((f"{who} pushes", Answer(200, (), what)))
+        return Delivered()
+
+
+# The worker looks every hour while prompts can be due, and then once more.
+LOOKS = [timedelta(hours=1)] * 4
+
+
 async def _pass_time(world: World, minutes: int, seen: Seen) -> None:
-    world.clock.advance(minutes=minutes)
+    end, pushes = world.clock.time + timedelta(minutes=minutes), Pushes(world, seen)
+    for look in [*LOOKS, timedelta(minutes=minutes)]:
+        if world.clock.time < end:
+            world.clock.time = min(world.clock.time + look, end)
+            await worker.work(world.service.app.litestar.state.world, pushes)
     for who in PEOPLE:
         phone = world.phones[who]
         answer = await world.ask(who, "POST", "/v1/sessions/refresh", {"refresh_token": phone.refresh_token})
