@@ -32,6 +32,7 @@ VERIFY = runpy.run_path(str(ROOT / "openapi" / "verify.py"))["verify"]
 PATIENCE_SECONDS = 120.0  # for what must come, on a machine as slow as it may be
 TRY_SECONDS = 20.0
 PAUSE_SECONDS = 0.02
+IDLE_SECONDS = 2.0  # the service hangs up on who says nothing for five
 UNLIMITED = {"SIGN_INS_PER_HOUR": "0", "REQUESTS_PER_MINUTE": "0", "INVITE_TRIES_PER_HOUR": "0"}
 PATHS = {"check_in": "check-ins", "request": "requests", "decision": "decisions", "retraction": "retractions"}
 RETRIED = (429, 502, 503, 504)
@@ -193,6 +194,7 @@ class Phone:
     def __init__(self, port: int, timeout_seconds: float = TRY_SECONDS) -> None:
         self.port, self._timeout_seconds = port, timeout_seconds
         self._http: http.client.HTTPConnection | None = None
+        self._used_at = 0.0
         self.email = f"{uuid4().hex}@example.org"
         self.token = self._refresh_token = ""
         self.rid = self.author = ""
@@ -202,6 +204,8 @@ class Phone:
         headers = {"Content-Type": "application/json"} if body is not None else {}
         headers |= {"Authorization": f"Bearer {self.token}"} if self.token else {}
         text = json.dumps(body) if body is not None else None
+        if time.monotonic() > self._used_at + IDLE_SECONDS:
+            self.hang_up()
         if self._http is None:
             self._http = http.client.HTTPConnection("127.0.0.1", self.port, timeout=self._timeout_seconds)
         try:
@@ -213,6 +217,7 @@ class Phone:
         except CUT:
             self.hang_up()
             raise
+        self._used_at = time.monotonic()
         self._check(answer, content)
         return answer.status, json.loads(content) if content else {}
 

@@ -25,7 +25,7 @@ from tests.faults.site import (
 )
 
 CUTS = int(os.environ.get("MUTUALITY_SOAK_CUTS", "2000"))
-SHORT_CUTS = 60
+SHORT_CUTS = 40
 FULL_EXCHANGE_BYTES = 3000  # a PUT and its answer take about half
 CHANCE = random.Random(8)
 

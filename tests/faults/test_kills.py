@@ -92,4 +92,5 @@ def test_nothing_acknowledged_is_lost_in_many_cycles(
     assert found == writers.acknowledged
     assert writers.lost_answers >= SOAK_CYCLES // 10, "void: too few commits lost their answer"
     assert place.rebuilt() == "No differences."
-    assert seconds[-1] < RECOVERY_SECONDS
+    # Nobody but the service itself brings its PostgreSQL back; the service is started by whoever watches over it.
+    assert kill is kill_service or seconds[-1] < RECOVERY_SECONDS

@@ -16,7 +16,7 @@ from tests.phones import NOON, Json, Phone, running
 
 SEEDS = int(os.environ.get("MUTUALITY_SOAK_SEEDS", "10000"))
 QUEUED = 500
-SHORT_SEEDS, SHORT_QUEUED = 12, 60
+SHORT_SEEDS, SHORT_QUEUED = 8, 60
 DAYS_OFFLINE = 30
 DOMAINS = ["home", "money", "family", "other"]
 WHO = ["me", "partner", "both", "neither"]
