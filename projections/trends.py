@@ -1,6 +1,6 @@
 """How one measure moves over months: the same window, looked at every few days."""
 
-from collections import Counter, defaultdict
+from collections.abc import Sequence
 from datetime import date, timedelta
 from itertools import accumulate
 from typing import Literal
@@ -15,12 +15,13 @@ from projections.balances import Reader, first_day, turned
 
 Measure = Literal["initiates", "decides", "counted", "felt"]
 
-BY_DAY = """
+# A row for each value rather than for each day: what is sent and read is a tenth of it.
+BY_VALUE = """
 SELECT
     teller,
-    day,
     value,
-    sum(count)::bigint AS count
+    array_agg(day - $3::date) AS days,
+    array_agg(count) AS counts
 FROM tallies
 WHERE relationship_id = $1
     AND stream_id = ANY ($2::uuid[])
@@ -29,7 +30,6 @@ WHERE relationship_id = $1
     AND ($6::text IS NULL OR domain = $6)
 GROUP BY
     teller,
-    day,
     value
 """
 
@@ -81,22 +81,23 @@ class Asked(Struct, frozen=True):
     last: date
 
 
-DailyCounts = dict[str, Counter[int]]
+# By value; [i] is all counts before the i-th day, so that a window is one subtraction.
+Sums = dict[str, list[int]]
 
 
 async def trend(db: Database, reader: Reader, asked: Asked) -> Trend:
     """The points from the last day back to the first, in ascending order."""
     kept_as = f"felt:{asked.item}" if asked.measure == "felt" else asked.measure
     since = first_day(asked.first, asked.window)
-    rows = await db.fetch(BY_DAY, reader.relationship_id, reader.streams, since, asked.last, kept_as, asked.domain)
-    mine: DailyCounts = defaultdict(Counter)
-    partners: DailyCounts = defaultdict(Counter)
-    for row in rows:
-        day = row["day"].toordinal()
-        if row["teller"] == reader.author_id:
-            mine[row["value"]][day] = row["count"]
+    rows = await db.fetch(BY_VALUE, reader.relationship_id, reader.streams, since, asked.last, kept_as, asked.domain)
+    days = (asked.last - since).days + 1
+    mine: Sums = {}
+    partners: Sums = {}
+    for teller, value, on, counts in rows:
+        if teller == reader.author_id:
+            mine[value] = _sums(days, on, counts)
         else:
-            partners[turned(kept_as, row["value"])][day] = row["count"]
+            partners[turned(kept_as, value)] = _sums(days, on, counts)
     return Trend(
         asked.measure,
         asked.window,
@@ -108,22 +109,23 @@ async def trend(db: Database, reader: Reader, asked: Asked) -> Trend:
     )
 
 
+def _sums(days: int, on: Sequence[int], counts: Sequence[int]) -> list[int]:
+    daily = [0] * days
+    for day, count in zip(on, counts, strict=True):
+        daily[day] += count  # one day has a row for each domain and stream
+    return list(accumulate(daily, initial=0))
+
+
 def days_of(first: date, last: date, step: int) -> list[date]:
     """last, last - step, … back to first, ascending."""
     steps = (last - first).days // step
     return [last - timedelta(days=step * i) for i in range(steps, -1, -1)]
 
 
-def _points(asked: Asked, since: date, daily: DailyCounts) -> list[Point]:
-    begin, end = since.toordinal(), asked.last.toordinal()
-    # sums[value][i]: all counts before day begin + i, so that a window is one subtraction
-    sums = {
-        value: list(accumulate((by_day[day] for day in range(begin, end + 1)), initial=0))
-        for value, by_day in daily.items()
-    }
+def _points(asked: Asked, since: date, sums: Sums) -> list[Point]:
     points = []
     for on in days_of(asked.first, asked.last, asked.step):
-        behind, ahead = first_day(on, asked.window).toordinal() - begin, on.toordinal() - begin + 1
+        behind, ahead = (first_day(on, asked.window) - since).days, (on - since).days + 1
         window = {value: total[ahead] - total[behind] for value, total in sums.items()}
         points.append(_point(asked.measure, on, window))
     return points

@@ -7,7 +7,7 @@ from functools import partial
 
 import httpx
 
-from tests.benchmarks.load import Load, Target
+from tests.benchmarks.load import Load, Target, microseconds
 from tests.benchmarks.people import Couple
 from tests.benchmarks.servers import Server
 from tests.benchmarks.table import Figure, Setting, at_least, at_most, in_turn, median, only, ratio
@@ -38,6 +38,7 @@ def measure(setting: Setting) -> list[Figure]:
     return [
         at_least("balances, 304, of a bare GET", ratio(rates["304"], rates["bare"]), 0.6, _a_second(rates["304"])),
         at_least("balances, 200, of a bare GET", ratio(rates["200"], rates["bare"]), 0.35, _a_second(rates["200"])),
+        only("processor time of bare, 304 and 200, µs", ", ".join(map(microseconds, found.values()))),
         only("bare GET: share of a core, server and generator", ", ".join(f"{s:.2f}" for s in max(shares))),
         at_most("trend over 24 months, cold, p50 in ms of server time", median(trends), 5),
     ]

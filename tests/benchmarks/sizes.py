@@ -49,9 +49,9 @@ def measure(setting: Setting) -> list[Figure]:
     """The four of the speed table, each twice: how much longer one takes where there is more."""
     events, couples = round(MANY_EVENTS * setting.size), max(FEW_COUPLES, round(MANY_COUPLES * setting.size))
     with ExitStack() as stack:
-        small = stack.enter_context(stage(setting, "small", FEW_COUPLES, DAYS))
-        full = stack.enter_context(stage(setting, "full", 2 * FEW_COUPLES, DAYS))
-        wide = stack.enter_context(stage(setting, "wide", FEW_COUPLES, DAYS, couples))
+        small = stack.enter_context(stage(setting, "few_of_all", FEW_COUPLES, DAYS))
+        full = stack.enter_context(stage(setting, "many_events", 2 * FEW_COUPLES, DAYS))
+        wide = stack.enter_context(stage(setting, "many_couples", FEW_COUPLES, DAYS, couples))
         asyncio.run(_fill(full.url, [c.relationship_id for c in full.couples[:FEW_COUPLES]], events))
         turns: dict[str, Callable[[], float]] = {}
         for name, on in (("small", small), ("full", full), ("wide", wide)):

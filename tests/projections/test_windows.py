@@ -1,6 +1,5 @@
 """Windows: which days they hold, where a trend looks, and that sliding one gives what adding each up gives."""
 
-from collections import Counter
 from datetime import date, timedelta
 from itertools import pairwise
 from typing import Any
@@ -14,7 +13,7 @@ from hypothesis import strategies as st
 from events.entries import WHO
 from projections import statistics
 from projections.balances import first_day
-from projections.trends import Asked, DailyCounts, Point, _points, days_of
+from projections.trends import Asked, Point, _points, _sums, days_of
 
 LAST = date(2026, 6, 15)
 dates = st.dates()
@@ -91,11 +90,12 @@ def asked(measure: Any, span: int = 0, window: int = 28, step: int = 7, last: da
 def points(asked: Asked, daily: dict[str, dict[date, int]]) -> list[Point]:
     """The points over counts by value and day, none of which lies before the first window: no others are read."""
     since = first_day(asked.first, asked.window)
-    kept: DailyCounts = {
-        value: Counter({day.toordinal(): n for day, n in by_day.items() if since <= day <= asked.last})
-        for value, by_day in daily.items()
-    }
-    return _points(asked, since, kept)
+    days = (asked.last - since).days + 1
+    sums = {}
+    for value, by_day in daily.items():
+        kept = {(day - since).days: n for day, n in by_day.items() if since <= day <= asked.last}
+        sums[value] = _sums(days, list(kept), list(kept.values()))
+    return _points(asked, since, sums)
 
 
 VALUES = {
