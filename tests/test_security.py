@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-LATER = "with prompts and push, not in this version"
 ROW = re.compile(r"^\| (R?[0-9.]+) \| (.+?) \| (.+) \|$", re.MULTILINE)
 LINES = {number: (said, held) for number, said, held in ROW.findall((ROOT / "SECURITY.md").read_text())}
 
@@ -61,8 +60,7 @@ def test_what_a_line_names_exists(number: str) -> None:
 @pytest.mark.parametrize("number", LINES)
 def test_a_line_names_a_test_or_says_why_not(number: str) -> None:
     held = LINES[number][1]
-    assert named(held) or "TODO" in held or (LATER in held and number in MAY_WAIT)
-    assert (LATER in held) == (number in MAY_WAIT)
+    assert named(held) or "TODO" in held
 
 
 @pytest.mark.parametrize("number", LINES)
