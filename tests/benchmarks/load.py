@@ -78,6 +78,7 @@ def run(server: Server, load: Load, seconds: float, folder: Path) -> Served:
     own, theirs = _children_seconds(), server.cpu_seconds()
     done = subprocess.run([*command, *given], capture_output=True, text=True, check=True)
     said = msgspec.json.decode(done.stderr, type=_Summary)
+    assert said.requests, "Nothing was answered in that time: choose more --seconds."
     assert said.failed == 0, f"{said.failed} of {said.requests} failed: {server.log}"
     return Served(
         said.requests / said.seconds,
