@@ -40,12 +40,12 @@ from service.keys import KeyStore
 from service.limits import Limit, networks
 from service.mail import Mailer, Postman
 from service.metrics import Metrics
-from service.migrations import DOOR_ROLE, KEEPER_ROLE, KEYS_ROLE, PROMPTER_ROLE, SERVICE_ROLE
+from service.migrations import DOOR_ROLE, KEEPER_ROLE, KEYS_ROLE, PROMPTER_ROLE, RECORDER_ROLE, SERVICE_ROLE
 from service.outside import Chance, Clock, system_chance, utc_now
 from service.problems import HANDLERS
 from service.push.senders import vapid_key
 from service.push.webpush import public_key
-from service.recorder import Recorder
+from service.recorder import IMPATIENT, Recorder
 from service.sessions import Doorkeeper
 from service.settings import Settings
 from service.world import World
@@ -57,6 +57,7 @@ KEY_CONNECTIONS = 2
 DOOR_CONNECTIONS = 4
 KEEPER_CONNECTIONS = 1
 PROMPTER_CONNECTIONS = 2
+RECORDER_CONNECTIONS = 6  # one for groups, and the others for what is held up
 
 ROUTES: list[Any] = [
     codes.send_sign_in_code,
@@ -174,13 +175,15 @@ async def opened_world(
     postman = Postman(mailer)
     async with (
         create_pool(database_url, SERVICE_ROLE, settings.database_connections) as db,
-        create_pool(database_url, DOOR_ROLE, DOOR_CONNECTIONS) as door,
+        create_pool(database_url, DOOR_ROLE, DOOR_CONNECTIONS, reset=_nothing) as door,
         create_pool(database_url, KEEPER_ROLE, KEEPER_CONNECTIONS) as keeper,
         create_pool(database_url, PROMPTER_ROLE, PROMPTER_CONNECTIONS) as prompter,
+        create_pool(database_url, RECORDER_ROLE, RECORDER_CONNECTIONS, IMPATIENT, _nothing) as recorder,
         create_pool(database_url, KEYS_ROLE, KEY_CONNECTIONS) as keys_db,
     ):
         try:
-            yield World(db, door, keeper, prompter, Keyring(keys_db, store, now, chance), now, chance, postman)
+            keys = Keyring(keys_db, store, now, chance)
+            yield World(db, door, keeper, prompter, recorder, keys, now, chance, postman)
         finally:
             await postman.close()
 

@@ -147,21 +147,20 @@ class Recorder:
         await self._grouped.close()
 
     async def _commit(self, submissions: Sequence[Submission], patient: bool) -> Sequence[Answer | Exception]:
-        async with self._world.connection() as db, db.transaction():
-            await db.execute(BEGIN, PATIENT if patient else IMPATIENT)
+        async with self._world.recording() as db:
+            if patient:
+                await db.execute(BE_PATIENT)
             answers, appended = await record(self._world, db, submissions)
         # Nobody has to be woken for anything to be right: who is not, finds it within half a second.
         self._world.listeners.stirred(key.stream_id for key, _ in appended)
         return answers
 
 
-# Until the end of the transaction. The lock's time-out is one for each lock.
-BEGIN = """
-SELECT
-    set_config('role', 'mutuality_recorder', true),
-    set_config('lock_timeout', $1, true)
+# How long to wait for one lock, until the end of the transaction. Otherwise the recorder's connections are impatient.
+BE_PATIENT = """
+SET LOCAL lock_timeout = '5s'
 """
-IMPATIENT, PATIENT = "50ms", "5s"
+IMPATIENT = {"lock_timeout": "50ms"}
 
 
 def _held_up_with(submission: Submission) -> Hashable:

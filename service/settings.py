@@ -43,7 +43,11 @@ class Settings(BaseSettings):
     ] = None
     database_connections: Annotated[
         int,
-        Field(ge=2, le=100, description="connections to PostgreSQL, at most, beside 11 for sign-ins, keys and prompts"),
+        Field(
+            ge=2,
+            le=100,
+            description="connections to PostgreSQL, at most, beside 17 for sign-ins, writing, keys and prompts",
+        ),
     ] = 10
     sign_ins_per_hour: Annotated[
         int,

@@ -47,6 +47,7 @@ class World(Struct, frozen=True):
     door: Database
     keeper: Database
     prompter: Database
+    recorder: Database
     keys: Keyring
     now: Clock
     chance: Chance
@@ -54,19 +55,25 @@ class World(Struct, frozen=True):
     listeners: Listeners = field(default_factory=Listeners)
 
     @asynccontextmanager
-    async def connection(self) -> AsyncIterator[streams.Database]:
-        """A connection that acts for nobody yet."""
-        async with self.db.acquire() as db:
-            try:
-                yield db
-            except (CancelledError, TimeoutError):
-                # Nobody knows what it is in the middle of: the next member gets another one.
-                db.terminate()
-                raise
-
-    @asynccontextmanager
     async def acting(self, *member_ids: UUID) -> AsyncIterator[streams.Database]:
         """A connection that acts for signed-in members: it sees the rows of no one else."""
-        async with self.connection() as db:
+        async with _had_from(self.db) as db:
             await db.execute(ACT, member_ids)
             yield db
+
+    @asynccontextmanager
+    async def recording(self) -> AsyncIterator[streams.Database]:
+        """A transaction of the recorder: it appends for many members, and reads no text unless it acts for members."""
+        async with _had_from(self.recorder) as db, db.transaction():
+            yield db
+
+
+@asynccontextmanager
+async def _had_from(pool: Database) -> AsyncIterator[streams.Database]:
+    async with pool.acquire() as db:
+        try:
+            yield db
+        except (CancelledError, TimeoutError):
+            # Nobody knows what it is in the middle of: the next one gets another connection.
+            db.terminate()
+            raise

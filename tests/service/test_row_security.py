@@ -152,9 +152,6 @@ async def test_the_door_reads_no_event(service: Running) -> None:
             await door.fetch(f"TABLE {table}")
 
 
-RECORDERS = "SELECT set_config('role', 'mutuality_recorder', true)"
-
-
 async def test_the_recorder_appends_for_all_and_reads_no_text(service: Running) -> None:
     await recorded(service)
     for statement in (
@@ -164,8 +161,7 @@ async def test_the_recorder_appends_for_all_and_reads_no_text(service: Running) 
         "DELETE FROM events",
         "UPDATE texts SET sealed = ''",
     ):
-        async with service.app.litestar.state.world.connection() as db, db.transaction():
-            await db.execute(RECORDERS)
+        async with service.app.litestar.state.world.recording() as db:
             with pytest.raises(asyncpg.InsufficientPrivilegeError):
                 await db.fetch(statement)
 

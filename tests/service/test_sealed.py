@@ -10,7 +10,7 @@ import pytest
 
 from events.reveals import copy_ids
 from projections.rebuild import rebuild
-from service import recorder, reveals
+from service import reveals
 from tests.phones import Json, Phone, Running, link
 from tests.properties.playing import streams_of, tallies
 from tests.service.holding import holding
@@ -353,14 +353,12 @@ async def test_who_seals_while_the_other_leaves_comes_before_the_end_or_not_at_a
     assert ended_in_between, "it never came in the middle"
 
 
-async def test_what_is_being_taken_back_is_not_revealed(
-    service: Running, db: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(recorder, "IMPATIENT", recorder.PATIENT)  # so that it waits in one go
+async def test_what_is_being_taken_back_is_not_revealed(service: Running, db: Any) -> None:
     one, two = await service.couple()
     theirs = await put(two)
     async with holding(service, PRIVATE_TALLIES, two.rid) as held:
         taking = asyncio.create_task(take_back(two, theirs))
+        await asyncio.sleep(0.2)  # in a group it waits for 50 ms only, and then alone
         await held.until_waiting(1)
         sealing = asyncio.create_task(put(one))
         await held.until_waiting(2)

@@ -31,7 +31,7 @@ SALT = bytes(range(16))
 def with_chance(chance: Chance) -> World:
     """A world of which only chance matters: tokens know neither database nor mail."""
     nothing, now = cast(Any, None), datetime(2026, 6, 15, tzinfo=UTC)
-    return World(nothing, nothing, nothing, nothing, nothing, lambda: now, chance, nothing)
+    return World(nothing, nothing, nothing, nothing, nothing, nothing, lambda: now, chance, nothing)
 
 
 def drawn(number: int) -> World:
