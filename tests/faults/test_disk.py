@@ -23,7 +23,7 @@ PUTS = 20
 FAULTS = int(os.environ.get("MUTUALITY_SOAK_FAULTS", "20"))
 RECOVERY_SECONDS = 10
 REFUSED = 5
-DISK_MEGABYTES = 160
+DISK_MEGABYTES = 256  # PostgreSQL keeps about 80 of log ready for use
 LARGE = entry(1)[1] | {"note": "x" * 2000}
 
 # --- A system-call trace
