@@ -20,7 +20,7 @@ BY_VALUE = """
 SELECT
     teller,
     value,
-    array_agg(day - $3::date) AS days,
+    array_agg(day) AS days,
     array_agg(count) AS counts
 FROM tallies
 WHERE relationship_id = $1
@@ -95,9 +95,9 @@ async def trend(db: Database, reader: Reader, asked: Asked) -> Trend:
     partners: Sums = {}
     for teller, value, on, counts in rows:
         if teller == reader.author_id:
-            mine[value] = _sums(days, on, counts)
+            mine[value] = _sums(since, days, on, counts)
         else:
-            partners[turned(kept_as, value)] = _sums(days, on, counts)
+            partners[turned(kept_as, value)] = _sums(since, days, on, counts)
     return Trend(
         asked.measure,
         asked.window,
@@ -109,10 +109,11 @@ async def trend(db: Database, reader: Reader, asked: Asked) -> Trend:
     )
 
 
-def _sums(days: int, on: Sequence[int], counts: Sequence[int]) -> list[int]:
-    daily = [0] * days
+def _sums(since: date, days: int, on: Sequence[date], counts: Sequence[int]) -> list[int]:
+    daily, before = [0] * days, since.toordinal()
     for day, count in zip(on, counts, strict=True):
-        daily[day] += count  # one day has a row for each domain and stream
+        # Not reckoned in SQL, to which the calendar's first day is infinitely far away.
+        daily[day.toordinal() - before] += count  # one day has a row for each domain and stream
     return list(accumulate(daily, initial=0))
 
 

@@ -93,8 +93,8 @@ def points(asked: Asked, daily: dict[str, dict[date, int]]) -> list[Point]:
     days = (asked.last - since).days + 1
     sums = {}
     for value, by_day in daily.items():
-        kept = {(day - since).days: n for day, n in by_day.items() if since <= day <= asked.last}
-        sums[value] = _sums(days, list(kept), list(kept.values()))
+        kept = {day: n for day, n in by_day.items() if since <= day <= asked.last}
+        sums[value] = _sums(since, days, list(kept), list(kept.values()))
     return _points(asked, since, sums)
 
 
