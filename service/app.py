@@ -25,6 +25,7 @@ from service import (
     lookup,
     members,
     openapi,
+    outbox,
     prompts,
     questions,
     reads,
@@ -42,7 +43,7 @@ from service.mail import Mailer, Postman
 from service.metrics import Metrics
 from service.migrations import DOOR_ROLE, KEEPER_ROLE, KEYS_ROLE, PROMPTER_ROLE, RECORDER_ROLE, SERVICE_ROLE
 from service.outside import Chance, Clock, system_chance, utc_now
-from service.problems import HANDLERS
+from service.problems import DATABASE_AWAY, HANDLERS
 from service.push.senders import vapid_key
 from service.push.webpush import public_key
 from service.recorder import IMPATIENT, Recorder
@@ -58,6 +59,7 @@ DOOR_CONNECTIONS = 4
 KEEPER_CONNECTIONS = 1
 PROMPTER_CONNECTIONS = 2
 RECORDER_CONNECTIONS = 6  # one for groups, and the others for what is held up
+LOOK_SECONDS = 2.0  # who collects figures waits for 10 by default
 
 ROUTES: list[Any] = [
     codes.send_sign_in_code,
@@ -155,7 +157,7 @@ async def _lifespan(
         create_pool(database_url, SERVICE_ROLE, lookup.STATEMENTS_AT_ONCE, lookup.PLANNED, _nothing) as lookup_db,
         worker.working(world, prompts) if prompts else nullcontext(),
     ):
-        app.state.world = world
+        app.state.world, app.state.loop = world, asyncio.get_running_loop()
         app.state.lookup = lookup.Lookup(lookup_db, world.now)
         app.state.recorder = Recorder(world)
         app.state.doorkeeper = Doorkeeper(world)
@@ -201,6 +203,7 @@ class Edge:
         if metrics:
             metrics.watch("lookups_waiting", "Requests that wait for their membership", self._lookups_waiting)
             metrics.watch("submissions_waiting", "Submissions that wait for their group", self._submissions_waiting)
+            metrics.watch_pushes(self._pushes)
         self._app: ASGIApp = app
         self._allowed = {route.path_format: _named(route.methods) for route in app.routes}
 
@@ -255,6 +258,16 @@ class Edge:
 
     def _submissions_waiting(self) -> int:
         return int(self.litestar.state.recorder.waiting)
+
+    def _pushes(self) -> list[outbox.Waiting]:
+        """Asked of the database, in the loop that has its connections; nothing where it does not answer soon."""
+        state = self.litestar.state
+        looking = asyncio.run_coroutine_threadsafe(outbox.waiting(state.world), state.loop)
+        try:
+            return looking.result(LOOK_SECONDS)
+        except DATABASE_AWAY:
+            looking.cancel()
+            return []
 
 
 def _named(methods: Iterable[str]) -> bytes:

@@ -2,6 +2,9 @@
 
 Each step is one statement that changes a prompt's state and puts its pushes down together: after a kill both are
 there, or neither. What was not sent in time is over, and nothing tells of it.
+
+Each holds its prompts in the order of member and prompt before it changes them, as whoever answers one does: so nobody
+waits in a circle.
 """
 
 from datetime import datetime
@@ -46,12 +49,22 @@ WITH due AS (
         AND members.consent_version IS NOT NULL
     ORDER BY prompts.due_at
     LIMIT $2
+), held AS (
+    SELECT
+        prompts.member_id,
+        prompts.prompt_id
+    FROM due
+    JOIN prompts USING (member_id, prompt_id)
+    ORDER BY
+        prompts.member_id,
+        prompts.prompt_id
+    FOR UPDATE OF prompts
 ), sent AS (
     UPDATE prompts
     SET state = 'sent'
-    FROM due
-    WHERE prompts.member_id = due.member_id
-        AND prompts.prompt_id = due.prompt_id
+    FROM held
+    WHERE prompts.member_id = held.member_id
+        AND prompts.prompt_id = held.prompt_id
         AND prompts.state = 'scheduled'
     RETURNING
         prompts.member_id,
@@ -104,12 +117,22 @@ WITH due AS (
         AND members.consent_version IS NOT NULL
     ORDER BY prompts.remind_at
     LIMIT $2
+), held AS (
+    SELECT
+        prompts.member_id,
+        prompts.prompt_id
+    FROM due
+    JOIN prompts USING (member_id, prompt_id)
+    ORDER BY
+        prompts.member_id,
+        prompts.prompt_id
+    FOR UPDATE OF prompts
 ), reminded AS (
     UPDATE prompts
     SET reminded_at = $1
-    FROM due
-    WHERE prompts.member_id = due.member_id
-        AND prompts.prompt_id = due.prompt_id
+    FROM held
+    WHERE prompts.member_id = held.member_id
+        AND prompts.prompt_id = held.prompt_id
         AND prompts.state = 'sent'
         AND prompts.reminded_at IS NULL
     RETURNING
@@ -149,18 +172,46 @@ FROM reminded
 
 # Nobody has seen it, and nobody is to see that it was missed.
 FORGET_UNSENT = """
+WITH held AS (
+    SELECT
+        prompts.member_id,
+        prompts.prompt_id
+    FROM prompts
+    WHERE prompts.state = 'scheduled'
+        AND prompts.due_at <= $1
+        AND prompts.send_before <= $1
+    ORDER BY
+        prompts.member_id,
+        prompts.prompt_id
+    FOR UPDATE
+)
 DELETE FROM prompts
-WHERE prompts.state = 'scheduled'
-    AND prompts.due_at <= $1
-    AND prompts.send_before <= $1
+USING held
+WHERE prompts.member_id = held.member_id
+    AND prompts.prompt_id = held.prompt_id
+    AND prompts.state = 'scheduled'
 """
 
 # The notification stays where it is until the next one takes its place: to take it back would wake a device at night.
 LAPSE = """
+WITH held AS (
+    SELECT
+        prompts.member_id,
+        prompts.prompt_id
+    FROM prompts
+    WHERE prompts.state = 'sent'
+        AND prompts.expires_at <= $1
+    ORDER BY
+        prompts.member_id,
+        prompts.prompt_id
+    FOR UPDATE
+)
 UPDATE prompts
 SET state = 'lapsed'
-WHERE prompts.state = 'sent'
-    AND prompts.expires_at <= $1
+FROM held
+WHERE prompts.member_id = held.member_id
+    AND prompts.prompt_id = held.prompt_id
+    AND prompts.state = 'sent'
 """
 
 

@@ -3,12 +3,15 @@
 A label holds a route template, a method or a status: no id, no address, nothing that anybody sent.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 from prometheus_client import CollectorRegistry, Gauge, Histogram, ProcessCollector, start_http_server
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
 
 from service.errors import StartupError
+from service.outbox import Waiting
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 # Anybody may send any word as a method, and each would be counted for ever.
@@ -42,6 +45,37 @@ class Metrics:
     def watch(self, name: str, what: str, length: Callable[[], int]) -> None:
         """Tell the length of a queue whenever somebody looks; `length` is called from another thread."""
         Gauge(f"mutuality_{name}", what, registry=self.registry).set_function(length)
+
+    def watch_pushes(self, look: Callable[[], list[Waiting]]) -> None:
+        """Tell of the outbox whenever somebody looks; `look` is called from another thread. It may find nothing."""
+        self.registry.register(_Pushes(look))
+
+
+class _Pushes(Collector):
+    """The outbox, by class of push."""
+
+    def __init__(self, look: Callable[[], list[Waiting]]) -> None:
+        self._look = look
+
+    def describe(self) -> list[GaugeMetricFamily]:
+        """The figures without their values: registering them asks nobody."""
+        return self._told([])
+
+    def collect(self) -> list[GaugeMetricFamily]:
+        """The figures as they are now."""
+        return self._told(self._look())
+
+    def _told(self, found: Iterable[Waiting]) -> list[GaugeMetricFamily]:
+        waiting = GaugeMetricFamily("mutuality_pushes_waiting", "Pushes that are to be sent", labels=["class"])
+        parked = GaugeMetricFamily("mutuality_pushes_parked", "Pushes that no provider will take", labels=["class"])
+        late = GaugeMetricFamily(
+            "mutuality_pushes_late_seconds", "Seconds for which the oldest push has been due", labels=["class"]
+        )
+        for one in found:
+            waiting.add_metric([one.kind], one.waiting)
+            parked.add_metric([one.kind], one.parked)
+            late.add_metric([one.kind], one.late_seconds)
+        return [waiting, parked, late]
 
 
 @contextmanager

@@ -268,12 +268,12 @@ async def _disable(world: World, push: Push) -> None:
 
 
 class Waiting(Struct, frozen=True):
-    """Pushes of one class: how many wait for a try, how many are parked, and since when the oldest is due."""
+    """Pushes of one class: how many wait for a try, how many are parked, and for how long the oldest has been due."""
 
     kind: PushClass
-    waiting: int
-    parked: int
-    due_since: datetime | None
+    waiting: int = 0
+    parked: int = 0
+    late_seconds: float = 0
 
 
 WAITING = """
@@ -284,11 +284,16 @@ SELECT
     min(outbox.due_at) FILTER (WHERE NOT outbox.parked) AS due_since
 FROM outbox
 GROUP BY outbox.class
-ORDER BY outbox.class
 """
 
 
 async def waiting(world: World) -> list[Waiting]:
     """What is in the outbox, by class: a parked one is there until somebody has looked at it."""
-    rows = await world.prompter.fetch(WAITING)
-    return [Waiting(PushClass(row["class"]), row["waiting"], row["parked"], row["due_since"]) for row in rows]
+    found = {row["class"]: row for row in await world.prompter.fetch(WAITING)}
+    return [_waiting(kind, found[kind], world.now()) if kind in found else Waiting(kind) for kind in PushClass]
+
+
+def _waiting(kind: PushClass, row: Record, now: datetime) -> Waiting:
+    # What is under a lease is due when that runs out.
+    late = max(now - row["due_since"], timedelta()) if row["due_since"] else timedelta()
+    return Waiting(kind, row["waiting"], row["parked"], late.total_seconds())

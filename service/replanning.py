@@ -65,11 +65,24 @@ async def travel(db: Database, member_id: UUID, time_zone: str, now: datetime) -
     await plan_anew(db, member_id, msgspec.json.decode(text, type=Schedule), zone, now)
 
 
+# In the order of those who send and answer.
 FORGET_PLANNED = """
+WITH held AS (
+    SELECT
+        prompts.member_id,
+        prompts.prompt_id
+    FROM prompts
+    WHERE prompts.member_id = $1
+        AND prompts.reason = 'schedule'
+        AND prompts.state = 'scheduled'
+    ORDER BY prompts.prompt_id
+    FOR UPDATE
+)
 DELETE FROM prompts
-WHERE member_id = $1
-    AND reason = 'schedule'
-    AND state = 'scheduled'
+USING held
+WHERE prompts.member_id = held.member_id
+    AND prompts.prompt_id = held.prompt_id
+    AND prompts.state = 'scheduled'
 """
 
 STANDING = """

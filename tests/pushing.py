@@ -29,7 +29,9 @@ CANARY = "c0ffee" * 10  # a device token, and a part of every other address
 SILENCE_SECONDS = 1.0
 FRAME_BYTES = 16_000
 
-Then = Literal["go on", "hang up", "hang up halfway", "say goodbye", "keep silent"]
+DRIP_SECONDS = 0.02
+
+Then = Literal["go on", "hang up", "hang up halfway", "say goodbye", "keep silent", "drip"]
 
 
 class Reply(Struct, frozen=True):
@@ -63,6 +65,7 @@ class PushService:
     def __init__(self) -> None:
         self.url = ""
         self.connections = 0
+        self.open_connections = 0
         self.received: list[Received] = []
         self.replies: deque[Reply] = deque()
         self.at: dict[str, Callable[[Received], Reply]] = {}
@@ -97,8 +100,12 @@ class _Http2(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         self._service.connections += 1
+        self._service.open_connections += 1
         self._http.initiate_connection()
         self._flush()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._service.open_connections -= 1
 
     def data_received(self, data: bytes) -> None:
         for event in self._http.receive_data(data):
@@ -125,6 +132,9 @@ class _Http2(asyncio.Protocol):
             self._flush()
             self._transport.close()
             return
+        if reply.then == "drip":
+            self._drip(stream)
+            return
         for begin in range(0, len(reply.content), FRAME_BYTES):
             self._http.send_data(stream, reply.content[begin : begin + FRAME_BYTES])
         self._http.end_stream(stream)
@@ -132,6 +142,13 @@ class _Http2(asyncio.Protocol):
             self._http.close_connection(last_stream_id=stream)
             self._flush()
             self._transport.close()
+
+    def _drip(self, stream: int) -> None:
+        """Never quite silent, and never done."""
+        if not self._transport.is_closing():
+            self._http.send_data(stream, b" ")
+            self._flush()
+            asyncio.get_running_loop().call_later(DRIP_SECONDS, self._drip, stream)
 
     def _flush(self) -> None:
         self._transport.write(self._http.data_to_send())

@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from service.outside import Clock
 from service.push import payloads
-from service.push.exchange import LOST_PAUSE_SECONDS, SILENCE_SECONDS, Answer, NoAnswer, client, pause, post
+from service.push.exchange import LOST_PAUSE_SECONDS, SILENCE_SECONDS, Answer, NoAnswer, line, pause, post
 from service.push.notices import AppleDevice, Delivered, Notice, Outcome, Refused, RetryAfter, Unregistered
 
 log = structlog.get_logger()
@@ -54,7 +54,7 @@ class ApnsSender:
         self._key = key
         self._urls = {"production": production_url, "sandbox": sandbox_url}
         self._now = now
-        self._http = client(silence_seconds, tls)
+        self._line = line(silence_seconds, tls)
         self._token = ""
         self._signed_at: datetime | None = None
 
@@ -72,7 +72,7 @@ class ApnsSender:
 
     async def close(self) -> None:
         """Hang up."""
-        await self._http.aclose()
+        await self._line.close()
 
     async def _post(self, notice: Notice, device: AppleDevice, provider_token: str) -> Answer:
         expires_at = self._now() + timedelta(seconds=payloads.TTL_SECONDS[notice.kind])
@@ -85,7 +85,7 @@ class ApnsSender:
             "apns-collapse-id": payloads.COLLAPSE_ID,
         }
         url = f"{self._urls[device.environment]}/3/device/{quote(device.token, safe='')}"
-        return await post(self._http, url, headers, payloads.APNS[notice.kind])
+        return await post(self._line, url, headers, payloads.APNS[notice.kind])
 
     def _provider_token(self, refused: str = "") -> str:
         """The token in use, or a new one if it is old, or if it is the one that was refused."""

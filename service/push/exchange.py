@@ -3,13 +3,21 @@
 import asyncio
 import logging
 import ssl
+from asyncio import Task
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from datetime import datetime
 from email.utils import parsedate_to_datetime
+from typing import Generic, Protocol, TypeVar
 
 import httpx
+import structlog
 from msgspec import Struct
 
 from service.push.notices import RetryAfter
+
+log = structlog.get_logger()
 
 # A connection that is silent for so long is given up, with all that wait on it: the network may have dropped it.
 SILENCE_SECONDS = 5.0
@@ -55,14 +63,83 @@ def client(silence_seconds: float, tls: ssl.SSLContext | None) -> httpx.AsyncCli
     )
 
 
-async def post(http: httpx.AsyncClient, url: str, headers: dict[str, str], content: bytes) -> Answer:
+class Pool(Protocol):
+    """Connections that are kept."""
+
+    async def aclose(self) -> None: ...
+
+
+AnyPool = TypeVar("AnyPool", bound=Pool)
+
+
+class Line(Generic[AnyPool]):
+    """The connections of a sender, and others in their place as soon as an exchange was broken off.
+
+    What is cancelled halfway leaves httpcore's count of a connection's free streams wrong, and what is sent over that
+    one later fails, though the provider is well. So these are left to what is under way on them, and then closed.
+    `harmless` is what an exchange may fail with while the connections stay as good as they were.
+    """
+
+    def __init__(
+        self, connect: Callable[[], AnyPool], silence_seconds: float, harmless: tuple[type[Exception], ...]
+    ) -> None:
+        self._connect = connect
+        self._seconds = SILENCES * silence_seconds
+        self._harmless = harmless
+        self._pool = connect()
+        self._under_way: Counter[AnyPool] = Counter()
+        self._closing: set[Task[None]] = set()
+
+    @asynccontextmanager
+    async def exchange(self) -> AsyncIterator[AnyPool]:
+        """For one exchange, which ends within two silences. Raises NoAnswer for all that is not harmless."""
+        pool = self._pool
+        self._under_way[pool] += 1
+        try:
+            async with asyncio.timeout(self._seconds):
+                yield pool
+        except BaseException as error:
+            if isinstance(error, self._harmless) and not isinstance(error, TimeoutError):
+                raise
+            self._replace(pool)
+            if not isinstance(error, Exception):
+                raise
+            log.warning("push_connections_replaced", error=type(error).__name__)
+            raise NoAnswer from None
+        finally:
+            self._leave(pool)
+
+    async def close(self) -> None:
+        """Hang up."""
+        pools = {self._pool, *self._under_way}
+        await asyncio.gather(*(pool.aclose() for pool in pools), *self._closing)
+
+    def _replace(self, pool: AnyPool) -> None:
+        if pool is self._pool:
+            self._pool = self._connect()
+
+    def _leave(self, pool: AnyPool) -> None:
+        self._under_way[pool] -= 1
+        if self._under_way[pool] == 0:
+            del self._under_way[pool]
+            if pool is not self._pool:
+                closing = asyncio.create_task(pool.aclose())
+                self._closing.add(closing)
+                closing.add_done_callback(self._closing.discard)
+
+
+def line(silence_seconds: float, tls: ssl.SSLContext | None) -> Line[httpx.AsyncClient]:
+    """Connections that are kept, follow no redirect, and log nothing."""
+    return Line(lambda: client(silence_seconds, tls), silence_seconds, (httpx.HTTPError, httpx.InvalidURL))
+
+
+async def post(to: Line[httpx.AsyncClient], url: str, headers: dict[str, str], content: bytes) -> Answer:
     """The answer, its content cut off at 16 KiB. Raises NoAnswer."""
     try:
-        seconds = SILENCES * (http.timeout.read or SILENCE_SECONDS)
-        async with asyncio.timeout(seconds), http.stream("POST", url, headers=headers, content=content) as answer:
+        async with to.exchange() as http, http.stream("POST", url, headers=headers, content=content) as answer:
             told = {name.lower(): value for name, value in answer.headers.items()}
             return Answer(answer.status_code, told, await _beginning(answer))
-    except (httpx.HTTPError, httpx.InvalidURL, TimeoutError):
+    except (httpx.HTTPError, httpx.InvalidURL):
         # Not even as a cause: what these say may name the address.
         raise NoAnswer from None
 

@@ -17,7 +17,7 @@ from msgspec import Meta, Raw, Struct
 
 from service.outside import Clock
 from service.push import payloads
-from service.push.exchange import LOST_PAUSE_SECONDS, SILENCE_SECONDS, Answer, NoAnswer, client, pause, post
+from service.push.exchange import LOST_PAUSE_SECONDS, SILENCE_SECONDS, Answer, NoAnswer, line, pause, post
 from service.push.notices import Delivered, FirebaseDevice, Notice, Outcome, Refused, RetryAfter, Unregistered
 
 log = structlog.get_logger()
@@ -104,7 +104,7 @@ class FcmSender:
         self._account = account
         self._url = f"{url}/v1/projects/{quote(account.project_id, safe='')}/messages:send"
         self._now = now
-        self._http = client(silence_seconds, tls)
+        self._line = line(silence_seconds, tls)
         self._token = ""
         self._renew_at: datetime | None = None
         self._failure: Outcome | None = None
@@ -128,11 +128,11 @@ class FcmSender:
 
     async def close(self) -> None:
         """Hang up."""
-        await self._http.aclose()
+        await self._line.close()
 
     async def _post(self, content: bytes, token: str) -> Answer:
         headers = {"authorization": f"Bearer {token}", "content-type": "application/json"}
-        return await post(self._http, self._url, headers, content)
+        return await post(self._line, self._url, headers, content)
 
     async def _access_token(self, refused: str = "") -> str:
         """The token in use, or a new one if it ends soon or is the one that was refused. Raises _NoToken."""
@@ -156,7 +156,7 @@ class FcmSender:
         form = urlencode({"grant_type": GRANT, "assertion": self._assertion()}).encode()
         headers = {"content-type": "application/x-www-form-urlencoded"}
         try:
-            answer = await post(self._http, self._account.token_uri, headers, form)
+            answer = await post(self._line, self._account.token_uri, headers, form)
         except NoAnswer:
             raise _NoToken(RetryAfter(LOST_PAUSE_SECONDS)) from None
         if answer.status == 429 or answer.status >= 500:

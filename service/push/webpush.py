@@ -1,6 +1,5 @@
 """Web Push: RFC 8030 to the address that a browser subscribed with, RFC 8292 to say who sends."""
 
-import asyncio
 import secrets
 import ssl
 from base64 import urlsafe_b64encode
@@ -22,8 +21,8 @@ from service.push.exchange import (
     ANSWER_BYTES,
     LOST_PAUSE_SECONDS,
     SILENCE_SECONDS,
-    SILENCES,
     Answer,
+    Line,
     NoAnswer,
     hush,
     pause,
@@ -39,7 +38,7 @@ CONNECTIONS = 50
 TOKEN_LIVES = timedelta(hours=12)
 # Who subscribes chooses the origin, so their number is bounded.
 ORIGINS_KEPT = 1000
-# However a connection can fail; a timeout is an OSError too.
+# However a connection can fail.
 LOST = (
     httpcore.TimeoutException,
     httpcore.NetworkError,
@@ -97,14 +96,7 @@ class WebPushSender:
         self._now = now
         self._seconds = silence_seconds
         self._tokens: OrderedDict[str, tuple[str, datetime]] = OrderedDict()
-        # httpcore itself, and no proxy: only here a connection can be tied to the addresses that were judged.
-        self._http = httpcore.AsyncConnectionPool(
-            ssl_context=tls,
-            http2=True,
-            max_connections=CONNECTIONS,
-            keepalive_expiry=60,
-            network_backend=OpenNetwork(besides),
-        )
+        self._line = Line(lambda: _pool(tls, besides), silence_seconds, (*LOST, NotOpen))
 
     async def send(self, notice: Notice) -> Outcome:
         """Push to a WebSubscription."""
@@ -120,7 +112,7 @@ class WebPushSender:
 
     async def close(self) -> None:
         """Hang up."""
-        await self._http.aclose()
+        await self._line.close()
 
     async def _post(self, notice: Notice, subscription: WebSubscription) -> Answer:
         url = endpoint_of(subscription)
@@ -141,9 +133,12 @@ class WebPushSender:
     async def _exchange(self, target: httpcore.URL, headers: dict[str, str], content: bytes) -> Answer:
         """The status and headers of the answer; what else it says is read only to keep the connection."""
         limits = {"timeout": dict.fromkeys(("connect", "read", "write", "pool"), self._seconds)}
-        stream = self._http.stream("POST", target, headers=list(headers.items()), content=content, extensions=limits)
+        sent = list(headers.items())
         try:
-            async with asyncio.timeout(SILENCES * self._seconds), stream as answer:
+            async with (
+                self._line.exchange() as http,
+                http.stream("POST", target, headers=sent, content=content, extensions=limits) as answer,
+            ):
                 told = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in answer.headers}
                 read = 0
                 async for piece in answer.aiter_stream():
@@ -169,6 +164,17 @@ class WebPushSender:
         if len(self._tokens) > ORIGINS_KEPT:
             self._tokens.popitem(last=False)
         return token
+
+
+def _pool(tls: ssl.SSLContext | None, besides: Networks) -> httpcore.AsyncConnectionPool:
+    """httpcore itself, and no proxy: only here a connection can be tied to the addresses that were judged."""
+    return httpcore.AsyncConnectionPool(
+        ssl_context=tls,
+        http2=True,
+        max_connections=CONNECTIONS,
+        keepalive_expiry=60,
+        network_backend=OpenNetwork(besides),
+    )
 
 
 def _sealed(text: bytes, subscription: WebSubscription) -> bytes:

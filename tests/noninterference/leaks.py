@@ -24,12 +24,14 @@ from events.rules import Recorded
 from projections import balances, feed, perspectives, requests, trends
 from projections.balances import Reader
 from service import (
+    answering,
     app,
     entries,
     health,
     http,
     live,
     problems,
+    prompter,
     prompts,
     reads,
     relationships,
@@ -37,6 +39,7 @@ from service import (
 )
 from service.errors import NotFound, TooManyRequests
 from service.push import payloads
+from service.recorder import Recorder
 from tests.noninterference.worlds import World, playing
 
 Patch: TypeAlias = pytest.MonkeyPatch
@@ -584,12 +587,14 @@ def _reseen(patch: Patch, change: Callable[[Any, Any], Any]) -> None:
 
 @leak("a rate limit per relationship")
 def _one_limit(patch: Patch) -> None:
-    async def limited(membership: Any, member: Any) -> Any:
-        if count_of(membership.relationship_id) > 30:
-            raise TooManyRequests(1)
-        return membership
+    record = Recorder.record
 
-    _reseen(patch, limited)
+    async def limited(recorder: Recorder, submission: Any) -> Any:
+        if count_of(submission.relationship_id) > 10:
+            raise TooManyRequests(1)
+        return await record(recorder, submission)
+
+    patch.setattr(Recorder, "record", limited)
 
 
 @leak("a Retry-After counted over both members")
@@ -742,3 +747,34 @@ def _counting_badge(patch: Patch) -> None:
             return super().__getitem__(kind) + str(len(log())).encode()
 
     patch.setattr(payloads, "FCM", Counted(payloads.FCM))
+
+
+# --- Prompts
+
+
+@leak("a prompt after what is private")
+def _private_occasions(patch: Patch) -> None:
+    def occasion(event: Recorded) -> bool:
+        return original(replace(event, audience="shared"))
+
+    original = answering.is_occasion
+    everywhere(patch, original, occasion)
+
+
+@leak("a prompt after the delay that the other has set")
+def _their_delay(patch: Patch) -> None:
+    after, planners = prompter._after, prompter._planners
+
+    def remembered(rows: Any) -> Any:
+        here().memory["planners"] = planners(rows)
+        return here().memory["planners"]
+
+    def delayed(world: Any, planner: Any, *args: Any) -> Any:
+        found = here().memory["planners"].values()
+        theirs = [one.schedule.after_events for one in found if one.member_id != planner.member_id]
+        for one in (one for one in theirs if one.enabled):
+            planner = replace(planner, schedule=replace(planner.schedule, after_events=one))
+        return after(world, planner, *args)
+
+    everywhere(patch, planners, remembered)
+    everywhere(patch, after, delayed)

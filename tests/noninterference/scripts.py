@@ -84,8 +84,10 @@ class _Writing:
     def written(self) -> Script:
         """Two become linked, live, and perhaps part."""
         self._link()
-        for _ in range(self.chance.randint(10, 14)):
+        for _ in range(self.chance.randint(9, 13)):
             self._go_on()
+        if self.chance.random() < 0.5:
+            self._be_asked_afterwards()
         if self.chance.random() < 0.3:
             self._do(who=self.chance.choice(["reader", "other"]), method="POST", path=f"{HERE}/leave")
             self._ended = True
@@ -121,8 +123,11 @@ class _Writing:
         self.steps.append(Step(**said))
 
     def _wait(self) -> None:
-        self.steps.append(Step(who="reader", method="pass time", minutes=self.chance.choice([1, 10, 100, 60 * 24 * 8])))
-        self.now += timedelta(minutes=self.steps[-1].minutes)
+        self._pass(self.chance.choice([1, 10, 100, 60 * 24 * 8]))
+
+    def _pass(self, minutes: int) -> None:
+        self._do(who="reader", method="pass time", minutes=minutes)
+        self.now += timedelta(minutes=minutes)
 
     # --- What the reader does
 
@@ -219,6 +224,25 @@ class _Writing:
             body = same | self._sealed_words()
             self._do(who=who, method="PUT", path=f"{HERE}/check-ins/{_id(number)}", body=body)
             self._perhaps_hidden()
+
+    # --- Prompts
+
+    def _be_asked_afterwards(self) -> None:
+        """The reader is asked after what is shared, of which there may be something, and after nothing else."""
+        self._do(who="reader", method="PUT", path="/v1/me/schedule", body=_after_events(60))
+        device = {"platform": "android", "provider": "fcm", "token": "{me} a"}
+        self._do(who="reader", method="PUT", path=f"/v1/me/devices/{_id(1)}", body=device)
+        if self.chance.random() < 0.5:
+            theirs = _after_events(self.chance.choice([0, 240]))
+            self._secretly(self.chance.choice(EITHER), method="PUT", path="/v1/me/schedule", body=theirs)
+        if self.chance.random() < 0.5:
+            body = {"occurred_at": self.now.isoformat(), "domain": "home"}
+            self._do(who="reader", method="PUT", path=f"{HERE}/requests/{_id(self._new())}", body=body)
+        for _ in range(self.chance.randrange(3)):
+            body = {"occurred_at": self.now.isoformat(), "note": "x"}
+            path = f"{HERE}/check-ins/{_id(self._new())}"
+            self._secretly(self.chance.choice(EITHER), method="PUT", path=path, body=body)
+        self._pass(60 * 5)
 
     # --- What the other does in private
 
@@ -411,6 +435,12 @@ class _Writing:
 
 def _id(number: int) -> str:
     return str(UUID(int=number))
+
+
+def _after_events(delay_minutes: int) -> Json:
+    """A schedule of who is asked after what is shared, at any hour."""
+    quiet = {"from": "00:00", "to": "00:00"}
+    return {"after_events": {"enabled": True, "delay_minutes": delay_minutes}, "quiet": quiet}
 
 
 def _queued(kind: str, number: int, body: Json) -> Json:

@@ -3,13 +3,14 @@
 import asyncio
 from datetime import timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
 from service import commands, dispatch
 from service.push.notices import RetryAfter
-from tests.phones import KEYS, Phone, Running
+from tests.asking import prompted as laid_down
+from tests.phones import KEYS, NOON, Phone, Running
 from tests.prompting import (
     Remembering,
     after_events,
@@ -25,6 +26,7 @@ from tests.prompting import (
     work_until,
     world_of,
 )
+from tests.service.holding import holding
 
 HERE = "/v1/relationships/{rid}"
 
@@ -281,3 +283,28 @@ async def test_sending_and_reminding_use_their_indexes(service: Running) -> None
         for statement, index in ((dispatch.SEND, "prompts_due"), (dispatch.REMIND, "prompts_to_remind")):
             plan = await db.fetch(f"EXPLAIN {statement}", now, 10)
             assert index in str([row[0] for row in plan])
+
+
+FREE = "SELECT prompt_id FROM prompts FOR UPDATE SKIP LOCKED"
+
+
+@pytest.mark.parametrize(
+    ("step", "state", "hours_ago"),
+    [
+        (dispatch.SEND, "scheduled", 0),
+        (dispatch.REMIND, "sent", 2),
+        (dispatch.FORGET_UNSENT, "scheduled", 1),
+        (dispatch.LAPSE, "sent", 12),
+    ],
+)
+async def test_each_step_holds_its_prompts_in_the_order_of_their_ids(
+    service: Running, step: str, state: str, hours_ago: int
+) -> None:
+    one, due_at = await service.member(), NOON - timedelta(hours=hours_ago)
+    ids = sorted([UUID(await laid_down(service, one, state, due_at)) for _ in range(7)])
+    values = (NOON, 10) if "$2" in step else (NOON,)
+    async with holding(service, "SELECT FROM prompts WHERE prompt_id = $1 FOR UPDATE", ids[3]) as held:
+        going = asyncio.create_task(world_of(service).prompter.execute(step, *values))
+        await held.until_waiting()
+        assert sorted(row["prompt_id"] for row in await ask(service, FREE)) == ids[4:]
+    await going

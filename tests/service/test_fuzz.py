@@ -22,6 +22,7 @@ from service.app import create_app
 from service.mail import ConsoleMailer
 from service.openapi import document
 from service.settings import Settings
+from tests.asking import device, prompted
 from tests.phones import KEYS, Phone
 from tests.postgres import fresh_database
 from tests.vouching import GOOGLE, NONCE, KeyServer, registered, token
@@ -212,6 +213,23 @@ def somebody_new(world: World, case: Case) -> None:
     stepped_up(world, case)
 
 
+def own_device(world: World, case: Case) -> None:
+    """A device that is registered."""
+    case.path_parameters["device_id"] = world.wire.run(device(world.one))
+
+
+def possible_device(world: World, case: Case) -> None:
+    """An address of the kind that its provider gives out."""
+    case.path_parameters["device_id"] = str(uuid4())
+    case.body.clear()
+    case.body.update(platform="android", provider="fcm", token="an-example")
+
+
+def open_prompt(world: World, case: Case) -> None:
+    """A prompt that was sent."""
+    case.path_parameters["prompt_id"] = world.wire.run(prompted(world.wire, world.one))
+
+
 def as_it_is(world: World, case: Case) -> None:
     """Nothing has to be real."""
 
@@ -237,6 +255,9 @@ POSSIBLE: dict[str, Callable[[World, Case], None]] = {
     "giveConsent": current_version,
     "changeMe": known_zone,
     "eraseMe": somebody_new,
+    "registerDevice": possible_device,
+    "removeDevice": own_device,
+    "dismissPrompt": open_prompt,
     "recordCheckIn": check_in,
     "recordRequest": request,
     "recordDecision": decision,

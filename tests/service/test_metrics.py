@@ -1,5 +1,6 @@
 """Figures for an operator: on a port of their own, and only if asked for; they count, and name nobody."""
 
+import asyncio
 import re
 import socket
 from collections.abc import AsyncIterator
@@ -7,9 +8,10 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
-from service import metrics
+from service import app, metrics
 from service.errors import StartupError
 from service.settings import Settings
+from tests.asking import device, opened, prompted, pushing
 from tests.phones import Running, running, unlimited
 
 HOST = "127.0.0.1"
@@ -23,11 +25,11 @@ async def counting(database_url: str) -> AsyncIterator[Running]:
         yield service
 
 
-def told(service: Running) -> str:
+async def told(service: Running) -> str:
     """What is served on the other port."""
     assert service.app.metrics is not None
     with metrics.serving(service.app.metrics, HOST, 0) as address:
-        return httpx.get(address).text
+        return await asyncio.to_thread(lambda: httpx.get(address).text)
 
 
 async def test_nothing_is_counted_unless_a_port_is_set(service: Running) -> None:
@@ -45,7 +47,7 @@ async def test_requests_are_counted_by_route_method_and_status(counting: Running
     for _ in range(3):
         await phone.call("GET", "/v1/me")
     labels = 'method="GET",route="/v1/me",status="401"'
-    assert f"mutuality_request_seconds_count{{{labels}}} 3.0" in told(counting)
+    assert f"mutuality_request_seconds_count{{{labels}}} 3.0" in await told(counting)
 
 
 async def test_labels_hold_no_id_no_address_and_nothing_that_was_sent(counting: Running) -> None:
@@ -54,9 +56,8 @@ async def test_labels_hold_no_id_no_address_and_nothing_that_was_sent(counting: 
     await one.call("GET", "/v1/relationships/{rid}/balances?window=9")
     await one.call("GET", "/a-word/somebody/sent")
     await one.call("BREW", "/v1/me")
-    labels = [
-        pair for line in told(counting).splitlines() if "request_seconds" in line for pair in LABELS.findall(line)
-    ]
+    figures = await told(counting)
+    labels = [pair for line in figures.splitlines() if "request_seconds" in line for pair in LABELS.findall(line)]
     templates = {route.path_format for route in counting.app.litestar.routes} | {"unknown"}
     assert {value for name, value in labels if name == "route"} <= templates
     assert {value for name, value in labels if name == "method"} <= metrics.METHODS | {"other"}
@@ -65,9 +66,30 @@ async def test_labels_hold_no_id_no_address_and_nothing_that_was_sent(counting: 
 
 
 async def test_who_waits_is_told(counting: Running) -> None:
-    figures = told(counting)
+    figures = await told(counting)
     assert "mutuality_lookups_waiting 0.0" in figures
     assert "mutuality_submissions_waiting 0.0" in figures
+
+
+async def test_what_is_on_its_way_is_told_and_since_when(counting: Running) -> None:
+    one = await counting.member()
+    await device(one)
+    await pushing(counting, one, await prompted(counting, one))
+    counting.clock.advance(seconds=7)
+    figures = await told(counting)
+    assert 'mutuality_pushes_waiting{class="prompt"} 1.0' in figures
+    assert 'mutuality_pushes_waiting{class="withdraw"} 0.0' in figures
+    assert 'mutuality_pushes_parked{class="prompt"} 0.0' in figures
+    assert 'mutuality_pushes_late_seconds{class="prompt"} 7.0' in figures
+
+
+async def test_what_cannot_be_counted_soon_is_left_out(counting: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app, "LOOK_SECONDS", 0.1)
+    async with opened(counting.database_url) as db, db.transaction():
+        await db.execute("LOCK TABLE outbox")
+        figures = await told(counting)
+    assert "mutuality_lookups_waiting 0.0" in figures
+    assert "mutuality_pushes_waiting{" not in figures
 
 
 def test_a_port_that_is_taken_is_said_in_a_sentence() -> None:

@@ -113,8 +113,8 @@ async def test_what_is_refused_is_parked_and_counted(service: Running, one: Phon
     service.clock.advance(hours=2)
     await work(service, sender)
     assert sender.kinds().count("prompt") == 1
-    counted = await sending.waiting(world_of(service))
-    assert [(one.kind, one.waiting, one.parked) for one in counted] == [("prompt", 0, 1)]
+    counted = {one.kind: (one.waiting, one.parked) for one in await sending.waiting(world_of(service))}
+    assert counted == {"prompt": (0, 1), "reminder": (0, 0), "withdraw": (0, 0)}
 
 
 async def test_a_mistake_in_one_row_holds_up_no_other_and_ends_parked(
