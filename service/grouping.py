@@ -28,6 +28,9 @@ MOST_WAITING = 2000
 # A database that stands still may do so for long. What becomes of what it has, the same call will say.
 LATE_SECONDS = 3.0
 
+# So many may follow one that was committed alone before it is worth trying them together again.
+FEW = 4
+
 HELD_UP = (DeadlockDetectedError, LockNotAvailableError)
 
 
@@ -82,9 +85,12 @@ class Grouped(Generic[S, A]):
             self._put_aside(one)
         else:
             self._waiting.append(one)
+        self._start()
+        return await one.answer
+
+    def _start(self) -> None:
         if self._waiting and self._group is None:
             self._group = asyncio.create_task(self._commit_groups())
-        return await one.answer
 
     async def close(self) -> None:
         """Return when nothing is under way any more."""
@@ -142,17 +148,24 @@ class Grouped(Generic[S, A]):
         queue = self._held_up[key]
         while queue:
             one = queue.popleft()
-            try:
-                (answer,) = await self._commit([one.submission], True)
-            except HELD_UP as error:
-                answer = error
+            answer = await self._commit_alone(one)
+            if isinstance(answer, HELD_UP):
                 # Those behind it would wait as long for the same, one after the other.
                 while queue:
-                    _tell(queue.popleft(), error)
-            except Exception as error:
-                answer = error
+                    _tell(queue.popleft(), answer)
             _tell(one, answer)
+            if len(queue) > FEW and not isinstance(answer, Exception):
+                break  # nothing holds it up any more, and together they are faster
         del self._held_up[key]
+        self._waiting.extend(queue)
+        self._start()
+
+    async def _commit_alone(self, one: Waiting[S, A]) -> A | Exception:
+        try:
+            (answer,) = await self._commit([one.submission], True)
+        except Exception as error:
+            answer = error
+        return answer
 
 
 def _tell(one: Waiting[S, A], answer: A | Exception) -> None:

@@ -121,7 +121,7 @@ async def test_every_other_key_contains_the_relationship(db: Database) -> None:
 
 async def test_every_key_over_events_contains_the_stream(db: Database) -> None:
     over_events = [key for key in await keys(db) if key[0] in ("readers", "events", "texts", "tallies")]
-    assert len(over_events) == 9
+    assert len(over_events) == 8
     assert [key for key in over_events if "stream_id" not in key[2]] == []
 
 
