@@ -23,6 +23,7 @@ A = TypeVar("A")
 
 # What is weighed are entries. A group holds its locks until all of it is done, so it must not grow without bounds.
 MOST_IN_A_GROUP = 128
+GROUPS_AT_ONCE = 2
 # About a second's work: who comes later is told so at once.
 MOST_WAITING = 2000
 # A database that stands still may do so for long. What becomes of what it has, the same call will say.
@@ -42,7 +43,9 @@ class Waiting(Struct, Generic[S, A]):
 
 
 class Grouped(Generic[S, A]):
-    """Commits submissions in groups, one group after the other.
+    """Commits submissions in groups, two at a time: while the database works at one, the other is made ready.
+
+    What is of one `room` is never in both, so that no group waits for the other.
 
     Where a group fails or is held up, each of it is committed alone: what one breaks or waits for must not touch the
     others. Meanwhile what has the same `key`, and so might be held up too, queues behind it. Whatever is `apart` is
@@ -56,15 +59,17 @@ class Grouped(Generic[S, A]):
         self,
         commit: Callable[[Sequence[S], bool], Awaitable[Sequence[A | Exception]]],
         key: Callable[[S], Hashable],
+        room: Callable[[S], Hashable] = lambda submission: submission,
         weight: Callable[[S], int] = lambda submission: 1,
         most_waiting: int = MOST_WAITING,
         apart: Callable[[S], bool] = lambda _: False,
     ) -> None:
         self._commit, self._key, self._weight, self._most_waiting = commit, key, weight, most_waiting
-        self._apart = apart
+        self._room, self._apart = room, apart
         self._waiting: deque[Waiting[S, A]] = deque()
         self._held_up: dict[Hashable, deque[Waiting[S, A]]] = {}
-        self._group: Task[None] | None = None
+        self._groups: set[Task[None]] = set()
+        self._rooms: set[Hashable] = set()  # of the groups under way
         self._alone: set[Task[None]] = set()
         self._late = False
 
@@ -88,28 +93,40 @@ class Grouped(Generic[S, A]):
         self._start()
         return await one.answer
 
-    def _start(self) -> None:
-        if self._waiting and self._group is None:
-            self._group = asyncio.create_task(self._commit_groups())
-
     async def close(self) -> None:
         """Return when nothing is under way any more."""
-        while tasks := [*self._alone, *([self._group] if self._group else [])]:
+        while tasks := self._alone | self._groups:
             await asyncio.wait(tasks)
 
+    def _start(self) -> None:
+        if self._waiting and len(self._groups) < GROUPS_AT_ONCE:
+            task = asyncio.create_task(self._commit_groups())
+            self._groups.add(task)
+            task.add_done_callback(self._groups.discard)
+
     async def _commit_groups(self) -> None:
-        while self._waiting:
-            group = self._next_group()
+        # Not chosen before this runs: all that came in at the same moment go together.
+        while group := self._next_group():
+            rooms = {self._room(one.submission) for one in group}
+            self._rooms |= rooms
             late = asyncio.get_running_loop().call_later(LATE_SECONDS, self._refuse, group)
             await self._commit_group(group)
             late.cancel()
             self._late = False
-        self._group = None
+            self._rooms -= rooms
 
     def _next_group(self) -> list[Waiting[S, A]]:
-        group, weight = [self._waiting.popleft()], 0
-        while self._waiting and (weight := weight + self._weight(group[-1].submission)) < MOST_IN_A_GROUP:
-            group.append(self._waiting.popleft())
+        """Those who have waited longest, without the rooms of the other group; they keep their places."""
+        group: list[Waiting[S, A]] = []
+        weight, passed_over = 0, []
+        while self._waiting and weight < MOST_IN_A_GROUP:
+            one = self._waiting.popleft()
+            if self._room(one.submission) in self._rooms:
+                passed_over.append(one)
+            else:
+                group.append(one)
+                weight += self._weight(one.submission)
+        self._waiting.extendleft(reversed(passed_over))
         return group
 
     def _refuse(self, group: Sequence[Waiting[S, A]]) -> None:

@@ -125,7 +125,11 @@ class Recorder:
     def __init__(self, world: World) -> None:
         self._world = world
         self._grouped = Grouped[Submission, Answer](
-            self._commit, _held_up_with, lambda one: len(one.entries), apart=_seals
+            self._commit,
+            key=_held_up_with,
+            room=lambda one: one.relationship_id,
+            weight=lambda one: len(one.entries),
+            apart=_seals,
         )
 
     async def record(self, submission: Submission) -> Answer:

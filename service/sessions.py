@@ -108,7 +108,7 @@ class Doorkeeper:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._grouped = Grouped[bytes, Member | None](self._look_up, lambda token_hash: token_hash)
+        self._grouped = Grouped[bytes, Member | None](self._look_up, key=lambda token_hash: token_hash)
         self._known: dict[bytes, tuple[float, Member]] = {}
 
     async def tell(self, token_hash: bytes) -> Member | None:

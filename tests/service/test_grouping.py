@@ -45,7 +45,7 @@ def weight(n: int) -> int:
 
 
 def grouped(committing: Committing, most_waiting: int = 1000) -> Grouped[int, str]:
-    return Grouped[int, str](committing, lambda n: n, weight, most_waiting)
+    return Grouped[int, str](committing, lambda n: n, lambda _: "one room", weight, most_waiting)
 
 
 async def begin(group: Grouped[int, str], *numbers: int) -> list[asyncio.Task[str]]:
@@ -63,6 +63,18 @@ async def test_what_waits_while_one_commits_goes_together(committing: Committing
     assert committing.groups == [[2], [4, 6, 8]]
 
 
+async def test_two_groups_are_under_way_at_once_but_no_room_is_in_both(committing: Committing) -> None:
+    group = Grouped[int, str](committing, key=lambda n: n, room=lambda n: n % 6)
+    tasks = await begin(group, 0)
+    await asyncio.sleep(0)
+    tasks += await begin(group, 6, 2, 4)
+    await asyncio.sleep(0)
+    assert committing.groups == [[0], [2, 4]]
+    committing.may_go_on.set()
+    assert await asyncio.gather(*tasks) == ["0", "6", "2", "4"]
+    assert committing.groups[2:] == [[6]]
+
+
 async def test_no_group_grows_without_bounds(committing: Committing) -> None:
     committing.may_go_on.set()
     tasks = await begin(grouped(committing), *range(0, 400, 2))
@@ -78,7 +90,7 @@ async def test_what_is_heavy_fills_a_group_sooner(committing: Committing) -> Non
 
 
 async def test_what_is_apart_is_committed_alone_and_at_once(committing: Committing) -> None:
-    group = Grouped[int, str](committing, lambda n: n, apart=lambda n: n > 10)
+    group = Grouped[int, str](committing, lambda n: n, lambda _: 0, apart=lambda n: n > 10)
     tasks = await begin(group, 2, 12, 14, 4)
     committing.may_go_on.set()
     assert await asyncio.gather(*tasks) == ["2", "12", "14", "4"]
@@ -173,7 +185,7 @@ async def test_nobody_waits_for_a_group_that_does_not_end(
 
 
 async def test_who_waits_behind_what_is_held_up_shares_its_fate(committing: Committing) -> None:
-    group = Grouped[int, str](committing, lambda n: n % 2)
+    group = Grouped[int, str](committing, lambda n: n % 2, lambda _: 0)
     committing.may_go_on.set()
     committing.held.set()
     committing.breaks, committing.held_up_for_ever = asyncpg.LockNotAvailableError, True
