@@ -47,7 +47,7 @@ soak-privacy: $(VENV)/.dev  ## Compare 10,000 pairs of worlds that differ in wha
 	@$(BIN)/python -m pytest tests/noninterference -m soak -n $(WORKERS) --dist worksteal
 
 soak: $(VENV)/.dev  ## Kill, cut and starve the service for hours; nothing acknowledged may be lost
-	@$(BIN)/python -m pytest tests/faults -m soak
+	@$(BIN)/python -m pytest tests/faults tests/service -m soak
 
 bench: $(VENV)/.dev  ## Measure speed (needs wrk); BENCH="put reads" chooses, QUICK=1 looks shortly
 	@$(BIN)/python -m tests.benchmarks $(BENCH) $(if $(QUICK),--quick)

@@ -64,8 +64,7 @@ async def opened(database_url: str) -> AsyncIterator[Database]:
 
 async def rows(service: Running, table: str, order: str = "1, 2") -> list[Any]:
     """All of a table."""
-    async with opened(service.database_url) as db:
-        return await db.fetch(f"SELECT * FROM {table} ORDER BY {order}")
+    return await service.ask(f"SELECT * FROM {table} ORDER BY {order}")
 
 
 async def prompted(
@@ -79,20 +78,18 @@ async def prompted(
 ) -> str:
     """A prompt of the phone's member; about an event if one is named."""
     prompt_id, remind_at = uuid4(), due_at + remind_after if remind_after else None
-    async with opened(service.database_url) as db:
-        await db.execute(
-            PROMPT,
-            *(phone.member_id, prompt_id, phone.rid, "after_event" if about else "schedule", about or uuid4()),
-            *(due_at.date(), list(questions), "my_part" in questions, due_at, due_at + HOUR),
-            *(remind_at, remind_at and remind_at + HOUR, due_at + OPEN_FOR, state),
-        )
+    await service.ask(
+        PROMPT,
+        *(phone.member_id, prompt_id, phone.rid, "after_event" if about else "schedule", about or uuid4()),
+        *(due_at.date(), list(questions), "my_part" in questions, due_at, due_at + HOUR),
+        *(remind_at, remind_at and remind_at + HOUR, due_at + OPEN_FOR, state),
+    )
     return str(prompt_id)
 
 
 async def pushing(service: Running, phone: Phone, prompt_id: str, kind: str = "prompt") -> None:
     """A push for that prompt waits for each device of its member."""
-    async with opened(service.database_url) as db:
-        await db.execute(PUSH, phone.member_id, prompt_id, kind, NOON)
+    await service.ask(PUSH, phone.member_id, prompt_id, kind, NOON)
 
 
 async def device(phone: Phone) -> str:

@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
-from tests.phones import Running, running
+from tests.phones import NOON, Running, running
 from tests.postgres import SharedServer, fresh_database
 
 SERVER = pytest.StashKey[SharedServer]()
@@ -66,3 +67,39 @@ async def service(database_url: str) -> AsyncIterator[Running]:
     """The service on a database of this test's own, with a clock that stands still."""
     async with running(database_url) as started:
         yield started
+
+
+@pytest.fixture(scope="module")
+def lasting_database_url(postgres_url: str) -> Iterator[str]:
+    """The DSN of a database that the tests of a module share."""
+    with fresh_database(postgres_url) as url:
+        yield url
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def lasting_service(lasting_database_url: str) -> AsyncIterator[Running]:
+    """The service on that database."""
+    async with running(lasting_database_url) as started:
+        yield started
+
+
+SWEEP = """
+WITH
+    a AS (DELETE FROM outbox),
+    b AS (DELETE FROM prompts),
+    c AS (DELETE FROM occasions),
+    d AS (DELETE FROM schedules),
+    e AS (DELETE FROM devices)
+SELECT
+"""
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def swept_service(lasting_service: Running) -> Running:
+    """A service that lasts for a module, at noon again, and with nobody left to be asked.
+
+    Its members and what they recorded stay: a test that makes members of its own meets none of them.
+    """
+    await lasting_service.ask(SWEEP)
+    lasting_service.clock.time = NOON
+    return lasting_service

@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from uuid import UUID, uuid4
 
+import asyncpg
 import httpx
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
@@ -169,6 +170,20 @@ class Running:
     def __init__(self, app: Edge, clock: Clock, post: PostBox, database_url: str) -> None:
         self.app, self.clock, self.post, self.database_url = app, clock, post, database_url
         self._transport = httpx.ASGITransport(app=until_told(app), raise_app_exceptions=False)  # type: ignore[arg-type]
+        self._superuser: asyncpg.Connection[asyncpg.Record] | None = None
+        self._asking = asyncio.Lock()
+
+    async def ask(self, statement: str, *values: Any) -> list[asyncpg.Record]:
+        """What the database says to its superuser, over one connection."""
+        async with self._asking:
+            if self._superuser is None:
+                self._superuser = await asyncpg.connect(self.database_url)
+            return await self._superuser.fetch(statement, *values)
+
+    async def close(self) -> None:
+        """End that connection."""
+        if self._superuser:
+            await self._superuser.close()
 
     async def ring(self, rid: str) -> Ring:
         """The keys of a relationship, which no phone ever sees."""
@@ -214,8 +229,12 @@ async def running(database_url: str, **options: Any) -> AsyncIterator[Running]:
         store = options.pop("store", KEYS)
         mailer = SmtpMailer(post.url, "mutuality@example.org")
         app = create_app(database_url, settings, mailer, store, now=clock, **options)
+        started = Running(app, clock, post, database_url)
         async with lifespan(app):
-            yield Running(app, clock, post, database_url)
+            try:
+                yield started
+            finally:
+                await started.close()
 
 
 @asynccontextmanager

@@ -75,15 +75,6 @@ async def refreshed(phone: Phone) -> Phone:
     return phone
 
 
-async def ask(service: Running, statement: str, *values: Any) -> list[asyncpg.Record]:
-    """What the database says to its superuser."""
-    db = await asyncpg.connect(service.database_url)
-    try:
-        return await db.fetch(statement, *values)
-    finally:
-        await db.close()
-
-
 REGISTER = """
 INSERT INTO devices (
     member_id, device_id, session_id, platform, provider, address, registration, registered_at
@@ -100,7 +91,7 @@ async def register(service: Running, phone: Phone, address: str = "c0ffee", prov
     told = msgspec.json.encode(device).decode()
     member, device_id = UUID(phone.member_id), uuid4()
     sealed = await world_of(service).keys.seal_for(member, "push_address", told)
-    await ask(service, REGISTER, member, device_id, provider, sealed, uuid4())
+    await service.ask(REGISTER, member, device_id, provider, sealed, uuid4())
     return device_id
 
 
@@ -116,7 +107,7 @@ async def want(service: Running, phone: Phone, schedule: Schedule, seed: bytes |
     """The member wants to be asked like that, from a long time ago."""
     told, now = msgspec.json.encode(schedule).decode(), service.clock()
     seed = seed or UUID(phone.member_id).bytes * 2
-    await ask(service, WANT, UUID(phone.member_id), told, seed, now - LONG_AGO, now)
+    await service.ask(WANT, UUID(phone.member_id), told, seed, now - LONG_AGO, now)
 
 
 def evenings(phone: Phone, from_: str = "20:00", to: str = "22:00", questions: Iterable[Any] = ("close",)) -> Schedule:
@@ -138,7 +129,7 @@ NOTE = "INSERT INTO occasions (relationship_id, event_id, recorded_at) VALUES ($
 async def happened(service: Running, phone: Phone, event_id: UUID | None = None) -> UUID:
     """A shared event that prompts may follow."""
     event_id = event_id or uuid4()
-    await ask(service, NOTE, UUID(phone.rid), event_id, service.clock())
+    await service.ask(NOTE, UUID(phone.rid), event_id, service.clock())
     return event_id
 
 
@@ -152,9 +143,9 @@ ORDER BY due_at
 
 async def prompts_of(service: Running, phone: Phone) -> list[asyncpg.Record]:
     """All prompts of a member, in the order in which they are due."""
-    return await ask(service, PROMPTS, UUID(phone.member_id))
+    return await service.ask(PROMPTS, UUID(phone.member_id))
 
 
 async def outbox(service: Running) -> list[asyncpg.Record]:
     """What is on its way."""
-    return await ask(service, "SELECT * FROM outbox ORDER BY due_at, class")
+    return await service.ask("SELECT * FROM outbox ORDER BY due_at, class")

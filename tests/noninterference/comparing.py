@@ -87,12 +87,12 @@ class Pair(Struct, frozen=True):
                 return number, written, found
         return None
 
-    async def shrunk(self, failing: Script, seed: str) -> tuple[Script, str]:
+    async def shrunk(self, failing: Script, seed: str, seen: Difference) -> tuple[Script, str]:
         """The shortest script found in which the worlds still differ, and how: made to be read."""
         # Each time under another name: what was drawn by one name is taken.
         found, tries = await self.compare(failing, f"{seed} again"), 0
         if found is None:
-            return failing, "It was not seen again: what came before it matters."
+            return failing, f"It was not seen again: what came before it matters.{told(failing, seen)}"
         shorter = True
         while shorter and tries < TRIES:
             shorter = False

@@ -36,8 +36,8 @@ async def no_difference(pair: Pair, seed: str, pairs: int, record_property: Reco
     """So many pairs, none of which differs although the worlds do."""
     tally, began = Tally(), time.perf_counter()
     if found := await pair.find(seed.replace(" ", "-"), pairs, tally):
-        number, failing, _ = found
-        _, what = await pair.shrunk(failing, f"{seed.replace(' ', '-')} {number}")
+        number, failing, difference = found
+        _, what = await pair.shrunk(failing, f"{seed.replace(' ', '-')} {number}", difference)
         pytest.fail(what)
     record_property("measured", f"{seed}: {pairs / (time.perf_counter() - began):.1f} pairs/s")
     assert tally.pairs == pairs

@@ -21,6 +21,14 @@ KEYS = {"p256dh": unpadded(point(EC_KEY.public_key())), "auth": unpadded(bytes(S
 ENDPOINT = f"https://push.example.org/{CANARY}"
 
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")  # where its service lives
+
+
+@pytest.fixture
+def service(swept_service: Running) -> Running:
+    return swept_service
+
+
 def web(endpoint: str = ENDPOINT, **keys: str) -> Json:
     return {
         "platform": "web",
@@ -41,10 +49,7 @@ async def listed(phone: Phone) -> list[Json]:
 
 
 async def stored(service: Running) -> list[Any]:
-    db = await asyncpg.connect(service.database_url)
-    rows = await db.fetch("SELECT * FROM devices ORDER BY registered_at, device_id")
-    await db.close()
-    return rows
+    return await service.ask("SELECT * FROM devices ORDER BY registered_at, device_id")
 
 
 async def test_a_device_is_listed_without_its_address(service: Running) -> None:
@@ -164,7 +169,7 @@ CLOSED = (
 
 
 @pytest.mark.parametrize(("body", "pointer"), BAD)
-def test_what_cannot_be_reached_is_refused(body: Json, pointer: str) -> None:
+async def test_what_cannot_be_reached_is_refused(body: Json, pointer: str) -> None:
     with pytest.raises(Invalid) as refused:
         address_of(convert(body, Registration))
     assert refused.value.pointer == pointer
@@ -182,14 +187,14 @@ async def test_a_refusal_names_the_place_and_not_the_address(service: Running) -
 
 
 @pytest.mark.parametrize("host", CLOSED)
-def test_an_address_in_a_private_network_is_refused(host: str) -> None:
+async def test_an_address_in_a_private_network_is_refused(host: str) -> None:
     with pytest.raises(Invalid) as refused:
         address_of(convert(web(f"https://{host}/x"), Registration))
     assert refused.value.pointer == "/subscription/endpoint"
 
 
 @pytest.mark.parametrize("host", ["push.example.org", "8.8.8.8", "[2606:4700::1111]", "fcm.googleapis.com:443"])
-def test_a_public_address_is_taken(host: str) -> None:
+async def test_a_public_address_is_taken(host: str) -> None:
     assert isinstance(address_of(convert(web(f"https://{host}/x"), Registration)), WebSubscription)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+import pytest_asyncio
 
 from service import commands, dispatch
 from service.push.notices import RetryAfter
@@ -14,7 +15,6 @@ from tests.phones import KEYS, NOON, Phone, Running
 from tests.prompting import (
     Remembering,
     after_events,
-    ask,
     evenings,
     happened,
     outbox,
@@ -31,7 +31,15 @@ from tests.service.holding import holding
 HERE = "/v1/relationships/{rid}"
 
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")  # where its service lives
+
+
 @pytest.fixture
+def service(swept_service: Running) -> Running:
+    return swept_service
+
+
+@pytest_asyncio.fixture(loop_scope="module")
 async def one(service: Running) -> Phone:
     """One of a couple, with two devices, who is asked as soon as something is shared."""
     phone, _ = await service.couple()
@@ -173,7 +181,7 @@ async def test_rebuilding_sends_nothing(service: Running, sender: Remembering) -
     assert sender.kinds() == ["prompt"] * 2
     service.clock.advance(hours=1)
     await commands._rebuild(service.database_url, KEYS)
-    assert await ask(service, "SELECT * FROM occasions") == []
+    assert await service.ask("SELECT * FROM occasions") == []
     await work(service, sender)
     assert sender.kinds() == ["prompt"] * 2
 
@@ -253,7 +261,7 @@ async def test_they_rest_wherever_the_sign_was_given_and_for_90_days(service: Ru
 async def test_what_cannot_be_looked_into_holds_up_nobody(service: Running, sender: Remembering) -> None:
     broken, fine = await reflective(service, "my_part"), await reflective(service, "my_part")
     await broken.put("check-ins", {"occurred_at": service.clock().isoformat(), "note": "x"})
-    await ask(service, "UPDATE texts SET sealed = decode(repeat('00', 64), 'hex')")
+    await service.ask("UPDATE texts SET sealed = decode(repeat('00', 64), 'hex')")
     await work(service, sender)
     await evening(service, sender)
     assert len(sender.sent) == 1
@@ -306,5 +314,5 @@ async def test_each_step_holds_its_prompts_in_the_order_of_their_ids(
     async with holding(service, "SELECT FROM prompts WHERE prompt_id = $1 FOR UPDATE", ids[3]) as held:
         going = asyncio.create_task(world_of(service).prompter.execute(step, *values))
         await held.until_waiting()
-        assert sorted(row["prompt_id"] for row in await ask(service, FREE)) == ids[4:]
+        assert sorted(row["prompt_id"] for row in await service.ask(FREE)) == ids[4:]
     await going

@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
+import pytest_asyncio
 
 from service import outbox as sending
 from service import worker
@@ -21,7 +22,6 @@ from tests.prompting import (
     NOTE,
     Remembering,
     after_events,
-    ask,
     happened,
     outbox,
     register,
@@ -31,8 +31,15 @@ from tests.prompting import (
 )
 from tests.pushing import CLIENT_TLS, EC_KEY, PushService, Received, Reply
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")  # where its service lives
+
 
 @pytest.fixture
+def service(swept_service: Running) -> Running:
+    return swept_service
+
+
+@pytest_asyncio.fixture(loop_scope="module")
 async def one(service: Running) -> Phone:
     """One of a couple, with a device, whose prompt is due."""
     phone, _ = await service.couple()
@@ -121,7 +128,7 @@ async def test_a_mistake_in_one_row_holds_up_no_other_and_ends_parked(
     service: Running, one: Phone, sender: Remembering
 ) -> None:
     broken = await register(service, one, "bb")
-    await ask(service, "UPDATE devices SET address = '\\x00' WHERE device_id = $1", broken)
+    await service.ask("UPDATE devices SET address = '\\x00' WHERE device_id = $1", broken)
     for _ in range(20):
         await work(service, sender)
         service.clock.advance(minutes=1)
@@ -144,17 +151,17 @@ async def test_only_an_unregistered_device_is_disabled(service: Running, one: Ph
     gone = "SELECT count(*) FROM devices WHERE disabled_at IS NOT NULL"
     for outcome, disabled in ((RetryAfter(1), 0), (Refused(), 0), (Unregistered(), 1)):
         sender.outcomes.append(outcome)
-        await ask(service, "DELETE FROM outbox")
-        await ask(service, "UPDATE prompts SET state = 'scheduled'")
+        await service.ask("DELETE FROM outbox")
+        await service.ask("UPDATE prompts SET state = 'scheduled'")
         await work(service, sender)
-        assert (await ask(service, gone))[0][0] == disabled
+        assert (await service.ask(gone))[0][0] == disabled
     assert await outbox(service) == []
 
 
 async def test_who_registers_anew_meanwhile_is_not_disabled(service: Running, one: Phone) -> None:
     class Late(Remembering):
         async def send(self, notice: Notice) -> Any:
-            await ask(service, "UPDATE devices SET registration = $1", uuid4())
+            await service.ask("UPDATE devices SET registration = $1", uuid4())
             return await super().send(notice)
 
     sender = Late(service.clock)
@@ -225,7 +232,7 @@ class _Counted:
                 go_on, given = inner.throw, error
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def apple() -> AsyncIterator[PushService]:
     async with PushService().open("localhost") as opened:
         yield opened
@@ -265,7 +272,8 @@ def shown(apple: PushService) -> Counter[tuple[str, str]]:
 
 
 KILLS = [
-    pytest.param(1000, 120, lambda apple, clock: Line(apple), id="1,000"),
+    pytest.param(200, 120, lambda apple, clock: Line(apple), id="200"),
+    pytest.param(1000, 120, lambda apple, clock: Line(apple), id="1,000", marks=pytest.mark.soak),
     pytest.param(1000, 400, through, id="1,000 over HTTP/2", marks=pytest.mark.soak),
 ]
 
@@ -308,6 +316,23 @@ async def test_a_worker_that_is_killed_anywhere_loses_nothing_and_shows_nothing_
     record_property(
         "measured", f"{done:,} kills of a worker: {prompts * 3:,} pushes, none lost, {again} handed over twice"
     )
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+async def test_what_is_broken_off_again_and_again_is_delivered_by_the_same_sender_and_never_parked(
+    service: Running, one: Phone, apple: PushService
+) -> None:
+    chance, killed, sender = random.Random(1), Killed(), through(apple, service.clock)
+    for _ in range(12):
+        await service.ask("DELETE FROM prompts")
+        await happened(service, one)
+        while (await service.ask(LEFT))[0][0]:
+            await killed.kill(lambda: worker.work(world_of(service), sender), chance.randint(1, 400))
+            service.clock.advance(seconds=31)
+        assert len(shown(apple)) == 1
+        assert await outbox(service) == []
+    await sender.close()
+    gc.collect()
 
 
 LEFT = """

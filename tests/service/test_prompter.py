@@ -7,16 +7,16 @@ from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
 
 import pytest
+import pytest_asyncio
 from msgspec.structs import replace
 
 from service import prompter
 from service.planning import is_quiet
 from service.schedule import AfterEvents, Quiet, Schedule
-from tests.phones import Clock, Phone, Running, running
+from tests.phones import Phone, Running
 from tests.prompting import (
     Remembering,
     after_events,
-    ask,
     evenings,
     happened,
     outbox,
@@ -33,7 +33,15 @@ HERE = "/v1/relationships/{rid}"
 NIGHT = Quiet("22:00", "08:00")
 
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")  # where its service lives
+
+
 @pytest.fixture
+def service(swept_service: Running) -> Running:
+    return swept_service
+
+
+@pytest_asyncio.fixture(loop_scope="module")
 async def one(service: Running) -> Phone:
     """A member with a device, alone."""
     phone = await service.member()
@@ -62,7 +70,7 @@ async def test_planning_again_changes_nothing(service: Running, one: Phone, send
     await want(service, one, evenings(one))
     await work(service, sender)
     before = await prompts_of(service, one)
-    await ask(service, "UPDATE schedules SET plan_at = $1", service.clock())
+    await service.ask("UPDATE schedules SET plan_at = $1", service.clock())
     await work(service, sender)
     assert before == await prompts_of(service, one)
 
@@ -70,7 +78,7 @@ async def test_planning_again_changes_nothing(service: Running, one: Phone, send
 async def test_a_window_that_has_begun_is_asked_in_what_is_left(service: Running, sender: Remembering) -> None:
     one = await service.member()
     await want(service, one, evenings(one, "00:00", "23:59"))
-    await ask(service, "UPDATE schedules SET since = $1", service.clock())
+    await service.ask("UPDATE schedules SET since = $1", service.clock())
     await work(service, sender)
     (first, *_) = await prompts_of(service, one)
     assert first["due_at"] >= service.clock()
@@ -92,7 +100,7 @@ async def test_members_are_not_planned_for_all_at_the_same_moment(service: Runni
         phone = await service.member()
         await want(service, phone, evenings(phone))
     await work(service, sender)
-    assert len(await ask(service, "SELECT DISTINCT plan_at FROM schedules WHERE plan_at > $1", service.clock())) == 3
+    assert len(await service.ask("SELECT DISTINCT plan_at FROM schedules WHERE plan_at > $1", service.clock())) == 3
 
 
 async def test_two_who_plan_the_same_at_once_plan_it_once(service: Running, one: Phone) -> None:
@@ -111,7 +119,7 @@ async def test_what_was_read_before_a_change_is_not_kept(service: Running, one: 
     planners = prompter._planners(await world.prompter.fetch(prompter.DUE, service.clock(), 10))
     plans = [prompter._windows(world, each, [], {UUID(one.rid)}, service.clock()) for each in planners.values()]
     assert plans[0].prompts
-    await ask(service, "UPDATE schedules SET since = $1", service.clock())
+    await service.ask("UPDATE schedules SET since = $1", service.clock())
     assert await prompter._keep(world, plans) == set()
     assert await prompts_of(service, one) == []
 
@@ -122,7 +130,7 @@ async def test_a_schedule_that_is_not_understood_holds_up_nobody(
     other = await service.member()
     for phone in (one, other):
         await want(service, phone, evenings(phone))
-    await ask(service, "UPDATE schedules SET schedule = '{' WHERE member_id = $1", UUID(other.member_id))
+    await service.ask("UPDATE schedules SET schedule = '{' WHERE member_id = $1", UUID(other.member_id))
     await work(service, sender)
     assert await prompts_of(service, one)
 
@@ -137,7 +145,7 @@ async def test_nothing_is_asked_about_what_has_ended(service: Running, one: Phon
 async def test_what_was_planned_before_the_end_is_not_sent(service: Running, one: Phone, sender: Remembering) -> None:
     await want(service, one, evenings(one))
     await work(service, sender)
-    await ask(service, "UPDATE relationships SET state = 'ended'")
+    await service.ask("UPDATE relationships SET state = 'ended'")
     await work_until(service, sender, service.clock() + timedelta(days=1), timedelta(minutes=20))
     assert sender.sent == []
 
@@ -227,7 +235,7 @@ async def test_one_is_asked_at_the_same_moment_whatever_the_other_has_set(
         await happened(service, one, event_id)
         await work(service, sender)
         mine += await moments(service, one)
-        await ask(service, "DELETE FROM prompts")
+        await service.ask("DELETE FROM prompts")
     assert len(set(mine)) == 1
 
 
@@ -237,7 +245,7 @@ async def test_who_has_not_enabled_it_is_not_asked_and_the_occasion_goes(service
     await work(service, sender)
     assert len(await prompts_of(service, one)) == 1
     assert await prompts_of(service, two) == []
-    assert await ask(service, "SELECT * FROM occasions") == []
+    assert await service.ask("SELECT * FROM occasions") == []
 
 
 async def test_an_occasion_that_is_looked_at_twice_is_asked_about_once(service: Running, sender: Remembering) -> None:
@@ -287,7 +295,7 @@ async def test_planning_windows_and_events_at_once_keeps_the_cap(service: Runnin
         await asyncio.gather(prompter.plan_windows(world), prompter.plan_after_events(world))
         today = [row for row in await prompts_of(service, one) if row["asked_on"] == date(2026, 6, 15)]
         assert len(today) == 1
-        await ask(service, "DELETE FROM prompts")
+        await service.ask("DELETE FROM prompts")
 
 
 # R13: over changes of clocks, with real rows
@@ -303,23 +311,22 @@ CHANGES = [
 
 @pytest.mark.parametrize(("zone", "begin"), CHANGES)
 async def test_caps_and_quiet_hours_are_kept_over_every_change_of_clocks(
-    database_url: str, zone: str, begin: datetime
+    service: Running, sender: Remembering, zone: str, begin: datetime
 ) -> None:
-    async with running(database_url, now=Clock(begin)) as service:
-        one, _ = await service.couple()
-        sender = Remembering(service.clock)
-        await register(service, one)
-        await one.expect(200, "PATCH", "/v1/me", {"time_zone": zone})
-        windows = [("20:00", "23:30"), ("01:30", "03:30"), ("06:00", "09:00"), ("12:00", "13:00")]
-        items = [item for from_, to in windows for item in evenings(one, from_, to).check_ins]
-        quiet = Quiet("23:00", "02:30")
-        await want(service, one, Schedule(check_ins=items, after_events=AfterEvents(True), quiet=quiet))
-        for n in range(4 * 24 * 2):
-            if n % 7 == 0:
-                await happened(service, one)
-            await work(service, sender)
-            service.clock.advance(minutes=30)
-        assert len(sender.sent) > 6
-        assert [one.at for one in sender.sent if is_quiet(one.at, quiet, ZoneInfo(zone))] == []
-        prompted = [one.at.astimezone(ZoneInfo(zone)).date() for one in sender.sent if one.kind == "prompt"]
-        assert max(Counter(prompted).values()) == 2
+    service.clock.time = begin
+    one, _ = await service.couple()
+    await register(service, one)
+    await one.expect(200, "PATCH", "/v1/me", {"time_zone": zone})
+    windows = [("20:00", "23:30"), ("01:30", "03:30"), ("06:00", "09:00"), ("12:00", "13:00")]
+    items = [item for from_, to in windows for item in evenings(one, from_, to).check_ins]
+    quiet = Quiet("23:00", "02:30")
+    await want(service, one, Schedule(check_ins=items, after_events=AfterEvents(True), quiet=quiet))
+    for n in range(4 * 24):
+        if n % 4 == 0:
+            await happened(service, one)
+        await work(service, sender)
+        service.clock.advance(hours=1)
+    assert len(sender.sent) > 6
+    assert [one.at for one in sender.sent if is_quiet(one.at, quiet, ZoneInfo(zone))] == []
+    prompted = [one.at.astimezone(ZoneInfo(zone)).date() for one in sender.sent if one.kind == "prompt"]
+    assert max(Counter(prompted).values()) == 2

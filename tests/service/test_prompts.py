@@ -15,6 +15,14 @@ OCCURRED = NOON.isoformat()
 WAITING = NOON + HOUR
 
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")  # where its service lives
+
+
+@pytest.fixture
+def service(swept_service: Running) -> Running:
+    return swept_service
+
+
 def check_in(prompt_id: str, occurred_at: Any = NOON, **more: Any) -> Json:
     return {"occurred_at": occurred_at.isoformat(), "note": "A walk", "prompt_id": prompt_id, **more}
 

@@ -17,6 +17,14 @@ NO_QUIET = {"from": "00:00", "to": "00:00"}
 AFTER = {"after_events": {"enabled": True}, "quiet": NO_QUIET}
 
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")  # where its service lives
+
+
+@pytest.fixture
+def service(swept_service: Running) -> Running:
+    return swept_service
+
+
 def item(phone: Phone, **changed: Any) -> Json:
     window = {"weekdays": ["mon", "sun"], "from": "20:00", "to": "22:00", "questions": ["close", "my_week"]}
     return {"id": str(uuid4()), "relationship_id": phone.rid} | window | changed
