@@ -19,7 +19,7 @@ from events.entries import TYPES, Audience, EntryKind
 from tests.phones import NOON, Json
 
 CI = settings(
-    max_examples=40,
+    max_examples=25,
     deadline=None,
     print_blob=True,
     phases=set(Phase) - {Phase.explain},  # which runs every example under a tracer
