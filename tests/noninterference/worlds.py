@@ -200,10 +200,14 @@ async def _take(world: World, step: Step, seen: Seen) -> None:
 
 
 class Pushes:
-    """A sender that notes what reaches whom, and when: devices are named after their owners."""
+    """A sender that notes what reaches whom, and when: devices are named after their owners.
 
-    def __init__(self, world: World, seen: Seen) -> None:
-        self._world, self._seen = world, seen
+    What goes out at the same moment goes out side by side, in an order that the network decides again.
+    """
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._sent: list[tuple[str, bytes]] = []
 
     async def send(self, notice: Notice) -> Outcome:
         """Take a push."""
@@ -211,8 +215,13 @@ class Pushes:
         who = notice.device.token.split()[0]
         if who != "other":
             what = f"{self._world.clock.time} {notice.device.token}".encode() + payloads.FCM[notice.kind]
-            self._seen.append((f"{who} pushes", Answer(200, (), what)))
+            self._sent.append((who, what))
         return Delivered()
+
+    def taken(self) -> Seen:
+        """What was sent since the last time, sorted."""
+        sent, self._sent = sorted(self._sent), []
+        return [(f"{who} pushes", Answer(200, (), what)) for who, what in sent]
 
 
 # The worker looks every hour while prompts can be due, and then once more.
@@ -220,11 +229,12 @@ LOOKS = [timedelta(hours=1)] * 4
 
 
 async def _pass_time(world: World, minutes: int, seen: Seen) -> None:
-    end, pushes = world.clock.time + timedelta(minutes=minutes), Pushes(world, seen)
+    end, pushes = world.clock.time + timedelta(minutes=minutes), Pushes(world)
     for look in [*LOOKS, timedelta(minutes=minutes)]:
         if world.clock.time < end:
             world.clock.time = min(world.clock.time + look, end)
             await worker.work(world.service.app.litestar.state.world, pushes)
+            seen += pushes.taken()
     for who in PEOPLE:
         phone = world.phones[who]
         answer = await world.ask(who, "POST", "/v1/sessions/refresh", {"refresh_token": phone.refresh_token})

@@ -24,7 +24,7 @@ Opening: TypeAlias = Callable[[PushService, float], tuple[Sending, Device]]
 # A handshake that is cut short closes nothing.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
-PATIENT, HASTY = 5.0, 0.1  # seconds of silence
+PATIENT, HASTY = 5.0, 0.5  # seconds of silence
 
 
 def apple(to: PushService, silence: float) -> tuple[Sending, Device]:
@@ -78,6 +78,12 @@ async def test_what_is_cancelled_anywhere_harms_nothing_that_is_sent_later(
     gc.collect()
 
 
+async def until_one_is_open(provider: PushService) -> None:
+    async with asyncio.timeout(30):
+        while provider.open_connections > 1:  # noqa: ASYNC110 it ends when the other side has noticed
+            await asyncio.sleep(0.01)
+
+
 @every_provider
 async def test_after_slow_answers_there_is_a_new_connection_and_the_old_one_is_closed(
     provider: PushService, opening: Opening
@@ -85,12 +91,13 @@ async def test_after_slow_answers_there_is_a_new_connection_and_the_old_one_is_c
     sender, device = opening(provider, HASTY)
     notice = Notice(device, PushClass.PROMPT)
     assert await sender.send(notice) == Delivered()
-    for slow in range(1, 4):
+    for slow in range(1, 3):
         provider.replies.extend([Reply(then="drip")] * 2)
         slow_ones = await asyncio.gather(sender.send(notice), sender.send(notice))
         assert set(slow_ones) == {RetryAfter(5)}
         assert await sender.send(notice) == Delivered()
-        assert (provider.connections, provider.open_connections) == (slow + 1, 1)
+        assert provider.connections == slow + 1
+        await until_one_is_open(provider)
     await sender.close()
 
 
