@@ -69,6 +69,8 @@ UNREADABLE_RETRY_SECONDS = 60
 # RFC 9110 renamed two; which names Python knows depends on its version, and a title must not.
 TITLES = {413: "Content Too Large", 422: "Unprocessable Content"}
 MEDIA_TYPE = "application/problem+json"
+# What the framework says, with status 500, where a phone went away while it was sending; nobody reads the answer.
+HUNG_UP = "client disconnected prematurely"
 
 
 class Violation(Struct, frozen=True):
@@ -144,8 +146,8 @@ def on_http(request: Request[Any, Any, Any], error: Exception) -> Response[bytes
         case 413:
             # The connection stays open: closed while the phone still sends, it would be reset, and this answer lost.
             return answer(problem_of(errors.TooLarge()))
-        case status if 400 <= status < 500:
-            return answer(problem(status, "bad_request", "The request cannot be read."))
+        case status if 400 <= status < 500 or error.detail == HUNG_UP:
+            return answer(problem(status if status < 500 else 400, "bad_request", "The request cannot be read."))
         case _:
             return on_unexpected(request, error)
 

@@ -78,6 +78,25 @@ async def test_a_mistake_of_ours_is_told_in_one_sentence_and_the_service_goes_on
     assert await one.get("/v1/me")
 
 
+async def test_a_phone_that_goes_away_while_it_sends_is_no_mistake_of_ours(service: Running) -> None:
+    one = await service.member()
+    said: list[Any] = []
+
+    async def receive() -> Any:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        said.append(message)
+
+    headers = [(b"authorization", f"Bearer {one.access_token}".encode()), (b"content-type", b"application/json")]
+    path = f"/v1/relationships/{one.rid}/requests/{uuid4()}"
+    scope: Any = {"type": "http", "method": "PUT", "path": path, "raw_path": path.encode(), "query_string": b""}
+    scope |= {"headers": headers, "client": None}
+    with capture_logs() as logs:
+        await service.app(scope, receive, send)
+    assert [(line["event"], line["status"]) for line in logs] == [("request", 400)]
+
+
 async def test_what_fails_halfway_leaves_nothing_behind(service: Running) -> None:
     one, _ = await service.couple()
     await change(service, "ALTER TABLE tallies ADD CONSTRAINT never CHECK (false) NOT VALID")
