@@ -166,6 +166,7 @@ async def _lifespan(
             yield
         finally:
             watching.cancel()
+            await asyncio.wait([watching])
             await app.state.recorder.close()
 
 

@@ -1,6 +1,8 @@
 """Connections to PostgreSQL, for which nobody waits long: who cannot be served soon is told so at once."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from asyncpg import Connection, Pool, Record
@@ -16,6 +18,7 @@ STATEMENT_SECONDS = 30
 WAIT_SECONDS = 2.0
 WAITING_AT_MOST = 500  # a connection is had for a few milliseconds, so these wait for about half a second
 LOCK_SECONDS = 5
+CLOSE_SECONDS = 5.0
 # What PostgreSQL does for itself when it can no longer reach us: our locks go with the session.
 SESSION_SETTINGS = {
     "application_name": "mutuality",
@@ -41,6 +44,12 @@ class Connections(_Pool):
     async def release(self, connection: Any, *, timeout: float | None = None) -> None:  # noqa: ASYNC109 (asyncpg's)
         """Take a connection back. Tidying it up may take longer than anybody waits for one."""
         await super().release(connection, timeout=timeout or STATEMENT_SECONDS)
+
+    async def close(self) -> None:
+        """Wait for what is under way, but not for ever: a connection that got lost must not hold up the end."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await super().close()  # it terminates them all when it is given up
 
 
 class _Acquiring(_AcquireContext):

@@ -21,7 +21,7 @@ told = histories(least=3).flatmap(schedules)
 # Each example starts a service of its own, twice.
 FEWER = settings(PROFILE, max_examples=PROFILE.max_examples // 8)
 
-EMPTY = "TRUNCATE members, relationships, sign_in_codes, keys.wrapped, keys.epochs CASCADE"
+EMPTY = "TRUNCATE members, relationships, texts, sign_in_codes, keys.wrapped, keys.epochs CASCADE"
 
 
 @pytest.fixture(scope="module")

@@ -55,3 +55,12 @@ async def told_to_come_again(service: Running) -> None:
         )
         assert (answer.status_code, answer.json()["code"], answer.headers["Retry-After"]) == (503, "try_again", "1")
     await one.put("check-ins", {"occurred_at": "2026-06-15T10:00:00Z", "note": "a walk"})
+
+
+async def test_a_connection_that_got_lost_does_not_hold_up_the_end(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "CLOSE_SECONDS", 0.05)
+    async with create_pool(database_url, SERVICE_ROLE, 1) as pool:
+        await pool.acquire()
+    assert pool.get_size() == 0
