@@ -38,7 +38,8 @@ class Wire(Running):
         return asyncio.run_coroutine_threadsafe(what, self._loop).result(timeout=60)
 
     async def close(self) -> None:
-        """Hang up."""
+        """Hang up. A connection that is left open keeps uvloop from ending."""
+        await super().close()
         for client in self._clients:
             await client.aclose()
 
