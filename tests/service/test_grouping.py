@@ -130,6 +130,19 @@ async def test_what_might_be_held_up_too_queues_behind_it(committing: Committing
     assert committing.groups == [[3], [3], [3], [3]]
 
 
+async def test_what_is_not_held_up_any_more_goes_together_again(committing: Committing) -> None:
+    committing.breaks = asyncpg.LockNotAvailableError
+    committing.may_go_on.set()
+    group = grouped(committing)
+    held = await begin(group, 3)
+    await asyncio.sleep(0.01)
+    held += await begin(group, *[3] * 6)
+    committing.breaks = None
+    committing.held.set()
+    assert await asyncio.gather(*held) == ["3"] * 7
+    assert [len(one) for one in committing.groups] == [1, 1, 6]
+
+
 async def test_where_the_database_is_away_everybody_is_told_at_once(committing: Committing) -> None:
     committing.breaks = ConnectionResetError
     committing.may_go_on.set()
