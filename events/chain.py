@@ -32,10 +32,11 @@ class Header(Struct, frozen=True, kw_only=True):
 
 
 class Link(Struct, frozen=True):
-    """One event, ready to be appended: all that the log keeps of it."""
+    """One event, ready to be appended: all that the log keeps of it. `commit` stands in the header, in hex."""
 
     position: int
     event_id: UUID
+    commit: str
     header: bytes
     body: bytes
     opening: bytes
@@ -73,19 +74,11 @@ def extend(
     opening: bytes,
 ) -> Link:
     """The event that follows `head`. `opening` is 32 random bytes, `recorded_at` in UTC."""
-    position = head.position + 1
+    position, bound = head.position + 1, commit(opening, stream_id, event_id, body).hex()
     header = _header_encoder.encode(
-        Header(
-            v=1,
-            stream=stream_id,
-            position=position,
-            id=event_id,
-            by=by,
-            recorded_at=recorded_at,
-            commit=commit(opening, stream_id, event_id, body).hex(),
-        )
+        Header(v=1, stream=stream_id, position=position, id=event_id, by=by, recorded_at=recorded_at, commit=bound)
     )
-    return Link(position, event_id, header, body, opening, follow(head, stream_id, header).link)
+    return Link(position, event_id, bound, header, body, opening, follow(head, stream_id, header).link)
 
 
 def follow(head: Head, stream_id: UUID, header: bytes) -> Head:

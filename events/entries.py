@@ -155,9 +155,14 @@ def complete(entry: Entry, recorded_at: datetime) -> Entry:
         case Request(expires_at=None):
             return replace(entry, expires_at=recorded_at + REQUEST_OPEN_FOR)
         case Decision(audience=None):
-            return replace(entry, audience="shared" if entry.outcome == "yes" else "private")
+            return replace(entry, audience=audience_of_decision(entry))
         case _:
             return entry
+
+
+def audience_of_decision(decision: Decision) -> Audience:
+    """Who reads it: a no stays with its author unless they share it."""
+    return decision.audience or ("shared" if decision.outcome == "yes" else "private")
 
 
 def to_text(fact: Fact) -> bytes:

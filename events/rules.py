@@ -3,7 +3,7 @@
 `decide` asks, `evolve` remembers. A rule may refuse; `evolve` never does, for what was recorded has happened.
 """
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Literal, assert_never
 from uuid import UUID
 
@@ -21,6 +21,7 @@ from events.entries import (
     Request,
     Retraction,
     alters,
+    audience_of_decision,
     complete,
     is_sealed,
     to_text,
@@ -53,8 +54,6 @@ from events.errors import (
 MAY_BE_AHEAD = timedelta(minutes=5)
 LATE_AFTER = timedelta(hours=48)
 AUDIENCES: tuple[Audience, ...] = ("shared", "private")  # where both have an id, the shared one is meant
-# For what depends neither on the time nor on who asks.
-WHENEVER, NOBODY = datetime(2000, 1, 1, tzinfo=UTC), UUID(int=0)
 
 
 class Recorded(Struct, frozen=True):
@@ -91,7 +90,10 @@ class Known(Struct):
 
     def find(self, event_id: UUID, *audiences: Audience) -> Recorded | None:
         """The event of that id in the first of the given streams that has it."""
-        return next((self.events[key] for a in audiences if (key := (a, event_id)) in self.events), None)
+        for audience in audiences:
+            if (event := self.events.get((audience, event_id))) is not None:
+                return event
+        return None
 
     def named_by_retraction(self, event_id: UUID, author_id: UUID) -> Recorded | None:
         """The author's own event of that id, the shared one of two; where none is theirs, whichever there is."""
@@ -152,7 +154,17 @@ def decide(entry_id: UUID, entry: Entry, author: Author, known: Known, now: date
 
 def audience_of_new(entry: Entry) -> Audience | None:
     """The stream that the entry goes to, as far as it says so itself; a retraction goes where its target lies."""
-    return audience_of(complete(entry, WHENEVER), NOBODY, Known())
+    match entry:
+        case CheckIn():
+            return "shared" if entry.audience == "shared" else "private"
+        case Request():
+            return "shared"
+        case Decision():
+            return audience_of_decision(entry)
+        case Retraction():
+            return None
+        case _:
+            assert_never(entry)
 
 
 def is_shared(entry: Entry) -> bool:
@@ -188,18 +200,10 @@ def _same(first: Recorded, entry: Entry) -> bool:
 
 def audience_of(entry: Entry, author_id: UUID, known: Known) -> Audience | None:
     """The stream that the entry belongs to; none for a retraction of what nobody knows."""
-    match entry:
-        case CheckIn():
-            return "shared" if entry.audience == "shared" else "private"
-        case Request():
-            return "shared"
-        case Decision():
-            return entry.audience
-        case Retraction():
-            target = known.named_by_retraction(entry.event_id, author_id)
-            return target.audience if target else None
-        case _:
-            assert_never(entry)
+    if not isinstance(entry, Retraction):
+        return audience_of_new(entry)
+    target = known.named_by_retraction(entry.event_id, author_id)
+    return target.audience if target else None
 
 
 def _check(entry: Entry, author: Author, known: Known) -> None:

@@ -18,7 +18,7 @@ from events import entries, sealing
 from events.chain import Head, extend, genesis, read_header
 from events.entries import Audience, Erased, Fact
 from events.rules import Recorded
-from events.sealing import Opener, Ring
+from events.sealing import Opener, Place, Ring
 
 Database: TypeAlias = "Connection[Record] | PoolConnectionProxy[Record]"
 
@@ -476,19 +476,24 @@ async def erase(db: Database, relationship_id: UUID, author_id: UUID) -> None:
 
 
 class Draft(Struct, frozen=True):
-    """What is to be appended. `opening` is 32 random bytes, `at` in UTC; `by` is null for what the service says."""
+    """What is to be appended. `at` is in UTC; `by` is null for what the service says.
+
+    `opening` is 32 random bytes, `nonce` 12 that no attempt before has used; one is drawn where there is none.
+    """
 
     event_id: UUID
     by: UUID | None
     at: datetime
     fact: Fact
     opening: bytes
+    nonce: bytes | None = None
 
 
 def seal(ring: Ring, head: Head, key: StreamKey, audience: Audience, draft: Draft) -> Stored:
     """The event that follows `head`, ready to be appended."""
     body = entries.to_text(draft.fact)
     link = extend(head, key.stream_id, draft.event_id, draft.by, draft.at, body, draft.opening)
-    sealed = sealing.seal(ring.of(draft.by), sealing.place_of(link.header), draft.opening, body)
+    place = Place(str(key.stream_id), str(draft.event_id), str(draft.by) if draft.by else None, link.commit)
+    sealed = sealing.seal(ring.of(draft.by), place, draft.opening, body, draft.nonce)
     event = Recorded(audience, link.position, draft.event_id, draft.by, draft.at, draft.fact)
     return Stored(link.header.decode(), link.link, sealed, body.decode(), draft.opening, event)

@@ -1,6 +1,5 @@
 """Recompute every tally from the log, beside a running service, and tell where what was kept had differed."""
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeAlias
 from uuid import UUID
@@ -46,7 +45,7 @@ async def rebuild(db: Database, stream: Stream) -> Rebuilt:
         await streams.lock(db, [stream.key])
         events, told = await recount(db, stream)
         amends = difference(told, await tallies.kept(db, stream.key))
-        await tallies.add(db, Counter({Key(stream.key, *place): count for place, count in amends.items()}))
+        await tallies.add(db, {Key(stream.key, *place): count for place, count in amends.items()})
         if amends:
             await streams.touch(db, stream.key)
     return Rebuilt(events, len(amends))

@@ -3,17 +3,17 @@
 A value is kept relative to the teller (`me` is who tells), so that one row serves both readers.
 """
 
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import date
 from typing import TypeAlias
 from uuid import UUID
 
+import msgspec
 from msgspec import Struct
 
 from events.entries import CheckIn, Decision, Ended, Erased, Fact, Opened, Request, Retraction, day_of
 from events.rules import Recorded
-from events.streams import Database, StreamKey, transposed
+from events.streams import Database, StreamKey
 
 
 class Key(Struct, frozen=True, order=True):
@@ -38,22 +38,25 @@ class Tellers(Struct, frozen=True):
     partner: UUID | None
 
 
-def tally(stream: StreamKey, event: Recorded, partner: UUID | None, find: Callable[[UUID], Fact]) -> Counter[Key]:
+# What is added to each key.
+Counts: TypeAlias = list[tuple[Key, int]]
+
+
+def tally(stream: StreamKey, event: Recorded, partner: UUID | None, find: Callable[[UUID], Fact]) -> Counts:
     """What one event adds. `find` gives the entry that a retraction takes back: it subtracts what that had added."""
     if event.author is None:
-        return Counter()
+        return []
     tellers = Tellers(event.author, partner)
     if isinstance(event.fact, Retraction):
-        taken_back = _counts(stream, find(event.fact.event_id), tellers)
-        return Counter({key: -count for key, count in taken_back.items()})
-    return _counts(stream, event.fact, tellers)
+        return _counts(stream, find(event.fact.event_id), tellers, -1)
+    return _counts(stream, event.fact, tellers, 1)
 
 
-def _counts(stream: StreamKey, fact: Fact, tellers: Tellers) -> Counter[Key]:
+def _counts(stream: StreamKey, fact: Fact, tellers: Tellers, times: int) -> Counts:
     if isinstance(fact, Retraction | Opened | Ended | Erased):
-        return Counter()
+        return []
     day, domain = day_of(fact), fact.domain or "other"
-    return Counter(Key(stream, day, teller, domain, measure, value) for teller, measure, value in told(fact, tellers))
+    return [(Key(stream, day, teller, domain, measure, v), times) for teller, measure, v in told(fact, tellers)]
 
 
 def told(fact: CheckIn | Request | Decision, tellers: Tellers) -> Iterator[tuple[UUID, str, str]]:
@@ -108,25 +111,21 @@ INSERT INTO tallies (
     count
 )
 SELECT
-    relationship_id,
-    stream_id,
-    day,
-    teller,
-    domain,
-    measure,
-    value,
-    count
-FROM unnest(
-    $1::uuid[], $2::uuid[], $3::date[], $4::uuid[], $5::text[], $6::text[], $7::text[], $8::bigint[]
-) AS added (
-    relationship_id, stream_id, day, teller, domain, measure, value, count
-)
+    (added ->> 0)::uuid,
+    (added ->> 1)::uuid,
+    (added ->> 2)::date,
+    (added ->> 3)::uuid,
+    added ->> 4,
+    added ->> 5,
+    added ->> 6,
+    (added ->> 7)::bigint
+FROM json_array_elements(convert_from($1, 'UTF8')::json) AS added
 ON CONFLICT (relationship_id, stream_id, day, teller, domain, measure, value)
 DO UPDATE SET count = tallies.count + excluded.count
 """
 
 
-async def add(db: Database, counts: Counter[Key]) -> None:
+async def add(db: Database, counts: Mapping[Key, int]) -> None:
     """Add counts to what is kept. The heads of their streams must be locked by this transaction."""
     rows = [
         (k.stream.relationship_id, k.stream.stream_id, k.day, k.teller, k.domain, k.measure, k.value, count)
@@ -134,7 +133,8 @@ async def add(db: Database, counts: Counter[Key]) -> None:
         if count
     ]
     if rows:
-        await db.execute(ADD, *transposed(rows))
+        # As JSON: eight arrays of four rows an entry take the driver five times as long, and the database no less.
+        await db.execute(ADD, msgspec.json.encode(rows))
 
 
 KEPT = """

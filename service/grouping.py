@@ -72,11 +72,13 @@ class Grouped(Generic[S, A]):
         self._rooms: set[Hashable] = set()  # of the groups under way
         self._alone: set[Task[None]] = set()
         self._late = False
+        self._loop = asyncio.get_running_loop()
 
     @property
     def length(self) -> int:
         """How many wait."""
-        return len(self._waiting) + sum(map(len, self._held_up.values()))
+        held_up = sum(map(len, self._held_up.values())) if self._held_up else 0
+        return len(self._waiting) + held_up
 
     async def submit(self, submission: S) -> A:
         """The answer, once it is on disk. Whoever is cancelled meanwhile leaves the submission where it is.
@@ -85,7 +87,7 @@ class Grouped(Generic[S, A]):
         """
         if self._late or self.length >= self._most_waiting:
             raise Overloaded
-        one = Waiting[S, A](submission, asyncio.get_running_loop().create_future())
+        one: Waiting[S, A] = Waiting(submission, self._loop.create_future())
         if self._apart(submission) or self._key(submission) in self._held_up:
             self._put_aside(one)
         else:
@@ -100,7 +102,7 @@ class Grouped(Generic[S, A]):
 
     def _start(self) -> None:
         if self._waiting and len(self._groups) < GROUPS_AT_ONCE:
-            task = asyncio.create_task(self._commit_groups())
+            task = self._loop.create_task(self._commit_groups())
             self._groups.add(task)
             task.add_done_callback(self._groups.discard)
 
@@ -109,7 +111,7 @@ class Grouped(Generic[S, A]):
         while group := self._next_group():
             rooms = {self._room(one.submission) for one in group}
             self._rooms |= rooms
-            late = asyncio.get_running_loop().call_later(LATE_SECONDS, self._refuse, group)
+            late = self._loop.call_later(LATE_SECONDS, self._refuse, group)
             await self._commit_group(group)
             late.cancel()
             self._late = False

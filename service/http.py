@@ -7,6 +7,7 @@ from urllib.parse import parse_qsl
 from uuid import UUID
 
 import msgspec
+from asyncpg.pgproto import pgproto
 from litestar import Request, Response
 from litestar.datastructures import State
 
@@ -31,7 +32,8 @@ def id_of(text: str) -> UUID:
     """The id in a path. A malformed one is as unknown as any other: raises NotFound."""
     if not HYPHENATED.fullmatch(text):
         raise NotFound
-    return UUID(text)
+    # PostgreSQL's own kind of UUID, as rows bring it: it is made, hashed and written in a fraction of the time.
+    return pgproto.UUID(text)
 
 
 async def body_of(request: Call, kind: type[T]) -> T:

@@ -1,6 +1,7 @@
 """Time and chance, handed in so that tests can bring their own."""
 
-import secrets
+import os
+import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -50,6 +51,31 @@ class SteadyClock:
         return elapsed - self._doubted_since > DOUBTED_FOR
 
 
+class Reserve:
+    """Unpredictable bytes from the operating system, asked for in larger pieces: each asking is a system call."""
+
+    def __init__(self, piece: int = 4096) -> None:
+        self._piece, self._drawn, self._at = piece, b"", 0
+        self._lock = threading.Lock()
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._forget)  # no two processes may take the same
+
+    def take(self, size: int) -> bytes:
+        """Bytes that nobody gets twice."""
+        with self._lock:
+            begin, end = self._at, self._at + size
+            if end > len(self._drawn):
+                self._drawn, begin, end = os.urandom(max(size, self._piece)), 0, size
+            self._at = end
+            return self._drawn[begin:end]
+
+    def _forget(self) -> None:
+        self._drawn, self._at, self._lock = b"", 0, threading.Lock()
+
+
+_reserve = Reserve()
+
+
 def system_chance(size: int, purpose: str) -> bytes:
     """Unpredictable bytes from the operating system."""
-    return secrets.token_bytes(size)
+    return _reserve.take(size)

@@ -4,8 +4,8 @@ It is written for a group: whatever waits while one transaction commits goes int
 phones share one commit. One PUT is a submission of one entry; the queue of a phone is a submission of many.
 """
 
-from collections import Counter
-from collections.abc import Hashable, Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Hashable, Iterable, Sequence
 from datetime import datetime
 from itertools import groupby
 from typing import TypeAlias
@@ -21,10 +21,10 @@ from events.entries import Audience, Ended, Entry, Fact, Opened, Retraction, is_
 from events.errors import Refusal
 from events.reveals import Copy, copy_ids, takes_back_revealed
 from events.rules import Accepted, Author, Known, Recorded
-from events.sealing import Ring
+from events.sealing import NONCE_BYTES, OPENING_BYTES, Ring
 from events.streams import Database, Draft, Mention, Stored, StreamKey
 from projections import tallies
-from projections.tallies import Key
+from projections.tallies import Counts, Key
 from service import answering, reveals
 from service.answering import News
 from service.errors import NotFound, WrongState
@@ -35,11 +35,14 @@ from service.world import World, reading_as
 
 
 class Submission(Struct, frozen=True):
-    """Entries of one member for one relationship, in the order in which they are to be recorded."""
+    """Entries of one member for one relationship, one at least, in the order in which they are to be recorded."""
 
     member_id: UUID
     relationship_id: UUID
     entries: list[tuple[UUID, Entry]]
+
+
+Names: TypeAlias = tuple[UUID, UUID]  # a member, a relationship
 
 
 class Done(Struct, frozen=True):
@@ -103,7 +106,6 @@ class Standing(Struct, frozen=True):
 
     author: Author
     partner_id: UUID | None
-    confirmed: bool
 
 
 class Group(Struct):
@@ -112,11 +114,17 @@ class Group(Struct):
     rings: dict[UUID, Ring]
     heads: dict[StreamKey, Head]
     standings: dict[tuple[UUID, UUID], Standing]
-    batches: dict[tuple[UUID, UUID], Batch]
+    batches: dict[Names, Batch]
+    unconfirmed: set[Names]
     now: datetime
     readers: dict[UUID, list[Batch]] = field(default_factory=dict)
     appended: list[tuple[StreamKey, Stored]] = field(default_factory=list)
-    counts: Counter[Key] = field(default_factory=Counter)
+    counts: dict[Key, int] = field(default_factory=lambda: defaultdict(int))
+
+    def count(self, counts: Counts) -> None:
+        """Take what an event adds into account."""
+        for key, count in counts:
+            self.counts[key] += count
 
 
 class Recorder:
@@ -138,6 +146,8 @@ class Recorder:
         Raises NotFound where the member is nothing to the relationship, WrongState for who is not confirmed yet, and
         Overloaded.
         """
+        if not _seals(submission):
+            return await self._grouped.submit(submission)
         answers = [await self._grouped.submit(run) for run in _runs(submission)]
         return replace(answers[0], outcomes=[outcome for answer in answers for outcome in answer.outcomes])
 
@@ -173,6 +183,10 @@ def _held_up_with(submission: Submission) -> Hashable:
     return submission.relationship_id, submission.member_id, shares
 
 
+def _names(submission: Submission) -> Names:
+    return submission.member_id, submission.relationship_id
+
+
 def _seals(submission: Submission) -> bool:
     """Who seals may have to wait for the other, and act for them: nobody else is to be in that transaction."""
     return any(is_sealed(entry) for _, entry in submission.entries)
@@ -181,7 +195,7 @@ def _seals(submission: Submission) -> bool:
 def _runs(submission: Submission) -> list[Submission]:
     """The same entries, the sealed ones apart from the others: while they are recorded nothing else is locked."""
     runs = groupby(submission.entries, lambda named: is_sealed(named[1]))
-    return [replace(submission, entries=list(entries)) for _, entries in runs] or [submission]
+    return [replace(submission, entries=list(entries)) for _, entries in runs]
 
 
 async def record(
@@ -191,20 +205,20 @@ async def record(
 
     Returns an answer to each submission, and what was appended.
     """
-    batches = await _batches(db, submissions)
-    if not batches:
-        return [NotFound() for _ in submissions], []
-    sealing = [submission.relationship_id for submission in submissions if _seals(submission)]
-    for relationship_id in sealing:
-        await reveals.hold(db, relationship_id)
-    heads = await _lock(db, batches.values())
+    sealing = [submission for submission in submissions if _seals(submission)]
+    for submission in sealing:
+        await reveals.hold(db, submission.relationship_id, submission.member_id)
+    batches, heads = await _take_seats(db, submissions)
+    unconfirmed = await _unconfirmed(db, [one for one in submissions if _names(one) not in batches])
     # Behind the locks: a partner who came in while this waited has written with a key of their own, and whoever opens
     # or leaves holds the shared head, so that what is read here stays so until the commit.
     rings = await world.keys.rings({batch.seat.relationship_id for batch in batches.values()})
-    standings = await _standings(db, batches.values())
-    await _learn(db, rings, batches.values())
+    named, altered = _mentioned(batches.values())
+    standings, found = await _standings(db, batches.values(), named)
+    if found or altered:
+        await _learn(db, rings, batches.values(), named, altered)
     # The time is taken under the locks, so that it grows along a stream.
-    group = Group(rings, heads, standings, batches, world.now())
+    group = Group(rings, heads, standings, batches, unconfirmed, world.now())
     for batch in batches.values():
         group.readers.setdefault(batch.seat.relationship_id, []).append(batch)
     answers = [_answer(world, group, submission) for submission in submissions]
@@ -233,12 +247,12 @@ async def _reveal(world: World, db: Database, group: Group) -> None:
     for event in sealed:
         for copy in meeting.copies(event, batch.known):
             _append(group, batch, standing, "shared", _copied(world, group, batch, copy))
-            group.counts.subtract(meeting.counts_of(copy))
+            group.count([(key, -count) for key, count in meeting.counts_of(copy)])
 
 
 def _news(group: Group) -> list[News]:
     """What the members of the group have recorded."""
-    members = {(rid, batch.seat.author_id): member_id for (rid, member_id), batch in group.batches.items()}
+    members = {(rid, batch.seat.author_id): member_id for (member_id, rid), batch in group.batches.items()}
     return [
         News(members[key.relationship_id, author], key.relationship_id, stored.event)
         for key, stored in group.appended
@@ -255,13 +269,13 @@ async def announce(world: World, db: Database, key: StreamKey, fact: Opened | En
 
 
 def _answer(world: World, group: Group, submission: Submission) -> Answer | Exception:
-    batch = group.batches.get((submission.relationship_id, submission.member_id))
+    if _names(submission) in group.unconfirmed:
+        return WrongState("You can record here as soon as the invite's maker has confirmed you.")
+    batch = group.batches.get(_names(submission))
     standing = group.standings.get((batch.seat.relationship_id, batch.seat.author_id)) if batch else None
     # Who was erased while this waited for the locks is nobody here any more, and has no key.
     if batch is None or standing is None or not _ring(group, batch).knows(batch.seat.author_id):
         return NotFound()
-    if not standing.confirmed:
-        return WrongState("You can record here as soon as the invite's maker has confirmed you.")
     outcomes = [_outcome(world, group, batch, standing, *entry) for entry in submission.entries]
     return Answer(batch.seat.author_id, outcomes)
 
@@ -296,7 +310,7 @@ def _append(group: Group, batch: Batch, standing: Standing, audience: Audience, 
     stored = streams.seal(_ring(group, batch), group.heads[key], key, audience, draft)
     group.heads[key] = Head(stored.event.position, stored.link)
     group.appended.append((key, stored))
-    group.counts.update(_tally(batch, standing, key, stored.event))
+    group.count(_tally(batch, standing, key, stored.event))
     for reader in _readers(group, batch, audience):
         reader.learn(stored)
     return stored
@@ -307,39 +321,68 @@ def _readers(group: Group, batch: Batch, audience: Audience) -> Iterable[Batch]:
     return [batch] if audience == "private" else group.readers[batch.seat.relationship_id]
 
 
-def _tally(batch: Batch, standing: Standing, key: StreamKey, event: Recorded) -> Counter[Key]:
+def _tally(batch: Batch, standing: Standing, key: StreamKey, event: Recorded) -> Counts:
     events = batch.known.events
     if takes_back_revealed(key.stream_id, event, batch.known):
-        return Counter()  # its counts have gone to the shared stream, and are taken back there
+        return []  # its counts have gone to the shared stream, and are taken back there
     return tallies.tally(key, event, standing.partner_id, lambda target: events[event.audience, target].fact)
 
 
 def _draft(world: World, key: StreamKey, event_id: UUID, by: UUID | None, now: datetime, fact: Fact) -> Draft:
-    return Draft(event_id, by, now, fact, world.chance(32, f"opening {key.stream_id} {event_id}"))
+    drawn = world.chance(OPENING_BYTES + NONCE_BYTES, f"opening and nonce {key.stream_id} {event_id}")
+    return Draft(event_id, by, now, fact, drawn[:OPENING_BYTES], drawn[OPENING_BYTES:])
 
 
-SEATS = """
+# All private heads come before all shared ones, as everywhere.
+TAKE_SEATS = """
 SELECT
     memberships.member_id,
     memberships.relationship_id,
     memberships.author_id,
     relationships.shared_stream_id,
-    memberships.private_stream_id
-FROM unnest($1::uuid[], $2::uuid[]) AS submitted (member_id, relationship_id)
+    memberships.private_stream_id,
+    heads.stream_id,
+    heads.position,
+    heads.link
+FROM unnest($1::uuid[], $2::uuid[], $3::boolean[], $4::boolean[]) AS submitted (
+    member_id, relationship_id, private, shared
+)
 JOIN memberships USING (member_id, relationship_id)
 JOIN relationships USING (relationship_id)
+JOIN heads
+    ON heads.relationship_id = memberships.relationship_id
+    AND (
+        (submitted.private AND heads.stream_id = memberships.private_stream_id)
+        OR (submitted.shared AND heads.stream_id = relationships.shared_stream_id)
+    )
+ORDER BY
+    heads.private DESC,
+    heads.stream_id
+FOR UPDATE OF heads
 """
 
 
-async def _batches(db: Database, submissions: Sequence[Submission]) -> dict[tuple[UUID, UUID], Batch]:
-    """What belongs together, by relationship and member; nothing for who is no member there."""
-    asked = list({(one.member_id, one.relationship_id) for one in submissions})
-    rows = await db.fetch(SEATS, *streams.transposed(asked))
-    batches = {(row["relationship_id"], row["member_id"]): Batch(_seat(row)) for row in rows}
+async def _take_seats(
+    db: Database, submissions: Sequence[Submission]
+) -> tuple[dict[Names, Batch], dict[StreamKey, Head]]:
+    """What belongs together, and the heads that it needs, locked until the end; nothing for who has no streams there.
+
+    Each author's private head is locked where the entries may touch that stream,
+    the shared one where they may touch that. The first keeps two devices of one member apart. The second would let the
+    partner's writing wait for a private entry, and so tell of it.
+    """
+    wanted = _wanted(submissions)
+    taken_back = any(isinstance(entry, Retraction) for one in submissions for _, entry in one.entries)
+    asked = [(*names, private, shared and not taken_back) for names, (private, shared) in wanted.items()]
+    rows = await db.fetch(TAKE_SEATS, *streams.transposed(asked))
+    batches = {(row["member_id"], row["relationship_id"]): Batch(_seat(row)) for row in rows}
     for submission in submissions:
-        if batch := batches.get((submission.relationship_id, submission.member_id)):
+        if batch := batches.get(_names(submission)):
             batch.submissions.append(submission)
-    return batches
+    heads = {StreamKey(row["relationship_id"], row["stream_id"]): Head(row["position"], row["link"]) for row in rows}
+    if taken_back:
+        heads |= await _lock_shared(db, batches.values(), wanted)
+    return batches, heads
 
 
 def _seat(row: Record) -> Seat:
@@ -348,32 +391,55 @@ def _seat(row: Record) -> Seat:
     return Seat(rid, row["author_id"], shared, private)
 
 
-async def _lock(db: Database, batches: Iterable[Batch]) -> dict[StreamKey, Head]:
-    """Lock each author's private stream where the entries may touch it, and the shared one where they may touch that.
+# Who has accepted and is not confirmed yet has no streams.
+UNCONFIRMED = """
+SELECT
+    memberships.member_id,
+    memberships.relationship_id
+FROM unnest($1::uuid[], $2::uuid[]) AS submitted (member_id, relationship_id)
+JOIN memberships USING (member_id, relationship_id)
+JOIN relationships USING (relationship_id)
+WHERE relationships.state = 'confirming'
+    AND memberships.seat = 'second'
+"""
 
-    The first keeps two devices of one member apart. The second would let the partner's writing wait for a private
-    entry, and so tell of it. All private ones come before all shared ones, as everywhere.
-    """
-    private, shared = set(), set()
-    taken_back: list[Mention] = []
-    for batch in batches:
-        for _, entry in batch.entries:
+
+async def _unconfirmed(db: Database, without_seat: Sequence[Submission]) -> set[Names]:
+    if not without_seat:
+        return set()
+    return {tuple(row) for row in await db.fetch(UNCONFIRMED, *streams.transposed([_names(o) for o in without_seat]))}
+
+
+# Whether the private head is needed, and the shared one.
+Wanted: TypeAlias = dict[Names, tuple[bool, bool]]
+
+
+def _wanted(submissions: Sequence[Submission]) -> Wanted:
+    wanted: Wanted = {}
+    for one in submissions:
+        private, shared = wanted.get(_names(one), (False, False))
+        for _, entry in one.entries:
             shares = rules.is_shared(entry)
-            if shares:
-                shared.add(batch.seat.shared)
-            if not (shares and rules.stands_alone(entry)):
-                private.add(batch.seat.private)
+            shared = shared or shares
+            private = private or not (shares and rules.stands_alone(entry))
+        wanted[_names(one)] = private, shared
+    return wanted
+
+
+async def _lock_shared(db: Database, batches: Iterable[Batch], wanted: Wanted) -> dict[StreamKey, Head]:
+    """The shared heads, where something of a shared stream may be taken back too: that is looked up in private."""
+    shared, taken_back = set(), []
+    for batch in batches:
+        if wanted[_names(batch.submissions[0])][1]:
+            shared.add(batch.seat.shared)
+        for _, entry in batch.entries:
             if isinstance(entry, Retraction):
                 taken_back.append(Mention(batch.seat.shared, entry.event_id))
-    if not taken_back:
-        return await streams.lock(db, private | shared)
-    heads = await streams.lock(db, private)
-    shared |= {mention.key for mention in await streams.present(db, taken_back)}
-    return heads | await streams.lock(db, shared)
+    return await streams.lock(db, shared | {mention.key for mention in await streams.present(db, taken_back)})
 
 
-async def _learn(db: Database, rings: dict[UUID, Ring], batches: Iterable[Batch]) -> None:
-    """Let each know what its author can read of the ids at hand, of what they refer to, and of what altered that."""
+def _mentioned(batches: Iterable[Batch]) -> tuple[set[Mention], set[Mention]]:
+    """The ids at hand and those that they refer to, and of the latter those of which it matters what altered them."""
     named: set[Mention] = set()
     altered: set[Mention] = set()
     for batch in batches:
@@ -382,13 +448,16 @@ async def _learn(db: Database, rings: dict[UUID, Ring], batches: Iterable[Batch]
             own = [batch.seat.key(audience)] if audience else batch.seat.keys
             named.update(Mention(key, entry_id) for key in own)
             if target := refers_to(entry):
-                named.update(Mention(key, target) for key in batch.seat.keys)
                 altered.update(Mention(key, target) for key in batch.seat.keys)
                 # What is taken back may be the original of a copy that has another id.
                 named.add(Mention(batch.seat.shared, copy_ids(batch.seat.private.stream_id, target)[1]))
-    # Most often nothing is there yet, and nothing is referred to.
-    if not altered and not await streams.present(db, list(named)):
-        return
+    return named | altered, altered
+
+
+async def _learn(
+    db: Database, rings: dict[UUID, Ring], batches: Iterable[Batch], named: set[Mention], altered: set[Mention]
+) -> None:
+    """Let each know what its author can read of the ids at hand, of what they refer to, and of what altered that."""
     async with reading_as(db, [batch.submissions[0].member_id for batch in batches]):
         rows = await streams.find(db, list(named)) + await streams.find_altering(db, rings, list(altered))
     found: dict[StreamKey, list[Record]] = {}
@@ -401,14 +470,19 @@ async def _learn(db: Database, rings: dict[UUID, Ring], batches: Iterable[Batch]
                 batch.learn(streams.stored(ring, audience, row))
 
 
+# Most often nothing of what is mentioned is there yet: then nothing more has to be looked up.
 STANDINGS = """
 SELECT
     mine.relationship_id,
     mine.author_id,
     relationships.state = 'active' AS active,
-    relationships.state <> 'confirming' OR mine.seat = 'first' AS confirmed,
     members.consent_version,
-    theirs.author_id AS partner_id
+    theirs.author_id AS partner_id,
+    EXISTS (
+        SELECT
+        FROM unnest($3::uuid[], $4::uuid[], $5::uuid[]) AS mentioned (relationship_id, stream_id, event_id)
+        JOIN events USING (relationship_id, stream_id, event_id)
+    ) AS found
 FROM unnest($1::uuid[], $2::uuid[]) AS writing (relationship_id, author_id)
 JOIN memberships AS mine USING (relationship_id, author_id)
 JOIN relationships USING (relationship_id)
@@ -419,12 +493,24 @@ LEFT JOIN memberships AS theirs
 """
 
 
-async def _standings(db: Database, batches: Iterable[Batch]) -> dict[tuple[UUID, UUID], Standing]:
-    writing = [(batch.seat.relationship_id, batch.seat.author_id) for batch in batches]
-    rows = await db.fetch(STANDINGS, *streams.transposed(writing))
-    return {(row["relationship_id"], row["author_id"]): _standing(row) for row in rows}
+async def _standings(
+    db: Database, batches: Iterable[Batch], named: Collection[Mention]
+) -> tuple[dict[tuple[UUID, UUID], Standing], bool]:
+    """How each author stands, and whether any of the mentioned events exists."""
+    seats = [batch.seat for batch in batches]
+    keys = [one.key for one in named]
+    rows = await db.fetch(
+        STANDINGS,
+        [seat.relationship_id for seat in seats],
+        [seat.author_id for seat in seats],
+        [key.relationship_id for key in keys],
+        [key.stream_id for key in keys],
+        [one.event_id for one in named],
+    )
+    standings = {(row["relationship_id"], row["author_id"]): _standing(row) for row in rows}
+    return standings, any(row["found"] for row in rows)
 
 
 def _standing(row: Record) -> Standing:
     author = Author(row["author_id"], row["consent_version"] == CONSENT_VERSION, row["active"])
-    return Standing(author, row["partner_id"], row["confirmed"])
+    return Standing(author, row["partner_id"])

@@ -4,7 +4,6 @@ Nobody can be told, and nobody has to wait for it, that the other has sealed som
 the writer's own head is locked, and only the writer's own texts are read.
 """
 
-from collections import Counter
 from collections.abc import Iterable
 from uuid import UUID
 
@@ -19,7 +18,7 @@ from events.rules import Known, Recorded
 from events.sealing import Ring
 from events.streams import Database, Mention, Stored, StreamKey
 from projections import tallies
-from projections.tallies import Key
+from projections.tallies import Counts
 from service.world import reading_as
 
 
@@ -41,7 +40,7 @@ class Meeting(Struct, frozen=True):
         theirs = oldest(self.theirs.stream_id, self.waiting, thing)
         return reveal(mine, theirs, known) if mine and theirs else []
 
-    def counts_of(self, copy: Copy) -> Counter[Key]:
+    def counts_of(self, copy: Copy) -> Counts:
         """What the original of a copy had added to the counts of its private stream."""
         original = copy.original
         key = self.mine if original.stream_id == self.mine.stream_id else self.theirs
@@ -49,18 +48,20 @@ class Meeting(Struct, frozen=True):
 
 
 # Two who seal at once take turns, and who leaves waits, or is waited for. Weaker than the lock of who leaves, so that
-# rows that only refer to the relationship can be written meanwhile.
+# rows that only refer to the relationship can be written meanwhile. A stranger holds nothing.
 HOLD = """
-SELECT state
+SELECT relationships.state
 FROM relationships
+JOIN memberships USING (relationship_id)
 WHERE relationship_id = $1
-FOR NO KEY UPDATE
+    AND memberships.member_id = $2
+FOR NO KEY UPDATE OF relationships
 """
 
 
-async def hold(db: Database, relationship_id: UUID) -> None:
+async def hold(db: Database, relationship_id: UUID, member_id: UUID) -> None:
     """Let nobody else seal here, nor leave, until the transaction ends. To be called before any head is locked."""
-    await db.execute(HOLD, relationship_id)
+    await db.execute(HOLD, relationship_id, member_id)
 
 
 # Who is erased is null here.

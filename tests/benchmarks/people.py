@@ -158,7 +158,7 @@ def _write_log(rows: Rows, couple: Couple, said: Iterable[Said], opened_at: date
         heads[key.stream_id] = Head(stored.event.position, stored.link)
         _write_event(rows, couple.ring, key, stored)
         partner = couple.second if by == couple.first else couple.first
-        counts.update(tallies.tally(key, stored.event, partner.author_id, _none))
+        counts.update(dict(tallies.tally(key, stored.event, partner.author_id, _none)))
     for stream, head in heads.items():
         rows["heads"].append((couple.relationship_id, stream, stream != couple.shared, head.position, head.link))
     for k, count in counts.items():

@@ -27,7 +27,9 @@ def no_target(event_id: UUID) -> Fact:
 
 
 def counts(event: Recorded, partner: UUID | None = PARTNER, find: Callable[[UUID], Fact] = no_target) -> Counter[Key]:
-    return tally(STREAM, event, partner, find)
+    found = tally(STREAM, event, partner, find)
+    assert len(dict(found)) == len(found), "a key stands there once"
+    return Counter(dict(found))
 
 
 def told(entry: Entry, partner: UUID | None = PARTNER) -> set[tuple[str, str, str]]:

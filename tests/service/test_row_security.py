@@ -2,6 +2,7 @@
 
 import asyncio
 import importlib
+import json
 import pkgutil
 import re
 from datetime import UTC, date, datetime
@@ -216,6 +217,13 @@ def something(kind: str, foreign: dict[str, Any], index: int) -> Any:
     return values[kind]
 
 
+def rows_in_json(statement: str, foreign: dict[str, Any]) -> bytes:
+    """One row of what a statement reads from JSON, column by column."""
+    kinds = [typed or "text" for typed in re.findall(r"->> \d+(?:\)::(\w+))?", statement)]
+    values = [something(kind.replace("bigint", "int8"), foreign, index) for index, kind in enumerate(kinds)]
+    return json.dumps([values], default=str).encode()
+
+
 async def outcome(db: Any, statement: str, foreign: dict[str, Any]) -> str:
     """What came of it: refused, or how many rows were seen or changed."""
     transaction = db.transaction()
@@ -223,7 +231,10 @@ async def outcome(db: Any, statement: str, foreign: dict[str, Any]) -> str:
     try:
         prepared = await db.prepare(without_where(statement))
         kinds = [f"{p.name.removesuffix('[]')}[]" if p.kind == "array" else p.name for p in prepared.get_parameters()]
-        rows = await prepared.fetch(*(something(kind, foreign, index) for index, kind in enumerate(kinds)))
+        given = [something(kind, foreign, index) for index, kind in enumerate(kinds)]
+        rows = await prepared.fetch(
+            *([rows_in_json(statement, foreign)] if "json_array_elements" in statement else given)
+        )
         changed = re.search(r"(\d+)$", prepared.get_statusmsg())
         told = [row for row in rows if any(row.values())]
         return f"{len(told) if statement.lstrip().startswith('SELECT') else int(changed[1] if changed else 0)} rows"
