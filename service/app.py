@@ -51,8 +51,6 @@ from service.sessions import Doorkeeper
 from service.settings import Settings
 from service.world import World
 
-log = structlog.get_logger()
-
 BODY_BYTES = 256 * 1024
 KEY_CONNECTIONS = 2
 DOOR_CONNECTIONS = 4
@@ -206,6 +204,7 @@ class Edge:
             metrics.watch("submissions_waiting", "Submissions that wait for their group", self._submissions_waiting)
             metrics.watch_pushes(self._pushes)
         self._app: ASGIApp = app
+        self._log = structlog.get_logger().bind()  # once: to bind takes as long as to make a line
         self._allowed = {route.path_format: _named(route.methods) for route in app.routes}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -243,7 +242,7 @@ class Edge:
 
         await self._app(scope, receive, finish)
         seconds, route = time.perf_counter() - began, scope.get("path_template") or "unknown"
-        log.info(
+        self._log.info(
             "request",
             method=method,
             route=route,

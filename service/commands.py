@@ -3,7 +3,6 @@
 import asyncio
 import gc
 import json
-import logging
 import signal
 import socket
 import sys
@@ -15,8 +14,6 @@ from typing import Any
 
 import asyncpg
 import httpx
-import msgspec
-import structlog
 import uvicorn
 from litestar.types import ASGIApp
 from tqdm import tqdm
@@ -26,7 +23,7 @@ from events.sealing import Unreadable
 from events.streams import Database, StreamKey
 from projections import rebuild as rebuilding
 from projections.rebuild import Stream
-from service import demo, embedded, importing, mail, metrics, migrations, openapi, rotation, worker
+from service import demo, embedded, importing, logs, mail, metrics, migrations, openapi, rotation, worker
 from service.app import Edge, create_app, opened_world
 from service.connections import create_pool
 from service.errors import StartupError
@@ -44,7 +41,7 @@ DATABASE_LOOK_SECONDS = 1.0
 
 def serve(settings: Settings) -> None:
     """Migrate, then serve until told to stop."""
-    configure_logs(settings)
+    logs.configure(settings)
     sent = f"Mail goes to {settings.smtp_url.rpartition('@')[2]}." if settings.smtp_url else "Mail is printed here."
     sent = f"{sent} {_where_pushes_go(settings)}"
     with lasting_database(settings) as url, _listening(settings) as listener:
@@ -70,7 +67,7 @@ def _counting(app: Edge, settings: Settings) -> Iterator[str]:
 
 def run_demo(settings: Settings) -> None:
     """The same on data of its own, with a synthetic couple."""
-    configure_logs(settings.model_copy(update={"log_level": "warning"}))
+    logs.configure(settings.model_copy(update={"log_level": "warning"}))
     if "data_dir" not in settings.model_fields_set:
         settings = settings.model_copy(update={"data_dir": DEMO_DATA_DIR})
     mailer = demo.DemoMailer()
@@ -103,7 +100,7 @@ def _load(address: str, mailer: demo.DemoMailer) -> None:
 
 def push(settings: Settings) -> None:
     """Plan and send prompts, beside services and other workers, until told to stop."""
-    configure_logs(settings)
+    logs.configure(settings)
     asyncio.run(_push(settings))
 
 
@@ -254,21 +251,6 @@ def database_in_use(settings: Settings) -> Iterator[str]:
         except embedded.DataDirInUse:
             url = embedded.address(settings.data_dir)
         yield url
-
-
-def configure_logs(settings: Settings) -> None:
-    """One line an event: for people on a terminal, JSON elsewhere."""
-    for_people = structlog.dev.ConsoleRenderer()
-    for_programs = structlog.processors.JSONRenderer(lambda line, **_: msgspec.json.encode(line).decode())
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            for_people if sys.stderr.isatty() else for_programs,
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, settings.log_level.upper())),
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
-    )
 
 
 def _address(settings: Settings) -> str:
