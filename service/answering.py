@@ -44,13 +44,10 @@ class Step(Struct, frozen=True):
 
 
 async def follow(db: Database, news: Sequence[News], now: datetime) -> None:
-    """Answer prompts and note occasions: of new events only, for what is replayed has been followed before."""
+    """Answer prompts: with new events only, for what is replayed has been followed before."""
     answers = [found for one in news if (found := answer_in(one))]
     if answers:
         await answer(db, answers, now)
-    occasions = [one for one in news if is_occasion(one.event)]
-    if occasions:
-        await _note(db, occasions)
 
 
 def answer_in(one: News) -> Answer | None:
@@ -77,25 +74,6 @@ def is_occasion(event: Recorded) -> bool:
             return True
         case _:
             return False
-
-
-NOTE = """
-INSERT INTO occasions (
-    relationship_id,
-    event_id,
-    recorded_at
-)
-SELECT
-    relationship_id,
-    event_id,
-    recorded_at
-FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[]) AS noted (relationship_id, event_id, recorded_at)
-"""
-
-
-async def _note(db: Database, occasions: list[News]) -> None:
-    rows = [(one.relationship_id, one.event.event_id, one.event.recorded_at) for one in occasions]
-    await db.execute(NOTE, *transposed(rows))
 
 
 # --- Answered and dismissed

@@ -45,7 +45,7 @@ class Waiting(Struct, Generic[S, A]):
 class Grouped(Generic[S, A]):
     """Commits submissions in groups, two at a time: while the database works at one, the other is made ready.
 
-    What is of one `room` is never in both, so that no group waits for the other.
+    What is of one `room` is never in both, so that no group waits for the other. A group is of one `kind`.
 
     Where a group fails or is held up, each of it is committed alone: what one breaks or waits for must not touch the
     others. Meanwhile what has the same `key`, and so might be held up too, queues behind it. Whatever is `apart` is
@@ -63,9 +63,10 @@ class Grouped(Generic[S, A]):
         weight: Callable[[S], int] = lambda submission: 1,
         most_waiting: int = MOST_WAITING,
         apart: Callable[[S], bool] = lambda _: False,
+        kind: Callable[[S], Hashable] = lambda _: None,
     ) -> None:
         self._commit, self._key, self._weight, self._most_waiting = commit, key, weight, most_waiting
-        self._room, self._apart = room, apart
+        self._room, self._apart, self._kind = room, apart, kind
         self._waiting: deque[Waiting[S, A]] = deque()
         self._held_up: dict[Hashable, deque[Waiting[S, A]]] = {}
         self._groups: set[Task[None]] = set()
@@ -118,13 +119,18 @@ class Grouped(Generic[S, A]):
             self._rooms -= rooms
 
     def _next_group(self) -> list[Waiting[S, A]]:
-        """Those who have waited longest, without the rooms of the other group; they keep their places."""
+        """Those who have waited longest, of one kind, without the rooms of the other group.
+
+        All others keep their places. Nobody overtakes in a room: behind who is passed over, its others are too.
+        """
         group: list[Waiting[S, A]] = []
-        weight, passed_over = 0, []
+        weight, passed_over, occupied = 0, [], set(self._rooms)
         while self._waiting and weight < MOST_IN_A_GROUP:
             one = self._waiting.popleft()
-            if self._room(one.submission) in self._rooms:
+            room = self._room(one.submission)
+            if room in occupied or (group and self._kind(one.submission) != self._kind(group[0].submission)):
                 passed_over.append(one)
+                occupied.add(room)
             else:
                 group.append(one)
                 weight += self._weight(one.submission)

@@ -248,11 +248,8 @@ async def _fill(db: Database, stream: Stream, log: list[Stored]) -> None:
     await streams.create(db, stream.key, stream.audience)
     for first in range(0, len(log), CHUNK_EVENTS):
         chunk = log[first : first + CHUNK_EVENTS]
-        await streams.append(
-            db,
-            {stream.key.relationship_id: stream.ring},
-            [(stream.key, _sealed(stream.ring, stored)) for stored in chunk],
-        )
+        sealed = [(stream.key, _sealed(stream.ring, stored)) for stored in chunk]
+        await streams.append(db, {stream.key.relationship_id: stream.ring}, sealed)
     await rebuilding.rebuild(db, stream)
 
 

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from events import rules, streams
 from events.chain import Head
-from events.entries import Audience, Ended, Entry, Fact, Opened, Retraction, is_sealed, refers_to
+from events.entries import Audience, CheckIn, Ended, Entry, Fact, Opened, Retraction, is_sealed, refers_to
 from events.errors import Refusal
 from events.reveals import Copy, copy_ids, takes_back_revealed
 from events.rules import Accepted, Author, Known, Recorded
@@ -27,6 +27,7 @@ from projections import tallies
 from projections.tallies import Counts, Key
 from service import answering, reveals
 from service.answering import News
+from service.appending import append
 from service.errors import NotFound, WrongState
 from service.grouping import Grouped
 from service.members import CONSENT_VERSION
@@ -80,10 +81,18 @@ class Seat(Struct, frozen=True):
         return [self.shared, self.private]
 
 
+class Standing(Struct, frozen=True):
+    """What an author may do at this moment, and who the other is."""
+
+    author: Author
+    partner_id: UUID | None
+
+
 class Batch(Struct):
     """What one author's submissions have come to so far: nothing of what is appended is in the database yet."""
 
     seat: Seat
+    standing: Standing
     submissions: list[Submission] = field(default_factory=list)
     known: Known = field(default_factory=Known)
     stored: dict[tuple[Audience, UUID], Stored] = field(default_factory=dict)
@@ -101,22 +110,15 @@ class Batch(Struct):
         return (entry for submission in self.submissions for entry in submission.entries)
 
 
-class Standing(Struct, frozen=True):
-    """What an author may do at this moment, and who the other is."""
-
-    author: Author
-    partner_id: UUID | None
-
-
 class Group(Struct):
-    """What a group of submissions is recorded from, and what it comes to."""
+    """What a group of submissions is recorded from, and what it comes to. A head's version is that of its row."""
 
-    rings: dict[UUID, Ring]
-    heads: dict[StreamKey, Head]
-    standings: dict[tuple[UUID, UUID], Standing]
-    batches: dict[Names, Batch]
-    unconfirmed: set[Names]
     now: datetime
+    rings: dict[UUID, Ring]
+    unconfirmed: set[Names]
+    batches: dict[Names, Batch]
+    heads: dict[StreamKey, Head] = field(default_factory=dict)
+    versions: dict[StreamKey, int] = field(default_factory=dict)
     readers: dict[UUID, list[Batch]] = field(default_factory=dict)
     appended: list[tuple[StreamKey, Stored]] = field(default_factory=list)
     counts: dict[Key, int] = field(default_factory=lambda: defaultdict(int))
@@ -138,6 +140,7 @@ class Recorder:
             room=lambda one: one.relationship_id,
             weight=lambda one: len(one.entries),
             apart=_seals,
+            kind=_stands_alone,
         )
 
     async def record(self, submission: Submission) -> Answer:
@@ -162,9 +165,10 @@ class Recorder:
 
     async def _commit(self, submissions: Sequence[Submission], patient: bool) -> Sequence[Answer | Exception]:
         async with self._world.recording() as db:
-            if patient:
-                await db.execute(BE_PATIENT)
-            answers, appended = await record(self._world, db, submissions)
+            done = None
+            if _stands_alone(submissions[0]) and not patient:
+                done = await record_at_once(self._world, db, submissions)
+            answers, appended = done or await record_holding(self._world, db, submissions, patient)
         # Nobody has to be woken for anything to be right: who is not, finds it within half a second.
         self._world.listeners.stirred(key.stream_id for key, _ in appended)
         return answers
@@ -198,55 +202,75 @@ def _runs(submission: Submission) -> list[Submission]:
     return [replace(submission, entries=list(entries)) for _, entries in runs]
 
 
-async def record(
-    world: World, db: Database, submissions: Sequence[Submission]
-) -> tuple[list[Answer | Exception], list[tuple[StreamKey, Stored]]]:
-    """Record what may be recorded, in order, in the transaction of the caller.
+def _stands_alone(submission: Submission) -> bool:
+    """Whether nothing that is there already bears on it, but an event of the same id, and nothing but counts follows.
 
-    Returns an answer to each submission, and what was appended.
+    A group is all of one kind.
     """
-    sealing = [submission for submission in submissions if _seals(submission)]
-    for submission in sealing:
-        await reveals.hold(db, submission.relationship_id, submission.member_id)
-    batches, heads = await _take_seats(db, submissions)
-    unconfirmed = await _unconfirmed(db, [one for one in submissions if _names(one) not in batches])
-    # Behind the locks: a partner who came in while this waited has written with a key of their own, and whoever opens
-    # or leaves holds the shared head, so that what is read here stays so until the commit.
-    rings = await world.keys.rings({batch.seat.relationship_id for batch in batches.values()})
-    named, altered = _mentioned(batches.values())
-    standings, found = await _standings(db, batches.values(), named)
-    if found or altered:
-        await _learn(db, rings, batches.values(), named, altered)
-    # The time is taken under the locks, so that it grows along a stream.
-    group = Group(rings, heads, standings, batches, unconfirmed, world.now())
-    for batch in batches.values():
-        group.readers.setdefault(batch.seat.relationship_id, []).append(batch)
+    return not any(
+        refers_to(entry) or is_sealed(entry) or (isinstance(entry, CheckIn) and entry.prompt_id)
+        for _, entry in submission.entries
+    )
+
+
+# An answer to each submission, and what was appended.
+Result: TypeAlias = tuple[list[Answer | Exception], list[tuple[StreamKey, Stored]]]
+
+
+async def record_at_once(world: World, db: Database, submissions: Sequence[Submission]) -> Result | None:
+    """Record what stands alone, in two statements: nothing is held while it is made ready.
+
+    None where an id is taken or another was faster, which the statement that appends finds under its locks, and where
+    something is refused, for it may be a replay. Then nothing is written, and it is to be recorded holding all.
+    """
+    group = await _look(world, db, submissions)
     answers = [_answer(world, group, submission) for submission in submissions]
-    news = _news(group)
-    if sealing:
-        await _reveal(world, db, group)
-    await streams.append(db, rings, group.appended)
-    await tallies.add(db, group.counts)
-    await answering.follow(db, news, group.now)
-    return answers, group.appended
+    if any(isinstance(outcome, Refusal) for one in answers if isinstance(one, Answer) for outcome in one.outcomes):
+        return None
+    appended = await append(db, group.rings, group.appended, group.counts, group.now, group.versions)
+    return (answers, group.appended) if appended else None
+
+
+async def record_holding(world: World, db: Database, submissions: Sequence[Submission], patient: bool) -> Result:
+    """Record what may be recorded, in order, in a transaction that holds all that it may follow on."""
+    async with db.transaction():
+        if patient:
+            await db.execute(BE_PATIENT)
+        sealing = [submission for submission in submissions if _seals(submission)]
+        for submission in sealing:
+            await reveals.hold(db, submission.relationship_id, submission.member_id)
+        await _hold_heads(db, submissions)
+        # Behind the locks: whoever opens or leaves holds the shared head, so what is read here stays so.
+        group = await _look(world, db, submissions)
+        await _learn(db, group)
+        answers = [_answer(world, group, submission) for submission in submissions]
+        news = _news(group)
+        if sealing:
+            await _reveal(world, db, group)
+        if not await append(db, group.rings, group.appended, group.counts, group.now, group.versions):
+            raise AssertionError("what is held was changed")
+        await answering.follow(db, news, group.now)
+        return answers, group.appended
 
 
 async def _reveal(world: World, db: Database, group: Group) -> None:
     """Append what is revealed now that an author, who comes alone, has sealed something."""
     (batch,) = group.batches.values()
     seat, sealed = batch.seat, [stored.event for _, stored in group.appended]
-    if not sealed or not (standing := group.standings[seat.relationship_id, seat.author_id]).author.active:
+    if not sealed or not batch.standing.author.active:
         return
     member_id = batch.submissions[0].member_id
     meeting = await reveals.meet(db, _ring(group, batch), member_id, seat.shared, seat.private, sealed)
     if meeting is None:
         return
     group.heads |= meeting.heads
+    for key in meeting.heads:
+        group.versions.pop(key, None)  # they are locked since they were looked at
     for stored in meeting.readable:
         batch.learn(stored)
     for event in sealed:
         for copy in meeting.copies(event, batch.known):
-            _append(group, batch, standing, "shared", _copied(world, group, batch, copy))
+            _append(group, batch, "shared", _copied(world, group, batch, copy))
             group.count([(key, -count) for key, count in meeting.counts_of(copy)])
 
 
@@ -265,18 +289,18 @@ async def announce(world: World, db: Database, key: StreamKey, fact: Opened | En
     ring = await world.keys.ring(key.relationship_id)
     heads = await streams.lock(db, [key])
     draft = _draft(world, key, new_id(world, f"event id {key.stream_id}"), None, world.now(), fact)
-    await streams.append(db, {key.relationship_id: ring}, [(key, streams.seal(ring, heads[key], key, "shared", draft))])
+    said = streams.seal(ring, heads[key], key, "shared", draft)
+    await streams.append(db, {key.relationship_id: ring}, [(key, said)])
 
 
 def _answer(world: World, group: Group, submission: Submission) -> Answer | Exception:
     if _names(submission) in group.unconfirmed:
         return WrongState("You can record here as soon as the invite's maker has confirmed you.")
     batch = group.batches.get(_names(submission))
-    standing = group.standings.get((batch.seat.relationship_id, batch.seat.author_id)) if batch else None
     # Who was erased while this waited for the locks is nobody here any more, and has no key.
-    if batch is None or standing is None or not _ring(group, batch).knows(batch.seat.author_id):
+    if batch is None or not _ring(group, batch).knows(batch.seat.author_id):
         return NotFound()
-    outcomes = [_outcome(world, group, batch, standing, *entry) for entry in submission.entries]
+    outcomes = [_outcome(world, group, batch, *entry) for entry in submission.entries]
     return Answer(batch.seat.author_id, outcomes)
 
 
@@ -284,20 +308,20 @@ def _ring(group: Group, batch: Batch) -> Ring:
     return group.rings[batch.seat.relationship_id]
 
 
-def _outcome(world: World, group: Group, batch: Batch, standing: Standing, entry_id: UUID, entry: Entry) -> Outcome:
+def _outcome(world: World, group: Group, batch: Batch, entry_id: UUID, entry: Entry) -> Outcome:
     try:
-        decided = rules.decide(entry_id, entry, standing.author, batch.known, group.now)
+        decided = rules.decide(entry_id, entry, batch.standing.author, batch.known, group.now)
     except Refusal as refusal:
         return refusal
     if isinstance(decided, Recorded):
         return Done(batch.stored[decided.audience, decided.event_id], new=False)
-    return Done(_accept(world, group, batch, standing, entry_id, decided), new=True)
+    return Done(_accept(world, group, batch, entry_id, decided), new=True)
 
 
-def _accept(world: World, group: Group, batch: Batch, standing: Standing, entry_id: UUID, accepted: Accepted) -> Stored:
+def _accept(world: World, group: Group, batch: Batch, entry_id: UUID, accepted: Accepted) -> Stored:
     key = batch.seat.key(accepted.audience)
     draft = _draft(world, key, entry_id, batch.seat.author_id, group.now, accepted.entry)
-    return _append(group, batch, standing, accepted.audience, draft)
+    return _append(group, batch, accepted.audience, draft)
 
 
 def _copied(world: World, group: Group, batch: Batch, copy: Copy) -> Draft:
@@ -305,12 +329,12 @@ def _copied(world: World, group: Group, batch: Batch, copy: Copy) -> Draft:
     return _draft(world, batch.seat.shared, copy.event_id, original.author, group.now, original.fact)
 
 
-def _append(group: Group, batch: Batch, standing: Standing, audience: Audience, draft: Draft) -> Stored:
+def _append(group: Group, batch: Batch, audience: Audience, draft: Draft) -> Stored:
     key = batch.seat.key(audience)
     stored = streams.seal(_ring(group, batch), group.heads[key], key, audience, draft)
     group.heads[key] = Head(stored.event.position, stored.link)
     group.appended.append((key, stored))
-    group.count(_tally(batch, standing, key, stored.event))
+    group.count(_tally(batch, key, stored.event))
     for reader in _readers(group, batch, audience):
         reader.learn(stored)
     return stored
@@ -321,11 +345,11 @@ def _readers(group: Group, batch: Batch, audience: Audience) -> Iterable[Batch]:
     return [batch] if audience == "private" else group.readers[batch.seat.relationship_id]
 
 
-def _tally(batch: Batch, standing: Standing, key: StreamKey, event: Recorded) -> Counts:
+def _tally(batch: Batch, key: StreamKey, event: Recorded) -> Counts:
     events = batch.known.events
     if takes_back_revealed(key.stream_id, event, batch.known):
         return []  # its counts have gone to the shared stream, and are taken back there
-    return tallies.tally(key, event, standing.partner_id, lambda target: events[event.audience, target].fact)
+    return tallies.tally(key, event, batch.standing.partner_id, lambda target: events[event.audience, target].fact)
 
 
 def _draft(world: World, key: StreamKey, event_id: UUID, by: UUID | None, now: datetime, fact: Fact) -> Draft:
@@ -334,16 +358,11 @@ def _draft(world: World, key: StreamKey, event_id: UUID, by: UUID | None, now: d
 
 
 # All private heads come before all shared ones, as everywhere.
-TAKE_SEATS = """
+HOLD_HEADS = """
 SELECT
     memberships.member_id,
     memberships.relationship_id,
-    memberships.author_id,
-    relationships.shared_stream_id,
-    memberships.private_stream_id,
-    heads.stream_id,
-    heads.position,
-    heads.link
+    relationships.shared_stream_id
 FROM unnest($1::uuid[], $2::uuid[], $3::boolean[], $4::boolean[]) AS submitted (
     member_id, relationship_id, private, shared
 )
@@ -362,52 +381,24 @@ FOR UPDATE OF heads
 """
 
 
-async def _take_seats(
-    db: Database, submissions: Sequence[Submission]
-) -> tuple[dict[Names, Batch], dict[StreamKey, Head]]:
-    """What belongs together, and the heads that it needs, locked until the end; nothing for who has no streams there.
+async def _hold_heads(db: Database, submissions: Sequence[Submission]) -> None:
+    """Lock each author's private head where the entries may touch that stream, and the shared one likewise.
 
-    Each author's private head is locked where the entries may touch that stream,
-    the shared one where they may touch that. The first keeps two devices of one member apart. The second would let the
-    partner's writing wait for a private entry, and so tell of it.
+    The first keeps two devices of one member apart. The second would let the partner's writing wait for a private
+    entry, and so tell of it: whether what is taken back is shared is looked up behind the private locks.
     """
     wanted = _wanted(submissions)
-    taken_back = any(isinstance(entry, Retraction) for one in submissions for _, entry in one.entries)
+    taken_back = [(_names(o), e.event_id) for o in submissions for _, e in o.entries if isinstance(e, Retraction)]
     asked = [(*names, private, shared and not taken_back) for names, (private, shared) in wanted.items()]
-    rows = await db.fetch(TAKE_SEATS, *streams.transposed(asked))
-    batches = {(row["member_id"], row["relationship_id"]): Batch(_seat(row)) for row in rows}
-    for submission in submissions:
-        if batch := batches.get(_names(submission)):
-            batch.submissions.append(submission)
-    heads = {StreamKey(row["relationship_id"], row["stream_id"]): Head(row["position"], row["link"]) for row in rows}
+    rows = await db.fetch(HOLD_HEADS, *streams.transposed(asked))
     if taken_back:
-        heads |= await _lock_shared(db, batches.values(), wanted)
-    return batches, heads
-
-
-def _seat(row: Record) -> Seat:
-    rid = row["relationship_id"]
-    shared, private = StreamKey(rid, row["shared_stream_id"]), StreamKey(rid, row["private_stream_id"])
-    return Seat(rid, row["author_id"], shared, private)
-
-
-# Who has accepted and is not confirmed yet has no streams.
-UNCONFIRMED = """
-SELECT
-    memberships.member_id,
-    memberships.relationship_id
-FROM unnest($1::uuid[], $2::uuid[]) AS submitted (member_id, relationship_id)
-JOIN memberships USING (member_id, relationship_id)
-JOIN relationships USING (relationship_id)
-WHERE relationships.state = 'confirming'
-    AND memberships.seat = 'second'
-"""
-
-
-async def _unconfirmed(db: Database, without_seat: Sequence[Submission]) -> set[Names]:
-    if not without_seat:
-        return set()
-    return {tuple(row) for row in await db.fetch(UNCONFIRMED, *streams.transposed([_names(o) for o in without_seat]))}
+        shared = {(r["member_id"], r["relationship_id"]): r["shared_stream_id"] for r in rows}
+        keys = {names: StreamKey(names[1], stream_id) for names, stream_id in shared.items()}
+        there = await streams.present(
+            db, [Mention(keys[names], target) for names, target in taken_back if names in keys]
+        )
+        needed = {key for names, key in keys.items() if wanted[names][1]} | {mention.key for mention in there}
+        await streams.lock(db, needed)
 
 
 # Whether the private head is needed, and the shared one.
@@ -426,16 +417,86 @@ def _wanted(submissions: Sequence[Submission]) -> Wanted:
     return wanted
 
 
-async def _lock_shared(db: Database, batches: Iterable[Batch], wanted: Wanted) -> dict[StreamKey, Head]:
-    """The shared heads, where something of a shared stream may be taken back too: that is looked up in private."""
-    shared, taken_back = set(), []
-    for batch in batches:
-        if wanted[_names(batch.submissions[0])][1]:
-            shared.add(batch.seat.shared)
-        for _, entry in batch.entries:
-            if isinstance(entry, Retraction):
-                taken_back.append(Mention(batch.seat.shared, entry.event_id))
-    return await streams.lock(db, shared | {mention.key for mention in await streams.present(db, taken_back)})
+# The versions are those of the rows: whatever happens to a head writes its row anew.
+LOOK = """
+SELECT
+    mine.member_id,
+    mine.relationship_id,
+    mine.author_id,
+    relationships.shared_stream_id,
+    mine.private_stream_id,
+    members.consent_version,
+    relationships.state = 'active' AS active,
+    theirs.author_id AS partner_id,
+    shared.position AS shared_position,
+    shared.link AS shared_link,
+    shared.xmin::text::bigint AS shared_version,
+    private.position AS private_position,
+    private.link AS private_link,
+    private.xmin::text::bigint AS private_version
+FROM unnest($1::uuid[], $2::uuid[]) AS submitted (member_id, relationship_id)
+JOIN memberships AS mine USING (member_id, relationship_id)
+JOIN members USING (member_id)
+JOIN relationships USING (relationship_id)
+JOIN heads AS shared
+    ON shared.relationship_id = mine.relationship_id
+    AND shared.stream_id = relationships.shared_stream_id
+JOIN heads AS private
+    ON private.relationship_id = mine.relationship_id
+    AND private.stream_id = mine.private_stream_id
+LEFT JOIN memberships AS theirs
+    ON theirs.relationship_id = mine.relationship_id
+    AND theirs.seat <> mine.seat
+"""
+
+
+async def _look(world: World, db: Database, submissions: Sequence[Submission]) -> Group:
+    """Who submits, as what, and the heads of what they can write to, as of now."""
+    names = {_names(one) for one in submissions}
+    rows = await db.fetch(LOOK, *streams.transposed(list(names)))
+    batches = {(row["member_id"], row["relationship_id"]): _batch(row) for row in rows}
+    unconfirmed = await _unconfirmed(db, names - batches.keys())
+    # A partner who came in while this waited for a lock has written with a key of their own.
+    rings = await world.keys.rings({relationship_id for _, relationship_id in batches})
+    # The time is taken behind the heads on which the events follow, so that it grows along a stream.
+    group = Group(world.now(), rings, unconfirmed, batches)
+    for row, batch in zip(rows, batches.values(), strict=True):
+        shared, private = batch.seat.keys
+        group.heads[shared] = Head(row["shared_position"], row["shared_link"])
+        group.heads[private] = Head(row["private_position"], row["private_link"])
+        group.versions[shared], group.versions[private] = row["shared_version"], row["private_version"]
+        group.readers.setdefault(shared.relationship_id, []).append(batch)
+    for submission in submissions:
+        if _names(submission) in batches:
+            batches[_names(submission)].submissions.append(submission)
+    return group
+
+
+def _batch(row: Record) -> Batch:
+    rid, author_id = row["relationship_id"], row["author_id"]
+    shared, private = StreamKey(rid, row["shared_stream_id"]), StreamKey(rid, row["private_stream_id"])
+    author = Author(author_id, row["consent_version"] == CONSENT_VERSION, row["active"])
+    return Batch(Seat(rid, author_id, shared, private), Standing(author, row["partner_id"]))
+
+
+# Who has accepted and is not confirmed yet has no streams.
+UNCONFIRMED = """
+SELECT
+    memberships.member_id,
+    memberships.relationship_id
+FROM unnest($1::uuid[], $2::uuid[]) AS submitted (member_id, relationship_id)
+JOIN memberships USING (member_id, relationship_id)
+JOIN relationships USING (relationship_id)
+WHERE relationships.state = 'confirming'
+    AND memberships.seat = 'second'
+"""
+
+
+async def _unconfirmed(db: Database, without_streams: Collection[Names]) -> set[Names]:
+    if not without_streams:
+        return set()
+    rows = await db.fetch(UNCONFIRMED, *streams.transposed(list(without_streams)))
+    return {(row["member_id"], row["relationship_id"]) for row in rows}
 
 
 def _mentioned(batches: Iterable[Batch]) -> tuple[set[Mention], set[Mention]]:
@@ -454,63 +515,18 @@ def _mentioned(batches: Iterable[Batch]) -> tuple[set[Mention], set[Mention]]:
     return named | altered, altered
 
 
-async def _learn(
-    db: Database, rings: dict[UUID, Ring], batches: Iterable[Batch], named: set[Mention], altered: set[Mention]
-) -> None:
+async def _learn(db: Database, group: Group) -> None:
     """Let each know what its author can read of the ids at hand, of what they refer to, and of what altered that."""
-    async with reading_as(db, [batch.submissions[0].member_id for batch in batches]):
-        rows = await streams.find(db, list(named)) + await streams.find_altering(db, rings, list(altered))
+    named, altered = _mentioned(group.batches.values())
+    # Most often nothing is there yet, and nothing is referred to.
+    if not altered and not await streams.present(db, list(named)):
+        return
+    async with reading_as(db, [member_id for member_id, _ in group.batches]):
+        rows = await streams.find(db, list(named)) + await streams.find_altering(db, group.rings, list(altered))
     found: dict[StreamKey, list[Record]] = {}
     for key, row in rows:
         found.setdefault(key, []).append(row)
-    for batch in batches:
-        ring = rings[batch.seat.relationship_id]
+    for batch in group.batches.values():
         for audience in rules.AUDIENCES:
             for row in found.get(batch.seat.key(audience), []):
-                batch.learn(streams.stored(ring, audience, row))
-
-
-# Most often nothing of what is mentioned is there yet: then nothing more has to be looked up.
-STANDINGS = """
-SELECT
-    mine.relationship_id,
-    mine.author_id,
-    relationships.state = 'active' AS active,
-    members.consent_version,
-    theirs.author_id AS partner_id,
-    EXISTS (
-        SELECT
-        FROM unnest($3::uuid[], $4::uuid[], $5::uuid[]) AS mentioned (relationship_id, stream_id, event_id)
-        JOIN events USING (relationship_id, stream_id, event_id)
-    ) AS found
-FROM unnest($1::uuid[], $2::uuid[]) AS writing (relationship_id, author_id)
-JOIN memberships AS mine USING (relationship_id, author_id)
-JOIN relationships USING (relationship_id)
-JOIN members USING (member_id)
-LEFT JOIN memberships AS theirs
-    ON theirs.relationship_id = mine.relationship_id
-    AND theirs.seat <> mine.seat
-"""
-
-
-async def _standings(
-    db: Database, batches: Iterable[Batch], named: Collection[Mention]
-) -> tuple[dict[tuple[UUID, UUID], Standing], bool]:
-    """How each author stands, and whether any of the mentioned events exists."""
-    seats = [batch.seat for batch in batches]
-    keys = [one.key for one in named]
-    rows = await db.fetch(
-        STANDINGS,
-        [seat.relationship_id for seat in seats],
-        [seat.author_id for seat in seats],
-        [key.relationship_id for key in keys],
-        [key.stream_id for key in keys],
-        [one.event_id for one in named],
-    )
-    standings = {(row["relationship_id"], row["author_id"]): _standing(row) for row in rows}
-    return standings, any(row["found"] for row in rows)
-
-
-def _standing(row: Record) -> Standing:
-    author = Author(row["author_id"], row["consent_version"] == CONSENT_VERSION, row["active"])
-    return Standing(author, row["partner_id"])
+                batch.learn(streams.stored(_ring(group, batch), audience, row))

@@ -63,8 +63,8 @@ class World(Struct, frozen=True):
 
     @asynccontextmanager
     async def recording(self) -> AsyncIterator[streams.Database]:
-        """A transaction of the recorder: it appends for many members, and reads no text unless it acts for members."""
-        async with _had_from(self.recorder) as db, db.transaction():
+        """A connection of the recorder: it appends for many members, and reads no text unless it acts for members."""
+        async with _had_from(self.recorder) as db:
             yield db
 
 

@@ -26,6 +26,7 @@ from projections.balances import Reader
 from service import (
     answering,
     app,
+    appending,
     entries,
     health,
     http,
@@ -91,14 +92,17 @@ def here() -> World:
 
 
 def _overhear(patch: Patch) -> None:
-    append = streams.append
+    def overhearing(append: Any) -> Any:
+        async def overheard(*args: Any, **named: Any) -> Any:
+            written = await append(*args, **named)
+            (appended,) = [one for one in (*args, *named.values()) if isinstance(one, list)]
+            here().memory.setdefault("log", []).extend([] if written is False else appended)
+            return written
 
-    async def overheard(*args: Any, **named: Any) -> None:
-        await append(*args, **named)
-        (appended,) = [one for one in (*args, *named.values()) if isinstance(one, list)]
-        here().memory.setdefault("log", []).extend(appended)
+        return overheard
 
-    everywhere(patch, append, overheard)
+    for append in (appending.append, streams.append):
+        everywhere(patch, append, overhearing(append))
 
 
 def log(relationship_id: UUID | None = None) -> list[tuple[streams.StreamKey, streams.Stored]]:

@@ -97,6 +97,14 @@ async def test_what_is_apart_is_committed_alone_and_at_once(committing: Committi
     assert sorted(committing.groups) == [[2, 4], [12], [14]]
 
 
+async def test_a_group_is_of_one_kind_and_nobody_overtakes_in_a_room(committing: Committing) -> None:
+    group = Grouped[int, str](committing, lambda n: n, room=lambda n: n % 6, kind=lambda n: n > 10)
+    tasks = await begin(group, 0, 2, 12, 6, 8, 14, 4)
+    committing.may_go_on.set()
+    assert await asyncio.gather(*tasks) == ["0", "2", "12", "6", "8", "14", "4"]
+    assert committing.groups == [[0, 2, 8, 4], [12, 14], [6]]
+
+
 async def test_each_has_an_answer_of_its_own(committing: Committing) -> None:
     committing.may_go_on.set()
     tasks = await begin(grouped(committing), 2, 100, 4)

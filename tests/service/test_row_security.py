@@ -232,9 +232,9 @@ async def outcome(db: Any, statement: str, foreign: dict[str, Any]) -> str:
         prepared = await db.prepare(without_where(statement))
         kinds = [f"{p.name.removesuffix('[]')}[]" if p.kind == "array" else p.name for p in prepared.get_parameters()]
         given = [something(kind, foreign, index) for index, kind in enumerate(kinds)]
-        rows = await prepared.fetch(
-            *([rows_in_json(statement, foreign)] if "json_array_elements" in statement else given)
-        )
+        for place in re.findall(r"convert_from\(\$(\d+)", statement):
+            given[int(place) - 1] = rows_in_json(statement, foreign)
+        rows = await prepared.fetch(*given)
         changed = re.search(r"(\d+)$", prepared.get_statusmsg())
         told = [row for row in rows if any(row.values())]
         return f"{len(told) if statement.lstrip().startswith('SELECT') else int(changed[1] if changed else 0)} rows"

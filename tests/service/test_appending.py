@@ -1,0 +1,103 @@
+"""What is recorded at once follows on what it was made ready for, or is not written at all."""
+
+import asyncio
+from uuid import UUID, uuid4
+
+import pytest
+from msgspec import convert
+
+from events.entries import CheckIn, Request
+from service import erasure, recorder
+from service.appending import append
+from service.recorder import Submission
+from service.world import World
+from tests.phones import Phone, Running
+from tests.service.holding import holding
+from tests.service.test_recording import HERE, MY_HEAD, NOTE, REQUEST
+
+WRITTEN_ANEW = "UPDATE heads SET position = position WHERE stream_id = $1::text::uuid RETURNING 1"
+ROWS = "SELECT (SELECT count(*) FROM events), (SELECT count(*) FROM texts), (SELECT sum(count) FROM tallies)"
+
+
+def asks(one: Phone, event_id: UUID | None = None) -> Submission:
+    """A request, as it comes from a phone."""
+    return Submission(UUID(one.member_id), UUID(one.rid), [(event_id or uuid4(), convert(REQUEST, Request))])
+
+
+async def at_once(service: Running, *submissions: Submission) -> recorder.Result | None:
+    """Record with the patience to wait for a lock."""
+    world: World = service.app.litestar.state.world
+    async with world.recording() as db:
+        await db.execute("SET lock_timeout = '5s'")
+        return await recorder.record_at_once(world, db, list(submissions))
+
+
+async def shared_of(one: Phone) -> str:
+    found: str = (await one.get(HERE))["streams"]["shared"]
+    return found
+
+
+async def test_what_stands_alone_is_recorded_without_a_lock_before(service: Running) -> None:
+    one, two = await service.couple()
+    done = await at_once(service, asks(one), asks(two), asks(one))
+    assert done is not None
+    assert sorted(stored.event.position for _, stored in done[1]) == [2, 3, 4]
+    initiates = (await one.get(f"{HERE}/balances"))["mine"]["initiates"]
+    assert (initiates["me"], initiates["partner"]) == (2, 1)
+
+
+async def test_nothing_follows_on_a_head_that_was_written_while_this_waited(service: Running) -> None:
+    one, two = await service.couple()
+    other, _ = await service.couple()
+    before = await service.ask(ROWS)
+    async with holding(service, WRITTEN_ANEW, await shared_of(one)) as held:
+        recording = asyncio.create_task(at_once(service, asks(other), asks(one), asks(two)))
+        await held.until_waiting()
+    assert await recording is None
+    assert await service.ask(ROWS) == before
+
+
+async def test_a_head_that_was_only_held_is_followed(service: Running) -> None:
+    one, _ = await service.couple()
+    async with holding(service, MY_HEAD, await shared_of(one)) as held:
+        recording = asyncio.create_task(at_once(service, asks(one)))
+        await held.until_waiting()
+    assert await recording is not None
+
+
+async def test_nothing_is_written_where_an_id_is_taken(service: Running) -> None:
+    one, two = await service.couple()
+    taken = UUID((await one.put("requests", REQUEST))["event"]["id"])
+    before = await service.ask(ROWS)
+    assert await at_once(service, asks(two), asks(one, taken)) is None
+    assert await service.ask(ROWS) == before
+
+
+async def test_who_is_erased_between_the_two_statements_writes_nothing(service: Running) -> None:
+    one, _ = await service.couple()
+    world: World = service.app.litestar.state.world
+    noted = Submission(UUID(one.member_id), UUID(one.rid), [(uuid4(), convert(NOTE, CheckIn))])
+    async with world.recording() as db:
+        group = await recorder._look(world, db, [noted])
+        assert isinstance(recorder._answer(world, group, noted), recorder.Answer)
+        await erasure.erase(world, noted.member_id)
+        appended = (group.appended, group.counts, group.now, group.versions)
+        assert not await append(db, group.rings, *appended)
+    assert await service.ask("SELECT FROM texts WHERE author_id = $1::text::uuid", one.author) == []
+
+
+@pytest.mark.parametrize("stream", ["shared", "private"])
+async def test_two_processes_that_write_to_one_stream_leave_no_gap(service: Running, stream: str) -> None:
+    one, two = await service.couple()
+    entries = [NOTE | {"audience": stream} for _ in range(12)]
+    writers = [one, two] if stream == "shared" else [one, one]
+
+    async def write(writer: Phone) -> None:
+        for entry in entries:
+            submission = Submission(UUID(writer.member_id), UUID(writer.rid), [(uuid4(), convert(entry, CheckIn))])
+            while await at_once(service, submission) is None:
+                pass
+
+    before = len(await one.events(stream))
+    await asyncio.gather(*map(write, writers))
+    assert [event["position"] for event in await one.events(stream)] == list(range(1, before + 25))
