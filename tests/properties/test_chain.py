@@ -47,7 +47,9 @@ async def test_both_hold_the_same_shared_chain_and_each_replay_names_its_link(ho
     for step in (step for call in calls for step in call.steps):
         answer = await couple[step.who].put(PATHS[step.kind], step.body, step.event_id, 200)
         position = answer["event"]["position"]
-        link = links[step.who][step.audience][position].hex()
+        # A sealed one was recorded in private first, whether it has been revealed since or not.
+        first = "private" if step.body.get("audience") == "sealed" else step.audience
+        link = links[step.who][first][position].hex()
         assert answer["head"] == {"position": position, "link": link}
 
 
