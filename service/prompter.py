@@ -39,6 +39,7 @@ from service.world import World
 log = structlog.get_logger()
 
 BATCH = 500
+UNASKED_BATCH = 5000
 
 # A day is planned from 6 to 12 hours before it begins: early enough for a service that was down for a while, and not
 # for all members of a zone at the same moment.
@@ -179,6 +180,7 @@ async def plan_after_events(world: World) -> int:
     at that moment, is looked at again; who has had their prompt by then is not asked twice.
     """
     now = world.now()
+    await world.prompter.execute(FORGET_UNASKED, UNASKED_BATCH)
     events = await world.prompter.fetch(OCCASIONS, BATCH)
     if not events:
         return 0
@@ -193,6 +195,29 @@ async def plan_after_events(world: World) -> int:
     await world.prompter.execute(FORGET, [one["relationship_id"] for one in done], [one["event_id"] for one in done])
     return len(done)
 
+
+# What is of nobody who is ever asked need not be looked at here one by one: recording must stay fast beside it.
+FORGET_UNASKED = """
+DELETE FROM occasions
+USING (
+    SELECT
+        relationship_id,
+        event_id
+    FROM occasions
+    ORDER BY
+        recorded_at,
+        event_id
+    LIMIT $1
+) AS oldest
+WHERE occasions.relationship_id = oldest.relationship_id
+    AND occasions.event_id = oldest.event_id
+    AND NOT EXISTS (
+        SELECT
+        FROM memberships
+        JOIN schedules USING (member_id)
+        WHERE memberships.relationship_id = occasions.relationship_id
+    )
+"""
 
 OCCASIONS = """
 SELECT
