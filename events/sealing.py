@@ -9,11 +9,14 @@ commitment are bound to it: no text can be moved to another place, another autho
 
 import hmac
 import os
+from collections.abc import Sequence
 from uuid import UUID
 
 import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.hmac import HMAC
 from msgspec import Struct
 
 KEY_BYTES = 32
@@ -31,6 +34,7 @@ class Place(Struct, frozen=True):
 
 
 _place_decoder = msgspec.json.Decoder(Place)
+_places_decoder = msgspec.json.Decoder(list[Place])
 
 
 def place_of(header: str | bytes) -> Place:
@@ -53,19 +57,6 @@ def unseal(key: bytes, place: Place, sealed: bytes) -> tuple[bytes, bytes]:
     """The opening and the body. Raises Unreadable."""
     text = _decrypted(_event_key(key, place), place, sealed)
     return text[:OPENING_BYTES], text[OPENING_BYTES:]
-
-
-class Opener:
-    """Opens many texts of one author: what depends on their key alone is done once."""
-
-    def __init__(self, key: bytes) -> None:
-        self._keyed = hmac.new(key, digestmod="sha256")
-
-    def body(self, place: Place, sealed: bytes) -> bytes:
-        """The body, as `unseal` gives it. Raises Unreadable."""
-        mac = self._keyed.copy()
-        mac.update(_info(place))
-        return _decrypted(mac.digest(), place, sealed)[OPENING_BYTES:]
 
 
 def _decrypted(event_key: bytes, place: Place, sealed: bytes) -> bytes:
@@ -107,6 +98,30 @@ class Ring(Struct, frozen=True):
 
     def _blind(self, tag: bytes, what: bytes) -> UUID:
         return UUID(bytes=hmac.digest(self.relationship, tag + what, "sha256")[:16])
+
+
+class Opener:
+    """Opens many texts of one relationship: what depends on a key alone is done once."""
+
+    def __init__(self, ring: Ring) -> None:
+        # This library's HMAC: to copy the standard one and to finish the copy took twice as long.
+        self._keyed: dict[str | None, tuple[UUID | None, HMAC]] = {None: (None, HMAC(ring.relationship, SHA256()))}
+        self._keyed |= {str(author): (author, HMAC(key, SHA256())) for author, key in ring.authors.items()}
+
+    def bodies(self, headers: Sequence[str], texts: Sequence[bytes | None]) -> list[tuple[UUID | None, bytes]]:
+        """Authors and bodies for headers and their sealed texts, but for those whose text or key is gone.
+
+        Raises Unreadable.
+        """
+        found = []
+        places = _places_decoder.decode(f"[{','.join(headers)}]")  # in two thirds of the time of one by one
+        for place, text in zip(places, texts, strict=True):
+            if text is not None and place.by in self._keyed:
+                by, keyed = self._keyed[place.by]
+                mac = keyed.copy()
+                mac.update(_info(place))
+                found.append((by, _decrypted(mac.finalize(), place, text)[OPENING_BYTES:]))
+        return found
 
 
 def _event_key(key: bytes, place: Place) -> bytes:

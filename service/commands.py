@@ -7,30 +7,23 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 import httpx
 import uvicorn
 from litestar.types import ASGIApp
 from tqdm import tqdm
 
-from events import streams
-from events.sealing import Unreadable
-from events.streams import Database, StreamKey
-from projections import rebuild as rebuilding
-from projections.rebuild import Stream
-from service import demo, embedded, importing, logs, mail, metrics, migrations, openapi, rotation, worker
+from service import demo, embedded, importing, logs, mail, metrics, migrations, openapi, rebuilding, rotation, worker
 from service.app import Edge, create_app, opened_world
-from service.connections import create_pool
+from service.connections import connect
 from service.errors import StartupError
 from service.export import Export
-from service.keyring import Keyring
 from service.keys import FileKeyStore, KeyStore
-from service.migrations import KEEPER_ROLE, KEYS_ROLE
+from service.migrations import KEYS_ROLE
 from service.outside import SteadyClock, system_chance, utc_now
 from service.push import senders
 from service.settings import Settings
@@ -141,7 +134,7 @@ async def _ready_database(settings: Settings, stop: asyncio.Event) -> str | None
 
 
 async def _pending(url: str) -> list[str]:
-    db = await _connect(url)
+    db = await connect(url)
     try:
         return await migrations.pending(db)
     finally:
@@ -165,18 +158,15 @@ def migrate(settings: Settings) -> None:
 
 def rebuild(settings: Settings) -> None:
     """Recompute all tallies from the log, beside a running service, and tell where they had differed."""
-    with database_in_use(settings) as url, asyncio.Runner(loop_factory=_fast_loop) as runner:
-        differences = runner.run(_rebuild(url, _key_store(settings)))
+    with database_in_use(settings) as url:
+        asyncio.run(_refuse_older(url))
+        differences = rebuilding.rebuild_all(url, _key_store(settings))
     print(f"{differences} counts had differed and were set right." if differences else "No differences.")
 
 
-def _fast_loop() -> asyncio.AbstractEventLoop:
-    """As the server's, where there is one."""
-    if sys.platform == "win32":
-        return asyncio.new_event_loop()
-    import uvloop
-
-    return uvloop.new_event_loop()
+async def _refuse_older(url: str) -> None:
+    if missing := await _pending(url):
+        raise StartupError(f"The database lacks {', '.join(missing)}: python -m service migrate applies them.")
 
 
 def rotate_keys(settings: Settings) -> None:
@@ -187,7 +177,7 @@ def rotate_keys(settings: Settings) -> None:
 
 
 async def _remind_of_rotation(url: str) -> None:
-    db = await _connect(url, role=KEYS_ROLE)
+    db = await connect(url, role=KEYS_ROLE)
     try:
         if before := await rotation.due(db, utc_now()):
             print(f"Keys are still wrapped as in {', '.join(before)}: python -m service rotate-keys ends that.")
@@ -200,7 +190,7 @@ async def _rotate(url: str, store: KeyStore, bar: "tqdm[Any]") -> list[str]:
         bar.total = total
         bar.update(done - bar.n)
 
-    db = await _connect(url, role=KEYS_ROLE)
+    db = await connect(url, role=KEYS_ROLE)
     try:
         return await rotation.rotate(db, store, utc_now(), tell)
     finally:
@@ -346,7 +336,7 @@ ORDER BY name
 
 
 async def _be_durable(url: str) -> None:
-    db = await _connect(url)
+    db = await connect(url)
     try:
         unsafe = [row["name"] for row in await db.fetch(UNSAFE)]
     finally:
@@ -356,93 +346,16 @@ async def _be_durable(url: str) -> None:
 
 
 async def _migrate(url: str) -> list[str]:
-    db = await _connect(url)
+    db = await connect(url)
     try:
         return await migrations.migrate(db, utc_now())
     finally:
         await db.close()
 
 
-async def _connect(url: str, **server_settings: str) -> "asyncpg.Connection[asyncpg.Record]":
-    try:
-        return await asyncpg.connect(url, server_settings=server_settings)
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        raise StartupError(f"The database cannot be reached: {type(error).__name__}.") from error
-
-
 async def _import(url: str, store: KeyStore, export: Export) -> int:
-    db = await _connect(url)
+    db = await connect(url)
     try:
         return await importing.take_in(db, store, export, utc_now())
     finally:
         await db.close()
-
-
-STREAMS = """
-SELECT
-    heads.relationship_id,
-    heads.stream_id,
-    heads.private
-FROM heads
-ORDER BY
-    heads.relationship_id,
-    heads.stream_id
-"""
-
-
-# Who is erased tells nothing any more.
-AUTHORS = """
-SELECT author_id
-FROM memberships
-WHERE relationship_id = $1
-    AND member_id IS NOT NULL
-"""
-
-
-async def _rebuild(url: str, store: KeyStore) -> int:
-    await _refuse_older(url)
-    db = await _connect(url, role=KEEPER_ROLE)
-    try:
-        listed = tqdm(await db.fetch(STREAMS), unit=" streams", desc="Rebuilding")
-        async with create_pool(url, KEYS_ROLE, 1) as keys_db:
-            keys = Keyring(keys_db, store, utc_now, system_chance)
-            return await _rebuild_each(db, keys, listed)
-    finally:
-        await db.close()
-
-
-async def _rebuild_each(db: Database, keys: Keyring, listed: Iterable[asyncpg.Record]) -> int:
-    differences, left_alone = 0, []
-    for row in listed:
-        try:
-            differences += await _rebuild_one(db, keys, row)
-        except Unreadable:
-            left_alone.append(str(row["stream_id"]))
-    if left_alone:
-        raise StartupError(
-            f"Something in these streams does not open, so they were left alone: {', '.join(left_alone)}."
-            f" In all others, {differences} counts had differed and were set right."
-        )
-    return differences
-
-
-async def _refuse_older(url: str) -> None:
-    """Raise StartupError on a schema of an older version. The keeper may not look at what was applied."""
-    db = await _connect(url)
-    try:
-        missing = await migrations.pending(db)
-    finally:
-        await db.close()
-    if missing:
-        raise StartupError(f"The database lacks {', '.join(missing)}: python -m service migrate applies them.")
-
-
-async def _rebuild_one(db: Database, keys: Keyring, row: asyncpg.Record) -> int:
-    key = StreamKey(row["relationship_id"], row["stream_id"])
-    async with db.transaction():
-        # Behind the lock: a partner who came in since the streams were listed counts as well.
-        await streams.lock(db, [key])
-        authors = tuple(author["author_id"] for author in await db.fetch(AUTHORS, key.relationship_id))
-        ring = await keys.ring(key.relationship_id)
-        stream = Stream(key, "private" if row["private"] else "shared", authors, ring)
-        return (await rebuilding.rebuild(db, stream)).differences

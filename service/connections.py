@@ -5,8 +5,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+import asyncpg
 from asyncpg import Connection, Pool, Record
 from asyncpg.pool import PoolAcquireContext
+
+from service.errors import StartupError
 
 if TYPE_CHECKING:  # asyncpg's own classes do not know that they are generic
     _Pool = Pool[Record]
@@ -87,3 +90,11 @@ def create_pool(
         server_settings={"role": role, **SESSION_SETTINGS, **(settings or {})},
         reset=reset,
     )
+
+
+async def connect(url: str, **server_settings: str) -> "Connection[Record]":
+    """One connection, for who waits as long as it takes. Raises StartupError where there is no database."""
+    try:
+        return await asyncpg.connect(url, server_settings=server_settings)
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise StartupError(f"The database cannot be reached: {type(error).__name__}.") from error

@@ -87,7 +87,7 @@ async def _erase_from(world: World, member_id: UUID, membership: Membership) -> 
         await streams.erase(db, rid, author)
         for key in (membership.private, membership.shared):
             await tallies.forget(db, key, author)
-        await rebuild(db, Stream(membership.shared, "shared", remaining, ring))
+        await rebuild(db, [Stream(membership.shared, "shared", remaining, ring)])
         await tallies.forget(db, membership.shared, author)
         # Whoever has looked at the heads before, and is about to write, finds that something has changed.
         for key in (membership.private, membership.shared):

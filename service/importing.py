@@ -25,9 +25,8 @@ from events.rules import Recorded
 from events.sealing import Ring
 from events.streams import Database, Stored, StreamKey
 from projections import feed
-from projections import rebuild as rebuilding
 from projections.feed import Event, Page, Proof
-from projections.rebuild import Stream
+from projections.rebuild import Stream, rebuild
 from service.codes import Email
 from service.errors import Invalid, StartupError
 from service.export import Export, ExportedRelationship
@@ -250,7 +249,7 @@ async def _fill(db: Database, stream: Stream, log: list[Stored]) -> None:
         chunk = log[first : first + CHUNK_EVENTS]
         sealed = [(stream.key, _sealed(stream.ring, stored)) for stored in chunk]
         await streams.append(db, {stream.key.relationship_id: stream.ring}, sealed)
-    await rebuilding.rebuild(db, stream)
+    await rebuild(db, [stream])
 
 
 def _sealed(ring: Ring, stored: Stored) -> Stored:

@@ -2,13 +2,14 @@
 
 from uuid import UUID
 
+import msgspec
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 from msgspec.structs import replace
 
-from events.sealing import Place, Ring, Unreadable, seal, unseal
+from events.sealing import Opener, Place, Ring, Unreadable, seal, unseal
 
 STREAM, EVENT, AUTHOR, OTHER = (UUID(int=i) for i in (1, 2, 3, 4))
 PLACE = Place(str(STREAM), str(EVENT), str(AUTHOR), "ab" * 32)
@@ -67,6 +68,25 @@ def test_the_event_key_is_derived_as_the_design_says() -> None:
 def test_an_erased_author_has_no_key() -> None:
     with pytest.raises(Unreadable):
         Ring(KEY, {OTHER: KEY}).of(AUTHOR)
+
+
+def sealed_by(by: UUID | None, key: bytes) -> tuple[str, bytes]:
+    """A header, as far as it is looked at, and a text that belongs to it."""
+    place = replace(PLACE, by=str(by) if by else None)
+    return msgspec.json.encode(place).decode(), seal(key, place, OPENING, BODY)
+
+
+def test_many_open_at_once_but_for_those_whose_text_or_author_is_gone() -> None:
+    sealed = [sealed_by(None, KEY), sealed_by(OTHER, bytes(32)), sealed_by(AUTHOR, KEY), sealed_by(OTHER, bytes(32))]
+    headers, texts = [header for header, _ in sealed], [text for _, text in sealed]
+    found = Opener(Ring(KEY, {OTHER: bytes(32)})).bodies(headers, [*texts[:3], None])
+    assert found == [(None, BODY), (OTHER, BODY)]
+
+
+def test_one_that_does_not_open_is_noticed_among_many() -> None:
+    header, text = sealed_by(OTHER, KEY)
+    with pytest.raises(Unreadable):
+        Opener(Ring(KEY, {OTHER: bytes(32)})).bodies([header], [text])
 
 
 def test_the_index_of_what_is_altered_tells_neither_the_id_nor_whether_there_is_one() -> None:

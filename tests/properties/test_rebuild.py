@@ -81,4 +81,4 @@ async def inflict(db: Database, couple: Couple, damage: Damage) -> None:
 async def rebuilt(at: Place, couple: Couple) -> int:
     """How many counts had differed in the three streams together."""
     streams = await streams_of(at.db, couple, await at.service.ring(couple[0].rid))
-    return sum([(await rebuild(at.db, stream)).differences for stream in streams.values()])
+    return (await rebuild(at.db, [*streams.values()])).differences

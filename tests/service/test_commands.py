@@ -13,13 +13,6 @@ import structlog
 
 from service import commands, embedded
 from service.__main__ import main
-from service.connections import create_pool
-from service.errors import StartupError
-from service.keyring import Keyring
-from service.migrations import KEYS_ROLE
-from service.outside import system_chance, utc_now
-from tests.phones import KEYS, Running, link
-from tests.postgres import execute
 
 HERE = "/v1/relationships/{rid}"
 
@@ -91,38 +84,3 @@ def test_what_lasts_is_served_with_any_kind_of_waiting_for_the_disk(lasting_data
     for kind in ("on", "local", "remote_write", "remote_apply"):
         asyncio.run(set_to(lasting_database, "synchronous_commit", kind))
         asyncio.run(commands._be_durable(lasting_database))
-
-
-async def test_a_partner_who_comes_in_during_a_rebuild_keeps_their_counts(service: Running) -> None:
-    one, two = await service.member(), await service.phone().sign_in()
-    await two.consent()
-    db = await asyncpg.connect(service.database_url)
-    listed = await db.fetch(commands.STREAMS)
-    await link(one, two)
-    await one.put("requests", {"occurred_at": "2026-06-15T10:00:00Z", "domain": "home"})
-    async with create_pool(service.database_url, KEYS_ROLE, 1) as keys_db:
-        keys = Keyring(keys_db, KEYS, utc_now, system_chance)
-        assert sum([await commands._rebuild_one(db, keys, row) for row in listed]) == 0
-    await db.close()
-    assert (await two.get(f"{HERE}/balances"))["mine"]["initiates"]["partner"] == 1
-
-
-async def test_a_rebuild_sets_right_what_differs_and_then_finds_nothing(service: Running) -> None:
-    one, _ = await service.couple()
-    await one.put("requests", {"occurred_at": "2026-06-15T10:00:00Z", "domain": "home"})
-    seen = await one.get(f"{HERE}/balances")
-    await execute(service.database_url, "UPDATE tallies SET count = 7 WHERE measure = 'initiates'")
-    assert await commands._rebuild(service.database_url, KEYS) == 2
-    assert await one.get(f"{HERE}/balances") == seen
-    assert await commands._rebuild(service.database_url, KEYS) == 0
-
-
-async def test_a_rebuild_of_what_is_not_migrated_says_so(empty_database_url: str) -> None:
-    with pytest.raises(StartupError, match="service migrate"):
-        await commands._rebuild(empty_database_url, KEYS)
-
-
-async def test_a_rebuild_finds_no_differences_where_there_are_none(service: Running) -> None:
-    one, _ = await service.couple()
-    await one.put("requests", {"occurred_at": "2026-06-15T10:00:00Z", "domain": "home"})
-    assert await commands._rebuild(service.database_url, KEYS) == 0

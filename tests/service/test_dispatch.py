@@ -8,8 +8,9 @@ from uuid import UUID, uuid4
 import pytest
 import pytest_asyncio
 
-from service import commands, dispatch
+from service import dispatch
 from service.push.notices import RetryAfter
+from service.rebuilding import rebuild_all
 from tests.asking import prompted as laid_down
 from tests.phones import KEYS, NOON, Phone, Running
 from tests.prompting import (
@@ -180,7 +181,7 @@ async def test_rebuilding_sends_nothing(service: Running, sender: Remembering) -
     await work(service, sender)
     assert sender.kinds() == ["prompt"] * 2
     service.clock.advance(hours=1)
-    await commands._rebuild(service.database_url, KEYS)
+    assert await asyncio.to_thread(rebuild_all, service.database_url, KEYS) == 0
     assert await service.ask("SELECT * FROM occasions") == []
     await work(service, sender)
     assert sender.kinds() == ["prompt"] * 2

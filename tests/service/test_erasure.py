@@ -11,11 +11,9 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from events.streams import StreamKey
-from projections.rebuild import Stream, rebuild
-from service.commands import AUTHORS, STREAMS
 from service.embedded import program
-from tests.phones import Json, Phone, Running, link
+from service.rebuilding import rebuild_all
+from tests.phones import KEYS, Json, Phone, Running, link
 from tests.service.test_devices import web
 
 verify = runpy.run_path(str(Path(__file__).parents[2] / "openapi" / "verify.py"))["verify"]
@@ -137,17 +135,12 @@ def counted(split: Json) -> Json:
     return {who: split[who] for who in ("me", "partner", "both", "neither")}
 
 
-async def test_a_rebuild_finds_nothing_to_set_right(service: Running, db: Any) -> None:
+async def test_a_rebuild_finds_nothing_to_set_right(service: Running) -> None:
     one, two = await service.couple()
     await told(one, other=two)
     await told(two)
     await erase(one)
-    for row in await db.fetch(STREAMS):
-        key = StreamKey(row["relationship_id"], row["stream_id"])
-        authors = tuple(r["author_id"] for r in await db.fetch(AUTHORS, key.relationship_id))
-        ring = await service.ring(str(key.relationship_id))
-        stream = Stream(key, "private" if row["private"] else "shared", authors, ring)
-        assert (await rebuild(db, stream)).differences == 0
+    assert await asyncio.to_thread(rebuild_all, service.database_url, KEYS) == 0
 
 
 async def test_no_row_is_left_that_names_who_was_erased(service: Running, db: Any) -> None:

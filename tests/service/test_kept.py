@@ -96,7 +96,7 @@ async def test_what_a_rebuild_sets_right_shows_in_the_next_answer(service: Runni
     key = StreamKey(UUID(one.rid), UUID(shared))
     authors = (UUID(one.author), UUID(two.author))
     db = await asyncpg.connect(service.database_url)
-    assert (await rebuild(db, Stream(key, "shared", authors, await service.ring(one.rid)))).differences == 2
+    assert (await rebuild(db, [Stream(key, "shared", authors, await service.ring(one.rid))])).differences == 2
     await db.close()
     assert await looked(one, two) == right
 

@@ -342,7 +342,7 @@ async def differences(service: Running, one: Phone, two: Phone) -> int:
     db = await asyncpg.connect(service.database_url)
     try:
         return (
-            await rebuild(db, Stream(key, "shared", (UUID(one.author), author), await service.ring(one.rid)))
+            await rebuild(db, [Stream(key, "shared", (UUID(one.author), author), await service.ring(one.rid))])
         ).differences
     finally:
         await db.close()

@@ -1,0 +1,272 @@
+"""`python -m service rebuild`: all streams, dealt out to as many processes as there are processors.
+
+A part is some streams whose heads are locked together, for less than a tenth of a second unless one stream alone takes
+longer. Each process has connections of its own, and asks for the next part when it is done with one.
+"""
+
+import asyncio
+import multiprocessing
+import os
+import signal
+import sys
+from collections import defaultdict
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from multiprocessing import resource_tracker
+from multiprocessing.connection import Connection as Pipe
+from multiprocessing.connection import wait
+from uuid import UUID
+
+import asyncpg
+from msgspec import Struct
+from tqdm import tqdm
+
+from events import streams
+from events.entries import Audience
+from events.sealing import Unreadable
+from events.streams import Database, StreamKey
+from projections.rebuild import Stream, rebuild
+from service.connections import connect
+from service.errors import StartupError
+from service.keyring import Keyring
+from service.keys import KeyStore
+from service.migrations import KEEPER_ROLE, KEYS_ROLE
+from service.outside import system_chance, utc_now
+
+PART_EVENTS = 5_000
+STREAM_COSTS_EVENTS = 10  # in time, a stream without any
+PROCESSES_AT_MOST = 8  # each has two connections, and a running service needs some too
+PARTS_EACH = 8  # for fewer, to start a process takes longer than it saves
+
+
+class Listed(Struct, frozen=True):
+    """A stream to be rebuilt."""
+
+    key: StreamKey
+    audience: Audience
+
+
+class Done(Struct, frozen=True):
+    """What became of a part: how many streams it had, how many counts had differed, and which streams do not open."""
+
+    streams: int
+    differences: int
+    left_alone: list[UUID]
+
+
+def rebuild_all(url: str, store: KeyStore) -> int:
+    """Set all tallies to what the log says; how many counts had differed.
+
+    Raises StartupError in the end where streams were left alone because something in them does not open.
+    """
+    parts, told = asyncio.run(listed(url)), list[Done]()
+    with tqdm(total=sum(map(len, parts)), unit=" streams", desc="Rebuilding") as bar:
+
+        def tell(done: Done) -> None:
+            told.append(done)
+            bar.update(done.streams)
+
+        count = processes(len(parts))
+        if count > 1:
+            deal_out(url, store, parts, count, tell)
+        else:
+            _run(work(url, store, parts, tell))
+    differences = sum(done.differences for done in told)
+    if left_alone := sorted(str(stream) for done in told for stream in done.left_alone):
+        raise StartupError(
+            f"Something in these streams does not open, so they were left alone: {', '.join(left_alone)}."
+            f" In all others, {differences} counts had differed and were set right."
+        )
+    return differences
+
+
+def processes(parts: int) -> int:
+    """In how many processes so many parts are rebuilt."""
+    return min(os.cpu_count() or 1, PROCESSES_AT_MOST, max(1, parts // PARTS_EACH))
+
+
+STREAMS = """
+SELECT
+    relationship_id,
+    stream_id,
+    private,
+    position
+FROM heads
+ORDER BY
+    relationship_id,
+    stream_id
+"""
+
+
+async def listed(url: str) -> list[list[Listed]]:
+    """All streams, in parts."""
+    db = await connect(url, role=KEEPER_ROLE)
+    try:
+        rows = await db.fetch(STREAMS)
+    finally:
+        await db.close()
+    parts, room = list[list[Listed]](), 0
+    for relationship_id, stream_id, private, position in rows:
+        if room <= 0:
+            parts.append([])
+            room = PART_EVENTS
+        parts[-1].append(Listed(StreamKey(relationship_id, stream_id), "private" if private else "shared"))
+        room -= STREAM_COSTS_EVENTS + position
+    return parts
+
+
+def deal_out(
+    url: str, store: KeyStore, parts: Iterable[Sequence[Listed]], count: int, tell: Callable[[Done], None]
+) -> None:
+    """Rebuild parts in so many processes. Whatever ends this early ends them at once. Raises StartupError."""
+    waiting = iter(parts)
+    with ExitStack() as started:
+        pipes = [started.enter_context(_process(url, store)) for _ in range(count)]
+        while pipes:
+            for pipe in wait(pipes):
+                assert isinstance(pipe, Pipe)
+                tell(_received(pipe))
+                part = next(waiting, None)
+                if part is None:
+                    pipes.remove(pipe)
+                else:
+                    pipe.send(part)
+
+
+def _received(pipe: "Pipe[Sequence[Listed], Done | StartupError]") -> Done:
+    told = pipe.recv()
+    if isinstance(told, StartupError):
+        raise told
+    return told
+
+
+@contextmanager
+def _process(url: str, store: KeyStore) -> Iterator["Pipe[Sequence[Listed], Done | StartupError]"]:
+    spawn = multiprocessing.get_context("spawn")  # the same on every system, and nothing of ours is inherited
+    pipe, theirs = spawn.Pipe()
+    # These go through a pipe, and nobody sees them on a command line. No key was read here yet.
+    process = spawn.Process(target=_work, args=(theirs, url, store), daemon=True)
+    with _uninterrupted():
+        process.start()
+    theirs.close()
+    try:
+        yield pipe
+    except (EOFError, ConnectionError):
+        process.terminate()
+        raise StartupError("A process of this rebuild has ended too early; what it had set right stays so.") from None
+    except BaseException:
+        process.terminate()
+        raise
+    finally:
+        pipe.close()  # which tells it that there is no more to do
+        process.join()
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Ctrl-C reaches every process on the terminal: those that are started here inherit that it does not reach them."""
+    if sys.platform == "win32":
+        yield
+        return
+    resource_tracker.ensure_running()  # a process of the library's, which would end what begins here
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _work(pipe: "Pipe[Done | StartupError, Sequence[Listed]]", url: str, store: KeyStore) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        _run(work(url, store, _asked_for(pipe), pipe.send))
+    except StartupError as error:
+        pipe.send(error)
+    except (EOFError, BrokenPipeError):
+        pass  # nothing is left to do, or nobody to do it for
+
+
+def _asked_for(pipe: "Pipe[Done | StartupError, Sequence[Listed]]") -> Iterator[Sequence[Listed]]:
+    pipe.send(Done(0, 0, []))  # the first part is asked for as all others are
+    while True:
+        yield pipe.recv()
+
+
+def _run(work: Coroutine[None, None, None]) -> None:
+    with asyncio.Runner(loop_factory=_fast_loop) as runner:
+        runner.run(work)
+
+
+def _fast_loop() -> asyncio.AbstractEventLoop:
+    """As the server's, where there is one."""
+    if sys.platform == "win32":
+        return asyncio.new_event_loop()
+    import uvloop
+
+    return uvloop.new_event_loop()
+
+
+async def work(url: str, store: KeyStore, parts: Iterable[Sequence[Listed]], tell: Callable[[Done], None]) -> None:
+    """Rebuild one part after the other."""
+    # Counts are grouped by hashing: PostgreSQL expects few of a stream, and to sort them took it twice as long.
+    db = await connect(url, role=KEEPER_ROLE, enable_sort="off")
+    try:
+        keys_db = await connect(url, role=KEYS_ROLE)
+        try:
+            keys = Keyring(keys_db, store, utc_now, system_chance)
+            for part in parts:
+                tell(await rebuild_part(db, keys, part))
+        finally:
+            await keys_db.close()
+    finally:
+        await db.close()
+
+
+SHORTLY = "SET LOCAL lock_timeout = '200ms'"
+
+
+async def rebuild_part(db: Database, keys: Keyring, part: Sequence[Listed]) -> Done:
+    """Rebuild some streams together or, where something does not open or somebody holds a head, one by one."""
+    try:
+        async with db.transaction():
+            # Who waits for one head must not keep writers of the others waiting.
+            await db.execute(SHORTLY)
+            return Done(len(part), await _rebuild(db, keys, part), [])
+    except (Unreadable, asyncpg.LockNotAvailableError):
+        each = [await _rebuild_alone(db, keys, one) for one in part]
+    return Done(len(part), sum(d.differences for d in each), [stream for d in each for stream in d.left_alone])
+
+
+async def _rebuild_alone(db: Database, keys: Keyring, one: Listed) -> Done:
+    try:
+        async with db.transaction():
+            return Done(1, await _rebuild(db, keys, [one]), [])
+    except Unreadable:
+        return Done(1, 0, [one.key.stream_id])
+
+
+# Who is erased tells nothing any more.
+AUTHORS = """
+SELECT
+    relationship_id,
+    author_id
+FROM memberships
+WHERE relationship_id = ANY ($1::uuid[])
+    AND member_id IS NOT NULL
+"""
+
+
+async def _rebuild(db: Database, keys: Keyring, part: Sequence[Listed]) -> int:
+    # Behind the locks: a partner who came in since the streams were listed counts as well.
+    await streams.lock(db, [one.key for one in part])
+    relationships = list({one.key.relationship_id for one in part})
+    authors: defaultdict[UUID, list[UUID]] = defaultdict(list)
+    for relationship_id, author_id in await db.fetch(AUTHORS, relationships):
+        authors[relationship_id].append(author_id)
+    rings = await keys.rings(relationships)
+    given = [
+        Stream(one.key, one.audience, tuple(authors[rid]), rings[rid])
+        for one in part
+        for rid in [one.key.relationship_id]
+    ]
+    return (await rebuild(db, given)).differences
