@@ -11,21 +11,33 @@ from events.streams import Database
 from projections import statistics
 from projections.statistics import Counted, Felt, Split
 
+# For whom it acts is set for this one statement, which saves those before and after it. The rest depends on that
+# setting and stays behind it (OFFSET keeps it together); were it evaluated earlier, nothing would be seen.
+# The first day of the calendar comes from the driver as infinitely long ago.
 BETWEEN = """
-SELECT
-    teller,
-    measure,
-    value,
-    sum(count)::bigint AS count
-FROM tallies
-WHERE relationship_id = $1
-    AND stream_id = ANY ($2::uuid[])
-    AND day BETWEEN $3 AND $4
-    AND ($5::text IS NULL OR domain = $5)
-GROUP BY
-    teller,
-    measure,
-    value
+WITH acting AS MATERIALIZED (
+    SELECT set_config('mutuality.members', ARRAY[$6::uuid]::text, true) AS members
+)
+SELECT found.*
+FROM acting
+CROSS JOIN LATERAL (
+    SELECT
+        teller,
+        measure,
+        value,
+        sum(count)::bigint AS count
+    FROM tallies
+    WHERE acting.members IS NOT NULL
+        AND relationship_id = $1
+        AND stream_id = ANY ($2::uuid[])
+        AND day BETWEEN $3 AND greatest($4, DATE '0001-01-01')
+        AND ($5::text IS NULL OR domain = $5)
+    GROUP BY
+        teller,
+        measure,
+        value
+    OFFSET 0
+) AS found
 """
 
 
@@ -62,10 +74,12 @@ class Balances(Struct, frozen=True):
     partners: Telling
 
 
-async def balances(db: Database, reader: Reader, on: date, window: int, domain: Domain | None) -> Balances:
-    """The balances of the window of so many days that ends on a date."""
+async def balances(
+    db: Database, reader: Reader, on: date, window: int, domain: Domain | None, member_id: UUID
+) -> Balances:
+    """The balances of the window of so many days that ends on a date. The database acts for that member."""
     first = first_day(on, window)
-    rows = await db.fetch(BETWEEN, reader.relationship_id, reader.streams, first, on, domain)
+    rows = await db.fetch(BETWEEN, reader.relationship_id, reader.streams, first, on, domain, member_id)
     mine: dict[str, Counter[str]] = defaultdict(Counter)
     partners: dict[str, Counter[str]] = defaultdict(Counter)
     for row in rows:

@@ -1,36 +1,49 @@
 """How one measure moves over months: the same window, looked at every few days."""
 
-from collections.abc import Sequence
-from datetime import date, timedelta
+from collections.abc import Iterable, Sequence
+from datetime import date
 from itertools import accumulate
-from typing import Literal
+from typing import Literal, TypeAlias
+from uuid import UUID
 
 from msgspec import UNSET, Struct, UnsetType
-from msgspec.structs import asdict
 
 from events.entries import Domain, FeltItem
 from events.streams import Database
 from projections import statistics
 from projections.balances import Reader, first_day, turned
+from projections.statistics import Counted, Felt, Split
 
 Measure = Literal["initiates", "decides", "counted", "felt"]
 
-# A row for each value rather than for each day: what is sent and read is a tenth of it.
+# A row for all days on which a value was counted so many times (mostly once): most of what is sent and read are days.
+# Each is its number in the calendar, read in half the time that a date takes; the first may stand as infinitely far.
+# It tells for whom it acts as that of balances does.
 BY_VALUE = """
-SELECT
-    teller,
-    value,
-    array_agg(day) AS days,
-    array_agg(count) AS counts
-FROM tallies
-WHERE relationship_id = $1
-    AND stream_id = ANY ($2::uuid[])
-    AND day BETWEEN $3 AND $4
-    AND measure = $5
-    AND ($6::text IS NULL OR domain = $6)
-GROUP BY
-    teller,
-    value
+WITH acting AS MATERIALIZED (
+    SELECT set_config('mutuality.members', ARRAY[$7::uuid]::text, true) AS members
+)
+SELECT found.*
+FROM acting
+CROSS JOIN LATERAL (
+    SELECT
+        teller,
+        value,
+        count,
+        array_agg(greatest(day, DATE '0001-01-01') - DATE '0001-01-01' + 1) AS days
+    FROM tallies
+    WHERE acting.members IS NOT NULL
+        AND relationship_id = $1
+        AND stream_id = ANY ($2::uuid[])
+        AND day BETWEEN $3 AND greatest($4, DATE '0001-01-01')
+        AND measure = $5
+        AND ($6::text IS NULL OR domain = $6)
+    GROUP BY
+        teller,
+        value,
+        count
+    OFFSET 0
+) AS found
 """
 
 
@@ -81,62 +94,101 @@ class Asked(Struct, frozen=True):
     last: date
 
 
+# A value, a count, and the days that have it, by their numbers in the calendar.
+Told: TypeAlias = tuple[str, int, Sequence[int]]
 # By value; [i] is all counts before the i-th day, so that a window is one subtraction.
-Sums = dict[str, list[int]]
+Sums: TypeAlias = dict[str, list[int]]
 
 
-async def trend(db: Database, reader: Reader, asked: Asked) -> Trend:
-    """The points from the last day back to the first, in ascending order."""
+async def trend(db: Database, reader: Reader, asked: Asked, member_id: UUID) -> Trend:
+    """The points from the last day back to the first, in ascending order. The database acts for that member."""
     kept_as = f"felt:{asked.item}" if asked.measure == "felt" else asked.measure
     since = first_day(asked.first, asked.window)
-    rows = await db.fetch(BY_VALUE, reader.relationship_id, reader.streams, since, asked.last, kept_as, asked.domain)
-    days = (asked.last - since).days + 1
-    mine: Sums = {}
-    partners: Sums = {}
-    for teller, value, on, counts in rows:
+    named = (reader.relationship_id, reader.streams, since, asked.last, kept_as, asked.domain)
+    rows = await db.fetch(BY_VALUE, *named, member_id)
+    mine: list[Told] = []
+    partners: list[Told] = []
+    for teller, value, count, days in rows:
         if teller == reader.author_id:
-            mine[value] = _sums(since, days, on, counts)
+            mine.append((value, count, days))
         else:
-            partners[turned(kept_as, value)] = _sums(since, days, on, counts)
+            partners.append((turned(kept_as, value), count, days))
+    length = (asked.last - since).days + 1
     return Trend(
         asked.measure,
         asked.window,
         asked.step,
         asked.domain,
         asked.item,
-        _points(asked, since, mine),
-        _points(asked, since, partners),
+        _points(asked, since, _sums(since, length, mine)),
+        _points(asked, since, _sums(since, length, partners)),
     )
 
 
-def _sums(since: date, days: int, on: Sequence[date], counts: Sequence[int]) -> list[int]:
-    daily, before = [0] * days, since.toordinal()
-    for day, count in zip(on, counts, strict=True):
-        # Not reckoned in SQL, to which the calendar's first day is infinitely far away.
-        daily[day.toordinal() - before] += count  # one day has a row for each domain and stream
-    return list(accumulate(daily, initial=0))
+def _sums(since: date, length: int, told: Iterable[Told]) -> Sums:
+    """Over so many days. One of them may have several counts of a value, from other domains and streams."""
+    daily: dict[str, list[int]] = {}
+    first = since.toordinal()
+    for value, count, days in told:
+        counts = daily.setdefault(value, [0] * length)
+        for day in days:
+            counts[day - first] += count
+    return {value: list(accumulate(counts, initial=0)) for value, counts in daily.items()}
 
 
 def days_of(first: date, last: date, step: int) -> list[date]:
     """last, last - step, … back to first, ascending."""
-    steps = (last - first).days // step
-    return [last - timedelta(days=step * i) for i in range(steps, -1, -1)]
+    end = last.toordinal()
+    return [date.fromordinal(day) for day in range(end - (last - first).days // step * step, end + 1, step)]
 
 
 def _points(asked: Asked, since: date, sums: Sums) -> list[Point]:
-    points = []
-    for on in days_of(asked.first, asked.last, asked.step):
-        behind, ahead = (first_day(on, asked.window) - since).days, (on - since).days + 1
-        window = {value: total[ahead] - total[behind] for value, total in sums.items()}
-        points.append(_point(asked.measure, on, window))
-    return points
-
-
-def _point(measure: Measure, on: date, counts: dict[str, int]) -> Point:
-    match measure:
+    days, first, windows = days_of(asked.first, asked.last, asked.step), since.toordinal(), []
+    for on in days:
+        end = on.toordinal() - first + 1
+        begin = max(end - asked.window, 0)  # the calendar has no day before the first
+        windows.append({value: total[end] - total[begin] for value, total in sums.items()})
+    match asked.measure:
         case "counted":
-            return Point(on=on, **asdict(statistics.counted(counts)))
+            return [_counted(on, found) for on, found in zip(days, statistics.all_counted(windows), strict=True)]
         case "felt":
-            return Point(on=on, **asdict(statistics.felt(counts)))
+            return [_felt(on, statistics.felt(counts)) for on, counts in zip(days, windows, strict=True)]
         case "initiates" | "decides":
-            return Point(on=on, **asdict(statistics.split(counts)))
+            return [_split(on, found) for on, found in zip(days, statistics.splits(windows), strict=True)]
+
+
+# Field by field: by way of a mapping a point takes three times as long, and there may be 800.
+
+
+def _split(on: date, found: Split) -> Point:
+    return Point(
+        on=on,
+        n=found.n,
+        me=found.me,
+        partner=found.partner,
+        both=found.both,
+        neither=found.neither,
+        share=found.share,
+        low=found.low,
+        high=found.high,
+        reading=found.reading,
+    )
+
+
+def _counted(on: date, found: Counted) -> Point:
+    return Point(
+        on=on,
+        n=found.n,
+        not_asked=found.not_asked,
+        asked=found.asked,
+        partly=found.partly,
+        counted=found.counted,
+        share=found.share,
+        low=found.low,
+        high=found.high,
+        reading=found.reading,
+    )
+
+
+def _felt(on: date, found: Felt) -> Point:
+    return Point(on=on, n=found.n, mean=found.mean, counts=found.counts)

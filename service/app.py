@@ -153,10 +153,12 @@ async def _lifespan(
     async with (
         opened as world,
         create_pool(database_url, SERVICE_ROLE, lookup.STATEMENTS_AT_ONCE, lookup.PLANNED, _nothing) as lookup_db,
+        create_pool(database_url, SERVICE_ROLE, reads.COUNTING_CONNECTIONS, reads.COUNTING, _nothing) as counting_db,
         worker.working(world, prompts) if prompts else nullcontext(),
     ):
         app.state.world, app.state.loop = world, asyncio.get_running_loop()
-        app.state.lookup = lookup.Lookup(lookup_db, world.now)
+        app.state.lookup = lookup.Lookup(lookup_db)
+        app.state.counting = counting_db
         app.state.recorder = Recorder(world)
         app.state.doorkeeper = Doorkeeper(world)
         watching = asyncio.create_task(live.watch(world))

@@ -1,13 +1,14 @@
 """Connections to PostgreSQL, for which nobody waits long: who cannot be served soon is told so at once."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
+from asyncio import CancelledError
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
 from asyncpg import Connection, Pool, Record
-from asyncpg.pool import PoolAcquireContext
+from asyncpg.pool import PoolAcquireContext, PoolConnectionProxy
 
 from service.errors import StartupError
 
@@ -64,6 +65,18 @@ class _Acquiring(_AcquireContext):
             return await super().__aenter__()
         finally:
             self.pool.waiting -= 1
+
+
+@asynccontextmanager
+async def lent(pool: "Pool[Record]") -> AsyncIterator["PoolConnectionProxy[Record]"]:
+    """A connection of the pool, which goes back to it unless it was left in the middle of something."""
+    async with pool.acquire() as db:
+        try:
+            yield db
+        except (CancelledError, TimeoutError):
+            # Nobody knows what it is in the middle of: the next one gets another connection.
+            db.terminate()
+            raise
 
 
 def create_pool(

@@ -10,6 +10,8 @@ import msgspec
 from asyncpg.pgproto import pgproto
 from litestar import Request, Response
 from litestar.datastructures import State
+from litestar.types import ASGIApp, Receive, Scope, Send
+from msgspec import Struct
 
 from service.errors import Invalid, MalformedJson, NotFound, UnsupportedMediaType
 from service.world import World
@@ -24,7 +26,7 @@ _decoders: dict[Any, msgspec.json.Decoder[Any]] = {}
 
 def world_of(request: Call) -> World:
     """What the application was started with."""
-    world: World = request.app.state.world
+    world: World = request.app.state["world"]  # as an attribute it takes six times as long to find
     return world
 
 
@@ -73,7 +75,8 @@ def _is_json(text: bytes | msgspec.Raw) -> bool:
 
 def query_of(request: Call, kind: type[T]) -> T:
     """The query as a struct: unknown and repeated names are refused, and so are spellings like 1e2. Raises Invalid."""
-    pairs = parse_qsl(request.scope["query_string"].decode("latin-1"), keep_blank_values=True)
+    given = request.scope["query_string"]
+    pairs = parse_qsl(given.decode("latin-1"), keep_blank_values=True) if given else []
     values = {name: _typed(text) for name, text in pairs}
     if len(values) < len(pairs):
         raise Invalid("A parameter stands twice in the query.")
@@ -137,16 +140,57 @@ def empty_answer() -> Response[None]:
     return Response(None, status_code=204)
 
 
-def cacheable_answer(request: Call, value: Any) -> Response[bytes]:
-    """A value as JSON with a strong ETag made from these bytes alone, or 304 where the reader has them."""
+class Cacheable(Struct, frozen=True):
+    """A JSON text, and a strong ETag made from these bytes alone."""
+
+    content: bytes
+    tag: bytes
+
+
+def cacheable(value: Any) -> Cacheable:
+    """A value as such a text. The same bytes have the same tag, whoever asks, and whenever."""
     content = msgspec.json.encode(value)
-    tag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
-    headers = {"ETag": tag, "Cache-Control": "private, no-cache", "Vary": "Authorization"}
-    if _matches(request.headers.get("if-none-match", ""), tag):
-        return Response(b"", status_code=304, media_type=JSON, headers=headers)
-    return Response(content, media_type=JSON, headers=headers)
+    return Cacheable(content, f'"{hashlib.sha256(content).hexdigest()[:32]}"'.encode())
+
+
+class Ready(Struct, frozen=True):
+    """An answer as it is sent.
+
+    Made by way of the framework's own, and with the tag reckoned anew, a 304 took 180 µs instead of 147.
+    """
+
+    status: int
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it."""
+        await send({"type": "http.response.start", "status": self.status, "headers": self.headers})
+        await send({"type": "http.response.body", "body": self.body, "more_body": False})
+
+
+def cacheable_answer(request: Call, found: Cacheable) -> ASGIApp:
+    """The text with its ETag, or 304 where the reader has it."""
+    headers = [(b"etag", found.tag), (b"cache-control", b"private, no-cache"), (b"vary", b"Authorization")]
+    if _matches(header_of(request, b"if-none-match"), found.tag.decode()):
+        return Ready(304, headers, b"")
+    headers += [(b"content-type", JSON.encode()), (b"content-length", str(len(found.content)).encode())]
+    return Ready(200, headers, found.content)
 
 
 def _matches(if_none_match: str, tag: str) -> bool:
+    if if_none_match == tag:
+        return True
     given = {candidate.strip().removeprefix("W/") for candidate in if_none_match.split(",")}
     return tag in given or "*" in given
+
+
+def header_of(request: Call, name: bytes) -> str:
+    """The first header of that name, which is in lower case; empty where there is none.
+
+    Looked for among the few that there are: the framework's mapping of all of them takes longer to make.
+    """
+    for known, value in request.scope["headers"]:
+        if known == name:
+            return value.decode("latin-1")
+    return ""

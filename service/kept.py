@@ -3,7 +3,9 @@
 from collections import OrderedDict
 from typing import TypeAlias
 
-from msgspec import Raw, Struct
+from msgspec import Struct
+
+from service.http import Cacheable
 
 Name: TypeAlias = tuple[object, ...]
 
@@ -13,11 +15,11 @@ OVERHEAD_BYTES = 500  # of an entry, beside its content
 
 class _Entry(Struct, frozen=True):
     version: str
-    content: Raw
+    answer: Cacheable
 
     @property
     def size(self) -> int:
-        return len(memoryview(self.content)) + OVERHEAD_BYTES
+        return len(self.answer.content) + OVERHEAD_BYTES
 
 
 class Kept:
@@ -27,19 +29,19 @@ class Kept:
         self._free = bytes_kept
         self._entries: OrderedDict[Name, _Entry] = OrderedDict()
 
-    def find(self, name: Name, version: str) -> Raw | None:
-        """The content, if it is of that version."""
+    def find(self, name: Name, version: str) -> Cacheable | None:
+        """The answer, if it is of that version."""
         entry = self._entries.get(name)
         if entry is None or entry.version != version:
             return None
         self._entries.move_to_end(name)
-        return entry.content
+        return entry.answer
 
-    def keep(self, name: Name, version: str, content: Raw) -> None:
+    def keep(self, name: Name, version: str, answer: Cacheable) -> None:
         """Keep it instead of what stood there."""
         if before := self._entries.pop(name, None):
             self._free += before.size
-        self._entries[name] = entry = _Entry(version, content)
+        self._entries[name] = entry = _Entry(version, answer)
         self._free -= entry.size
         while self._free < 0:
             self._free += self._entries.popitem(last=False)[1].size

@@ -11,9 +11,9 @@ from uuid import UUID
 from asyncpg import Pool, Record
 from msgspec import Struct
 
+from projections.balances import Reader
+from service.connections import lent
 from service.errors import NotFound
-from service.outside import Clock
-from service.relationships import Membership
 
 Database: TypeAlias = "Pool[Record]"
 Pair: TypeAlias = tuple[UUID, UUID]  # a member, a relationship
@@ -35,18 +35,10 @@ FROM acting
 CROSS JOIN LATERAL (
     SELECT
         mine.member_id,
-        relationships.relationship_id,
-        CASE
-            WHEN relationships.state = 'inviting' AND relationships.invite_expires_at <= $3 THEN 'solo'
-            ELSE relationships.state
-        END AS state,
-        mine.seat,
+        mine.relationship_id,
         mine.author_id,
         relationships.shared_stream_id,
         mine.private_stream_id,
-        theirs.author_id AS partner_id,
-        theirs.member_id AS partner_member_id,
-        theirs.name AS partner_sealed_name,
         concat_ws(
             ' ', shared.position, shared.xmin, private.position, private.xmin, theirs.member_id IS NULL
         ) AS version
@@ -69,17 +61,17 @@ CROSS JOIN LATERAL (
 
 
 class Found(Struct, frozen=True):
-    """A membership, and a text that differs whenever what the member can count may differ."""
+    """The member as one who reads, and a text that differs whenever what they can count may differ."""
 
-    membership: Membership
+    reader: Reader
     version: str
 
 
 class Lookup:
     """Answers many at once. The pool's connections must belong to the service's role."""
 
-    def __init__(self, db: Database, now: Clock) -> None:
-        self._db, self._now = db, now
+    def __init__(self, db: Database) -> None:
+        self._db = db
         self._waiting: dict[Pair, list[asyncio.Future[Found | None]]] = {}
         self._at_work: set[asyncio.Task[None]] = set()
 
@@ -89,7 +81,7 @@ class Lookup:
         return sum(map(len, list(self._waiting.values())))
 
     async def find(self, member_id: UUID, relationship_id: UUID) -> Found:
-        """What the member is to that relationship, as of now or later. Raises NotFound."""
+        """The member as one who reads that relationship, as of now or later. Raises NotFound."""
         answer: asyncio.Future[Found | None] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault((member_id, relationship_id), []).append(answer)
         if len(self._at_work) < STATEMENTS_AT_ONCE:
@@ -113,19 +105,14 @@ class Lookup:
                 _tell(waiting, found)
 
     async def _look_up(self, pairs: Sequence[Pair]) -> dict[Pair, Found]:
-        async with self._db.acquire() as db:
-            try:
-                rows = await db.fetch(LOOK_UP, [m for m, _ in pairs], [r for _, r in pairs], self._now())
-            except TimeoutError:
-                db.terminate()
-                raise
+        async with lent(self._db) as db:
+            rows = await db.fetch(LOOK_UP, [m for m, _ in pairs], [r for _, r in pairs])
         return dict(_found(row) for row in rows)
 
 
 def _found(row: Record) -> tuple[Pair, Found]:
-    member_id, *columns, version = row
-    membership = Membership(*columns)
-    return (member_id, membership.relationship_id), Found(membership, version)
+    member_id, relationship_id, *columns, version = row
+    return (member_id, relationship_id), Found(Reader(relationship_id, *columns), version)
 
 
 def _tell(waiting: dict[Pair, list["asyncio.Future[Found | None]"]], found: dict[Pair, Found]) -> None:

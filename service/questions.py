@@ -8,12 +8,13 @@ from datetime import datetime, timedelta
 from typing import Annotated, Literal, get_args
 from uuid import UUID
 
-from litestar import Response, get
+from litestar import get
+from litestar.types import ASGIApp
 from msgspec import Meta, Struct
 
 from events.entries import FELT_ITEMS, CheckIn, FeltItem
 from events.rules import Recorded
-from service.http import Call, cacheable_answer, query_of
+from service.http import Call, cacheable, cacheable_answer, query_of
 from service.operations import described
 from service.sessions import lately_signed_in
 
@@ -112,10 +113,10 @@ class QuestionsQuery(Struct, frozen=True, forbid_unknown_fields=True):
         cached=True,
     ),
 )
-async def list_questions(request: Call) -> Response[bytes]:
+async def list_questions(request: Call) -> ASGIApp:
     """The same for everybody; it changes with a release only."""
     await lately_signed_in(request)
-    return cacheable_answer(request, catalogue(query_of(request, QuestionsQuery).language))
+    return cacheable_answer(request, cacheable(catalogue(query_of(request, QuestionsQuery).language)))
 
 
 def catalogue(language: str, texts: Texts = TEXTS) -> Questions:

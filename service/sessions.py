@@ -19,7 +19,7 @@ from events.streams import Database
 from service import tokens
 from service.errors import NotFound, NotSignedIn, RefreshRefused, StepUpRequired
 from service.grouping import Grouped
-from service.http import Call, body_of, empty_answer, id_of, json_answer, world_of
+from service.http import Call, body_of, empty_answer, header_of, id_of, json_answer, world_of
 from service.operations import described
 from service.world import World
 
@@ -139,7 +139,7 @@ class Doorkeeper:
 
 def doorkeeper_of(request: Call) -> Doorkeeper:
     """The one doorkeeper of this process."""
-    doorkeeper: Doorkeeper = request.app.state.doorkeeper
+    doorkeeper: Doorkeeper = request.app.state["doorkeeper"]
     return doorkeeper
 
 
@@ -154,7 +154,7 @@ async def lately_signed_in(request: Call) -> Member:
 
 
 def _token_hash(request: Call) -> bytes:
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    scheme, _, token = header_of(request, b"authorization").partition(" ")
     if scheme.lower() != "bearer" or not token:
         raise NotSignedIn
     return tokens.token_hash(token)
@@ -165,7 +165,7 @@ def _member(request: Call, found: Member | None) -> Member:
     if found is None or found.access_expires_at <= now:
         raise NotSignedIn
     # By this member's own calls alone: what the other does must not show here.
-    request.app.state.requests.take((found.member_id.bytes,), now)
+    request.app.state["requests"].take((found.member_id.bytes,), now)
     request.scope["mutuality_member"] = str(found.member_id)  # type: ignore[typeddict-unknown-key]
     return found
 

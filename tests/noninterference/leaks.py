@@ -15,7 +15,6 @@ from typing import Any, TypeAlias, cast
 from uuid import UUID
 
 import pytest
-from litestar import Response
 from msgspec.structs import replace
 
 from events import errors, rules, streams
@@ -538,9 +537,7 @@ def _recached(patch: Patch, change: Callable[..., Any]) -> None:
 @leak("an ETag made from a version of the relationship")
 def _versioned(patch: Patch) -> None:
     def tagged(answer: Any, request: Any, value: Any) -> Any:
-        found = answer(request, value)
-        found.headers["ETag"] = f'"{len(log())}"'
-        return found
+        return answer(request, replace(value, tag=f'"{len(log())}"'.encode()))
 
     _recached(patch, tagged)
 
@@ -551,8 +548,8 @@ def _not_modified(patch: Patch) -> None:
         key = (str(request.url), request.scope["mutuality_member"])
         known, here().memory[key] = here().memory.get(key), len(log())
         if known == len(log()) and "if-none-match" in request.headers:
-            return Response(b"", status_code=304)
-        return answer(SimpleNamespace(headers={}), value)
+            return http.Ready(304, [], b"")
+        return answer(SimpleNamespace(scope={"headers": []}), value)
 
     _recached(patch, decided)
 

@@ -10,7 +10,20 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from scipy.stats import beta
 
-from projections.statistics import Counted, Felt, Split, agreement, counted, felt, jeffreys, log_evidence, split
+from projections import statistics
+from projections.statistics import (
+    Counted,
+    Felt,
+    Split,
+    agreement,
+    all_counted,
+    counted,
+    felt,
+    jeffreys,
+    log_evidence,
+    split,
+    splits,
+)
 
 
 def of(me: int, n: int, **more: int) -> Split:
@@ -74,6 +87,16 @@ def test_about_even_needs_42() -> None:
 
 
 # Gates
+
+
+@for_any(st.lists(st.tuples(st.integers(0, 300), st.integers(0, 300))))
+def test_many_together_are_what_each_is_alone(windows: list[tuple[int, int]]) -> None:
+    by_who = [{"me": me, "partner": partner} for me, partner in windows]
+    by_input = [{"asked": me, "counted": partner} for me, partner in windows]
+    statistics._known.clear()
+    together = splits(by_who), all_counted(by_input)
+    statistics._known.clear()
+    assert together == ([split(one) for one in by_who], [counted(one) for one in by_input])
 
 
 def test_below_8_there_are_only_counts() -> None:

@@ -91,11 +91,9 @@ def points(asked: Asked, daily: dict[str, dict[date, int]]) -> list[Point]:
     """The points over counts by value and day, none of which lies before the first window: no others are read."""
     since = first_day(asked.first, asked.window)
     days = (asked.last - since).days + 1
-    sums = {}
-    for value, by_day in daily.items():
-        kept = {day: n for day, n in by_day.items() if since <= day <= asked.last}
-        sums[value] = _sums(since, days, list(kept), list(kept.values()))
-    return _points(asked, since, sums)
+    read = [(value, day, n) for value, by_day in daily.items() for day, n in by_day.items()]
+    told = ((value, n, [day.toordinal()]) for value, day, n in read if since <= day <= asked.last)
+    return _points(asked, since, _sums(since, days, told))
 
 
 VALUES = {

@@ -1,17 +1,19 @@
 """What is answered from memory is what would be counted anew, and is forgotten when it gets too much."""
 
 import asyncio
+from datetime import date
 from typing import Any
 from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
-from msgspec import Raw
 
 from events.streams import StreamKey
 from projections import balances
 from projections.rebuild import Stream, rebuild
+from service.connections import lent
 from service.errors import NotFound
+from service.http import cacheable
 from service.kept import OVERHEAD_BYTES, Kept
 from service.lookup import Lookup
 from tests.phones import Phone, Running
@@ -45,6 +47,15 @@ async def test_what_did_not_change_is_counted_once_for_each_reader(service: Runn
     seen = await looked(one, two)
     assert await looked(one, two) == seen
     assert counted == [UUID(one.author), UUID(two.author)]
+
+
+async def test_an_answer_from_memory_has_the_tag_of_one_made_anew(service: Running) -> None:
+    one, _ = await service.couple()
+    await one.put("check-ins", SHARED)
+    first, kept = [await one.call("GET", f"{HERE}/balances") for _ in range(2)]
+    service.app.litestar.state.kept = Kept()
+    anew = await one.call("GET", f"{HERE}/balances")
+    assert first.headers["etag"] == kept.headers["etag"] == anew.headers["etag"] == cacheable(anew.json()).tag.decode()
 
 
 async def test_what_the_other_keeps_private_makes_nothing_be_counted_anew(
@@ -106,7 +117,7 @@ async def test_many_look_up_at_once_and_each_finds_their_own(service: Running) -
     lookup: Lookup = service.app.litestar.state.lookup
     phones = [phone for couple in couples for phone in couple] * 5
     found = await asyncio.gather(*(lookup.find(UUID(p.member_id), UUID(p.rid)) for p in phones))
-    assert [str(one.membership.author_id) for one in found] == [phone.author for phone in phones]
+    assert [str(one.reader.author_id) for one in found] == [phone.author for phone in phones]
     strangers = [lookup.find(UUID(one.member_id), UUID(two.rid)) for one, two in zip(phones, phones[2:], strict=False)]
     assert {type(e) for e in await asyncio.gather(*strangers, return_exceptions=True)} == {NotFound}
 
@@ -119,12 +130,31 @@ async def test_a_look_up_leaves_nothing_on_its_connection(service: Running) -> N
         assert await lookup._db.fetch("SELECT * FROM readers") == []
 
 
+async def test_counting_leaves_nothing_on_its_connection(service: Running) -> None:
+    one, two = await service.couple()
+    await looked(one, two)
+    await one.get(f"{HERE}/trends", measure="decides")
+    for _ in range(2):
+        assert await service.app.litestar.state.counting.fetch("SELECT * FROM tallies") == []
+
+
+async def test_counting_sees_the_streams_of_who_asks_only(service: Running) -> None:
+    one, two = await service.couple()
+    await two.put("check-ins", FELT)
+    shared, private = (await two.get(HERE))["streams"].values()
+    named = (UUID(two.rid), UUID(two.author), UUID(shared), UUID(private))
+    for phone, seen in ((two, 1), (one, 0)):
+        counts = (balances.Reader(*named), date(2026, 6, 15), 28, None, UUID(phone.member_id))
+        async with lent(service.app.litestar.state.counting) as db:
+            assert (await balances.balances(db, *counts)).mine.initiates.me == seen
+
+
 def test_what_was_asked_for_the_longest_ago_goes_first() -> None:
     kept = Kept(2 * (OVERHEAD_BYTES + 10))
     names = [(uuid4(),) for _ in range(3)]
     for name in names[:2]:
-        kept.keep(name, "1", Raw(b"0123456789"))
+        kept.keep(name, "1", cacheable("01234567"))
     assert kept.find(names[0], "1") is not None
-    kept.keep(names[2], "1", Raw(b"0123456789"))
+    kept.keep(names[2], "1", cacheable("01234567"))
     assert [kept.find(name, "1") is not None for name in names] == [True, False, True]
     assert kept.find(names[0], "2") is None
