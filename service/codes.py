@@ -7,6 +7,7 @@ from uuid import UUID
 
 from asyncpg import UniqueViolationError
 from litestar import Response, post
+from litestar.types import ASGIApp
 from msgspec import Meta, Struct
 
 from events.streams import Database
@@ -93,7 +94,7 @@ INSERT INTO sign_in_codes (
         signed_in=False,
     ),
 )
-async def send_sign_in_code(request: Call) -> Response[bytes]:
+async def send_sign_in_code(request: Call) -> ASGIApp:
     """Several live codes may coexist: asking for one takes nothing from who asked before."""
     world = world_of(request)
     email = (await body_of(request, CodeWanted)).email.lower()
@@ -153,7 +154,7 @@ WHERE address_hash = $1
         signed_in=False,
     ),
 )
-async def sign_in(request: Call) -> Response[bytes]:
+async def sign_in(request: Call) -> ASGIApp:
     """A wrong code costs each live code of the address one try."""
     world = world_of(request)
     wanted = await body_of(request, SignIn)

@@ -11,6 +11,7 @@ import msgspec
 from asyncpg import Record
 from litestar import Response, delete, get, put
 from litestar.params import FromPath
+from litestar.types import ASGIApp
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from service import tokens
@@ -133,7 +134,7 @@ RETURNING
         problems=(NotFound,),
     ),
 )
-async def register_device(request: Call, device_id: FromPath[str]) -> Response[bytes]:
+async def register_device(request: Call, device_id: FromPath[str]) -> ASGIApp:
     """The id comes from the phone. A device is forgotten with the session that registered it last; 20 at most."""
     member, world, device = await signed_in(request), world_of(request), id_of(device_id)
     told = await body_of(request, Registration)
@@ -170,7 +171,7 @@ ORDER BY
     "/v1/me/devices",
     opt=described(id="listDevices", summary="Where my pushes go", answers={200: RegisteredDevices}),
 )
-async def list_devices(request: Call) -> Response[bytes]:
+async def list_devices(request: Call) -> ASGIApp:
     """Only one's own, without their addresses."""
     devices = await push_devices_of(world_of(request), await signed_in(request))
     return json_answer(RegisteredDevices(devices, request.app.state.vapid_public_key))

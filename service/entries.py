@@ -6,8 +6,9 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import msgspec
-from litestar import Response, post, put
+from litestar import post, put
 from litestar.params import FromPath
+from litestar.types import ASGIApp
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
@@ -113,7 +114,7 @@ def _described(operation: str, summary: str, body: type[Any], *more: type[Except
         refusals.SealedAboutNothing,
     ),
 )
-async def record_check_in(request: Call, rid: FromPath[str], id: FromPath[str]) -> Response[bytes]:
+async def record_check_in(request: Call, rid: FromPath[str], id: FromPath[str]) -> ASGIApp:
     """Private unless it says otherwise."""
     return await _record(request, rid, id, CheckIn)
 
@@ -128,7 +129,7 @@ async def record_check_in(request: Call, rid: FromPath[str], id: FromPath[str]) 
         refusals.NotARequestToMe,
     ),
 )
-async def record_request(request: Call, rid: FromPath[str], id: FromPath[str]) -> Response[bytes]:
+async def record_request(request: Call, rid: FromPath[str], id: FromPath[str]) -> ASGIApp:
     """Always shared."""
     return await _record(request, rid, id, Request)
 
@@ -150,7 +151,7 @@ async def record_request(request: Call, rid: FromPath[str], id: FromPath[str]) -
         refusals.AlreadyTold,
     ),
 )
-async def record_decision(request: Call, rid: FromPath[str], id: FromPath[str]) -> Response[bytes]:
+async def record_decision(request: Call, rid: FromPath[str], id: FromPath[str]) -> ASGIApp:
     """A no stays with its author unless they share it."""
     return await _record(request, rid, id, Decision)
 
@@ -166,7 +167,7 @@ async def record_decision(request: Call, rid: FromPath[str], id: FromPath[str]) 
         refusals.AlreadyRetracted,
     ),
 )
-async def record_retraction(request: Call, rid: FromPath[str], id: FromPath[str]) -> Response[bytes]:
+async def record_retraction(request: Call, rid: FromPath[str], id: FromPath[str]) -> ASGIApp:
     """Read by whoever could read the entry."""
     return await _record(request, rid, id, Retraction)
 
@@ -176,7 +177,7 @@ async def _record(
     rid: str,
     entry_id: str,
     kind: type[CheckIn] | type[Request] | type[Decision] | type[Retraction],
-) -> Response[bytes]:
+) -> ASGIApp:
     member, relationship_id = await lately_signed_in(request), id_of(rid)
     try:
         event_id, entry = id_of(entry_id), await body_of(request, kind)
@@ -194,7 +195,7 @@ async def _record(
 
 def recorder_of(request: Call) -> Recorder:
     """The one recorder of this process."""
-    recorder: Recorder = request.app.state.recorder
+    recorder: Recorder = request.app.state["recorder"]
     return recorder
 
 
@@ -215,7 +216,7 @@ def _recorded(done: Done, author_id: UUID) -> Recorded:
         problems=(WrongState, NotFound),
     ),
 )
-async def sync(request: Call, rid: FromPath[str]) -> Response[bytes]:
+async def sync(request: Call, rid: FromPath[str]) -> ASGIApp:
     """At most 500 entries, kept in order; each has a result of its own."""
     member = await lately_signed_in(request)
     membership = await membership_of(request, member, rid)

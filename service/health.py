@@ -8,6 +8,7 @@ from typing import Any, Literal
 import msgspec
 from litestar import Response, get
 from litestar.params import FromPath
+from litestar.types import ASGIApp
 from msgspec import Struct
 
 from service.errors import NotFound
@@ -55,7 +56,7 @@ class Health(Struct, frozen=True):
     "/health/live",
     opt=described(id="getLiveness", summary="Whether the process lives", answers={200: Health}, signed_in=False),
 )
-async def get_liveness(request: Call) -> Response[bytes]:
+async def get_liveness(request: Call) -> ASGIApp:
     """Asks nothing of the database."""
     return json_answer(Health("ok"))
 
@@ -69,7 +70,7 @@ async def get_liveness(request: Call) -> Response[bytes]:
         signed_in=False,
     ),
 )
-async def get_readiness(request: Call) -> Response[bytes]:
+async def get_readiness(request: Call) -> ASGIApp:
     """503 while the database is away."""
     await world_of(request).db.fetchval("SELECT 1")
     return json_answer(Health("ok"))

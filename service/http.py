@@ -43,7 +43,7 @@ async def body_of(request: Call, kind: type[T]) -> T:
 
     Raises UnsupportedMediaType, MalformedJson, and Invalid with a pointer to what does not fit.
     """
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != JSON:
+    if header_of(request, b"content-type").partition(";")[0].strip().lower() != JSON:
         raise UnsupportedMediaType
     return decode(await request.body(), kind)
 
@@ -130,9 +130,30 @@ def _escaped(name: str) -> str:
     return name[:SAID_CHARACTERS].replace("~", "~0").replace("/", "~1")
 
 
-def json_answer(value: Any, status: int = 200) -> Response[bytes]:
+class Ready(Struct, frozen=True):
+    """An answer as it is sent.
+
+    Made by way of the framework's own, and with the tag reckoned anew, a 304 took 180 µs instead of 147.
+    """
+
+    status: int
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it."""
+        await send({"type": "http.response.start", "status": self.status, "headers": self.headers})
+        await send({"type": "http.response.body", "body": self.body, "more_body": False})
+
+
+def json_answer(value: Any, status: int = 200) -> ASGIApp:
     """A value as JSON. Nobody may keep it."""
-    return Response(msgspec.json.encode(value), status_code=status, media_type=JSON)
+    content = msgspec.json.encode(value)
+    return Ready(status, _described(content), content)
+
+
+def _described(content: bytes) -> list[tuple[bytes, bytes]]:
+    return [(b"content-type", JSON.encode()), (b"content-length", b"%d" % len(content))]
 
 
 def empty_answer() -> Response[None]:
@@ -153,29 +174,12 @@ def cacheable(value: Any) -> Cacheable:
     return Cacheable(content, f'"{hashlib.sha256(content).hexdigest()[:32]}"'.encode())
 
 
-class Ready(Struct, frozen=True):
-    """An answer as it is sent.
-
-    Made by way of the framework's own, and with the tag reckoned anew, a 304 took 180 µs instead of 147.
-    """
-
-    status: int
-    headers: list[tuple[bytes, bytes]]
-    body: bytes
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send it."""
-        await send({"type": "http.response.start", "status": self.status, "headers": self.headers})
-        await send({"type": "http.response.body", "body": self.body, "more_body": False})
-
-
 def cacheable_answer(request: Call, found: Cacheable) -> ASGIApp:
     """The text with its ETag, or 304 where the reader has it."""
     headers = [(b"etag", found.tag), (b"cache-control", b"private, no-cache"), (b"vary", b"Authorization")]
     if _matches(header_of(request, b"if-none-match"), found.tag.decode()):
         return Ready(304, headers, b"")
-    headers += [(b"content-type", JSON.encode()), (b"content-length", str(len(found.content)).encode())]
-    return Ready(200, headers, found.content)
+    return Ready(200, headers + _described(found.content), found.content)
 
 
 def _matches(if_none_match: str, tag: str) -> bool:

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from asyncpg import UniqueViolationError
 from litestar import Response, post
+from litestar.types import ASGIApp
 from msgspec import Meta, Struct
 
 from events.streams import Database
@@ -86,7 +87,7 @@ def _listed(text: str | None) -> tuple[str, ...]:
         signed_in=False,
     ),
 )
-async def sign_in_with_apple(request: Call) -> Response[bytes]:
+async def sign_in_with_apple(request: Call) -> ASGIApp:
     """404 where the operator has not registered with Apple."""
     return await _sign_in(request, "apple")
 
@@ -102,12 +103,12 @@ async def sign_in_with_apple(request: Call) -> Response[bytes]:
         signed_in=False,
     ),
 )
-async def sign_in_with_google(request: Call) -> Response[bytes]:
+async def sign_in_with_google(request: Call) -> ASGIApp:
     """404 where the operator has not registered with Google."""
     return await _sign_in(request, "google")
 
 
-async def _sign_in(request: Call, name: ProviderName) -> Response[bytes]:
+async def _sign_in(request: Call, name: ProviderName) -> ASGIApp:
     wanted = await body_of(request, IdentitySignIn)
     provider, world = _provider(request, name), world_of(request)
     now = world.now()

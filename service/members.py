@@ -7,6 +7,7 @@ from zoneinfo import available_timezones
 
 from asyncpg import Record
 from litestar import Response, delete, get, patch, put
+from litestar.types import ASGIApp
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from service.errors import Invalid, NotSignedIn
@@ -75,7 +76,7 @@ WHERE member_id = $1
 
 
 @get("/v1/me", opt=described(id="getMe", summary="Myself", answers={200: Me}))
-async def get_me(request: Call) -> Response[bytes]:
+async def get_me(request: Call) -> ASGIApp:
     """My own view of me."""
     return json_answer(await me_of(world_of(request), await signed_in(request)))
 
@@ -116,7 +117,7 @@ WHERE relationships.relationship_id = memberships.relationship_id
     "/v1/me",
     opt=described(id="changeMe", summary="Change my name or time zone", body=Change, answers={200: Me}),
 )
-async def change_me(request: Call) -> Response[bytes]:
+async def change_me(request: Call) -> ASGIApp:
     """Only what is named changes, whatever another device changes meanwhile."""
     member = await signed_in(request)
     change = await body_of(request, Change)

@@ -8,6 +8,7 @@ from uuid import UUID
 from asyncpg import Record
 from litestar import Response, get, post
 from litestar.params import FromPath
+from litestar.types import ASGIApp
 from msgspec import Meta, Struct
 
 from events import streams
@@ -94,7 +95,7 @@ LIMIT $4
         answers={200: Prompts},
     ),
 )
-async def list_prompts(request: Call) -> Response[bytes]:
+async def list_prompts(request: Call) -> ASGIApp:
     """Of questions about myself none is shown while they rest, and no prompt that has no other."""
     member, query = await signed_in(request), query_of(request, PromptsQuery)
     return json_answer(Prompts(await prompts_of(world_of(request), member.member_id, query.state, MOST_PROMPTS)))

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from litestar import Response, get, post
 from litestar.params import FromPath
+from litestar.types import ASGIApp
 from msgspec import Meta, Struct
 
 from events import streams
@@ -200,7 +201,7 @@ INSERT INTO readers (
         answers={201: Relationship},
     ),
 )
-async def make_relationship(request: Call) -> Response[bytes]:
+async def make_relationship(request: Call) -> ASGIApp:
     """Its streams begin with it."""
     member = await signed_in(request)
     await body_of(request, Nothing)
@@ -232,7 +233,7 @@ async def _join(
     "/v1/relationships",
     opt=described(id="listRelationships", summary="My relationships", answers={200: Relationships}),
 )
-async def list_relationships(request: Call) -> Response[bytes]:
+async def list_relationships(request: Call) -> ASGIApp:
     """Ended ones too: what was shared stays readable."""
     member = await signed_in(request)
     world = world_of(request)
@@ -250,7 +251,7 @@ async def list_relationships(request: Call) -> Response[bytes]:
         problems=(NotFound,),
     ),
 )
-async def get_relationship(request: Call, rid: FromPath[str]) -> Response[bytes]:
+async def get_relationship(request: Call, rid: FromPath[str]) -> ASGIApp:
     """As I see it."""
     membership = await membership_of(request, await signed_in(request), rid)
     return json_answer(await view_of(world_of(request), membership))
@@ -301,7 +302,7 @@ INSERT INTO invites (
         problems=(ConsentRequired, WrongState, NotFound),
     ),
 )
-async def invite(request: Call, rid: FromPath[str]) -> Response[bytes]:
+async def invite(request: Call, rid: FromPath[str]) -> ASGIApp:
     """The code is shown once; only its hash is kept."""
     member = await signed_in(request)
     membership = await membership_of(request, member, rid)
@@ -356,7 +357,7 @@ WHERE code_hash = $1
         problems=(ConsentRequired, InviteNotFound),
     ),
 )
-async def accept_invite(request: Call) -> Response[bytes]:
+async def accept_invite(request: Call) -> ASGIApp:
     """Unknown, used, expired and own codes are told apart by nobody."""
     member = await signed_in(request)
     code = (await body_of(request, Accept)).code
@@ -387,7 +388,7 @@ async def accept_invite(request: Call) -> Response[bytes]:
         problems=(ConsentRequired, NotTheInviter, WrongState, NotFound),
     ),
 )
-async def confirm(request: Call, rid: FromPath[str]) -> Response[bytes]:
+async def confirm(request: Call, rid: FromPath[str]) -> ASGIApp:
     """From now on both can share. Confirming again changes nothing."""
     member = await signed_in(request)
     membership = await membership_of(request, member, rid)

@@ -1,7 +1,8 @@
 """When I want to be asked: my schedule, which nobody else sees or changes."""
 
 import msgspec
-from litestar import Response, get, put
+from litestar import get, put
+from litestar.types import ASGIApp
 
 from service.http import Call, body_of, json_answer, world_of
 from service.operations import described
@@ -24,7 +25,7 @@ WHERE member_id = $1
     "/v1/me/schedule",
     opt=described(id="getSchedule", summary="When I want to be asked", answers={200: Schedule}),
 )
-async def get_schedule(request: Call) -> Response[bytes]:
+async def get_schedule(request: Call) -> ASGIApp:
     """Nothing is asked before I have said so."""
     return json_answer(await schedule_of(world_of(request), await signed_in(request)))
 
@@ -59,7 +60,7 @@ RETURNING member_id
     "/v1/me/schedule",
     opt=described(id="putSchedule", summary="Say when I want to be asked", body=Schedule, answers={200: Schedule}),
 )
-async def put_schedule(request: Call) -> Response[bytes]:
+async def put_schedule(request: Call) -> ASGIApp:
     """The whole of it. What was planned and not sent is planned anew.
 
     An item of a relationship that has ended can stay; it asks for nothing.

@@ -13,6 +13,7 @@ from uuid import UUID
 from asyncpg import Record
 from litestar import Response, delete, get, post
 from litestar.params import FromPath
+from litestar.types import ASGIApp
 from msgspec import Meta, Struct
 
 from events.streams import Database
@@ -306,7 +307,7 @@ WHERE session_id = $1
         signed_in=False,
     ),
 )
-async def refresh_session(request: Call) -> Response[bytes]:
+async def refresh_session(request: Call) -> ASGIApp:
     """For 30 seconds the same token gets the same successors: phones lose answers."""
     world = world_of(request)
     token = (await body_of(request, Refresh)).refresh_token
@@ -357,7 +358,7 @@ ORDER BY created_at DESC, session_id
     "/v1/sessions",
     opt=described(id="listSessions", summary="My devices that are signed in", answers={200: Devices}),
 )
-async def list_sessions(request: Call) -> Response[bytes]:
+async def list_sessions(request: Call) -> ASGIApp:
     """Only one's own: the partner's devices cannot be seen."""
     return json_answer(await devices_of(world_of(request), await signed_in(request)))
 

@@ -1,6 +1,5 @@
 """What comes from outside: the database, the time, chance and mail. Tests bring their own."""
 
-from asyncio import CancelledError
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import TypeAlias
@@ -10,6 +9,7 @@ from asyncpg import Pool, Record
 from msgspec import Struct, field
 
 from events import streams
+from service.connections import lent
 from service.keyring import Keyring
 from service.listening import Listeners
 from service.mail import Mailer
@@ -57,23 +57,12 @@ class World(Struct, frozen=True):
     @asynccontextmanager
     async def acting(self, *member_ids: UUID) -> AsyncIterator[streams.Database]:
         """A connection that acts for signed-in members: it sees the rows of no one else."""
-        async with _had_from(self.db) as db:
+        async with lent(self.db) as db:
             await db.execute(ACT, member_ids)
             yield db
 
     @asynccontextmanager
     async def recording(self) -> AsyncIterator[streams.Database]:
         """A connection of the recorder: it appends for many members, and reads no text unless it acts for members."""
-        async with _had_from(self.recorder) as db:
+        async with lent(self.recorder) as db:
             yield db
-
-
-@asynccontextmanager
-async def _had_from(pool: Database) -> AsyncIterator[streams.Database]:
-    async with pool.acquire() as db:
-        try:
-            yield db
-        except (CancelledError, TimeoutError):
-            # Nobody knows what it is in the middle of: the next one gets another connection.
-            db.terminate()
-            raise
