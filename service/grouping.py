@@ -23,7 +23,6 @@ A = TypeVar("A")
 
 # What is weighed are entries. A group holds its locks until all of it is done, so it must not grow without bounds.
 MOST_IN_A_GROUP = 128
-GROUPS_AT_ONCE = 2
 # About a second's work: who comes later is told so at once.
 MOST_WAITING = 2000
 # A database that stands still may do so for long. What becomes of what it has, the same call will say.
@@ -36,16 +35,19 @@ HELD_UP = (DeadlockDetectedError, LockNotAvailableError)
 
 
 class Waiting(Struct, Generic[S, A]):
-    """A submission, and who waits for its answer."""
+    """A submission, where it belongs, and who waits for its answer."""
 
     submission: S
+    kind: Hashable
+    room: Hashable
     answer: "Future[A]"
 
 
 class Grouped(Generic[S, A]):
-    """Commits submissions in groups, two at a time: while the database works at one, the other is made ready.
+    """Commits submissions in groups: each of one `kind`, and one of a kind at a time.
 
-    What is of one `room` is never in both, so that no group waits for the other. A group is of one `kind`.
+    Two of a kind at a time would each be half as large, and half of the work is done once for a group. What is of one
+    `room` is never in two groups, so that no group waits for another.
 
     Where a group fails or is held up, each of it is committed alone: what one breaks or waits for must not touch the
     others. Meanwhile what has the same `key`, and so might be held up too, queues behind it. Whatever is `apart` is
@@ -69,7 +71,7 @@ class Grouped(Generic[S, A]):
         self._room, self._apart, self._kind = room, apart, kind
         self._waiting: deque[Waiting[S, A]] = deque()
         self._held_up: dict[Hashable, deque[Waiting[S, A]]] = {}
-        self._groups: set[Task[None]] = set()
+        self._groups: dict[Hashable, Task[None]] = {}  # under way, by kind
         self._rooms: set[Hashable] = set()  # of the groups under way
         self._alone: set[Task[None]] = set()
         self._late = False
@@ -88,38 +90,43 @@ class Grouped(Generic[S, A]):
         """
         if self._late or self.length >= self._most_waiting:
             raise Overloaded
-        one: Waiting[S, A] = Waiting(submission, self._loop.create_future())
+        kind, room = self._kind(submission), self._room(submission)
+        one: Waiting[S, A] = Waiting(submission, kind, room, self._loop.create_future())
         if self._apart(submission) or self._key(submission) in self._held_up:
             self._put_aside(one)
         else:
             self._waiting.append(one)
-        self._start()
+            self._start(kind)
         return await one.answer
 
     async def close(self) -> None:
         """Return when nothing is under way any more."""
-        while tasks := self._alone | self._groups:
+        while tasks := {*self._alone, *self._groups.values()}:
             await asyncio.wait(tasks)
 
-    def _start(self) -> None:
-        if self._waiting and len(self._groups) < GROUPS_AT_ONCE:
-            task = self._loop.create_task(self._commit_groups())
-            self._groups.add(task)
-            task.add_done_callback(self._groups.discard)
+    def _start(self, *kinds: Hashable) -> None:
+        for kind in kinds:
+            if kind not in self._groups:
+                self._groups[kind] = self._loop.create_task(self._commit_groups(kind))
 
-    async def _commit_groups(self) -> None:
-        # Not chosen before this runs: all that came in at the same moment go together.
-        while group := self._next_group():
-            rooms = {self._room(one.submission) for one in group}
-            self._rooms |= rooms
-            late = self._loop.call_later(LATE_SECONDS, self._refuse, group)
-            await self._commit_group(group)
-            late.cancel()
-            self._late = False
-            self._rooms -= rooms
+    async def _commit_groups(self, kind: Hashable) -> None:
+        try:
+            # Not chosen before this runs: all that came in at the same moment go together.
+            while group := self._next_group(kind):
+                rooms = {one.room for one in group}
+                self._rooms |= rooms
+                late = self._loop.call_later(LATE_SECONDS, self._refuse, group)
+                await self._commit_group(group)
+                late.cancel()
+                self._late = False
+                self._rooms -= rooms
+                # Another kind may have waited for one of these rooms.
+                self._start(*{one.kind for one in self._waiting})
+        finally:
+            del self._groups[kind]
 
-    def _next_group(self) -> list[Waiting[S, A]]:
-        """Those who have waited longest, of one kind, without the rooms of the other group.
+    def _next_group(self, kind: Hashable) -> list[Waiting[S, A]]:
+        """Those of a kind who have waited longest, without the rooms of other groups.
 
         All others keep their places. Nobody overtakes in a room: behind who is passed over, its others are too.
         """
@@ -127,10 +134,9 @@ class Grouped(Generic[S, A]):
         weight, passed_over, occupied = 0, [], set(self._rooms)
         while self._waiting and weight < MOST_IN_A_GROUP:
             one = self._waiting.popleft()
-            room = self._room(one.submission)
-            if room in occupied or (group and self._kind(one.submission) != self._kind(group[0].submission)):
+            if one.kind != kind or one.room in occupied:
                 passed_over.append(one)
-                occupied.add(room)
+                occupied.add(one.room)
             else:
                 group.append(one)
                 weight += self._weight(one.submission)
@@ -183,7 +189,7 @@ class Grouped(Generic[S, A]):
                 break  # nothing holds it up any more, and together they are faster
         del self._held_up[key]
         self._waiting.extend(queue)
-        self._start()
+        self._start(*{one.kind for one in queue})
 
     async def _commit_alone(self, one: Waiting[S, A]) -> A | Exception:
         try:

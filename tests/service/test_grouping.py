@@ -63,8 +63,8 @@ async def test_what_waits_while_one_commits_goes_together(committing: Committing
     assert committing.groups == [[2], [4, 6, 8]]
 
 
-async def test_two_groups_are_under_way_at_once_but_no_room_is_in_both(committing: Committing) -> None:
-    group = Grouped[int, str](committing, key=lambda n: n, room=lambda n: n % 6)
+async def test_two_kinds_are_under_way_at_once_but_no_room_is_in_both(committing: Committing) -> None:
+    group = Grouped[int, str](committing, key=lambda n: n, room=lambda n: n % 6, kind=lambda n: n == 0)
     tasks = await begin(group, 0)
     await asyncio.sleep(0)
     tasks += await begin(group, 6, 2, 4)
