@@ -90,11 +90,8 @@ async def _fill(url: str, spared: list[object], events: int) -> None:
     """Rows for the other couples, without the checks of foreign keys, which would take most of the time."""
     db = await asyncpg.connect(url)
     await db.execute("SET session_replication_role = replica")
-    position = 1_000_000  # behind all that is there
-    with tqdm(total=events, unit=" events", desc="Filling the log", disable=None, leave=False) as bar:
-        while bar.n < events:
-            await db.execute(FILL, spared, position, PART)
-            position += PART
-            bar.update(PART)
+    behind = 1_000_000  # all that is there
+    for filled in tqdm(range(0, events, PART), unit_scale=PART, unit=" events", desc="Filling the log", leave=False):
+        await db.execute(FILL, spared, behind + filled, PART)
     await db.execute("VACUUM ANALYZE")
     await db.close()
