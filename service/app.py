@@ -46,7 +46,7 @@ from service.outside import Chance, Clock, system_chance, utc_now
 from service.problems import DATABASE_AWAY, HANDLERS
 from service.push.senders import vapid_key
 from service.push.webpush import public_key
-from service.recorder import IMPATIENT, Recorder
+from service.recorder import RECORDING, Recorder
 from service.sessions import Doorkeeper
 from service.settings import Settings
 from service.world import World
@@ -181,7 +181,7 @@ async def opened_world(
         create_pool(database_url, DOOR_ROLE, DOOR_CONNECTIONS, reset=_nothing) as door,
         create_pool(database_url, KEEPER_ROLE, KEEPER_CONNECTIONS) as keeper,
         create_pool(database_url, PROMPTER_ROLE, PROMPTER_CONNECTIONS) as prompter,
-        create_pool(database_url, RECORDER_ROLE, RECORDER_CONNECTIONS, IMPATIENT, _nothing) as recorder,
+        create_pool(database_url, RECORDER_ROLE, RECORDER_CONNECTIONS, RECORDING, _nothing) as recorder,
         create_pool(database_url, KEYS_ROLE, KEY_CONNECTIONS) as keys_db,
     ):
         try:

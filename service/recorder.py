@@ -178,7 +178,9 @@ class Recorder:
 BE_PATIENT = """
 SET LOCAL lock_timeout = '5s'
 """
-IMPATIENT = {"lock_timeout": "50ms"}
+# Each statement is planned once, by index: to plan one anew takes longer than to run it, and of many relationships
+# PostgreSQL would do so again and again.
+RECORDING = {"lock_timeout": "50ms", "plan_cache_mode": "force_generic_plan", "enable_seqscan": "off"}
 
 
 def _held_up_with(submission: Submission) -> Hashable:
