@@ -1,6 +1,7 @@
 """How PostgreSQL keeps the log: one ordered stream per audience, appended to under a lock on its head.
 
-Positions have no gaps because the head row is locked from reading the last position to the commit that uses the next.
+Positions have no gaps because the head row is locked from reading the last position to the commit that uses the next,
+or is found under its lock to be the very row that was read.
 No statement joins streams of several relationships, so the tables can be distributed by relationship.
 """
 

@@ -69,6 +69,19 @@ SETTINGS: Mapping[str, str] = {
 }
 
 
+LOG_MEGABYTES_AT_MOST, LOG_MEGABYTES_AT_LEAST = 1024, 64
+
+
+def _log_size(data_dir: Path) -> dict[str, str]:
+    """How large PostgreSQL's own log may grow before it is tidied up: a tenth of the disk, within bounds.
+
+    On a small disk it would otherwise take all of the room; and where it does, PostgreSQL cannot even start again.
+    """
+    tenth = shutil.disk_usage(data_dir).total // 10 // 2**20
+    megabytes = max(LOG_MEGABYTES_AT_LEAST, min(tenth, LOG_MEGABYTES_AT_MOST))
+    return {"max_wal_size": f"{megabytes}MB", "min_wal_size": f"{min(megabytes, 80)}MB"}
+
+
 class EmbeddedError(StartupError):
     """The embedded PostgreSQL cannot run; the message is a sentence for whoever started the service."""
 
@@ -309,7 +322,8 @@ def _server(
     """Run the server until the end of the block, however that ends."""
     # Quoted, since PostgreSQL reads a list of directories here.
     socket_setting = {"unix_socket_directories": '"{}"'.format(str(sockets).replace('"', '""'))}
-    options = [f"--{name}={value}" for name, value in {**SETTINGS, **socket_setting, **settings}.items()]
+    given = {**SETTINGS, **_log_size(data_dir), **socket_setting, **settings}
+    options = [f"--{name}={value}" for name, value in given.items()]
     server = _Server(data_dir, sockets, user, [program("postgres"), "-D", data_dir / "postgres", *options])
     try:
         server.start()

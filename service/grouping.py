@@ -6,7 +6,7 @@ Alone, a submission is committed at once. Under load groups grow by themselves, 
 import asyncio
 from asyncio import Future, Task
 from collections import deque
-from collections.abc import Awaitable, Callable, Hashable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
 from typing import Generic, TypeVar
 
 import structlog
@@ -27,6 +27,8 @@ MOST_IN_A_GROUP = 128
 MOST_WAITING = 2000
 # A database that stands still may do so for long. What becomes of what it has, the same call will say.
 LATE_SECONDS = 3.0
+# One group may hang with its connection; where several do, it is the database.
+MOST_STUCK = 2
 
 # So many may follow one that was committed alone before it is worth trying them together again.
 FEW = 4
@@ -39,15 +41,15 @@ class Waiting(Struct, Generic[S, A]):
 
     submission: S
     kind: Hashable
-    room: Hashable
+    rooms: frozenset[Hashable]
     answer: "Future[A]"
 
 
 class Grouped(Generic[S, A]):
     """Commits submissions in groups: each of one `kind`, and one of a kind at a time.
 
-    Two of a kind at a time would each be half as large, and half of the work is done once for a group. What is of one
-    `room` is never in two groups, so that no group waits for another.
+    Two of a kind at a time would each be half as large, and half of the work is done once for a group. What has one of
+    its `rooms` in common is never in two groups, so that no group waits for another.
 
     Where a group fails or is held up, each of it is committed alone: what one breaks or waits for must not touch the
     others. Meanwhile what has the same `key`, and so might be held up too, queues behind it. Whatever is `apart` is
@@ -61,20 +63,20 @@ class Grouped(Generic[S, A]):
         self,
         commit: Callable[[Sequence[S], bool], Awaitable[Sequence[A | Exception]]],
         key: Callable[[S], Hashable],
-        room: Callable[[S], Hashable] = lambda submission: submission,
+        rooms: Callable[[S], Iterable[Hashable]] = lambda submission: [submission],
         weight: Callable[[S], int] = lambda submission: 1,
         most_waiting: int = MOST_WAITING,
         apart: Callable[[S], bool] = lambda _: False,
         kind: Callable[[S], Hashable] = lambda _: None,
     ) -> None:
         self._commit, self._key, self._weight, self._most_waiting = commit, key, weight, most_waiting
-        self._room, self._apart, self._kind = room, apart, kind
+        self._rooms_of, self._apart, self._kind = rooms, apart, kind
         self._waiting: deque[Waiting[S, A]] = deque()
         self._held_up: dict[Hashable, deque[Waiting[S, A]]] = {}
         self._groups: dict[Hashable, Task[None]] = {}  # under way, by kind
         self._rooms: set[Hashable] = set()  # of the groups under way
-        self._alone: set[Task[None]] = set()
-        self._late = False
+        self._stuck: set[frozenset[Hashable]] = set()  # rooms of groups that do not come to an end
+        self._tasks: set[Task[None]] = set()
         self._loop = asyncio.get_running_loop()
 
     @property
@@ -88,10 +90,11 @@ class Grouped(Generic[S, A]):
 
         Raises Overloaded, and what the commit raises.
         """
-        if self._late or self.length >= self._most_waiting:
+        rooms = frozenset(self._rooms_of(submission))
+        if self.length >= self._most_waiting or (self._stuck and self._is_stuck(rooms)):
             raise Overloaded
-        kind, room = self._kind(submission), self._room(submission)
-        one: Waiting[S, A] = Waiting(submission, kind, room, self._loop.create_future())
+        kind = self._kind(submission)
+        one: Waiting[S, A] = Waiting(submission, kind, rooms, self._loop.create_future())
         if self._apart(submission) or self._key(submission) in self._held_up:
             self._put_aside(one)
         else:
@@ -101,29 +104,39 @@ class Grouped(Generic[S, A]):
 
     async def close(self) -> None:
         """Return when nothing is under way any more."""
-        while tasks := {*self._alone, *self._groups.values()}:
-            await asyncio.wait(tasks)
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    def _keep(self, task: Task[None]) -> None:
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     def _start(self, *kinds: Hashable) -> None:
         for kind in kinds:
             if kind not in self._groups:
                 self._groups[kind] = self._loop.create_task(self._commit_groups(kind))
+                self._keep(self._groups[kind])
 
     async def _commit_groups(self, kind: Hashable) -> None:
-        try:
-            # Not chosen before this runs: all that came in at the same moment go together.
-            while group := self._next_group(kind):
-                rooms = {one.room for one in group}
-                self._rooms |= rooms
-                late = self._loop.call_later(LATE_SECONDS, self._refuse, group)
-                await self._commit_group(group)
-                late.cancel()
-                self._late = False
-                self._rooms -= rooms
-                # Another kind may have waited for one of these rooms.
-                self._start(*{one.kind for one in self._waiting})
-        finally:
+        own = asyncio.current_task()
+        # Not chosen before this runs: all that came in at the same moment go together.
+        while self._groups.get(kind) is own and (group := self._next_group(kind)):
+            await self._commit_in_time(kind, group)
+        if self._groups.get(kind) is own:
             del self._groups[kind]
+
+    async def _commit_in_time(self, kind: Hashable, group: Sequence[Waiting[S, A]]) -> None:
+        rooms = frozenset[Hashable]().union(*(one.rooms for one in group))
+        self._rooms |= rooms
+        late = self._loop.call_later(LATE_SECONDS, self._give_up, kind, group, rooms)
+        try:
+            await self._commit_group(group)
+        finally:
+            late.cancel()
+            self._rooms -= rooms
+            self._stuck.discard(rooms)
+            # Another kind may have waited for one of these rooms.
+            self._start(*{one.kind for one in self._waiting})
 
     def _next_group(self, kind: Hashable) -> list[Waiting[S, A]]:
         """Those of a kind who have waited longest, without the rooms of other groups.
@@ -134,21 +147,26 @@ class Grouped(Generic[S, A]):
         weight, passed_over, occupied = 0, [], set(self._rooms)
         while self._waiting and weight < MOST_IN_A_GROUP:
             one = self._waiting.popleft()
-            if one.kind != kind or one.room in occupied:
+            if one.kind != kind or not one.rooms.isdisjoint(occupied):
                 passed_over.append(one)
-                occupied.add(one.room)
+                occupied |= one.rooms
             else:
                 group.append(one)
                 weight += self._weight(one.submission)
         self._waiting.extendleft(reversed(passed_over))
         return group
 
-    def _refuse(self, group: Sequence[Waiting[S, A]]) -> None:
-        """Let nobody wait any longer for a group that does not come to an end, nor behind it."""
-        self._late = True
-        for one in (*group, *self._waiting):
+    def _give_up(self, kind: Hashable, group: Sequence[Waiting[S, A]], rooms: frozenset[Hashable]) -> None:
+        """Let nobody wait any longer for a group that does not come to an end; others of its kind go on beside it."""
+        del self._groups[kind]
+        self._stuck.add(rooms)
+        for one in (*group, *(one for one in self._waiting if self._is_stuck(one.rooms))):
             _tell(one, Overloaded())
-        self._waiting.clear()
+        self._waiting = deque(one for one in self._waiting if not one.answer.done())
+        self._start(*{one.kind for one in self._waiting})
+
+    def _is_stuck(self, rooms: frozenset[Hashable]) -> bool:
+        return len(self._stuck) >= MOST_STUCK or any(not rooms.isdisjoint(stuck) for stuck in self._stuck)
 
     async def _commit_group(self, group: Sequence[Waiting[S, A]]) -> None:
         try:
@@ -171,9 +189,7 @@ class Grouped(Generic[S, A]):
             self._held_up[key].append(one)
             return
         self._held_up[key] = deque([one])
-        task = asyncio.create_task(self._commit_one_by_one(key))
-        self._alone.add(task)
-        task.add_done_callback(self._alone.discard)
+        self._keep(self._loop.create_task(self._commit_one_by_one(key)))
 
     async def _commit_one_by_one(self, key: Hashable) -> None:
         queue = self._held_up[key]

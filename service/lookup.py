@@ -73,7 +73,7 @@ class Lookup:
     def __init__(self, db: Database) -> None:
         self._db = db
         self._waiting: dict[Pair, list[asyncio.Future[Found | None]]] = {}
-        self._at_work: set[asyncio.Task[None]] = set()
+        self._at_work: set[asyncio.Task[None] | None] = set()
 
     @property
     def waiting(self) -> int:
@@ -85,9 +85,7 @@ class Lookup:
         answer: asyncio.Future[Found | None] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault((member_id, relationship_id), []).append(answer)
         if len(self._at_work) < STATEMENTS_AT_ONCE:
-            task = asyncio.create_task(self._work())
-            self._at_work.add(task)
-            task.add_done_callback(self._at_work.discard)
+            self._at_work.add(asyncio.create_task(self._work()))
         found = await answer
         if found is None:
             raise NotFound
@@ -103,6 +101,8 @@ class Lookup:
                 _fail(waiting, error)
             else:
                 _tell(waiting, found)
+        # At once: who asks before the loop's next turn must find that nobody is at work.
+        self._at_work.remove(asyncio.current_task())
 
     async def _look_up(self, pairs: Sequence[Pair]) -> dict[Pair, Found]:
         async with lent(self._db) as db:

@@ -55,7 +55,7 @@ class Reserve:
     """Unpredictable bytes from the operating system, asked for in larger pieces: each asking is a system call."""
 
     def __init__(self, piece: int = 4096) -> None:
-        self._piece, self._drawn, self._at = piece, b"", 0
+        self._piece, self._drawn, self._at = piece, bytearray(), 0
         self._lock = threading.Lock()
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._forget)  # no two processes may take the same
@@ -65,12 +65,14 @@ class Reserve:
         with self._lock:
             begin, end = self._at, self._at + size
             if end > len(self._drawn):
-                self._drawn, begin, end = os.urandom(max(size, self._piece)), 0, size
+                self._drawn, begin, end = bytearray(os.urandom(max(size, self._piece))), 0, size
             self._at = end
-            return self._drawn[begin:end]
+            taken = bytes(self._drawn[begin:end])
+            self._drawn[begin:end] = bytes(size)  # a key must not stay here when it is destroyed elsewhere
+            return taken
 
     def _forget(self) -> None:
-        self._drawn, self._at, self._lock = b"", 0, threading.Lock()
+        self._drawn, self._at, self._lock = bytearray(), 0, threading.Lock()
 
 
 _reserve = Reserve()

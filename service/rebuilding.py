@@ -1,4 +1,4 @@
-"""`python -m service rebuild`: all streams, dealt out to as many processes as there are processors.
+"""`python -m service rebuild`: all streams, dealt out to as many processes as there are processors, at most 8.
 
 A part is some streams whose heads are locked together, for less than a tenth of a second unless one stream alone takes
 longer. Each process has connections of its own, and asks for the next part when it is done with one.
@@ -107,11 +107,12 @@ async def listed(url: str) -> list[list[Listed]]:
         await db.close()
     parts, room = list[list[Listed]](), 0
     for relationship_id, stream_id, private, position in rows:
-        if room <= 0:
+        cost = STREAM_COSTS_EVENTS + position
+        if not parts or cost > room:
             parts.append([])
             room = PART_EVENTS
         parts[-1].append(Listed(StreamKey(relationship_id, stream_id), "private" if private else "shared"))
-        room -= STREAM_COSTS_EVENTS + position
+        room -= cost
     return parts
 
 

@@ -28,7 +28,7 @@ from projections.tallies import Counts, Key
 from service import answering, reveals
 from service.answering import News
 from service.appending import append
-from service.errors import NotFound, WrongState
+from service.errors import NotFound, Overloaded, WrongState
 from service.grouping import Grouped
 from service.members import CONSENT_VERSION
 from service.tokens import new_id
@@ -137,7 +137,7 @@ class Recorder:
         self._grouped = Grouped[Submission, Answer](
             self._commit,
             key=_held_up_with,
-            room=lambda one: one.relationship_id,
+            rooms=_rooms,
             weight=lambda one: len(one.entries),
             apart=_seals,
             kind=_stands_alone,
@@ -187,6 +187,12 @@ def _held_up_with(submission: Submission) -> Hashable:
     """What somebody may hold who shares, and what only the member's own devices hold."""
     shares = any(rules.is_shared(entry) or isinstance(entry, Retraction) for _, entry in submission.entries)
     return submission.relationship_id, submission.member_id, shares
+
+
+def _rooms(submission: Submission) -> list[Hashable]:
+    """The streams that it may touch. Whoever shares must not wait for what the other keeps private."""
+    private, shared = _needs(submission.entries)
+    return [name for name, needed in ((_names(submission), private), (submission.relationship_id, shared)) if needed]
 
 
 def _names(submission: Submission) -> Names:
@@ -250,7 +256,8 @@ async def record_holding(world: World, db: Database, submissions: Sequence[Submi
         if sealing:
             await _reveal(world, db, group)
         if not await append(db, group.rings, group.appended, group.counts, group.now, group.versions):
-            raise AssertionError("what is held was changed")
+            # What was to be taken back came into the shared stream behind the look for it: the next try finds it there.
+            raise Overloaded
         await answering.follow(db, news, group.now)
         return answers, group.appended
 
@@ -359,64 +366,45 @@ def _draft(world: World, key: StreamKey, event_id: UUID, by: UUID | None, now: d
     return Draft(event_id, by, now, fact, drawn[:OPENING_BYTES], drawn[OPENING_BYTES:])
 
 
-# All private heads come before all shared ones, as everywhere.
-HOLD_HEADS = """
+HOLD_PRIVATE = """
 SELECT
     memberships.member_id,
     memberships.relationship_id,
     relationships.shared_stream_id
-FROM unnest($1::uuid[], $2::uuid[], $3::boolean[], $4::boolean[]) AS submitted (
-    member_id, relationship_id, private, shared
-)
+FROM unnest($1::uuid[], $2::uuid[]) AS submitted (member_id, relationship_id)
 JOIN memberships USING (member_id, relationship_id)
 JOIN relationships USING (relationship_id)
 JOIN heads
     ON heads.relationship_id = memberships.relationship_id
-    AND (
-        (submitted.private AND heads.stream_id = memberships.private_stream_id)
-        OR (submitted.shared AND heads.stream_id = relationships.shared_stream_id)
-    )
-ORDER BY
-    heads.private DESC,
-    heads.stream_id
+    AND heads.stream_id = memberships.private_stream_id
+ORDER BY heads.stream_id
 FOR UPDATE OF heads
 """
 
 
 async def _hold_heads(db: Database, submissions: Sequence[Submission]) -> None:
-    """Lock each author's private head where the entries may touch that stream, and the shared one likewise.
+    """Lock the private head of each author, and then the shared ones that the entries touch.
 
     The first keeps two devices of one member apart. The second would let the partner's writing wait for a private
     entry, and so tell of it: whether what is taken back is shared is looked up behind the private locks.
     """
-    wanted = _wanted(submissions)
-    taken_back = [(_names(o), e.event_id) for o in submissions for _, e in o.entries if isinstance(e, Retraction)]
-    asked = [(*names, private, shared and not taken_back) for names, (private, shared) in wanted.items()]
-    rows = await db.fetch(HOLD_HEADS, *streams.transposed(asked))
-    if taken_back:
-        shared = {(r["member_id"], r["relationship_id"]): r["shared_stream_id"] for r in rows}
-        keys = {names: StreamKey(names[1], stream_id) for names, stream_id in shared.items()}
-        there = await streams.present(
-            db, [Mention(keys[names], target) for names, target in taken_back if names in keys]
-        )
-        needed = {key for names, key in keys.items() if wanted[names][1]} | {mention.key for mention in there}
-        await streams.lock(db, needed)
+    rows = await db.fetch(HOLD_PRIVATE, *streams.transposed(list({_names(one) for one in submissions})))
+    shared = {(member_id, rid): StreamKey(rid, stream_id) for member_id, rid, stream_id in rows}
+    entries = [(shared[_names(one)], entry) for one in submissions if _names(one) in shared for _, entry in one.entries]
+    taken_back = [Mention(key, entry.event_id) for key, entry in entries if isinstance(entry, Retraction)]
+    needed = {key for key, entry in entries if rules.is_shared(entry)}
+    needed |= {mention.key for mention in await streams.present(db, taken_back)} if taken_back else set()
+    await streams.lock(db, needed)
 
 
-# Whether the private head is needed, and the shared one.
-Wanted: TypeAlias = dict[Names, tuple[bool, bool]]
-
-
-def _wanted(submissions: Sequence[Submission]) -> Wanted:
-    wanted: Wanted = {}
-    for one in submissions:
-        private, shared = wanted.get(_names(one), (False, False))
-        for _, entry in one.entries:
-            shares = rules.is_shared(entry)
-            shared = shared or shares
-            private = private or not (shares and rules.stands_alone(entry))
-        wanted[_names(one)] = private, shared
-    return wanted
+def _needs(entries: Iterable[tuple[UUID, Entry]]) -> tuple[bool, bool]:
+    """Whether they may touch their author's private stream, and the shared one."""
+    private = shared = False
+    for _, entry in entries:
+        shares = rules.is_shared(entry)
+        shared = shared or shares or isinstance(entry, Retraction)
+        private = private or not (shares and rules.stands_alone(entry))
+    return private, shared
 
 
 # The versions are those of the rows: whatever happens to a head writes its row anew.
@@ -481,16 +469,13 @@ def _batch(row: Record) -> Batch:
     return Batch(Seat(rid, author_id, shared, private), Standing(author, row["partner_id"]))
 
 
-# Who has accepted and is not confirmed yet has no streams.
+# Who has accepted and had no streams a moment ago was not confirmed yet, even if they have been since.
 UNCONFIRMED = """
 SELECT
     memberships.member_id,
     memberships.relationship_id
 FROM unnest($1::uuid[], $2::uuid[]) AS submitted (member_id, relationship_id)
 JOIN memberships USING (member_id, relationship_id)
-JOIN relationships USING (relationship_id)
-WHERE relationships.state = 'confirming'
-    AND memberships.seat = 'second'
 """
 
 

@@ -6,14 +6,14 @@ from uuid import UUID, uuid4
 import pytest
 from msgspec import convert
 
-from events.entries import CheckIn, Request
+from events.entries import CheckIn, Request, Retraction
 from service import erasure, recorder
 from service.appending import append
 from service.recorder import Submission
 from service.world import World
 from tests.phones import Phone, Running
 from tests.service.holding import holding
-from tests.service.test_recording import HERE, MY_HEAD, NOTE, REQUEST
+from tests.service.test_recording import AT, HERE, MY_HEAD, NOTE, REQUEST, SHARED_NOTE
 
 WRITTEN_ANEW = "UPDATE heads SET position = position WHERE stream_id = $1::text::uuid RETURNING 1"
 ROWS = "SELECT (SELECT count(*) FROM events), (SELECT count(*) FROM texts), (SELECT sum(count) FROM tallies)"
@@ -84,6 +84,36 @@ async def test_who_is_erased_between_the_two_statements_writes_nothing(service: 
         appended = (group.appended, group.counts, group.now, group.versions)
         assert not await append(db, group.rings, *appended)
     assert await service.ask("SELECT FROM texts WHERE author_id = $1::text::uuid", one.author) == []
+
+
+FREE = "SELECT stream_id FROM heads WHERE stream_id = $1::text::uuid FOR UPDATE SKIP LOCKED"
+
+
+async def test_each_shared_head_of_a_group_is_held_also_where_another_takes_something_back(service: Running) -> None:
+    one, _ = await service.couple()
+    other, _ = await service.couple()
+    mine = (await one.put("requests", REQUEST))["event"]["id"]
+    back = convert({"occurred_at": AT, "event_id": mine}, Retraction)
+    prompted = convert(SHARED_NOTE | {"prompt_id": str(uuid4())}, CheckIn)
+    group = [
+        Submission(UUID(phone.member_id), UUID(phone.rid), [(uuid4(), entry)])
+        for phone, entry in ((one, back), (other, prompted))
+    ]
+    world: World = service.app.litestar.state.world
+    async with world.recording() as db, db.transaction():
+        await recorder._hold_heads(db, group)
+        assert [await service.ask(FREE, await shared_of(phone)) for phone in (one, other)] == [[], []]
+
+
+async def test_who_is_confirmed_between_two_looks_is_told_to_come_again(service: Running) -> None:
+    one, two = await service.member(), await service.member()
+    code = (await one.expect(201, "POST", f"{HERE}/invites"))["code"]
+    two.rid = (await two.expect(200, "POST", "/v1/invites/accept", {"code": code}))["relationship_id"]
+    await one.expect(200, "POST", f"{HERE}/confirm")
+    world: World = service.app.litestar.state.world
+    async with world.recording() as db:
+        names = {(UUID(two.member_id), UUID(two.rid)), (uuid4(), UUID(two.rid))}
+        assert await recorder._unconfirmed(db, names) == {(UUID(two.member_id), UUID(two.rid))}
 
 
 @pytest.mark.parametrize("stream", ["shared", "private"])
