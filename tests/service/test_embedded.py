@@ -17,6 +17,7 @@ import asyncpg
 import psutil
 import pytest
 
+from service import embedded
 from service.embedded import DataDirInUse, EmbeddedError, running
 from tests.postgres import FAST
 
@@ -287,3 +288,12 @@ def test_it_stops_while_its_server_cannot_start(data_dir: Path) -> None:
         kill_servers(data_dir)
         while servers_on(data_dir):
             time.sleep(0.05)
+
+
+@pytest.mark.parametrize(("disk_gb", "kept"), [(0.25, "64MB"), (5, "512MB"), (4000, "1024MB")])
+def test_the_servers_own_log_leaves_room_on_a_small_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, disk_gb: float, kept: str
+) -> None:
+    usage = shutil.disk_usage(tmp_path)._replace(total=int(disk_gb * 2**30))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    assert embedded._log_size(tmp_path)["max_wal_size"] == kept
