@@ -2,7 +2,7 @@
 
 import os
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -15,6 +15,7 @@ from tests.faults.site import PATHS
 from tests.phones import NOON, Json, Phone, running
 
 SEEDS = int(os.environ.get("MUTUALITY_SOAK_SEEDS", "10000"))
+PARTS = 20  # of the seeds, so that workers can share them: pytest -n 2
 QUEUED = 500
 SHORT_SEEDS, SHORT_QUEUED = 8, 60
 DAYS_OFFLINE = 30
@@ -120,11 +121,11 @@ async def seen(phone: Phone) -> tuple[list[Json], Json]:
     return looks, {"standings": standings, "events": named}
 
 
-async def converge(database_url: str, seeds: int, entries: int) -> None:
+async def converge(database_url: str, seeds: Iterable[int], entries: int) -> None:
     """For each seed, a month that comes in as it may, and the same month as it happened: both couples read the same."""
     async with running(database_url) as service:
         members = await two_members(service)
-        for seed in range(seeds):
+        for seed in seeds:
             told = month(random.Random(seed), entries)
             offline, plain = await another_couple(*members), await another_couple(*members)
             await come_back(offline, told, random.Random(-1 - seed))
@@ -134,12 +135,14 @@ async def converge(database_url: str, seeds: int, entries: int) -> None:
 
 
 async def test_queues_of_four_phones_converge(database_url: str) -> None:
-    await converge(database_url, SHORT_SEEDS, SHORT_QUEUED)
+    await converge(database_url, range(SHORT_SEEDS), SHORT_QUEUED)
 
 
 @pytest.mark.soak
+@pytest.mark.parametrize("part", range(PARTS))
 async def test_queues_of_four_phones_always_converge(
-    database_url: str, record_property: Callable[[str, Any], None]
+    database_url: str, part: int, record_property: Callable[[str, Any], None]
 ) -> None:
-    await converge(database_url, SEEDS, QUEUED)
-    record_property("measured", f"offline phones: {SEEDS} seeds, {QUEUED} entries each")
+    seeds = range(part, SEEDS, PARTS)
+    await converge(database_url, seeds, QUEUED)
+    record_property("measured", f"offline phones, part {part}: {len(seeds)} seeds, {QUEUED} entries each")
