@@ -6,9 +6,9 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from events.entries import FELT_ITEMS, WHO, Domain, FeltItem, Who, other
+from events.entries import FELT_ITEMS, Domain, FeltItem
 from events.streams import Database
-from projections import statistics
+from projections import statistics, tallies
 from projections.statistics import Counted, Felt, Split
 
 # For whom it acts is set for this one statement, which saves those before and after it. The rest depends on that
@@ -82,27 +82,15 @@ async def balances(
     rows = await db.fetch(BETWEEN, reader.relationship_id, reader.streams, first, on, domain, member_id)
     mine: dict[str, Counter[str]] = defaultdict(Counter)
     partners: dict[str, Counter[str]] = defaultdict(Counter)
-    for row in rows:
-        if row["teller"] == reader.author_id:
-            mine[row["measure"]][row["value"]] = row["count"]
-        else:
-            partners[row["measure"]][turned(row["measure"], row["value"])] = row["count"]
+    for teller, kept_as, kept, count in rows:
+        for in_mine, measure, value in tallies.read(teller == reader.author_id, kept_as, kept):
+            (mine if in_mine else partners)[measure][value] += count
     return Balances(on, window, domain, _telling(mine), _telling(partners))
 
 
 def first_day(on: date, window: int) -> date:
     """The first day of the window that ends on a date; the calendar's first, where it would begin before that."""
     return on - timedelta(days=min(window - 1, on.toordinal() - 1))
-
-
-def turned(measure: str, value: str) -> str:
-    """A value of the partner's telling, seen from the reader. Only who did something depends on who looks."""
-    if measure not in ("initiates", "decides"):
-        return value
-    return _TURNED[value]
-
-
-_TURNED: dict[str, Who] = {who: other(who) for who in WHO}
 
 
 def _telling(counts: dict[str, Counter[str]]) -> Telling:

@@ -1,6 +1,8 @@
 """Daily counts, added up in the transaction that appends: addition forgets order, delay and grouping.
 
-A value is kept relative to the teller (`me` is who tells), so that one row serves both readers.
+A value is kept relative to the teller (`me` is who tells), so that one row serves both readers. A request counts in
+both tellings, twice in each, and is kept once: `read` makes four of it. To write it as four rows took the database
+longer than all else of an entry together.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,7 +13,20 @@ from uuid import UUID
 import msgspec
 from msgspec import Struct
 
-from events.entries import CheckIn, Decision, Ended, Erased, Fact, Opened, Request, Retraction, day_of
+from events.entries import (
+    WHO,
+    CheckIn,
+    Decision,
+    Ended,
+    Erased,
+    Fact,
+    Opened,
+    Request,
+    Retraction,
+    Who,
+    day_of,
+    other,
+)
 from events.rules import Recorded
 from events.streams import Database, StreamKey
 
@@ -37,6 +52,11 @@ class Tellers(Struct, frozen=True):
     author: UUID
     partner: UUID | None
 
+
+# A request, kept in the telling of who asks; and what it counts there. In the other telling it is the same, turned.
+ASKS = "asks"
+# Who is asked holds the yes or no, whatever is answered.
+ASKED = (("initiates", "me"), ("decides", "partner"))
 
 # What is added to each key.
 Counts: TypeAlias = list[tuple[Key, int]]
@@ -64,8 +84,11 @@ def told(fact: CheckIn | Request | Decision, tellers: Tellers) -> Iterator[tuple
     match fact:
         case CheckIn():
             yield from _told_by_check_in(fact, tellers.author)
+        case Request() if tellers.partner:
+            yield tellers.author, ASKS, "me"
         case Request():
-            yield from _told_by_request(tellers)
+            # Who was asked is gone, and so is their telling.
+            yield from ((tellers.author, measure, value) for measure, value in ASKED)
         case Decision(decided_by=None):
             return  # an answer to a request counts nothing, ever
         case Decision():
@@ -81,15 +104,6 @@ def _told_by_check_in(fact: CheckIn, author: UUID) -> Iterator[tuple[UUID, str, 
         yield author, f"felt:{item}", str(answer)
 
 
-def _told_by_request(tellers: Tellers) -> Iterator[tuple[UUID, str, str]]:
-    # Who is asked holds the yes or no, whatever is answered.
-    yield tellers.author, "initiates", "me"
-    yield tellers.author, "decides", "partner"
-    if tellers.partner:
-        yield tellers.partner, "initiates", "partner"
-        yield tellers.partner, "decides", "me"
-
-
 def _told_by_decision(fact: Decision, author: UUID) -> Iterator[tuple[UUID, str, str]]:
     if fact.decided_by:
         yield author, "decides", fact.decided_by
@@ -97,6 +111,28 @@ def _told_by_decision(fact: Decision, author: UUID) -> Iterator[tuple[UUID, str,
         yield author, "initiates", fact.raised_by
     if fact.my_input:
         yield author, "counted", fact.my_input
+
+
+def read(mine: bool, measure: str, value: str) -> Iterator[tuple[bool, str, str]]:
+    """What is kept, as its reader sees it: whether it counts in my telling, for which measure, which value.
+
+    `mine` says whether it is kept in the reader's own telling.
+    """
+    if measure == ASKS:
+        for asked_for, who in ASKED:
+            yield from ((telling, asked_for, who if mine else turned(asked_for, who)) for telling in (True, False))
+    else:
+        yield mine, measure, value if mine else turned(measure, value)
+
+
+def turned(measure: str, value: str) -> str:
+    """A value of the partner's telling, seen from the reader. Only who did something depends on who looks."""
+    if measure not in ("initiates", "decides"):
+        return value
+    return _TURNED[value]
+
+
+_TURNED: dict[str, Who] = {who: other(who) for who in WHO}
 
 
 ADD = """

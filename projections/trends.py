@@ -10,8 +10,8 @@ from msgspec import UNSET, Struct, UnsetType
 
 from events.entries import Domain, FeltItem
 from events.streams import Database
-from projections import statistics
-from projections.balances import Reader, first_day, turned
+from projections import statistics, tallies
+from projections.balances import Reader, first_day
 from projections.statistics import Counted, Felt, Split
 
 Measure = Literal["initiates", "decides", "counted", "felt"]
@@ -28,6 +28,7 @@ FROM acting
 CROSS JOIN LATERAL (
     SELECT
         teller,
+        measure,
         value,
         count,
         array_agg(greatest(day, DATE '0001-01-01') - DATE '0001-01-01' + 1) AS days
@@ -36,10 +37,11 @@ CROSS JOIN LATERAL (
         AND relationship_id = $1
         AND stream_id = ANY ($2::uuid[])
         AND day BETWEEN $3 AND greatest($4, DATE '0001-01-01')
-        AND measure = $5
+        AND measure = ANY ($5::text[])
         AND ($6::text IS NULL OR domain = $6)
     GROUP BY
         teller,
+        measure,
         value,
         count
     OFFSET 0
@@ -102,17 +104,17 @@ Sums: TypeAlias = dict[str, list[int]]
 
 async def trend(db: Database, reader: Reader, asked: Asked, member_id: UUID) -> Trend:
     """The points from the last day back to the first, in ascending order. The database acts for that member."""
-    kept_as = f"felt:{asked.item}" if asked.measure == "felt" else asked.measure
+    wanted = f"felt:{asked.item}" if asked.measure == "felt" else asked.measure
+    kept_as = [wanted, tallies.ASKS] if wanted in dict(tallies.ASKED) else [wanted]
     since = first_day(asked.first, asked.window)
     named = (reader.relationship_id, reader.streams, since, asked.last, kept_as, asked.domain)
     rows = await db.fetch(BY_VALUE, *named, member_id)
     mine: list[Told] = []
     partners: list[Told] = []
-    for teller, value, count, days in rows:
-        if teller == reader.author_id:
-            mine.append((value, count, days))
-        else:
-            partners.append((turned(kept_as, value), count, days))
+    for teller, measure, kept, count, days in rows:
+        for in_mine, counted, value in tallies.read(teller == reader.author_id, measure, kept):
+            if counted == wanted:
+                (mine if in_mine else partners).append((value, count, days))
     length = (asked.last - since).days + 1
     return Trend(
         asked.measure,

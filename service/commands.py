@@ -161,7 +161,7 @@ def rebuild(settings: Settings) -> None:
     with database_in_use(settings) as url:
         asyncio.run(_refuse_older(url))
         differences = rebuilding.rebuild_all(url, _key_store(settings))
-    print(f"{differences} counts had differed and were set right." if differences else "No differences.")
+    print(f"Counts that had differed and were set right: {differences}." if differences else "No differences.")
 
 
 async def _refuse_older(url: str) -> None:

@@ -75,7 +75,7 @@ def rebuild_all(url: str, store: KeyStore) -> int:
     if left_alone := sorted(str(stream) for done in told for stream in done.left_alone):
         raise StartupError(
             f"Something in these streams does not open, so they were left alone: {', '.join(left_alone)}."
-            f" In all others, {differences} counts had differed and were set right."
+            f" In all others, counts that had differed and were set right: {differences}."
         )
     return differences
 

@@ -33,14 +33,13 @@ SELECT
     row_number() OVER (ORDER BY relationships.relationship_id)::integer AS number,
     relationships.relationship_id,
     relationships.shared_stream_id AS stream_id,
-    mine.author_id AS author_id,
-    theirs.author_id AS partner_id
+    memberships.author_id
 FROM relationships
-JOIN memberships AS mine ON mine.relationship_id = relationships.relationship_id AND mine.seat = 'first'
-JOIN memberships AS theirs ON theirs.relationship_id = relationships.relationship_id AND theirs.seat = 'second'
+JOIN memberships USING (relationship_id)
+WHERE memberships.seat = 'first'
 """
 
-# The rows of one request: head, event, text and four counts. The lengths are those of the service's own.
+# The rows of one request: head, event, text and count. The lengths are those of the service's own.
 ROWS = r"""
 \set number random(1, :places)
 WITH place AS (
@@ -51,7 +50,7 @@ head AS (
     SET position = heads.position + 1, link = decode(repeat('ab', 32), 'hex')
     FROM place
     WHERE heads.relationship_id = place.relationship_id AND heads.stream_id = place.stream_id
-    RETURNING heads.relationship_id, heads.stream_id, heads.position, heads.link, place.author_id, place.partner_id
+    RETURNING heads.relationship_id, heads.stream_id, heads.position, heads.link, place.author_id
 ),
 kept AS (
     INSERT INTO events
@@ -64,15 +63,8 @@ texts AS (
     FROM head
 )
 INSERT INTO tallies
-SELECT head.relationship_id, head.stream_id, current_date, told.teller, 'home', told.measure, told.value, 1
+SELECT relationship_id, stream_id, current_date, author_id, 'home', 'asks', 'me', 1
 FROM head
-CROSS JOIN LATERAL (
-    VALUES
-        (author_id, 'initiates', 'me'),
-        (author_id, 'decides', 'partner'),
-        (partner_id, 'initiates', 'partner'),
-        (partner_id, 'decides', 'me')
-) AS told (teller, measure, value)
 ON CONFLICT (relationship_id, stream_id, day, teller, domain, measure, value)
 DO UPDATE SET count = tallies.count + excluded.count;
 """

@@ -40,7 +40,7 @@ MISCOUNT = """
 UPDATE tallies
 SET count = count + 3
 WHERE relationship_id = $1::text::uuid
-    AND measure = 'initiates'
+    AND measure = 'asks'
 """
 
 
@@ -127,7 +127,7 @@ def test_a_text_that_does_not_open_is_told_and_harms_nobody_else(place: Site, pa
         assert (status, said["code"]) == (503, "unreadable")
         pair[0].expect(200, "GET", f"{HERE}/events?stream=private")
         assert put(pair[1]) == 201
-        assert "In all others, 0 counts had differed" in place.rebuilt()
+        assert "counts that had differed and were set right: 0." in place.rebuilt()
     place.ask(SPOIL_A_TEXT, pair[0].rid)
     pair[0].expect(200, "GET", f"{HERE}/events?stream=shared")
 
@@ -140,6 +140,6 @@ def test_a_rebuild_under_load_sets_right_what_was_changed_and_nothing_else(
         changed = len(place.ask(f"{MISCOUNT} RETURNING 1", pair[0].rid))
         # Of the old window the right counts are still in memory.
         assert balances(pair[1], window=365)["mine"] != balances(pair[1])["mine"]
-        assert place.rebuilt().startswith(f"{changed} counts had differed")
+        assert place.rebuilt() == f"Counts that had differed and were set right: {changed}."
         assert balances(pair[1], window=365)["mine"] == balances(pair[1])["mine"]
         assert balances(pair[0]) == right

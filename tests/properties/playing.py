@@ -1,5 +1,6 @@
 """Histories, played over HTTP: who records what, what both read afterwards, and what the database has kept."""
 
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
@@ -12,6 +13,7 @@ from msgspec import Struct
 from events.sealing import Ring
 from events.streams import StreamKey
 from projections.rebuild import Stream
+from projections.tallies import read, turned
 from tests.couples import Couple, another_couple, two_members
 from tests.phones import Json, Phone, Running, running
 from tests.properties.histories import Call, Step, respelled
@@ -153,9 +155,22 @@ async def streams_of(db: Database, couple: Couple, ring: Ring) -> dict[str, Stre
     }
 
 
-async def tallies(db: Database, couple: Couple) -> dict[tuple[Any, ...], int]:
+async def rows(db: Database, couple: Couple) -> dict[tuple[Any, ...], int]:
     """All counts that are kept of the couple, with names in place of random ids."""
     names = {stream.key.stream_id: name for name, stream in (await streams_of(db, couple, Ring(b"", {}))).items()}
     names |= {UUID(couple[0].author): "first", UUID(couple[1].author): "second"}
-    rows = await db.fetch(TALLIES, couple[0].rid)
-    return {(names[row["stream_id"]], names[row["teller"]], *list(row.values())[2:-1]): row["count"] for row in rows}
+    kept = await db.fetch(TALLIES, couple[0].rid)
+    return {(names[row["stream_id"]], names[row["teller"]], *list(row.values())[2:-1]): row["count"] for row in kept}
+
+
+OTHER = {"first": "second", "second": "first"}
+
+
+async def tallies(db: Database, couple: Couple) -> dict[tuple[Any, ...], int]:
+    """All counts of the couple, each in the telling in which it counts, relative to who tells."""
+    found: Counter[tuple[Any, ...]] = Counter()
+    for (stream, teller, day, domain, kept_as, kept), count in (await rows(db, couple)).items():
+        for own, measure, value in read(True, kept_as, kept):
+            told = (teller, value) if own else (OTHER[teller], turned(measure, value))
+            found[stream, told[0], day, domain, measure, told[1]] += count
+    return {key: count for key, count in found.items() if count}

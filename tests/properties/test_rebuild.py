@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from projections.rebuild import rebuild
 from tests.couples import Couple
 from tests.properties.histories import PROFILE, Call, histories, schedules
-from tests.properties.playing import Database, Place, looks, play, streams_of, tallies
+from tests.properties.playing import Database, Place, looks, play, rows, streams_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -57,13 +57,13 @@ async def test_a_recount_finds_nothing_but_damage_and_sets_it_right(
 ) -> None:
     couple = await home.couple()
     await play(couple, calls)
-    kept, read = await tallies(home.db, couple), [await looks(phone) for phone in couple]
+    kept, read = await rows(home.db, couple), [await looks(phone) for phone in couple]
     assert await rebuilt(home, couple) == 0
     for damage in damages:
         await inflict(home.db, couple, damage)
-    damaged = await tallies(home.db, couple)
+    damaged = await rows(home.db, couple)
     assert await rebuilt(home, couple) == sum(kept.get(k, 0) != damaged.get(k, 0) for k in kept | damaged)
-    assert await tallies(home.db, couple) == kept
+    assert await rows(home.db, couple) == kept
     assert [await looks(phone) for phone in couple] == read
 
 
