@@ -10,6 +10,7 @@ from litestar import Response, delete, get, patch, put
 from litestar.types import ASGIApp
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from events import streams
 from service.errors import Invalid, NotSignedIn
 from service.http import Call, body_of, empty_answer, json_answer, world_of
 from service.operations import described
@@ -177,8 +178,10 @@ async def withdraw_consent(request: Call) -> Response[None]:
 
 
 async def _set_consent(request: Call, member: Member, version: str | None) -> None:
-    async with world_of(request).acting(member.member_id) as db:
+    async with world_of(request).acting(member.member_id) as db, db.transaction():
         await db.execute(SET_CONSENT, member.member_id, version)
+        # What is just being recorded finds that something has changed since it was allowed, and is not written.
+        await streams.touch_readable(db)
 
 
 @cache
