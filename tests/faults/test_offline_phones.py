@@ -42,17 +42,17 @@ class Queued(Struct, frozen=True):
 def month(chance: random.Random, entries: int) -> list[Queued]:
     """What both have recorded while they were offline, in the order in which it happened."""
     told: list[Queued] = []
+    free: tuple[list[str], list[str]] = ([], [])
     for number in range(entries):
         ago = timedelta(days=DAYS_OFFLINE) * (entries - number) / entries
-        told.append(_entry(chance, told, f"{NOON - ago:%Y-%m-%dT%H:%M:%SZ}"))
+        who = chance.randrange(2)
+        told.append(_entry(chance, who, free[who], f"{NOON - ago:%Y-%m-%dT%H:%M:%SZ}"))
     return told
 
 
-def _entry(chance: random.Random, told: list[Queued], at: str) -> Queued:
-    who, name = chance.randrange(2), UUID(int=chance.getrandbits(128), version=4)
-    taken_back = {one.body["event_id"] for one in told if one.kind == "retraction"}
-    own = [one for one in told if one.who == who and one.kind in ("check_in", "decision")]
-    free = [one for one in own if str(one.event_id) not in taken_back]
+def _entry(chance: random.Random, who: int, free: list[str], at: str) -> Queued:
+    """An entry of one of them, who may still take back what is `free`."""
+    name = UUID(int=chance.getrandbits(128), version=4)
     body: Json = {"occurred_at": at}
     kind = chance.choice(["check_in", "request", "decision", *(["retraction"] if free else [])])
     match kind:
@@ -64,7 +64,9 @@ def _entry(chance: random.Random, told: list[Queued], at: str) -> Queued:
             body |= {"domain": chance.choice(DOMAINS), "decided_by": chance.choice(WHO)}
             body |= {"raised_by": chance.choice(WHO), "audience": chance.choice(["private", "shared"])}
         case "retraction":
-            body |= {"event_id": str(chance.choice(free).event_id)}
+            body |= {"event_id": free.pop(chance.randrange(len(free)))}
+    if kind in ("check_in", "decision"):
+        free.append(f"{name}")
     return Queued(who, name, kind, body)
 
 
