@@ -5,7 +5,10 @@ or is found under its lock to be the very row that was read.
 No statement joins streams of several relationships, so the tables can be distributed by relationship.
 """
 
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+import asyncio
+from asyncio import Task
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
+from contextlib import aclosing
 from datetime import datetime
 from typing import Any, TypeAlias
 from uuid import UUID
@@ -476,20 +479,39 @@ BODIES_AT_ONCE = 2_000
 
 async def bodies(
     db: Database, rings: Mapping[UUID, Ring], heads: Mapping[StreamKey, Head]
-) -> AsyncIterator[tuple[StreamKey, list[tuple[UUID | None, bytes]]]]:
+) -> AsyncGenerator[tuple[StreamKey, list[tuple[UUID | None, bytes]]], None]:
     """All bodies of some streams, each with its author, a part after the other; what is erased is left out.
 
-    In a transaction that holds the heads. Raises sealing.Unreadable.
+    In a transaction that holds the heads. Whoever does not read to the end has to close it, before anything else is
+    asked of the database. Raises sealing.Unreadable.
     """
     openers = {key.relationship_id: Opener(rings[key.relationship_id]) for key in heads}
-    for spans in _parts(heads):
-        wanted = transposed([(s.key.relationship_id, s.key.stream_id, s.after, s.until) for s in spans])
-        for relationship_id, stream_id, after, until, headers, positions, texts in await db.fetch(BODIES, *wanted):
-            if len(headers) != until - after:
-                raise Unreadable  # an event is missing: no text would be where it belongs
-            sealed = dict(zip(positions, texts, strict=True))
-            in_order = [sealed.get(position) for position in range(after + 1, until + 1)]
-            yield StreamKey(relationship_id, stream_id), openers[relationship_id].bodies(headers, in_order)
+    async with aclosing(_fetched(db, _parts(heads))) as parts:
+        async for rows in parts:
+            for relationship_id, stream_id, after, until, headers, positions, texts in rows:
+                if len(headers) != until - after:
+                    raise Unreadable  # an event is missing: no text would be where it belongs
+                sealed = dict(zip(positions, texts, strict=True))
+                in_order = [sealed.get(position) for position in range(after + 1, until + 1)]
+                yield StreamKey(relationship_id, stream_id), openers[relationship_id].bodies(headers, in_order)
+
+
+async def _fetched(db: Database, parts: Iterable[Sequence[Span]]) -> AsyncGenerator[list[Record], None]:
+    """The rows of each part. While they are worked on, PostgreSQL makes the next ones ready."""
+    coming: Task[list[Record]] | None = None
+    try:
+        for spans in parts:
+            wanted = transposed([(s.key.relationship_id, s.key.stream_id, s.after, s.until) for s in spans])
+            rows = await coming if coming else None
+            coming = asyncio.create_task(db.fetch(BODIES, *wanted))
+            await asyncio.sleep(0)  # it is sent now
+            if rows is not None:
+                yield rows
+        if coming:
+            yield await coming
+    finally:
+        if coming:
+            await asyncio.gather(coming, return_exceptions=True)  # the connection is the next one's only then
 
 
 def _parts(heads: Mapping[StreamKey, Head]) -> Iterator[list[Span]]:

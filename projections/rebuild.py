@@ -2,6 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import aclosing
 from datetime import date
 from functools import lru_cache
 from typing import TypeAlias
@@ -63,9 +64,10 @@ async def recount(db: Database, given: Sequence[Stream], heads: Mapping[StreamKe
     rings = {stream.key.relationship_id: stream.ring for stream in given}
     said = {stream.key: Said() for stream in given}
     events, counts = 0, Counts()
-    async for key, bodies in streams.bodies(db, rings, heads):
-        events += len(bodies)
-        hear(said[key], bodies)
+    async with aclosing(streams.bodies(db, rings, heads)) as told:
+        async for key, bodies in told:
+            events += len(bodies)
+            hear(said[key], bodies)
     for stream in given:
         counts |= await _counts(db, stream, said[stream.key])
     return events, counts

@@ -82,7 +82,12 @@ def rebuild_all(url: str, store: KeyStore) -> int:
 
 def processes(parts: int) -> int:
     """In how many processes so many parts are rebuilt."""
-    return min(os.cpu_count() or 1, PROCESSES_AT_MOST, max(1, parts // PARTS_EACH))
+    return min(_processors(), PROCESSES_AT_MOST, max(1, parts // PARTS_EACH))
+
+
+def _processors() -> int:
+    """Those that this process may use, where the system says so."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 STREAMS = """

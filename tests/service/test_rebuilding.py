@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import asyncpg
 import pytest
 
+from events import streams
 from service import commands, rebuilding
 from service.errors import StartupError
 from service.rebuilding import Done, Listed, deal_out, listed, rebuild_all
@@ -88,10 +89,13 @@ async def test_a_partner_who_comes_in_meanwhile_keeps_their_counts(service: Runn
     assert (await two.get(f"{HERE}/balances"))["mine"]["initiates"]["partner"] == 1
 
 
+@pytest.mark.parametrize("at_once", [1, 2, 2000])
 @pytest.mark.parametrize("spoil", [SPOIL, LOSE])
 async def test_what_does_not_open_is_left_alone_and_named_and_all_else_is_set_right(
-    service: Running, spoil: str
+    service: Running, spoil: str, at_once: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Read in parts, more are on their way when one does not open.
+    monkeypatch.setattr(streams, "BODIES_AT_ONCE", at_once)
     one, _ = await asking(service), await asking(service)
     spoilt = (await one.get(HERE))["streams"]["shared"]
     await service.ask(spoil, spoilt)
