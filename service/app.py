@@ -56,7 +56,7 @@ KEY_CONNECTIONS = 2
 DOOR_CONNECTIONS = 4
 KEEPER_CONNECTIONS = 1
 PROMPTER_CONNECTIONS = 2
-RECORDER_CONNECTIONS = 6  # two for groups, and the others for what is held up
+RECORDER_CONNECTIONS = 8  # six for groups, and the others for what is held up
 LOOK_SECONDS = 2.0  # who collects figures waits for 10 by default
 
 ROUTES: list[Any] = [

@@ -140,7 +140,7 @@ class Recorder:
             rooms=_rooms,
             weight=lambda one: len(one.entries),
             apart=_seals,
-            kind=_stands_alone,
+            kind=_kind,
         )
 
     async def record(self, submission: Submission) -> Answer:
@@ -210,11 +210,23 @@ def _runs(submission: Submission) -> list[Submission]:
     return [replace(submission, entries=list(entries)) for _, entries in runs]
 
 
-def _stands_alone(submission: Submission) -> bool:
-    """Whether nothing that is there already bears on it, but an event of the same id, and nothing but counts follows.
+# From so many entries on, a submission is a group's worth by itself.
+QUEUE = 16
+LANES = 2
 
-    A group is all of one kind.
+
+def _kind(submission: Submission) -> Hashable:
+    """What may be recorded together.
+
+    Queues go beside single entries, which would wait for a hundred others, and several at a time: the database writes
+    one while the next is made ready.
     """
+    lane = hash(submission.relationship_id) % LANES if len(submission.entries) >= QUEUE else None
+    return _stands_alone(submission), lane
+
+
+def _stands_alone(submission: Submission) -> bool:
+    """Whether nothing that is there bears on it, but an event of its id, and nothing but counts follows from it."""
     return not any(
         refers_to(entry) or is_sealed(entry) or (isinstance(entry, CheckIn) and entry.prompt_id)
         for _, entry in submission.entries

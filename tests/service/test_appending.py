@@ -1,12 +1,13 @@
 """What is recorded at once follows on what it was made ready for, or is not written at all."""
 
 import asyncio
+from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
 import pytest
 from msgspec import convert
 
-from events.entries import CheckIn, Request, Retraction
+from events.entries import CheckIn, Entry, Request, Retraction
 from service import erasure, recorder
 from service.appending import append
 from service.recorder import Submission
@@ -44,6 +45,16 @@ async def test_what_stands_alone_is_recorded_without_a_lock_before(service: Runn
     assert sorted(stored.event.position for _, stored in done[1]) == [2, 3, 4]
     initiates = (await one.get(f"{HERE}/balances"))["mine"]["initiates"]
     assert (initiates["me"], initiates["partner"]) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    "entry", [convert(REQUEST, Request), Retraction(occurred_at=datetime.now(UTC), event_id=uuid4())]
+)
+def test_no_group_has_both_queues_and_single_entries(entry: Entry) -> None:
+    rids = [uuid4() for _ in range(100)]
+    single = {recorder._kind(Submission(uuid4(), rid, [(uuid4(), entry)])) for rid in rids}
+    queues = {recorder._kind(Submission(uuid4(), rid, [(uuid4(), entry)] * 100)) for rid in rids}
+    assert (len(single), len(queues), single & queues) == (1, recorder.LANES, set())
 
 
 async def test_nothing_follows_on_a_head_that_was_written_while_this_waited(service: Running) -> None:
