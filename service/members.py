@@ -178,10 +178,12 @@ async def withdraw_consent(request: Call) -> Response[None]:
 
 
 async def _set_consent(request: Call, member: Member, version: str | None) -> None:
-    async with world_of(request).acting(member.member_id) as db, db.transaction():
+    async with world_of(request).acting(member.member_id) as db:
+        # By itself: whoever holds a head must not keep a consent from being withdrawn.
         await db.execute(SET_CONSENT, member.member_id, version)
-        # What is just being recorded finds that something has changed since it was allowed, and is not written.
-        await streams.touch_readable(db)
+        if version is None:
+            # What was allowed a moment ago, and is being recorded, finds that something has changed.
+            await streams.touch_readable(db)
 
 
 @cache
