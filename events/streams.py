@@ -91,13 +91,16 @@ async def lock(db: Database, keys: Iterable[StreamKey]) -> dict[StreamKey, Head]
     return {StreamKey(row["relationship_id"], row["stream_id"]): Head(row["position"], row["link"]) for row in rows}
 
 
+# Here and below, an id finds few rows, mostly one, and of these those of the stream are kept. Were the stream compared
+# in the plain way, the planner could take an index that begins with it for as good as one of ids, and read all of it.
 PRESENT = """
 SELECT
     events.relationship_id,
     events.stream_id,
     events.event_id
 FROM unnest($1::uuid[], $2::uuid[], $3::uuid[]) AS mentioned (relationship_id, stream_id, event_id)
-JOIN events USING (relationship_id, stream_id, event_id)
+JOIN events USING (event_id)
+WHERE ((events.relationship_id, events.stream_id) = (mentioned.relationship_id, mentioned.stream_id)) IS TRUE
 """
 
 
@@ -107,7 +110,7 @@ async def present(db: Database, mentions: Sequence[Mention]) -> list[Mention]:
     return [Mention(StreamKey(row["relationship_id"], row["stream_id"]), row["event_id"]) for row in rows]
 
 
-# Here and below, each text by its key: while the planner does not know how long streams are, it would join them by
+# Each text by its key, here and below: while the planner does not know how long streams are, it would join them by
 # comparing every event with every text.
 FIND = """
 SELECT
@@ -123,7 +126,8 @@ SELECT
             AND texts.position = events.position
     ) AS sealed
 FROM unnest($1::uuid[], $2::uuid[], $3::uuid[]) AS mentioned (relationship_id, stream_id, event_id)
-JOIN events USING (relationship_id, stream_id, event_id)
+JOIN events USING (event_id)
+WHERE ((events.relationship_id, events.stream_id) = (mentioned.relationship_id, mentioned.stream_id)) IS TRUE
 """
 
 
@@ -147,7 +151,8 @@ SELECT
             AND texts.position = events.position
     ) AS sealed
 FROM unnest($1::uuid[], $2::uuid[], $3::uuid[]) AS mentioned (relationship_id, stream_id, alters)
-JOIN events USING (relationship_id, stream_id, alters)
+JOIN events USING (alters)
+WHERE ((events.relationship_id, events.stream_id) = (mentioned.relationship_id, mentioned.stream_id)) IS TRUE
 ORDER BY
     events.relationship_id,
     events.stream_id,
@@ -183,7 +188,8 @@ SELECT DISTINCT
     events.stream_id,
     events.alters
 FROM unnest($1::uuid[], $2::uuid[], $3::uuid[]) AS sought (relationship_id, stream_id, alters)
-JOIN events USING (relationship_id, stream_id, alters)
+JOIN events USING (alters)
+WHERE ((events.relationship_id, events.stream_id) = (sought.relationship_id, sought.stream_id)) IS TRUE
 """
 
 
@@ -336,11 +342,12 @@ async def touch(db: Database, key: StreamKey) -> None:
 TOUCH_READABLE = """
 WITH held AS MATERIALIZED (
     SELECT
-        relationship_id,
-        stream_id
-    FROM heads
-    ORDER BY private DESC, stream_id
-    FOR UPDATE
+        heads.relationship_id,
+        heads.stream_id
+    FROM readers
+    JOIN heads USING (relationship_id, stream_id)
+    ORDER BY heads.private DESC, heads.stream_id
+    FOR UPDATE OF heads
 )
 UPDATE heads
 SET position = heads.position

@@ -43,7 +43,12 @@ held AS MATERIALIZED (
 unchanged AS MATERIALIZED (
     SELECT
     WHERE (SELECT count(*) FROM held) = (SELECT count(*) FROM last)
-        AND NOT EXISTS (SELECT FROM appended JOIN events USING (relationship_id, stream_id, event_id))
+        AND NOT EXISTS (
+            SELECT
+            FROM appended
+            JOIN events USING (event_id)
+            WHERE ((events.relationship_id, events.stream_id) = (appended.relationship_id, appended.stream_id)) IS TRUE
+        )
 ),
 kept AS (
     INSERT INTO events (
