@@ -36,15 +36,11 @@ from service.world import World, reading_as
 
 
 class Submission(Struct, frozen=True):
-    """Entries of one member for one relationship, one at least, in the order in which they are to be recorded.
-
-    `takes_back_shared` may be false where what is taken back is known not to be in the shared stream.
-    """
+    """Entries of one member for one relationship, one at least, in the order in which they are to be recorded."""
 
     member_id: UUID
     relationship_id: UUID
     entries: list[tuple[UUID, Entry]]
-    takes_back_shared: bool = True
 
 
 Names: TypeAlias = tuple[UUID, UUID]  # a member, a relationship
@@ -153,18 +149,10 @@ class Recorder:
         Raises NotFound where the member is nothing to the relationship, WrongState for who is not confirmed yet, and
         Overloaded.
         """
-        if taken_back := [entry.event_id for _, entry in submission.entries if isinstance(entry, Retraction)]:
-            submission = replace(submission, takes_back_shared=await self._any_shared(submission, taken_back))
         if not _seals(submission):
             return await self._grouped.submit(submission)
         answers = [await self._grouped.submit(run) for run in _runs(submission)]
         return replace(answers[0], outcomes=[outcome for answer in answers for outcome in answer.outcomes])
-
-    async def _any_shared(self, submission: Submission, event_ids: Iterable[UUID]) -> bool:
-        """Whether one of the events is in the shared stream. Whoever shares waits only for what is taken back there."""
-        async with self._world.recording() as db:
-            shared = await streams.shared_of(db, submission.relationship_id)
-            return bool(await streams.present(db, [Mention(shared, event_id) for event_id in event_ids]))
 
     @property
     def waiting(self) -> int:
@@ -197,13 +185,13 @@ RECORDING = {"lock_timeout": "50ms", "plan_cache_mode": "force_generic_plan", "e
 
 def _held_up_with(submission: Submission) -> Hashable:
     """What somebody may hold who shares, and what only the member's own devices hold."""
-    _, shares = _needs(submission)
+    shares = any(rules.is_shared(entry) or isinstance(entry, Retraction) for _, entry in submission.entries)
     return submission.relationship_id, submission.member_id, shares
 
 
 def _rooms(submission: Submission) -> list[Hashable]:
     """The streams that it may touch. Whoever shares must not wait for what the other keeps private."""
-    private, shared = _needs(submission)
+    private, shared = _needs(submission.entries)
     return [name for name, needed in ((_names(submission), private), (submission.relationship_id, shared)) if needed]
 
 
@@ -421,12 +409,12 @@ async def _hold_heads(db: Database, submissions: Sequence[Submission]) -> None:
     await streams.lock(db, needed)
 
 
-def _needs(submission: Submission) -> tuple[bool, bool]:
-    """Whether it may touch its author's private stream, and the shared one."""
+def _needs(entries: Iterable[tuple[UUID, Entry]]) -> tuple[bool, bool]:
+    """Whether they may touch their author's private stream, and the shared one."""
     private = shared = False
-    for _, entry in submission.entries:
+    for _, entry in entries:
         shares = rules.is_shared(entry)
-        shared = shared or shares or (isinstance(entry, Retraction) and submission.takes_back_shared)
+        shared = shared or shares or isinstance(entry, Retraction)
         private = private or not (shares and rules.stands_alone(entry))
     return private, shared
 

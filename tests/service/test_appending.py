@@ -2,7 +2,6 @@
 
 import asyncio
 from datetime import UTC, datetime
-from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -56,25 +55,6 @@ def test_no_group_has_both_queues_and_single_entries(entry: Entry) -> None:
     single = {recorder._kind(Submission(uuid4(), rid, [(uuid4(), entry)])) for rid in rids}
     queues = {recorder._kind(Submission(uuid4(), rid, [(uuid4(), entry)] * 100)) for rid in rids}
     assert (len(single), len(queues), single & queues) == (1, recorder.LANES, set())
-
-
-async def test_who_takes_back_what_is_private_keeps_nobody_waiting(
-    service: Running, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    one, _ = await service.couple()
-    grouped, submitted = service.app.litestar.state.recorder._grouped, list[Submission]()
-    submit = grouped.submit
-
-    def seen(submission: Submission) -> Any:
-        submitted.append(submission)
-        return submit(submission)
-
-    notes = [(await one.put("check-ins", note))["event"]["id"] for note in (NOTE, SHARED_NOTE)]
-    monkeypatch.setattr(grouped, "submit", seen)
-    for event_id in notes:
-        await one.put("retractions", {"occurred_at": AT, "event_id": event_id})
-    mine, both = (UUID(one.member_id), UUID(one.rid)), UUID(one.rid)
-    assert [recorder._rooms(submission) for submission in submitted] == [[mine], [mine, both]]
 
 
 async def test_nothing_follows_on_a_head_that_was_written_while_this_waited(service: Running) -> None:
