@@ -339,29 +339,6 @@ async def touch(db: Database, key: StreamKey) -> None:
     await db.execute(TOUCH, key.relationship_id, key.stream_id)
 
 
-TOUCH_READABLE = """
-WITH held AS MATERIALIZED (
-    SELECT
-        heads.relationship_id,
-        heads.stream_id
-    FROM readers
-    JOIN heads USING (relationship_id, stream_id)
-    ORDER BY heads.private DESC, heads.stream_id
-    FOR UPDATE OF heads
-)
-UPDATE heads
-SET position = heads.position
-FROM held
-WHERE heads.relationship_id = held.relationship_id
-    AND heads.stream_id = held.stream_id
-"""
-
-
-async def touch_readable(db: Database) -> None:
-    """Write all heads anew that those can read for whom the connection acts."""
-    await db.execute(TOUCH_READABLE)
-
-
 HEAD = """
 SELECT
     position,

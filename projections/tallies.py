@@ -169,8 +169,7 @@ async def add(db: Database, counts: Mapping[Key, int]) -> None:
 def as_rows(counts: Mapping[Key, int]) -> bytes:
     """The rows to be added, as JSON.
 
-    Eight arrays of four rows an entry would take the driver five times as long to send, and the database no less to
-    read.
+    As eight arrays they would take the driver five times as long to send, and the database no less to read.
     """
     return msgspec.json.encode(
         [

@@ -10,7 +10,6 @@ from litestar import Response, delete, get, patch, put
 from litestar.types import ASGIApp
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from events import streams
 from service.errors import Invalid, NotSignedIn
 from service.http import Call, body_of, empty_answer, json_answer, world_of
 from service.operations import described
@@ -179,11 +178,7 @@ async def withdraw_consent(request: Call) -> Response[None]:
 
 async def _set_consent(request: Call, member: Member, version: str | None) -> None:
     async with world_of(request).acting(member.member_id) as db:
-        # By itself: whoever holds a head must not keep a consent from being withdrawn.
         await db.execute(SET_CONSENT, member.member_id, version)
-        if version is None:
-            # What was allowed a moment ago, and is being recorded, finds that something has changed.
-            await streams.touch_readable(db)
 
 
 @cache

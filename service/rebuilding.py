@@ -1,4 +1,4 @@
-"""`python -m service rebuild`: all streams, dealt out to as many processes as there are processors, at most 8.
+"""`python -m service rebuild`: all streams, dealt out to as many processes as it may use processors, at most 8.
 
 A part is some streams whose heads are locked together, for less than a tenth of a second unless one stream alone takes
 longer. Each process has connections of its own, and asks for the next part when it is done with one.

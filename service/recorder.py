@@ -221,7 +221,7 @@ def _kind(submission: Submission) -> Hashable:
     Queues go beside single entries, which would wait for a hundred others, and several at a time: the database writes
     one while the next is made ready.
     """
-    lane = hash(submission.relationship_id) % LANES if len(submission.entries) >= QUEUE else None
+    lane = hash(_names(submission)) % LANES if len(submission.entries) >= QUEUE else None
     return _stands_alone(submission), lane
 
 

@@ -97,20 +97,6 @@ async def test_who_is_erased_between_the_two_statements_writes_nothing(service: 
     assert await service.ask("SELECT FROM texts WHERE author_id = $1::text::uuid", one.author) == []
 
 
-@pytest.mark.parametrize("kind", ["private", "shared"])
-async def test_who_withdraws_consent_between_the_two_statements_writes_nothing(service: Running, kind: str) -> None:
-    one, _ = await service.couple()
-    world: World = service.app.litestar.state.world
-    entry = convert(NOTE | {"audience": kind}, CheckIn)
-    noted = Submission(UUID(one.member_id), UUID(one.rid), [(uuid4(), entry)])
-    async with world.recording() as db:
-        group = await recorder._look(world, db, [noted])
-        assert isinstance(recorder._answer(world, group, noted), recorder.Answer)
-        await one.expect(204, "DELETE", "/v1/me/consent")
-        assert not await append(db, group.rings, group.appended, group.counts, group.now, group.versions)
-    assert await one.refused("check-ins", NOTE | {"audience": kind}) == (403, "consent_required")
-
-
 FREE = "SELECT stream_id FROM heads WHERE stream_id = $1::text::uuid FOR UPDATE SKIP LOCKED"
 
 

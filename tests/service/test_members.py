@@ -118,17 +118,6 @@ async def test_without_consent_nothing_is_recorded_until_it_is_given_again(servi
     await phone.put("check-ins", NOTE)
 
 
-async def test_nobody_who_writes_keeps_a_consent_from_being_withdrawn(service: Running) -> None:
-    one, _ = await service.couple()
-    shared = (await one.get("/v1/relationships/{rid}"))["streams"]["shared"]
-    async with holding(service, "SELECT FROM heads WHERE stream_id = $1::text::uuid FOR UPDATE", shared) as held:
-        withdrawing = asyncio.create_task(withdraw(one))
-        await held.until_waiting()
-        assert (await one.get("/v1/me"))["consent"]["accepted"] is None
-        assert not withdrawing.done(), "what that one writes may follow on a consent that was there"
-    await withdrawing
-
-
 async def test_without_consent_nobody_invites(service: Running) -> None:
     phone = await service.member()
     await withdraw(phone)
