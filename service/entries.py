@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -17,13 +17,13 @@ from events.entries import CheckIn, Decision, Entry, EntryKind, Request, Retract
 from events.errors import Refusal
 from projections import feed
 from projections.feed import Event, Head, Page
-from service.errors import Invalid, MalformedJson, NotFound, ServiceError, WrongState
-from service.http import Call, body_of, decode, id_of, json_answer, world_of
+from service.errors import Invalid, MalformedJson, NotFound, Overloaded, ServiceError, WrongState
+from service.http import Call, body_of, decode, id_of, json_answer, json_of, world_of
 from service.operations import described
 from service.problems import Problem, problem_of
 from service.recorder import Done, Outcome, Recorder, Submission
 from service.relationships import Membership, membership_of, reader_of
-from service.sessions import Member, lately_signed_in
+from service.sessions import Bearer, Member, recognised, signed_in, still_signed_in
 
 SYNC_BYTES = 2 * 1024 * 1024
 SYNC_PAGE = 200
@@ -172,25 +172,34 @@ async def record_retraction(request: Call, rid: FromPath[str], id: FromPath[str]
     return await _record(request, rid, id, Retraction)
 
 
-async def _record(
-    request: Call,
-    rid: str,
-    entry_id: str,
-    kind: type[CheckIn] | type[Request] | type[Decision] | type[Retraction],
-) -> ASGIApp:
-    member, relationship_id = await lately_signed_in(request), id_of(rid)
+Sent = TypeVar("Sent", CheckIn, Request, Decision, Retraction)
+
+
+async def _record(request: Call, rid: str, entry_id: str, kind: type[Sent]) -> ASGIApp:
+    bearer = await recognised(request)
     try:
-        event_id, entry = id_of(entry_id), await body_of(request, kind)
+        recorded = await recorder_of(request).record(await _submission(request, bearer, rid, entry_id, kind))
+    except Overloaded:
+        raise  # it is told early, and nothing is looked up for it
     except ServiceError:
-        # To who is nothing here, everything is unknown, whatever it is called and whatever is sent.
-        await membership_of(request, member, rid)
+        # To who was signed out nothing else is told, whatever is sent.
+        await still_signed_in(request)
         raise
-    submission = Submission(member.member_id, relationship_id, [(event_id, entry)])
-    recorded = await recorder_of(request).record(submission)
     (outcome,) = recorded.outcomes
     if isinstance(outcome, Refusal):
         raise outcome
     return json_answer(_recorded(outcome, recorded.author_id), 201 if outcome.new else 200)
+
+
+async def _submission(request: Call, bearer: Bearer, rid: str, entry_id: str, kind: type[Sent]) -> Submission:
+    relationship_id = id_of(rid)
+    try:
+        named = id_of(entry_id), await body_of(request, kind)
+    except ServiceError:
+        # To who is nothing here, everything is unknown, whatever it is called and whatever is sent.
+        await membership_of(request, bearer, rid)
+        raise
+    return Submission(bearer.session_id, bearer.member_id, relationship_id, [named])
 
 
 def recorder_of(request: Call) -> Recorder:
@@ -218,7 +227,7 @@ def _recorded(done: Done, author_id: UUID) -> Recorded:
 )
 async def sync(request: Call, rid: FromPath[str]) -> ASGIApp:
     """At most 500 entries, kept in order; each has a result of its own."""
-    member = await lately_signed_in(request)
+    member = await signed_in(request)
     membership = await membership_of(request, member, rid)
     sent = await _sync_body(request)
     read = [_read_entry(raw) for raw in sent.entries]
@@ -236,18 +245,22 @@ async def sync(request: Call, rid: FromPath[str]) -> ASGIApp:
 async def _record_all(
     request: Call, member: Member, membership: Membership, entries: list[tuple[UUID, Entry]]
 ) -> Sequence[Outcome | WrongState]:
-    submission = Submission(member.member_id, membership.relationship_id, entries)
+    submission = Submission(member.session_id, member.member_id, membership.relationship_id, entries)
     try:
         return (await recorder_of(request).record(submission)).outcomes
     except WrongState as error:
         return [error] * len(entries)  # the news are for everybody
+    except NotFound:
+        await still_signed_in(request)
+        raise
 
 
 async def _sync_body(request: Call) -> RawSync:
+    text = await json_of(request)
     try:
-        return await body_of(request, RawSync)
+        return decode(text, RawSync)
     except MalformedJson:
-        return _mended(await request.body())
+        return _mended(text)
 
 
 def _mended(text: bytes) -> RawSync:

@@ -12,7 +12,7 @@ from service.errors import StepUpRequired
 from service.http import Call, empty_answer, world_of
 from service.operations import described
 from service.relationships import Membership, leave_as, memberships_of
-from service.sessions import doorkeeper_of, stepped_up
+from service.sessions import stepped_up
 from service.world import World
 
 
@@ -30,7 +30,6 @@ async def erase_me(request: Call) -> Response[None]:
     """Relationships end first. Where I was, the partner sees that something was erased, and no more."""
     member = await stepped_up(request)
     await erase(world_of(request), member.member_id)
-    doorkeeper_of(request).forget()
     return empty_answer()
 
 

@@ -95,7 +95,7 @@ class Grouped(Generic[S, A]):
             raise Overloaded
         kind = self._kind(submission)
         one: Waiting[S, A] = Waiting(submission, kind, rooms, self._loop.create_future())
-        if self._apart(submission) or self._key(submission) in self._held_up:
+        if self._apart(submission) or (self._held_up and self._key(submission) in self._held_up):
             self._put_aside(one)
         else:
             self._waiting.append(one)

@@ -1,5 +1,7 @@
 """What members are to their relationships, looked up for all who wait at once, with a version of what each can read.
 
+A session that has ended finds nothing: that it is still there is a condition of the same statement.
+
 Whatever asks while statements run is answered by the next one; nobody waits for company.
 """
 
@@ -11,15 +13,16 @@ from uuid import UUID
 from asyncpg import Pool, Record
 from msgspec import Struct
 
+from events.streams import transposed
 from projections.balances import Reader
 from service.connections import lent
 from service.errors import NotFound
 
 Database: TypeAlias = "Pool[Record]"
-Pair: TypeAlias = tuple[UUID, UUID]  # a member, a relationship
+Asked: TypeAlias = tuple[UUID, UUID, UUID]  # a session, its member, a relationship
 
 STATEMENTS_AT_ONCE = 2  # while the database works at one, the answers of the other are given
-# One plan for any number of pairs, by index, made once: planning takes longer than looking up.
+# One plan for any number, by index, made once: planning takes longer than looking up.
 PLANNED = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off"}
 
 # For whom it acts is set for this one statement, so the connection keeps nothing that would have to be reset. The rest
@@ -28,21 +31,25 @@ PLANNED = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off"}
 # but for an erasure, which takes the partner from the membership.
 LOOK_UP = """
 WITH acting AS MATERIALIZED (
-    SELECT set_config('mutuality.members', $1::uuid[]::text, true) AS members
+    SELECT set_config('mutuality.members', $2::uuid[]::text, true) AS members
 )
 SELECT found.*
 FROM acting
 CROSS JOIN LATERAL (
     SELECT
+        asked.session_id,
         mine.member_id,
         mine.relationship_id,
+        members.time_zone,
         mine.author_id,
         relationships.shared_stream_id,
         mine.private_stream_id,
         concat_ws(
             ' ', shared.position, shared.xmin, private.position, private.xmin, theirs.member_id IS NULL
         ) AS version
-    FROM unnest($1::uuid[], $2::uuid[]) AS asked (member_id, relationship_id)
+    FROM unnest($1::uuid[], $2::uuid[], $3::uuid[]) AS asked (session_id, member_id, relationship_id)
+    JOIN sessions USING (session_id, member_id)
+    JOIN members USING (member_id)
     JOIN memberships AS mine USING (member_id, relationship_id)
     JOIN relationships USING (relationship_id)
     LEFT JOIN memberships AS theirs
@@ -61,9 +68,10 @@ CROSS JOIN LATERAL (
 
 
 class Found(Struct, frozen=True):
-    """The member as one who reads, and a text that differs whenever what they can count may differ."""
+    """The member as one who reads, where their days begin, and a text that differs whenever their counts may."""
 
     reader: Reader
+    time_zone: str
     version: str
 
 
@@ -72,7 +80,7 @@ class Lookup:
 
     def __init__(self, db: Database) -> None:
         self._db = db
-        self._waiting: dict[Pair, list[asyncio.Future[Found | None]]] = {}
+        self._waiting: dict[Asked, list[asyncio.Future[Found | None]]] = {}
         self._at_work: set[asyncio.Task[None] | None] = set()
 
     @property
@@ -80,10 +88,10 @@ class Lookup:
         """How many requests wait for a statement that has not begun."""
         return sum(map(len, list(self._waiting.values())))
 
-    async def find(self, member_id: UUID, relationship_id: UUID) -> Found:
-        """The member as one who reads that relationship, as of now or later. Raises NotFound."""
+    async def find(self, session_id: UUID, member_id: UUID, relationship_id: UUID) -> Found:
+        """The member as one who reads that relationship, as of now or later. Raises NotFound, without a session too."""
         answer: asyncio.Future[Found | None] = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault((member_id, relationship_id), []).append(answer)
+        self._waiting.setdefault((session_id, member_id, relationship_id), []).append(answer)
         if len(self._at_work) < STATEMENTS_AT_ONCE:
             self._at_work.add(asyncio.create_task(self._work()))
         found = await answer
@@ -104,25 +112,25 @@ class Lookup:
         # At once: who asks before the loop's next turn must find that nobody is at work.
         self._at_work.remove(asyncio.current_task())
 
-    async def _look_up(self, pairs: Sequence[Pair]) -> dict[Pair, Found]:
+    async def _look_up(self, asked: Sequence[Asked]) -> dict[Asked, Found]:
         async with lent(self._db) as db:
-            rows = await db.fetch(LOOK_UP, [m for m, _ in pairs], [r for _, r in pairs])
+            rows = await db.fetch(LOOK_UP, *transposed(asked))
         return dict(_found(row) for row in rows)
 
 
-def _found(row: Record) -> tuple[Pair, Found]:
-    member_id, relationship_id, *columns, version = row
-    return (member_id, relationship_id), Found(Reader(relationship_id, *columns), version)
+def _found(row: Record) -> tuple[Asked, Found]:
+    session_id, member_id, relationship_id, time_zone, *columns, version = row
+    return (session_id, member_id, relationship_id), Found(Reader(relationship_id, *columns), time_zone, version)
 
 
-def _tell(waiting: dict[Pair, list["asyncio.Future[Found | None]"]], found: dict[Pair, Found]) -> None:
-    for pair, answers in waiting.items():
+def _tell(waiting: dict[Asked, list["asyncio.Future[Found | None]"]], found: dict[Asked, Found]) -> None:
+    for asked, answers in waiting.items():
         for answer in answers:
             if not answer.done():  # whoever asked may be gone
-                answer.set_result(found.get(pair))
+                answer.set_result(found.get(asked))
 
 
-def _fail(waiting: dict[Pair, list["asyncio.Future[Found | None]"]], error: Exception) -> None:
+def _fail(waiting: dict[Asked, list["asyncio.Future[Found | None]"]], error: Exception) -> None:
     for answers in waiting.values():
         for answer in answers:
             if not answer.done():

@@ -14,7 +14,7 @@ from service.errors import Invalid, NotSignedIn
 from service.http import Call, body_of, empty_answer, json_answer, world_of
 from service.operations import described
 from service.replanning import travel
-from service.sessions import Member, doorkeeper_of, signed_in
+from service.sessions import Member, signed_in
 from service.world import World
 
 # The version of the text in the README under "Consent".
@@ -133,7 +133,6 @@ async def change_me(request: Call) -> ASGIApp:
         row = await db.fetchrow(CHANGE_MEMBER, member.member_id, renamed, name, time_zone)
         if renamed:
             await db.execute(SHOW_NAME, member.member_id, name)
-    doorkeeper_of(request).forget()
     return json_answer(await _me(world, member, row))
 
 

@@ -23,9 +23,12 @@ LARGEST_JUMP = timedelta(hours=1)
 DOUBTED_FOR = timedelta(minutes=10)
 
 
+# Where there is one, a clock that goes on while the machine sleeps.
+BOOT_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
 def _since_boot() -> timedelta:
-    # Where there is one, a clock that goes on while the machine sleeps.
-    return timedelta(seconds=time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)))
+    return timedelta(seconds=time.clock_gettime(BOOT_CLOCK))
 
 
 class SteadyClock:
@@ -39,10 +42,11 @@ class SteadyClock:
     def __call__(self) -> datetime:
         """The time, in UTC. Raises ClockJumped while it is more than an hour away from what it should be."""
         now, elapsed = self._wall(), self._since_boot()
-        if abs(now - self._booted_at - elapsed) > LARGEST_JUMP and not self._believed_at(elapsed):
+        booted_at = now - elapsed
+        if abs(booted_at - self._booted_at) > LARGEST_JUMP and not self._believed_at(elapsed):
             raise ClockJumped
         # Clocks are set right in small steps all the time.
-        self._booted_at, self._doubted_since = now - elapsed, None
+        self._booted_at, self._doubted_since = booted_at, None
         return now
 
     def _believed_at(self, elapsed: timedelta) -> bool:

@@ -16,7 +16,7 @@ from events.entries import FELT_ITEMS, CheckIn, FeltItem
 from events.rules import Recorded
 from service.http import Call, cacheable, cacheable_answer, query_of
 from service.operations import described
-from service.sessions import lately_signed_in
+from service.sessions import signed_in
 
 # Raised whenever a text changes its meaning: an answer belongs to the question that was asked.
 CATALOGUE_VERSION = "1"
@@ -115,7 +115,7 @@ class QuestionsQuery(Struct, frozen=True, forbid_unknown_fields=True):
 )
 async def list_questions(request: Call) -> ASGIApp:
     """The same for everybody; it changes with a release only."""
-    await lately_signed_in(request)
+    await signed_in(request)
     return cacheable_answer(request, cacheable(catalogue(query_of(request, QuestionsQuery).language)))
 
 

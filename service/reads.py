@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 from datetime import date, datetime, timedelta
 from typing import Annotated, Literal
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from litestar import get
@@ -25,7 +26,7 @@ from service.http import Call, cacheable, cacheable_answer, id_of, query_of, wor
 from service.kept import Kept
 from service.lookup import Lookup
 from service.operations import described
-from service.sessions import Member, lately_signed_in
+from service.sessions import recognised, still_signed_in
 
 COUNTING_CONNECTIONS = 4
 # What counts is planned once, by index, and never sorts the days of months only to group them.
@@ -99,7 +100,7 @@ async def list_events(request: Call, rid: FromPath[str]) -> ASGIApp:
     reading, world = await _reading(request, rid), world_of(request)
     query, reader = query_of(request, EventsQuery), reading.reader
     ring = await world.keys.ring(reader.relationship_id)
-    async with world.acting(reading.member.member_id) as db:
+    async with world.acting(reading.member_id) as db:
         page = await feed.page(db, ring, reader, query.stream, query.after, query.limit, proof=query.proof)
     return cacheable_answer(request, cacheable(page))
 
@@ -120,7 +121,7 @@ async def list_requests(request: Call, rid: FromPath[str]) -> ASGIApp:
     reading, world = await _reading(request, rid), world_of(request)
     query, reader = query_of(request, RequestsQuery), reading.reader
     ring = await world.keys.ring(reader.relationship_id)
-    async with world.acting(reading.member.member_id) as db:
+    async with world.acting(reading.member_id) as db:
         listed = await requests.requests(db, ring, reader, query.state, world.now())
     return cacheable_answer(request, cacheable(listed))
 
@@ -140,10 +141,10 @@ async def get_balances(request: Call, rid: FromPath[str]) -> ASGIApp:
     """Two tellings, side by side."""
     reading = await _reading(request, rid)
     query = query_of(request, BalancesQuery)
-    on = query.on or _today(world_of(request).now(), reading.member)
+    on = query.on or _today(world_of(request).now(), reading.time_zone)
 
     async def count(db: Database) -> Balances:
-        return await balances_of.balances(db, reading.reader, on, query.window, query.domain, reading.member.member_id)
+        return await balances_of.balances(db, reading.reader, on, query.window, query.domain, reading.member_id)
 
     return await _counted(request, reading, (query, on), count)
 
@@ -162,8 +163,8 @@ async def get_balances(request: Call, rid: FromPath[str]) -> ASGIApp:
 async def get_trend(request: Call, rid: FromPath[str]) -> ASGIApp:
     """At most 400 points, ending on the last date."""
     reading = await _reading(request, rid)
-    asked = _asked(query_of(request, TrendsQuery), _today(world_of(request).now(), reading.member))
-    member_id = reading.member.member_id
+    asked = _asked(query_of(request, TrendsQuery), _today(world_of(request).now(), reading.time_zone))
+    member_id = reading.member_id
     return await _counted(request, reading, (asked,), lambda db: trends.trend(db, reading.reader, asked, member_id))
 
 
@@ -185,7 +186,7 @@ async def get_perspectives(request: Call, rid: FromPath[str]) -> ASGIApp:
     item = _item_of(query.measure, query.item)
     period = Period(query.from_, query.to)
     ring = await world.keys.ring(reader.relationship_id)
-    async with world.acting(reading.member.member_id) as db:
+    async with world.acting(reading.member_id) as db:
         if query.measure == "felt":
             assert item is not None
             found = await perspectives.felt_on_the_same_day(db, ring, reader, item, period)
@@ -195,18 +196,23 @@ async def get_perspectives(request: Call, rid: FromPath[str]) -> ASGIApp:
 
 
 class Reading(Struct, frozen=True):
-    """Who reads, as what, and the version of what they can count."""
+    """Who reads, as what, where their days begin, and the version of what they can count."""
 
-    member: Member
+    member_id: UUID
     reader: Reader
+    time_zone: str
     version: str
 
 
 async def _reading(request: Call, rid: str) -> Reading:
-    member = await lately_signed_in(request)
+    bearer = await recognised(request)
     lookup: Lookup = request.app.state["lookup"]
-    found = await lookup.find(member.member_id, id_of(rid))
-    return Reading(member, found.reader, found.version)
+    try:
+        found = await lookup.find(bearer.session_id, bearer.member_id, id_of(rid))
+    except NotFound:
+        await still_signed_in(request)
+        raise
+    return Reading(bearer.member_id, found.reader, found.time_zone, found.version)
 
 
 async def _counted(
@@ -226,8 +232,8 @@ async def _counted(
     return cacheable_answer(request, found)
 
 
-def _today(now: datetime, member: Member) -> date:
-    return now.astimezone(ZoneInfo(member.time_zone)).date()
+def _today(now: datetime, time_zone: str) -> date:
+    return now.astimezone(ZoneInfo(time_zone)).date()
 
 
 def _asked(query: TrendsQuery, today: date) -> trends.Asked:

@@ -38,12 +38,14 @@ from service.world import World, reading_as
 class Submission(Struct, frozen=True):
     """Entries of one member for one relationship, one at least, in the order in which they are to be recorded."""
 
+    session_id: UUID
     member_id: UUID
     relationship_id: UUID
     entries: list[tuple[UUID, Entry]]
 
 
 Names: TypeAlias = tuple[UUID, UUID]  # a member, a relationship
+Asking: TypeAlias = tuple[UUID, UUID, UUID]  # a session, its member, a relationship
 
 
 class Done(Struct, frozen=True):
@@ -115,7 +117,8 @@ class Group(Struct):
 
     now: datetime
     rings: dict[UUID, Ring]
-    unconfirmed: set[Names]
+    admitted: set[Asking]
+    unconfirmed: set[Asking]
     batches: dict[Names, Batch]
     heads: dict[StreamKey, Head] = field(default_factory=dict)
     versions: dict[StreamKey, int] = field(default_factory=dict)
@@ -146,8 +149,8 @@ class Recorder:
     async def record(self, submission: Submission) -> Answer:
         """What became of each entry, once it is on disk.
 
-        Raises NotFound where the member is nothing to the relationship, WrongState for who is not confirmed yet, and
-        Overloaded.
+        Raises NotFound where the member is nothing to the relationship or the session has ended, WrongState for who is
+        not confirmed yet, and Overloaded.
         """
         if not _seals(submission):
             return await self._grouped.submit(submission)
@@ -197,6 +200,10 @@ def _rooms(submission: Submission) -> list[Hashable]:
 
 def _names(submission: Submission) -> Names:
     return submission.member_id, submission.relationship_id
+
+
+def _asking(submission: Submission) -> Asking:
+    return submission.session_id, submission.member_id, submission.relationship_id
 
 
 def _seals(submission: Submission) -> bool:
@@ -315,9 +322,9 @@ async def announce(world: World, db: Database, key: StreamKey, fact: Opened | En
 
 
 def _answer(world: World, group: Group, submission: Submission) -> Answer | Exception:
-    if _names(submission) in group.unconfirmed:
+    if _asking(submission) in group.unconfirmed:
         return WrongState("You can record here as soon as the invite's maker has confirmed you.")
-    batch = group.batches.get(_names(submission))
+    batch = group.batches[_names(submission)] if _asking(submission) in group.admitted else None
     # Who was erased while this waited for the locks is nobody here any more, and has no key.
     if batch is None or not _ring(group, batch).knows(batch.seat.author_id):
         return NotFound()
@@ -422,6 +429,7 @@ def _needs(entries: Iterable[tuple[UUID, Entry]]) -> tuple[bool, bool]:
 # The versions are those of the rows: whatever happens to a head writes its row anew.
 LOOK = """
 SELECT
+    submitted.session_id,
     mine.member_id,
     mine.relationship_id,
     mine.author_id,
@@ -436,7 +444,8 @@ SELECT
     private.position AS private_position,
     private.link AS private_link,
     private.xmin::text::bigint AS private_version
-FROM unnest($1::uuid[], $2::uuid[]) AS submitted (member_id, relationship_id)
+FROM unnest($1::uuid[], $2::uuid[], $3::uuid[]) AS submitted (session_id, member_id, relationship_id)
+JOIN sessions USING (session_id, member_id)
 JOIN memberships AS mine USING (member_id, relationship_id)
 JOIN members USING (member_id)
 JOIN relationships USING (relationship_id)
@@ -454,22 +463,24 @@ LEFT JOIN memberships AS theirs
 
 async def _look(world: World, db: Database, submissions: Sequence[Submission]) -> Group:
     """Who submits, as what, and the heads of what they can write to, as of now."""
-    names = {_names(one) for one in submissions}
-    rows = await db.fetch(LOOK, *streams.transposed(list(names)))
-    batches = {(row["member_id"], row["relationship_id"]): _batch(row) for row in rows}
-    unconfirmed = await _unconfirmed(db, names - batches.keys())
+    asking = {_asking(one) for one in submissions}
+    found = await db.fetch(LOOK, *streams.transposed(list(asking)))
+    admitted = {row[:3] for row in found}
+    rows = {row[1:3]: row for row in found}  # of two phones of one member either tells where they write
+    batches = {names: _batch(row) for names, row in rows.items()}
+    unconfirmed = await _unconfirmed(db, asking - admitted)
     # A partner who came in while this waited for a lock has written with a key of their own.
     rings = await world.keys.rings({relationship_id for _, relationship_id in batches})
     # The time is taken behind the heads on which the events follow, so that it grows along a stream.
-    group = Group(world.now(), rings, unconfirmed, batches)
-    for row, batch in zip(rows, batches.values(), strict=True):
-        shared, private = batch.seat.keys
+    group = Group(world.now(), rings, admitted, unconfirmed, batches)
+    for names, batch in batches.items():
+        row, (shared, private) = rows[names], batch.seat.keys
         group.heads[shared] = Head(row["shared_position"], row["shared_link"])
         group.heads[private] = Head(row["private_position"], row["private_link"])
         group.versions[shared], group.versions[private] = row["shared_version"], row["private_version"]
         group.readers.setdefault(shared.relationship_id, []).append(batch)
     for submission in submissions:
-        if _names(submission) in batches:
+        if _asking(submission) in admitted:
             batches[_names(submission)].submissions.append(submission)
     return group
 
@@ -484,18 +495,20 @@ def _batch(row: Record) -> Batch:
 # Who has accepted and had no streams a moment ago was not confirmed yet, even if they have been since.
 UNCONFIRMED = """
 SELECT
-    memberships.member_id,
-    memberships.relationship_id
-FROM unnest($1::uuid[], $2::uuid[]) AS submitted (member_id, relationship_id)
+    session_id,
+    member_id,
+    relationship_id
+FROM unnest($1::uuid[], $2::uuid[], $3::uuid[]) AS submitted (session_id, member_id, relationship_id)
+JOIN sessions USING (session_id, member_id)
 JOIN memberships USING (member_id, relationship_id)
 """
 
 
-async def _unconfirmed(db: Database, without_streams: Collection[Names]) -> set[Names]:
+async def _unconfirmed(db: Database, without_streams: Collection[Asking]) -> set[Asking]:
     if not without_streams:
         return set()
     rows = await db.fetch(UNCONFIRMED, *streams.transposed(list(without_streams)))
-    return {(row["member_id"], row["relationship_id"]) for row in rows}
+    return {row[:] for row in rows}
 
 
 def _mentioned(batches: Iterable[Batch]) -> tuple[set[Mention], set[Mention]]:

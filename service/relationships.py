@@ -19,7 +19,7 @@ from service.errors import InviteNotFound, NotFound, NotTheInviter, WrongState
 from service.http import Call, body_of, empty_answer, id_of, json_answer, world_of
 from service.members import consented
 from service.operations import described
-from service.sessions import Member, Nothing, signed_in
+from service.sessions import Bearer, Member, Nothing, signed_in
 from service.world import World
 
 INVITE_LIVES = timedelta(hours=24)
@@ -128,7 +128,7 @@ ORDER BY
 """
 
 
-async def membership_of(request: Call, member: Member, relationship_id: str) -> Membership:
+async def membership_of(request: Call, member: Bearer, relationship_id: str) -> Membership:
     """What the member is to that relationship. Raises NotFound, the same for foreign, unknown and malformed ids."""
     world, wanted = world_of(request), id_of(relationship_id)
     async with world.acting(member.member_id) as db:

@@ -4,10 +4,9 @@ A session is a family of refresh tokens, each used once. A used one, shown again
 has a copy: the family ends.
 """
 
-import time
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Annotated
+from typing import Annotated, TypeVar
 from uuid import UUID
 
 from asyncpg import Record
@@ -30,9 +29,7 @@ SESSION_LIVES = timedelta(days=365)  # however often it is refreshed
 REFRESH_GRACE = timedelta(seconds=30)
 STEP_UP_LIVES = timedelta(minutes=5)
 
-# A session that is ended by another process must be over within a second, the asking included.
-KNOWN_SECONDS = 0.8
-MOST_KNOWN = 100_000
+MOST_REMEMBERED = 50_000
 
 DeviceName = Annotated[
     str,
@@ -75,16 +72,24 @@ class Devices(Struct, frozen=True):
     sessions: list[Device]
 
 
-class Member(Struct, frozen=True):
-    """Who asks. The name stays sealed until somebody has to see it."""
+class Bearer(Struct, frozen=True):
+    """Whom an access token names, and until when: none of it ever changes, but the session may have ended."""
 
     member_id: UUID
     session_id: UUID
+    access_expires_at: datetime
+
+
+class Member(Bearer, frozen=True):
+    """Who asks. The name stays sealed until somebody has to see it."""
+
     sealed_name: bytes | None
     time_zone: str
     consent_version: str | None
     stepped_up_at: datetime | None
-    access_expires_at: datetime
+
+
+AnyBearer = TypeVar("AnyBearer", bound=Bearer)
 
 
 BY_ACCESS_TOKENS = """
@@ -92,11 +97,11 @@ SELECT
     access_tokens.token_hash,
     members.member_id,
     sessions.session_id,
+    access_tokens.expires_at,
     members.name AS sealed_name,
     members.time_zone,
     members.consent_version,
-    sessions.stepped_up_at,
-    access_tokens.expires_at
+    sessions.stepped_up_at
 FROM unnest($1::bytea[]) AS brought (token_hash)
 JOIN access_tokens USING (token_hash)
 JOIN sessions USING (session_id)
@@ -105,32 +110,28 @@ JOIN members USING (member_id)
 
 
 class Doorkeeper:
-    """Tells who brings which access token: several at once where several ask, and for a moment from memory."""
+    """Tells who brings which access token: several at once where several ask."""
 
     def __init__(self, world: World) -> None:
         self._world = world
         self._grouped = Grouped[bytes, Member | None](self._look_up, key=lambda token_hash: token_hash)
-        self._known: dict[bytes, tuple[float, Member]] = {}
+        self._remembered: dict[bytes, Bearer] = {}
 
     async def tell(self, token_hash: bytes) -> Member | None:
         """Whom it names at this moment."""
         return await self._grouped.submit(token_hash)
 
-    async def tell_lately(self, token_hash: bytes) -> Member | None:
-        """Whom it named within the last moment: a session that has ended since may still be told."""
-        told_at, found = self._known.get(token_hash, (0.0, None))
-        if found and time.monotonic() < told_at + KNOWN_SECONDS:
-            return found
-        asked_at, found = time.monotonic(), await self.tell(token_hash)
-        if found:
-            if len(self._known) >= MOST_KNOWN:
-                self._known.clear()
-            self._known[token_hash] = asked_at, found
-        return found
-
-    def forget(self) -> None:
-        """Something was changed here: what is in force elsewhere within a second is in force here at once."""
-        self._known.clear()
+    async def recall(self, token_hash: bytes) -> Bearer | None:
+        """Whom it named when it was first brought here: the session may have ended since."""
+        if remembered := self._remembered.get(token_hash):
+            return remembered
+        found = await self.tell(token_hash)
+        if found is None:
+            return None
+        if len(self._remembered) >= MOST_REMEMBERED:
+            self._remembered.clear()
+        bearer = self._remembered[token_hash] = Bearer(found.member_id, found.session_id, found.access_expires_at)
+        return bearer
 
     async def _look_up(self, token_hashes: Sequence[bytes], patient: bool) -> Sequence[Member | None]:
         rows = await self._world.door.fetch(BY_ACCESS_TOKENS, list(set(token_hashes)))
@@ -146,12 +147,22 @@ def doorkeeper_of(request: Call) -> Doorkeeper:
 
 async def signed_in(request: Call) -> Member:
     """Who asks, by their access token, as of now. Raises NotSignedIn and TooManyRequests."""
-    return _member(request, await doorkeeper_of(request).tell(_token_hash(request)))
+    return _admitted(request, await doorkeeper_of(request).tell(_token_hash(request)))
 
 
-async def lately_signed_in(request: Call) -> Member:
-    """The same as of within the last second, for what is asked all the time: their rights are looked at anyway."""
-    return _member(request, await doorkeeper_of(request).tell_lately(_token_hash(request)))
+async def recognised(request: Call) -> Bearer:
+    """Who asks, unless their session has ended: that is for the caller's own statement to find, in the same look.
+
+    For what is asked all the time. Where that statement finds nothing, `still_signed_in` tells why. Raises as
+    `signed_in` does.
+    """
+    return _admitted(request, await doorkeeper_of(request).recall(_token_hash(request)))
+
+
+async def still_signed_in(request: Call) -> None:
+    """Raises NotSignedIn where the session has ended since its token was first brought."""
+    if await doorkeeper_of(request).tell(_token_hash(request)) is None:
+        raise NotSignedIn
 
 
 def _token_hash(request: Call) -> bytes:
@@ -161,7 +172,7 @@ def _token_hash(request: Call) -> bytes:
     return tokens.token_hash(token)
 
 
-def _member(request: Call, found: Member | None) -> Member:
+def _admitted(request: Call, found: AnyBearer | None) -> AnyBearer:
     now = world_of(request).now()
     if found is None or found.access_expires_at <= now:
         raise NotSignedIn
@@ -314,7 +325,6 @@ async def refresh_session(request: Call) -> ASGIApp:
     async with world.door.acquire() as db, db.transaction():
         answer = await _refresh(world, db, token, world.now())
     if answer is None:
-        doorkeeper_of(request).forget()
         raise RefreshRefused
     return json_answer(answer)
 
@@ -397,7 +407,6 @@ async def end_session(request: Call, session_id: FromPath[str]) -> Response[None
     ended = id_of(session_id)
     async with world_of(request).acting(member.member_id) as db:
         done = await db.execute(END_SESSION, ended, member.member_id)
-    doorkeeper_of(request).forget()
     if done == "DELETE 0":
         raise NotFound
     return empty_answer()

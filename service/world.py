@@ -1,7 +1,7 @@
 """What comes from outside: the database, the time, chance and mail. Tests bring their own."""
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TypeAlias
 from uuid import UUID
 
@@ -61,8 +61,6 @@ class World(Struct, frozen=True):
             await db.execute(ACT, member_ids)
             yield db
 
-    @asynccontextmanager
-    async def recording(self) -> AsyncIterator[streams.Database]:
+    def recording(self) -> AbstractAsyncContextManager[streams.Database]:
         """A connection of the recorder: it appends for many members, and reads no text unless it acts for members."""
-        async with lent(self.recorder) as db:
-            yield db
+        return lent(self.recorder)

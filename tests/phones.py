@@ -106,6 +106,11 @@ class Phone:
         assert found
         return found.group()
 
+    async def session(self) -> UUID:
+        """The id of the session that it is signed in by."""
+        (current,) = [one for one in (await self.get("/v1/sessions"))["sessions"] if one["current"]]
+        return UUID(current["id"])
+
     async def step_up(self) -> None:
         """Show with a fresh code that it is the member who asks."""
         await self.expect(202, "POST", "/v1/sign-in-codes", {"email": self.email})

@@ -14,7 +14,8 @@ from litestar.params import FromPath
 from events.entries import Request
 from service import commands
 from service.app import BODY_BYTES
-from service.http import JSON, Call, body_of
+from service.errors import UnsupportedMediaType
+from service.http import JSON, Call, decode, header_of
 from service.problems import HANDLERS
 
 RECORDED, READ = (Path(name).read_bytes() for name in sys.argv[1:3])
@@ -22,8 +23,10 @@ RECORDED, READ = (Path(name).read_bytes() for name in sys.argv[1:3])
 
 @put("/v1/relationships/{rid:str}/requests/{id:str}")
 async def record(request: Call, rid: FromPath[str], id: FromPath[str]) -> Response[bytes]:
-    """Decode strictly, as the service does, and claim to have recorded it."""
-    await body_of(request, Request)
+    """Decode strictly what the framework reads, and claim to have recorded it."""
+    if header_of(request, b"content-type") != JSON:
+        raise UnsupportedMediaType
+    decode(await request.body(), Request)
     return Response(RECORDED, status_code=201, media_type=JSON)
 
 

@@ -85,21 +85,21 @@ def acting(bench: Bench, patch: Patch) -> None:
 def authorization(bench: Bench, patch: Patch) -> None:
     """Who asks, and what they are to the relationship, was found out before."""
     known: dict[str, Any] = {}
-    signed_in = sessions.lately_signed_in
+    recognised = sessions.recognised
 
     async def member(request: Any) -> Any:
         if "member" not in known:
-            known["member"] = await signed_in(request)
+            known["member"] = await recognised(request)
         return known["member"]
 
-    async def find(self: Lookup, member_id: UUID, relationship_id: UUID) -> Any:
+    async def find(self: Lookup, *asked: UUID) -> Any:
         if "found" not in known:
-            known["found"] = await original(self, member_id, relationship_id)
+            known["found"] = await original(self, *asked)
         return known["found"]
 
     original = Lookup.find
     for module in (entries, reads):
-        patch.setattr(module, "lately_signed_in", member)
+        patch.setattr(module, "recognised", member)
     patch.setattr(Lookup, "find", find)
 
 

@@ -506,9 +506,8 @@ def _zone(patch: Patch) -> None:
 
     async def moved(request: Any, rid: str) -> Any:
         found = await reading(request, rid)
-        member = found.member
-        zone = await here().superuser.fetchval(ZONE_OF_OTHER, found.reader.relationship_id, member.member_id)
-        return replace(found, member=replace(member, time_zone=zone or member.time_zone))
+        zone = await here().superuser.fetchval(ZONE_OF_OTHER, found.reader.relationship_id, found.member_id)
+        return replace(found, time_zone=zone or found.time_zone)
 
     everywhere(patch, reading, moved)
 
@@ -694,7 +693,7 @@ def _updated_at(patch: Patch) -> None:
 
 @leak("last seen")
 def _last_seen(patch: Patch) -> None:
-    signed_in = sessions.lately_signed_in
+    signed_in = sessions.recognised
 
     async def noticed(request: Any) -> Any:
         member = await signed_in(request)
@@ -707,7 +706,7 @@ def _last_seen(patch: Patch) -> None:
 
 @leak("presence: who has called since I did")
 def _presence(patch: Patch) -> None:
-    signed_in = sessions.lately_signed_in
+    signed_in = sessions.recognised
 
     async def noticed(request: Any) -> Any:
         member = await signed_in(request)

@@ -20,9 +20,14 @@ WRITTEN_ANEW = "UPDATE heads SET position = position WHERE stream_id = $1::text:
 ROWS = "SELECT (SELECT count(*) FROM events), (SELECT count(*) FROM texts), (SELECT sum(count) FROM tallies)"
 
 
-def asks(one: Phone, event_id: UUID | None = None) -> Submission:
+async def submission(one: Phone, entry: Entry, event_id: UUID | None = None) -> Submission:
+    """An entry, as it comes from a phone."""
+    return Submission(await one.session(), UUID(one.member_id), UUID(one.rid), [(event_id or uuid4(), entry)])
+
+
+async def asks(one: Phone, event_id: UUID | None = None) -> Submission:
     """A request, as it comes from a phone."""
-    return Submission(UUID(one.member_id), UUID(one.rid), [(event_id or uuid4(), convert(REQUEST, Request))])
+    return await submission(one, convert(REQUEST, Request), event_id)
 
 
 async def at_once(service: Running, *submissions: Submission) -> recorder.Result | None:
@@ -40,7 +45,7 @@ async def shared_of(one: Phone) -> str:
 
 async def test_what_stands_alone_is_recorded_without_a_lock_before(service: Running) -> None:
     one, two = await service.couple()
-    done = await at_once(service, asks(one), asks(two), asks(one))
+    done = await at_once(service, await asks(one), await asks(two), await asks(one))
     assert done is not None
     assert sorted(stored.event.position for _, stored in done[1]) == [2, 3, 4]
     initiates = (await one.get(f"{HERE}/balances"))["mine"]["initiates"]
@@ -52,17 +57,18 @@ async def test_what_stands_alone_is_recorded_without_a_lock_before(service: Runn
 )
 def test_no_group_has_both_queues_and_single_entries(entry: Entry) -> None:
     rids = [uuid4() for _ in range(100)]
-    single = {recorder._kind(Submission(uuid4(), rid, [(uuid4(), entry)])) for rid in rids}
-    queues = {recorder._kind(Submission(uuid4(), rid, [(uuid4(), entry)] * 100)) for rid in rids}
+    single = {recorder._kind(Submission(uuid4(), uuid4(), rid, [(uuid4(), entry)])) for rid in rids}
+    queues = {recorder._kind(Submission(uuid4(), uuid4(), rid, [(uuid4(), entry)] * 100)) for rid in rids}
     assert (len(single), len(queues), single & queues) == (1, recorder.LANES, set())
 
 
 async def test_nothing_follows_on_a_head_that_was_written_while_this_waited(service: Running) -> None:
     one, two = await service.couple()
     other, _ = await service.couple()
+    group = [await asks(phone) for phone in (other, one, two)]
     before = await service.ask(ROWS)
     async with holding(service, WRITTEN_ANEW, await shared_of(one)) as held:
-        recording = asyncio.create_task(at_once(service, asks(other), asks(one), asks(two)))
+        recording = asyncio.create_task(at_once(service, *group))
         await held.until_waiting()
     assert await recording is None
     assert await service.ask(ROWS) == before
@@ -70,8 +76,9 @@ async def test_nothing_follows_on_a_head_that_was_written_while_this_waited(serv
 
 async def test_a_head_that_was_only_held_is_followed(service: Running) -> None:
     one, _ = await service.couple()
+    asked = await asks(one)
     async with holding(service, MY_HEAD, await shared_of(one)) as held:
-        recording = asyncio.create_task(at_once(service, asks(one)))
+        recording = asyncio.create_task(at_once(service, asked))
         await held.until_waiting()
     assert await recording is not None
 
@@ -80,14 +87,14 @@ async def test_nothing_is_written_where_an_id_is_taken(service: Running) -> None
     one, two = await service.couple()
     taken = UUID((await one.put("requests", REQUEST))["event"]["id"])
     before = await service.ask(ROWS)
-    assert await at_once(service, asks(two), asks(one, taken)) is None
+    assert await at_once(service, await asks(two), await asks(one, taken)) is None
     assert await service.ask(ROWS) == before
 
 
 async def test_who_is_erased_between_the_two_statements_writes_nothing(service: Running) -> None:
     one, _ = await service.couple()
     world: World = service.app.litestar.state.world
-    noted = Submission(UUID(one.member_id), UUID(one.rid), [(uuid4(), convert(NOTE, CheckIn))])
+    noted = await submission(one, convert(NOTE, CheckIn))
     async with world.recording() as db:
         group = await recorder._look(world, db, [noted])
         assert isinstance(recorder._answer(world, group, noted), recorder.Answer)
@@ -106,10 +113,7 @@ async def test_each_shared_head_of_a_group_is_held_also_where_another_takes_some
     mine = (await one.put("requests", REQUEST))["event"]["id"]
     back = convert({"occurred_at": AT, "event_id": mine}, Retraction)
     prompted = convert(SHARED_NOTE | {"prompt_id": str(uuid4())}, CheckIn)
-    group = [
-        Submission(UUID(phone.member_id), UUID(phone.rid), [(uuid4(), entry)])
-        for phone, entry in ((one, back), (other, prompted))
-    ]
+    group = [await submission(phone, entry) for phone, entry in ((one, back), (other, prompted))]
     world: World = service.app.litestar.state.world
     async with world.recording() as db, db.transaction():
         await recorder._hold_heads(db, group)
@@ -123,8 +127,9 @@ async def test_who_is_confirmed_between_two_looks_is_told_to_come_again(service:
     await one.expect(200, "POST", f"{HERE}/confirm")
     world: World = service.app.litestar.state.world
     async with world.recording() as db:
-        names = {(UUID(two.member_id), UUID(two.rid)), (uuid4(), UUID(two.rid))}
-        assert await recorder._unconfirmed(db, names) == {(UUID(two.member_id), UUID(two.rid))}
+        asked = (await two.session(), UUID(two.member_id), UUID(two.rid))
+        others = {(asked[0], uuid4(), asked[2]), (uuid4(), *asked[1:])}
+        assert await recorder._unconfirmed(db, {asked, *others}) == {asked}
 
 
 @pytest.mark.parametrize("stream", ["shared", "private"])
@@ -135,8 +140,8 @@ async def test_two_processes_that_write_to_one_stream_leave_no_gap(service: Runn
 
     async def write(writer: Phone) -> None:
         for entry in entries:
-            submission = Submission(UUID(writer.member_id), UUID(writer.rid), [(uuid4(), convert(entry, CheckIn))])
-            while await at_once(service, submission) is None:
+            noted = await submission(writer, convert(entry, CheckIn))
+            while await at_once(service, noted) is None:
                 pass
 
     before = len(await one.events(stream))

@@ -116,16 +116,19 @@ async def test_many_look_up_at_once_and_each_finds_their_own(service: Running) -
     couples = [await service.couple() for _ in range(3)]
     lookup: Lookup = service.app.litestar.state.lookup
     phones = [phone for couple in couples for phone in couple] * 5
-    found = await asyncio.gather(*(lookup.find(UUID(p.member_id), UUID(p.rid)) for p in phones))
+    found = await asyncio.gather(*[lookup.find(await p.session(), UUID(p.member_id), UUID(p.rid)) for p in phones])
     assert [str(one.reader.author_id) for one in found] == [phone.author for phone in phones]
-    strangers = [lookup.find(UUID(one.member_id), UUID(two.rid)) for one, two in zip(phones, phones[2:], strict=False)]
+    strangers = [
+        lookup.find(await one.session(), UUID(one.member_id), UUID(two.rid))
+        for one, two in zip(phones, phones[2:], strict=False)
+    ]
     assert {type(e) for e in await asyncio.gather(*strangers, return_exceptions=True)} == {NotFound}
 
 
 async def test_a_look_up_leaves_nothing_on_its_connection(service: Running) -> None:
     one, _ = await service.couple()
     lookup: Lookup = service.app.litestar.state.lookup
-    await lookup.find(UUID(one.member_id), UUID(one.rid))
+    await lookup.find(await one.session(), UUID(one.member_id), UUID(one.rid))
     for _ in range(2):
         assert await lookup._db.fetch("SELECT * FROM readers") == []
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from uuid import UUID, uuid4
 
 from projections.balances import Reader
-from service.lookup import Found, Lookup, Pair
+from service.lookup import Asked, Found, Lookup
 
 
 class Gated(Lookup):
@@ -15,11 +15,11 @@ class Gated(Lookup):
         super().__init__(None)  # type: ignore[arg-type]
         self.gates: list[asyncio.Future[None]] = []
 
-    async def _look_up(self, pairs: Sequence[Pair]) -> dict[Pair, Found]:
+    async def _look_up(self, asked: Sequence[Asked]) -> dict[Asked, Found]:
         gate: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.gates.append(gate)
         await gate
-        return {(m, r): Found(Reader(r, m, UUID(int=1), UUID(int=2)), "1") for m, r in pairs}
+        return {one: Found(Reader(one[2], one[1], UUID(int=1), UUID(int=2)), "UTC", "1") for one in asked}
 
 
 async def until_begun(lookup: Gated, statements: int) -> None:
@@ -33,7 +33,7 @@ async def until_begun(lookup: Gated, statements: int) -> None:
 
 async def begun(lookup: Gated, statements: int) -> asyncio.Task[Found]:
     """Somebody who asks, once so many statements have begun."""
-    task = asyncio.create_task(lookup.find(uuid4(), uuid4()))
+    task = asyncio.create_task(lookup.find(uuid4(), uuid4(), uuid4()))
     await until_begun(lookup, statements)
     return task
 
@@ -44,7 +44,7 @@ async def test_who_asks_in_the_turn_in_which_both_statements_end_is_not_forgotte
 
     async def ask() -> Found:
         await now.wait()
-        return await lookup.find(uuid4(), uuid4())
+        return await lookup.find(uuid4(), uuid4(), uuid4())
 
     third = asyncio.create_task(ask())
     await asyncio.sleep(0)

@@ -223,8 +223,7 @@ async def test_the_list_of_devices_holds_mine_and_marks_the_one_that_asks(servic
 async def test_a_revoked_device_is_out_at_its_next_call(service: Running) -> None:
     lost = await service.phone().sign_in()
     mine = await service.phone().sign_in(lost.email)
-    (session,) = [s for s in (await lost.get("/v1/sessions"))["sessions"] if s["current"]]
-    await mine.expect(204, "DELETE", f"/v1/sessions/{session['id']}")
+    await mine.expect(204, "DELETE", f"/v1/sessions/{await lost.session()}")
     assert await status_of_me(lost) == 401
     assert (await refresh(lost)).status_code == 401
     assert await status_of_me(mine) == 200
