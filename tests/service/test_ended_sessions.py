@@ -23,7 +23,7 @@ EVENTS = "SELECT event_id FROM events"
 
 CALLS: dict[str, Callable[[Phone], Awaitable[httpx.Response]]] = {
     "record": lambda one: one.call("PUT", f"{HERE}/requests/{uuid4()}", REQUEST),
-    "refer": lambda one: one.call("PUT", f"{HERE}/retractions/{uuid4()}", {"occurred_at": AT, "event_id": str(uuid4())}),
+    "refer": lambda one: one.call("PUT", f"{HERE}/retractions/{uuid4()}", back(uuid4())),
     "record something wrong": lambda one: one.call("PUT", f"{HERE}/requests/{uuid4()}", {"domain": "no such"}),
     "record what is no JSON": lambda one: one.call("PUT", f"{HERE}/requests/{uuid4()}", content=b"{"),
     "record elsewhere": lambda one: one.call("PUT", f"/v1/relationships/{uuid4()}/requests/{uuid4()}", REQUEST),
@@ -42,6 +42,11 @@ CALLS: dict[str, Callable[[Phone], Awaitable[httpx.Response]]] = {
 def asked(event_id: UUID) -> dict[str, object]:
     """A request in a queue."""
     return {"id": str(event_id), "kind": "request", "request": REQUEST}
+
+
+def back(event_id: UUID | str) -> dict[str, object]:
+    """What takes an entry back."""
+    return {"occurred_at": AT, "event_id": str(event_id)}
 
 
 async def remembered(service: Running) -> Phone:
@@ -76,10 +81,10 @@ async def test_what_waits_while_its_session_ends_is_not_recorded(service: Runnin
     one = await remembered(service)
     private, session = (await one.get(HERE))["streams"]["private"], await one.session()
     noted = (await one.events("private"))[0]["id"]
-    back = {"id": str(uuid4()), "kind": "retraction", "retraction": {"occurred_at": AT, "event_id": noted}}
+    retracted = {"id": str(uuid4()), "kind": "retraction", "retraction": back(noted)}
     before = await service.ask(EVENTS)
     async with holding(service, MY_HEAD, private) as held:
-        syncing = asyncio.create_task(one.call("POST", f"{HERE}/sync", {"entries": [back, asked(uuid4())]}))
+        syncing = asyncio.create_task(one.call("POST", f"{HERE}/sync", {"entries": [retracted, asked(uuid4())]}))
         await held.until_waiting()
         await service.ask(END, session)
     assert (await syncing).status_code == 401
