@@ -1,8 +1,7 @@
 """What members are to their relationships, looked up for all who wait at once, with a version of what each can read.
 
-A session that has ended finds nothing: that it is still there is a condition of the same statement.
-
-Whatever asks while statements run is answered by the next one; nobody waits for company.
+A session that has ended finds nothing: that it is still there is a condition of the same statement. Whatever asks while
+statements run is answered by the next one; nobody waits for company.
 """
 
 import asyncio

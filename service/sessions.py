@@ -128,10 +128,18 @@ class Doorkeeper:
         found = await self.tell(token_hash)
         if found is None:
             return None
-        if len(self._remembered) >= MOST_REMEMBERED:
-            self._remembered.clear()
+        self._forget()
         bearer = self._remembered[token_hash] = Bearer(found.member_id, found.session_id, found.access_expires_at)
         return bearer
+
+    def _forget(self) -> None:
+        """Those that are of no use any more, and the oldest where they are too many: none is kept for ever."""
+        now = self._world.now()
+        while self._remembered:
+            token_hash, oldest = next(iter(self._remembered.items()))
+            if len(self._remembered) < MOST_REMEMBERED and oldest.access_expires_at > now:
+                break
+            del self._remembered[token_hash]
 
     async def _look_up(self, token_hashes: Sequence[bytes], patient: bool) -> Sequence[Member | None]:
         rows = await self._world.door.fetch(BY_ACCESS_TOKENS, list(set(token_hashes)))

@@ -123,4 +123,14 @@ async def test_more_are_served_than_are_remembered(service: Running, monkeypatch
     phones = [await service.member() for _ in range(3)]
     for one in [*phones, *phones]:
         await one.put("check-ins", NOTE)
-    assert len(service.app.litestar.state.doorkeeper._remembered) <= 2
+    assert len(service.app.litestar.state.doorkeeper._remembered) == 2
+
+
+async def test_who_comes_lets_those_be_forgotten_whose_time_is_over(service: Running) -> None:
+    gone = await service.member()
+    await gone.put("check-ins", NOTE)
+    service.clock.time += timedelta(minutes=15)
+    await (await service.member()).put("check-ins", NOTE)
+    remembered_members = {str(one.member_id) for one in service.app.litestar.state.doorkeeper._remembered.values()}
+    assert gone.member_id not in remembered_members
+    assert len(remembered_members) == 1
