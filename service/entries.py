@@ -180,7 +180,7 @@ async def _record(request: Call, rid: str, entry_id: str, kind: type[Sent]) -> A
     try:
         recorded = await recorder_of(request).record(await _submission(request, bearer, rid, entry_id, kind))
     except Overloaded:
-        raise  # it is told early, and nothing is looked up for it
+        raise  # nothing more is looked up where there is too much to do
     except ServiceError:
         # To who was signed out nothing else is told, whatever is sent.
         await still_signed_in(request)

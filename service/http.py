@@ -10,10 +10,11 @@ import msgspec
 from asyncpg.pgproto import pgproto
 from litestar import Request, Response
 from litestar.datastructures import State
+from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 from litestar.types import ASGIApp, Receive, ReceiveMessage, Scope, Send
 from msgspec import Struct
 
-from service.errors import Invalid, MalformedJson, NotFound, UnsupportedMediaType
+from service.errors import Invalid, MalformedJson, NotFound, TooLarge, UnsupportedMediaType
 from service.world import World
 
 Call: TypeAlias = Request[Any, Any, State]
@@ -41,38 +42,44 @@ def id_of(text: str) -> UUID:
 async def body_of(request: Call, kind: type[T]) -> T:
     """The body, decoded strictly.
 
-    Raises UnsupportedMediaType, MalformedJson, and Invalid with a pointer to what does not fit.
+    Raises UnsupportedMediaType, TooLarge, MalformedJson, and Invalid with a pointer to what does not fit.
     """
     return decode(await json_of(request), kind)
 
 
 async def json_of(request: Call) -> bytes:
-    """The body as it was sent, once. Raises UnsupportedMediaType where it does not call itself JSON."""
+    """The body as it was sent, once. Raises UnsupportedMediaType where it does not call itself JSON, and TooLarge."""
     if header_of(request, b"content-type").partition(";")[0].strip().lower() != JSON:
         raise UnsupportedMediaType
     return await _bytes_of(request)
 
 
-WHOLE_BYTES = 64 * 1024  # at most in one piece, and less than any body may have
+WHOLE_BYTES = 64 * 1024  # less than any body may have
 
 
 async def _bytes_of(request: Call) -> bytes:
-    # One that comes in one piece, as most do, is taken as it is: the framework takes 15 µs to join it.
+    # A small one that comes in one piece, as most do, is taken as it is: the framework takes 15 µs to join it.
+    announced = header_of(request, b"content-length")
+    if not announced.isdecimal() or len(announced) > 9 or int(announced) > WHOLE_BYTES:
+        return await _joined(request)
     piece = await request.receive()
     if piece["type"] == "http.request" and not piece.get("more_body") and len(piece["body"]) <= WHOLE_BYTES:
         return piece["body"]
     return await _joined(request, piece)
 
 
-async def _joined(request: Call, first: ReceiveMessage) -> bytes:
-    """A body in several pieces, as the framework joins and limits it."""
-    pieces, receive = [first], request.receive
+async def _joined(request: Call, *begun: ReceiveMessage) -> bytes:
+    """A body as the framework joins and limits it; one that is announced as too large is refused unseen."""
+    pieces, receive = list(begun), request.receive
 
     async def replayed() -> ReceiveMessage:
         return pieces.pop() if pieces else await receive()
 
     request.receive = replayed
-    return await request.body()
+    try:
+        return await request.body()
+    except RequestEntityTooLarge:
+        raise TooLarge from None
 
 
 def decode(text: bytes | msgspec.Raw, kind: type[T]) -> T:

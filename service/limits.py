@@ -41,6 +41,13 @@ class Limit:
         made.append(now)
         self._made.move_to_end(key)
 
+    def give_back(self, key: Key) -> None:
+        """Do not count the last try after all."""
+        if made := self._made.get(key):
+            made.pop()
+            if not made:
+                del self._made[key]
+
     def _forget(self, now: datetime) -> None:
         while self._made:
             oldest = next(iter(self._made))

@@ -265,14 +265,14 @@ async def record_holding(world: World, db: Database, submissions: Sequence[Submi
             await db.execute(BE_PATIENT)
         sealing = [submission for submission in submissions if _seals(submission)]
         for submission in sealing:
-            await reveals.hold(db, submission.relationship_id, submission.member_id)
+            await reveals.hold(db, *_asking(submission))
         await _hold_heads(db, submissions)
         # Behind the locks: whoever opens or leaves holds the shared head, so what is read here stays so.
         group = await _look(world, db, submissions)
         await _learn(db, group)
         answers = [_answer(world, group, submission) for submission in submissions]
         news = _news(group)
-        if sealing:
+        if sealing and group.batches:
             await _reveal(world, db, group)
         if not await append(db, group.rings, group.appended, group.counts, group.now, group.versions):
             # What was to be taken back came into the shared stream behind the look for it: the next try finds it there.
@@ -390,7 +390,8 @@ SELECT
     memberships.member_id,
     memberships.relationship_id,
     relationships.shared_stream_id
-FROM unnest($1::uuid[], $2::uuid[]) AS submitted (member_id, relationship_id)
+FROM unnest($1::uuid[], $2::uuid[], $3::uuid[]) AS submitted (session_id, member_id, relationship_id)
+JOIN sessions USING (session_id, member_id)
 JOIN memberships USING (member_id, relationship_id)
 JOIN relationships USING (relationship_id)
 JOIN heads
@@ -407,7 +408,7 @@ async def _hold_heads(db: Database, submissions: Sequence[Submission]) -> None:
     The first keeps two devices of one member apart. The second would let the partner's writing wait for a private
     entry, and so tell of it: whether what is taken back is shared is looked up behind the private locks.
     """
-    rows = await db.fetch(HOLD_PRIVATE, *streams.transposed(list({_names(one) for one in submissions})))
+    rows = await db.fetch(HOLD_PRIVATE, *streams.transposed(list({_asking(one) for one in submissions})))
     shared = {(member_id, rid): StreamKey(rid, stream_id) for member_id, rid, stream_id in rows}
     entries = [(shared[_names(one)], entry) for one in submissions if _names(one) in shared for _, entry in one.entries]
     taken_back = [Mention(key, entry.event_id) for key, entry in entries if isinstance(entry, Retraction)]

@@ -48,20 +48,22 @@ class Meeting(Struct, frozen=True):
 
 
 # Two who seal at once take turns, and who leaves waits, or is waited for. Weaker than the lock of who leaves, so that
-# rows that only refer to the relationship can be written meanwhile. A stranger holds nothing.
+# rows that only refer to the relationship can be written meanwhile. A stranger holds nothing, nor who was signed out.
 HOLD = """
 SELECT relationships.state
 FROM relationships
 JOIN memberships USING (relationship_id)
-WHERE relationship_id = $1
-    AND memberships.member_id = $2
+JOIN sessions USING (member_id)
+WHERE session_id = $1
+    AND member_id = $2
+    AND relationship_id = $3
 FOR NO KEY UPDATE OF relationships
 """
 
 
-async def hold(db: Database, relationship_id: UUID, member_id: UUID) -> None:
+async def hold(db: Database, session_id: UUID, member_id: UUID, relationship_id: UUID) -> None:
     """Let nobody else seal here, nor leave, until the transaction ends. To be called before any head is locked."""
-    await db.execute(HOLD, relationship_id, member_id)
+    await db.execute(HOLD, session_id, member_id, relationship_id)
 
 
 # Who is erased is null here.

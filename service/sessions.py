@@ -17,7 +17,7 @@ from msgspec import Meta, Struct
 
 from events.streams import Database
 from service import tokens
-from service.errors import NotFound, NotSignedIn, RefreshRefused, StepUpRequired
+from service.errors import NotFound, NotSignedIn, RefreshRefused, StepUpRequired, TooManyRequests
 from service.grouping import Grouped
 from service.http import Call, body_of, empty_answer, header_of, id_of, json_answer, world_of
 from service.operations import described
@@ -30,6 +30,7 @@ REFRESH_GRACE = timedelta(seconds=30)
 STEP_UP_LIVES = timedelta(minutes=5)
 
 MOST_REMEMBERED = 50_000
+ADMITTED = "mutuality_member"  # in the scope of a request, for the line that is logged
 
 DeviceName = Annotated[
     str,
@@ -128,12 +129,19 @@ class Doorkeeper:
         found = await self.tell(token_hash)
         if found is None:
             return None
-        self._forget()
+        self._make_room()
         bearer = self._remembered[token_hash] = Bearer(found.member_id, found.session_id, found.access_expires_at)
         return bearer
 
-    def _forget(self) -> None:
-        """Those that are of no use any more, and the oldest where they are too many: none is kept for ever."""
+    def forget(self, token_hash: bytes) -> None:
+        """One whose session has ended."""
+        self._remembered.pop(token_hash, None)
+
+    def _make_room(self) -> None:
+        """Forget those that came first, while their time is over or there are too many.
+
+        Each came within a quarter of an hour before its end, so nobody behind is kept for longer than another one.
+        """
         now = self._world.now()
         while self._remembered:
             token_hash, oldest = next(iter(self._remembered.items()))
@@ -164,12 +172,22 @@ async def recognised(request: Call) -> Bearer:
     For what is asked all the time. Where that statement finds nothing, `still_signed_in` tells why. Raises as
     `signed_in` does.
     """
-    return _admitted(request, await doorkeeper_of(request).recall(_token_hash(request)))
+    bearer = await doorkeeper_of(request).recall(_token_hash(request))
+    try:
+        return _admitted(request, bearer)
+    except TooManyRequests:
+        # How much its member asks is not for a phone that was signed out.
+        await still_signed_in(request)
+        raise
 
 
 async def still_signed_in(request: Call) -> None:
-    """Raises NotSignedIn where the session has ended since its token was first brought."""
-    if await doorkeeper_of(request).tell(_token_hash(request)) is None:
+    """Raises NotSignedIn where the session has ended since its token first came: then this call counts for nobody."""
+    doorkeeper, token_hash = doorkeeper_of(request), _token_hash(request)
+    if await doorkeeper.tell(token_hash) is None:
+        doorkeeper.forget(token_hash)
+        if member_id := request.scope.pop(ADMITTED, None):  # type: ignore[misc]
+            request.app.state["requests"].give_back(_counted_for(UUID(member_id)))
         raise NotSignedIn
 
 
@@ -184,10 +202,14 @@ def _admitted(request: Call, found: AnyBearer | None) -> AnyBearer:
     now = world_of(request).now()
     if found is None or found.access_expires_at <= now:
         raise NotSignedIn
-    # By this member's own calls alone: what the other does must not show here.
-    request.app.state["requests"].take((found.member_id.bytes,), now)
-    request.scope["mutuality_member"] = str(found.member_id)  # type: ignore[typeddict-unknown-key]
+    request.app.state["requests"].take(_counted_for(found.member_id), now)
+    request.scope[ADMITTED] = str(found.member_id)  # type: ignore[literal-required]
     return found
+
+
+def _counted_for(member_id: UUID) -> tuple[bytes]:
+    """By a member's own calls alone: what the other does must not show."""
+    return (member_id.bytes,)
 
 
 async def stepped_up(request: Call) -> Member:

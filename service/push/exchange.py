@@ -4,11 +4,12 @@ import asyncio
 import logging
 import ssl
 from asyncio import Task
-from collections import Counter, defaultdict
-from collections.abc import Callable, Coroutine
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from datetime import datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import httpx
 import structlog
@@ -74,9 +75,10 @@ AnyPool = TypeVar("AnyPool", bound=Pool)
 class Line(Generic[AnyPool]):
     """The connections of a sender, and others in their place as soon as an exchange was broken off.
 
-    An exchange is not cancelled while others share its connections: a write that is cancelled halfway breaks the one
-    that they are on, and what is cancelled elsewhere leaves httpcore's count of its free streams wrong. So it is left
-    alone until what is under way beside it has ended, and then all of it ends with these connections.
+    What is cancelled halfway leaves httpcore's count of a connection's free streams wrong, and what is sent over that
+    one later fails, though the provider is well. So these are left to what is under way on them, and then closed.
+    A cancelled write even breaks its connection, with all that is under way on it: that is to be sent again. Not to
+    cancel would be worse: what was told not to have been sent could be sent later, after it was taken back.
     `harmless` is what an exchange may fail with while the connections stay as good as they were.
     """
 
@@ -88,23 +90,20 @@ class Line(Generic[AnyPool]):
         self._harmless = harmless
         self._pool = connect()
         self._under_way: Counter[AnyPool] = Counter()
-        self._broken_off: dict[AnyPool, set[Task[Answer]]] = defaultdict(set)
         self._closing: set[Task[None]] = set()
 
-    async def answer(self, exchange: Callable[[AnyPool], Coroutine[Any, Any, Answer]]) -> Answer:
-        """That of one exchange, within two silences. Raises NoAnswer for all that is not harmless."""
+    @asynccontextmanager
+    async def exchange(self) -> AsyncIterator[AnyPool]:
+        """For one exchange, which ends within two silences. Raises NoAnswer for all that is not harmless."""
         pool = self._pool
-        going = asyncio.create_task(exchange(pool))
         self._under_way[pool] += 1
         try:
-            await asyncio.wait({going}, timeout=self._seconds)
-            if not going.done():
-                raise TimeoutError
-            return going.result()
+            async with asyncio.timeout(self._seconds):
+                yield pool
         except BaseException as error:
             if isinstance(error, self._harmless) and not isinstance(error, TimeoutError):
                 raise
-            self._break_off(pool, going)
+            self._replace(pool)
             if not isinstance(error, Exception):
                 raise
             log.warning("push_connections_replaced", error=type(error).__name__)
@@ -114,11 +113,10 @@ class Line(Generic[AnyPool]):
 
     async def close(self) -> None:
         """Hang up."""
-        pools = {self._pool, *self._under_way, *self._broken_off}
-        await asyncio.gather(*map(self._hang_up, pools), *self._closing)
+        pools = {self._pool, *self._under_way}
+        await asyncio.gather(*(pool.aclose() for pool in pools), *self._closing)
 
-    def _break_off(self, pool: AnyPool, going: Task[Answer]) -> None:
-        self._broken_off[pool].add(going)
+    def _replace(self, pool: AnyPool) -> None:
         if pool is self._pool:
             self._pool = self._connect()
 
@@ -127,16 +125,9 @@ class Line(Generic[AnyPool]):
         if self._under_way[pool] == 0:
             del self._under_way[pool]
             if pool is not self._pool:
-                closing = asyncio.create_task(self._hang_up(pool))
+                closing = asyncio.create_task(pool.aclose())
                 self._closing.add(closing)
                 closing.add_done_callback(self._closing.discard)
-
-    async def _hang_up(self, pool: AnyPool) -> None:
-        broken_off = self._broken_off.pop(pool, set())
-        for going in broken_off:
-            going.cancel()
-        await asyncio.gather(*broken_off, return_exceptions=True)
-        await pool.aclose()
 
 
 def line(silence_seconds: float, tls: ssl.SSLContext | None) -> Line[httpx.AsyncClient]:
@@ -146,14 +137,10 @@ def line(silence_seconds: float, tls: ssl.SSLContext | None) -> Line[httpx.Async
 
 async def post(to: Line[httpx.AsyncClient], url: str, headers: dict[str, str], content: bytes) -> Answer:
     """The answer, its content cut off at 16 KiB. Raises NoAnswer."""
-
-    async def exchange(http: httpx.AsyncClient) -> Answer:
-        async with http.stream("POST", url, headers=headers, content=content) as answer:
+    try:
+        async with to.exchange() as http, http.stream("POST", url, headers=headers, content=content) as answer:
             told = {name.lower(): value for name, value in answer.headers.items()}
             return Answer(answer.status_code, told, await _beginning(answer))
-
-    try:
-        return await to.answer(exchange)
     except (httpx.HTTPError, httpx.InvalidURL):
         # Not even as a cause: what these say may name the address.
         raise NoAnswer from None

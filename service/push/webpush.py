@@ -134,9 +134,11 @@ class WebPushSender:
         """The status and headers of the answer; what else it says is read only to keep the connection."""
         limits = {"timeout": dict.fromkeys(("connect", "read", "write", "pool"), self._seconds)}
         sent = list(headers.items())
-
-        async def exchange(http: httpcore.AsyncConnectionPool) -> Answer:
-            async with http.stream("POST", target, headers=sent, content=content, extensions=limits) as answer:
+        try:
+            async with (
+                self._line.exchange() as http,
+                http.stream("POST", target, headers=sent, content=content, extensions=limits) as answer,
+            ):
                 told = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in answer.headers}
                 read = 0
                 async for piece in answer.aiter_stream():
@@ -144,9 +146,6 @@ class WebPushSender:
                     if read > ANSWER_BYTES:
                         break
                 return Answer(answer.status, told, b"")
-
-        try:
-            return await self._line.answer(exchange)
         except LOST:
             raise NoAnswer from None
 

@@ -201,6 +201,20 @@ async def test_ten_megabytes_are_413(world: World) -> None:
     assert await world.tables() == before
 
 
+async def unsent() -> AsyncIterator[bytes]:
+    """A body that nobody may ask for."""
+    raise AssertionError
+    yield b""
+
+
+async def test_what_is_announced_as_too_large_is_refused_before_it_is_sent(world: World) -> None:
+    for call in WITH_BODY:
+        for length in (str(10 * MIB), f"{10 * MIB:020}"):
+            headers = {"content-type": "application/json", "content-length": length}
+            answer = await world.one.call(call.method, call.address, content=unsent(), headers=headers)
+            assert told(answer) == (413, "too_large"), call.name
+
+
 async def test_the_limits_are_exact(world: World) -> None:
     (one,) = (call for call in CALLS if call.name == "recordCheckIn")
     (many,) = (call for call in CALLS if call.name == "sync")

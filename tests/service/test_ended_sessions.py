@@ -13,11 +13,14 @@ from events.entries import Request
 from service import recorder, sessions
 from service.errors import NotFound
 from service.recorder import Answer, Submission
+from service.sessions import Doorkeeper
 from service.world import World
-from tests.phones import Phone, Running
+from tests.phones import Phone, Running, running, unlimited
 from tests.service.holding import holding
 from tests.service.test_recording import AT, HERE, MY_HEAD, NOTE, REQUEST
+from tests.service.test_sealed import SEALED
 
+JSON = {"content-type": "application/json"}
 END = "DELETE FROM sessions WHERE session_id = $1"
 EVENTS = "SELECT event_id FROM events"
 
@@ -25,7 +28,11 @@ CALLS: dict[str, Callable[[Phone], Awaitable[httpx.Response]]] = {
     "record": lambda one: one.call("PUT", f"{HERE}/requests/{uuid4()}", REQUEST),
     "refer": lambda one: one.call("PUT", f"{HERE}/retractions/{uuid4()}", back(uuid4())),
     "record something wrong": lambda one: one.call("PUT", f"{HERE}/requests/{uuid4()}", {"domain": "no such"}),
-    "record what is no JSON": lambda one: one.call("PUT", f"{HERE}/requests/{uuid4()}", content=b"{"),
+    "record what is no JSON": lambda one: one.call("PUT", f"{HERE}/requests/{uuid4()}", content=b"{", headers=JSON),
+    "record no type": lambda one: one.call("PUT", f"{HERE}/requests/{uuid4()}", content=b"{}"),
+    "record too much": lambda one: one.call("PUT", f"{HERE}/requests/{uuid4()}", content=b" " * 300_000, headers=JSON),
+    "seal": lambda one: one.call("PUT", f"{HERE}/check-ins/{uuid4()}", SEALED),
+    "seal elsewhere": lambda one: one.call("PUT", f"/v1/relationships/{uuid4()}/check-ins/{uuid4()}", SEALED),
     "record elsewhere": lambda one: one.call("PUT", f"/v1/relationships/{uuid4()}/requests/{uuid4()}", REQUEST),
     "record nowhere": lambda one: one.call("PUT", f"/v1/relationships/nowhere/requests/{uuid4()}", REQUEST),
     "sync": lambda one: one.call("POST", f"{HERE}/sync", {"entries": [asked(uuid4())]}),
@@ -66,7 +73,7 @@ async def test_it_is_over_at_its_next_call(service: Running, name: str) -> None:
     recorded = await service.ask(EVENTS)
     answer = await CALLS[name](one)
     assert (answer.status_code, answer.json()["code"]) == (401, "not_signed_in")
-    assert len(recorded) - len(before) == (name in ("record", "sync"))
+    assert len(recorded) - len(before) == (name in ("record", "sync", "seal"))
     assert await service.ask(EVENTS) == recorded
 
 
@@ -89,6 +96,45 @@ async def test_what_waits_while_its_session_ends_is_not_recorded(service: Runnin
         await service.ask(END, session)
     assert (await syncing).status_code == 401
     assert await service.ask(EVENTS) == before
+
+
+HEADS = "SELECT FROM heads WHERE relationship_id = $1 FOR UPDATE"
+RELATIONSHIP = "SELECT FROM relationships WHERE relationship_id = $1 FOR UPDATE"
+
+
+@pytest.mark.parametrize(("name", "rows"), [("refer", HEADS), ("seal", HEADS), ("seal", RELATIONSHIP)])
+async def test_it_holds_and_waits_for_nothing(service: Running, name: str, rows: str) -> None:
+    one = await remembered(service)
+    await service.ask(END, await one.session())
+    async with holding(service, rows, UUID(one.rid)):
+        assert (await CALLS[name](one)).status_code == 401
+
+
+async def test_its_calls_count_for_nobody_and_tell_nothing_of_others(database_url: str) -> None:
+    async with running(database_url, settings=unlimited(requests_per_minute=20)) as service:
+        lost = await remembered(service)
+        kept = await service.phone().sign_in(lost.email)
+        kept.rid, session = lost.rid, await lost.session()
+        service.clock.time += timedelta(minutes=2)
+        await service.ask(END, session)
+        for _ in range(30):
+            assert (await CALLS["look"](lost)).status_code == 401
+        doorkeeper: Doorkeeper = service.app.litestar.state.doorkeeper
+        assert session not in {bearer.session_id for bearer in doorkeeper._remembered.values()}
+        assert [(await CALLS["look"](kept)).status_code for _ in range(21)] == [200] * 20 + [429]
+        assert (await CALLS["look"](lost)).status_code == 401
+
+
+async def test_that_its_member_asks_too_often_is_not_told_to_it(database_url: str) -> None:
+    async with running(database_url, settings=unlimited(requests_per_minute=20)) as service:
+        lost = await remembered(service)
+        kept = await service.phone().sign_in(lost.email)
+        kept.rid, session = lost.rid, await lost.session()
+        while (await CALLS["look"](kept)).status_code == 200:
+            pass
+        assert (await CALLS["look"](lost)).status_code == 429
+        await service.ask(END, session)
+        assert (await CALLS["look"](lost)).status_code == 401
 
 
 async def test_of_two_phones_of_one_member_in_one_group_the_other_goes_on(service: Running) -> None:

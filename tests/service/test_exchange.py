@@ -101,12 +101,16 @@ async def test_after_slow_answers_there_is_a_new_connection_and_the_old_one_is_c
     await sender.close()
 
 
-async def test_what_is_under_way_beside_a_slow_answer_still_arrives(provider: PushService) -> None:
+async def test_what_is_under_way_beside_a_slow_answer_arrives_or_is_to_be_sent_again(provider: PushService) -> None:
     sender, device = apple(provider, HASTY)
     provider.at["/3/device/dd"] = lambda request: Reply(then="drip")
     slow = asyncio.create_task(sender.send(Notice(AppleDevice("dd"), PushClass.PROMPT)))
     outcomes = set()
     while not slow.done():
         outcomes |= set(await asyncio.gather(*(sender.send(Notice(device, PushClass.PROMPT)) for _ in range(5))))
-    assert (outcomes, await slow) == ({Delivered()}, RetryAfter(5))
+    assert await slow == RetryAfter(5)
+    # The slow one is cancelled at last: in one run of sixty in the middle of a write, and then the connection breaks.
+    assert Delivered() in outcomes
+    assert outcomes <= {Delivered(), RetryAfter(5)}
+    assert {await sender.send(Notice(device, PushClass.PROMPT)) for _ in range(5)} == {Delivered()}
     await sender.close()

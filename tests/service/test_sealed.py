@@ -65,6 +65,17 @@ async def recounted(service: Running, db: Any, one: Phone, two: Phone) -> None:
     assert (await rebuild(db, [*streams.values()])).differences == 0
 
 
+async def test_who_may_not_record_here_is_told_so_when_they_seal_too(service: Running) -> None:
+    one, two = await service.member(), await service.member()
+    code = (await one.expect(201, "POST", f"{HERE}/invites"))["code"]
+    two.rid = (await two.expect(200, "POST", "/v1/invites/accept", {"code": code}))["relationship_id"]
+    stranger = await service.member()
+    stranger.rid = one.rid
+    for phone, told in ((two, (403, "wrong_state")), (stranger, (404, "not_found"))):
+        answer = await phone.call("PUT", f"{HERE}/check-ins/{uuid4()}", SEALED)
+        assert (answer.status_code, answer.json()["code"]) == told
+
+
 @pytest.mark.parametrize("first", [0, 1])
 async def test_both_are_revealed_when_both_have_sealed_whoever_was_first(service: Running, first: int) -> None:
     couple = await service.couple()
