@@ -87,6 +87,7 @@ INSERT INTO sign_in_codes (
     "/v1/sign-in-codes",
     opt=described(
         id="sendSignInCode",
+        tag="Sign in",
         summary="Send a six-digit code by mail, the same for known and unknown addresses",
         body=CodeWanted,
         answers={202: Nothing},
@@ -147,6 +148,7 @@ WHERE address_hash = $1
     "/v1/sessions",
     opt=described(
         id="signIn",
+        tag="Sign in",
         summary="Sign in with a mailed code",
         body=SignIn,
         answers={201: SignedIn},
@@ -236,6 +238,7 @@ WHERE member_id = $1
     status_code=204,
     opt=described(
         id="stepUp",
+        tag="Sign in",
         summary="Show with a fresh mailed code that it is me: for 5 minutes this session may export and erase",
         body=StepUp,
         answers={204: None},

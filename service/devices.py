@@ -128,6 +128,7 @@ RETURNING
     "/v1/me/devices/{device_id:str}",
     opt=described(
         id="registerDevice",
+        tag="Be asked",
         summary="Say where my pushes go, or where they go from now on",
         body=Registration,
         answers={200: RegisteredDevice},
@@ -169,7 +170,7 @@ ORDER BY
 
 @get(
     "/v1/me/devices",
-    opt=described(id="listDevices", summary="Where my pushes go", answers={200: RegisteredDevices}),
+    opt=described(id="listDevices", tag="Be asked", summary="Where my pushes go", answers={200: RegisteredDevices}),
 )
 async def list_devices(request: Call) -> ASGIApp:
     """Only one's own, without their addresses."""
@@ -208,6 +209,7 @@ WHERE member_id = $1
     status_code=204,
     opt=described(
         id="removeDevice",
+        tag="Be asked",
         summary="Send no more pushes to a device of mine",
         answers={204: None},
         problems=(NotFound,),

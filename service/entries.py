@@ -96,6 +96,7 @@ RECORDING_PROBLEMS = (
 def _described(operation: str, summary: str, body: type[Any], *more: type[Exception]) -> dict[str, Any]:
     return described(
         id=operation,
+        tag="Record",
         summary=summary,
         body=body,
         answers={201: Recorded, 200: Recorded},
@@ -219,6 +220,7 @@ def _recorded(done: Done, author_id: UUID) -> Recorded:
     request_max_body_size=SYNC_BYTES,
     opt=described(
         id="sync",
+        tag="Record",
         summary="Send the offline queue and get the news of both streams",
         body=Sync,
         answers={200: Synced},

@@ -21,6 +21,7 @@ from service.world import World
     status_code=204,
     opt=described(
         id="eraseMe",
+        tag="Leave",
         summary="Erase me and all that I recorded, for ever; needs a step-up",
         answers={204: None},
         problems=(StepUpRequired,),

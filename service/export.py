@@ -65,6 +65,7 @@ class BrokenOff(Exception):
     "/v1/me/export",
     opt=described(
         id="exportMe",
+        tag="Leave",
         summary="Everything of mine as one document, with what verifies it",
         answers={200: Export},
         problems=(StepUpRequired,),

@@ -54,7 +54,9 @@ class Health(Struct, frozen=True):
 
 @get(
     "/health/live",
-    opt=described(id="getLiveness", summary="Whether the process lives", answers={200: Health}, signed_in=False),
+    opt=described(
+        id="getLiveness", tag="Health", summary="Whether the process lives", answers={200: Health}, signed_in=False
+    ),
 )
 async def get_liveness(request: Call) -> ASGIApp:
     """Asks nothing of the database."""
@@ -65,6 +67,7 @@ async def get_liveness(request: Call) -> ASGIApp:
     "/health/ready",
     opt=described(
         id="getReadiness",
+        tag="Health",
         summary="Whether requests can be answered now",
         answers={200: Health},
         signed_in=False,

@@ -80,6 +80,7 @@ def _listed(text: str | None) -> tuple[str, ...]:
     "/v1/sessions/apple",
     opt=described(
         id="signInWithApple",
+        tag="Sign in",
         summary="Sign in with an identity token of Apple",
         body=IdentitySignIn,
         answers={201: SignedIn},
@@ -96,6 +97,7 @@ async def sign_in_with_apple(request: Call) -> ASGIApp:
     "/v1/sessions/google",
     opt=described(
         id="signInWithGoogle",
+        tag="Sign in",
         summary="Sign in with an identity token of Google",
         body=IdentitySignIn,
         answers={201: SignedIn},
@@ -127,6 +129,7 @@ async def _sign_in(request: Call, name: ProviderName) -> ASGIApp:
     status_code=204,
     opt=described(
         id="stepUpWithApple",
+        tag="Sign in",
         summary="Show with a fresh identity token of Apple that it is me, as stepUp does with a code",
         body=IdentityStepUp,
         answers={204: None},
@@ -143,6 +146,7 @@ async def step_up_with_apple(request: Call) -> Response[None]:
     status_code=204,
     opt=described(
         id="stepUpWithGoogle",
+        tag="Sign in",
         summary="Show with a fresh identity token of Google that it is me, as stepUp does with a code",
         body=IdentityStepUp,
         answers={204: None},

@@ -50,6 +50,7 @@ POSITIONS = re.compile(r"shared:(0|[1-9][0-9]{0,18}),private:(0|[1-9][0-9]{0,18}
     "/v1/relationships/{rid:str}/live",
     opt=described(
         id="listenLive",
+        tag="Read",
         summary="Each new event that I may read, as it happens",
         answers={200: Event},
         problems=(NotFound, Invalid),

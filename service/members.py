@@ -75,7 +75,7 @@ WHERE member_id = $1
 """
 
 
-@get("/v1/me", opt=described(id="getMe", summary="Myself", answers={200: Me}))
+@get("/v1/me", opt=described(id="getMe", tag="Me", summary="Myself", answers={200: Me}))
 async def get_me(request: Call) -> ASGIApp:
     """My own view of me."""
     return json_answer(await me_of(world_of(request), await signed_in(request)))
@@ -115,7 +115,7 @@ WHERE relationships.relationship_id = memberships.relationship_id
 
 @patch(
     "/v1/me",
-    opt=described(id="changeMe", summary="Change my name or time zone", body=Change, answers={200: Me}),
+    opt=described(id="changeMe", tag="Me", summary="Change my name or time zone", body=Change, answers={200: Me}),
 )
 async def change_me(request: Call) -> ASGIApp:
     """Only what is named changes, whatever another device changes meanwhile."""
@@ -148,6 +148,7 @@ WHERE member_id = $1
     status_code=204,
     opt=described(
         id="giveConsent",
+        tag="Me",
         summary="Consent, as an adult, to the current version",
         body=ConsentGiven,
         answers={204: None},
@@ -166,7 +167,9 @@ async def give_consent(request: Call) -> Response[None]:
 @delete(
     "/v1/me/consent",
     status_code=204,
-    opt=described(id="withdrawConsent", summary="Withdraw my consent; nothing more is recorded", answers={204: None}),
+    opt=described(
+        id="withdrawConsent", tag="Me", summary="Withdraw my consent; nothing more is recorded", answers={204: None}
+    ),
 )
 async def withdraw_consent(request: Call) -> Response[None]:
     """One call, at any time."""

@@ -6,7 +6,6 @@ over a `null` inside `anyOf`, and the paths are sorted, so that the same code gi
 
 import inspect
 import re
-import sys
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -29,7 +28,7 @@ from msgspec.inspect import (
 
 from service import errors, examples
 from service.live import POSITIONS
-from service.operations import Operation
+from service.operations import Operation, Tag
 from service.problems import MEDIA_TYPE, Problem, problem, problem_of, title_of
 
 VERSION = "1.0.0"
@@ -53,6 +52,18 @@ named. An address that is not described here answers 404, a method that is not d
 
 # Integers beyond these bounds do not fit the 32 bits that clients give them unasked.
 INT32 = range(-(2**31), 2**31)
+
+# In the order in which a phone needs them.
+TAGS: dict[Tag, str] = {
+    "Sign in": "By a mailed code, with Apple or with Google; the devices that are signed in; stepping up.",
+    "Me": "My name, my time zone, and my consent.",
+    "Relationships": "Two people become linked, by three acts of their own: an invite, its acceptance, a confirmation.",
+    "Record": "What a phone records: four kinds of entry one by one, or its whole offline queue at once.",
+    "Read": "What a phone looks at: events, also as they happen, requests, balances, trends, perspectives.",
+    "Be asked": "When I want to be asked, what I was asked, and the devices that my pushes go to.",
+    "Leave": "Leaving a relationship, taking everything of mine along, and being erased.",
+    "Health": "Whether the process lives, and whether it can work.",
+}
 
 PATH_PARAMETERS = {
     "rid": "The id of a relationship of mine.",
@@ -78,7 +89,7 @@ def document(app: Litestar) -> Json:
             "description": INTRODUCTION.strip(),
         },
         "servers": [{"url": "/"}],
-        "tags": _tags(handler for _, _, handler, _ in found),
+        "tags": [{"name": name, "description": told} for name, told in TAGS.items()],
         "paths": paths,
         "components": {
             "schemas": _schemas(operation for *_, operation in found),
@@ -107,7 +118,7 @@ def _described(path: str, handler: HTTPRouteHandler, operation: Operation) -> Js
         "operationId": operation.id,
         "summary": operation.summary,
         "description": inspect.cleandoc(handler.fn.__doc__ or ""),
-        "tags": [_tag(handler)],
+        "tags": [operation.tag],
         "security": [{"session": []}] if operation.signed_in else [],
     }
     parameters = [*_path_parameters(path), *_query_parameters(operation.query)]
@@ -146,20 +157,6 @@ ETAG: Json = {
 RETRY_AFTER: Json = {
     "Retry-After": {"description": "Seconds to wait.", "required": True, "schema": {"type": "integer"}}
 }
-
-
-def _tag(handler: HTTPRouteHandler) -> str:
-    """An operation belongs to the file that it stands in."""
-    return handler.fn.__module__.rpartition(".")[2]
-
-
-def _tags(handlers: Iterable[HTTPRouteHandler]) -> list[Json]:
-    modules = {_tag(handler): sys.modules[handler.fn.__module__] for handler in handlers}
-    return [{"name": name, "description": _first_sentence(modules[name].__doc__ or "")} for name in sorted(modules)]
-
-
-def _first_sentence(text: str) -> str:
-    return re.split(r"(?<=\.)\s", text, maxsplit=1)[0]
 
 
 def _path_parameters(path: str) -> list[Json]:

@@ -1,12 +1,14 @@
 """What the OpenAPI document says of an operation, written where the operation is."""
 
-from typing import Any
+from typing import Any, Literal
 
 from msgspec import Struct
 
+Tag = Literal["Sign in", "Me", "Relationships", "Record", "Read", "Be asked", "Leave", "Health"]
+
 
 class Operation(Struct, frozen=True, kw_only=True):
-    """One operation: its id, one line of summary, the types that go in and out, and the problems it can answer with.
+    """One operation: its id, the task that it belongs to, one line of summary, what goes in and out, and its problems.
 
     `problems` names each exception type that the operation can raise; what a body, a query or a missing token can cause
     need not be repeated. Examples of what goes in and out stand in `examples`, under the id. `cached` answers carry an
@@ -14,6 +16,7 @@ class Operation(Struct, frozen=True, kw_only=True):
     """
 
     id: str
+    tag: Tag
     summary: str
     body: Any = None
     query: Any = None

@@ -90,6 +90,7 @@ LIMIT $4
     "/v1/me/prompts",
     opt=described(
         id="listPrompts",
+        tag="Be asked",
         summary="What I was asked, newest first, 200 at most",
         query=PromptsQuery,
         answers={200: Prompts},
@@ -159,6 +160,7 @@ async def _lately(
     status_code=204,
     opt=described(
         id="dismissPrompt",
+        tag="Be asked",
         summary="Put a prompt aside, on all devices",
         answers={204: None},
         problems=(NotFound,),

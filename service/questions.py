@@ -107,6 +107,7 @@ class QuestionsQuery(Struct, frozen=True, forbid_unknown_fields=True):
     "/v1/questions",
     opt=described(
         id="listQuestions",
+        tag="Be asked",
         summary="The questions that a prompt may ask, in one language",
         query=QuestionsQuery,
         answers={200: Questions},

@@ -88,6 +88,7 @@ class PerspectivesQuery(Struct, frozen=True, forbid_unknown_fields=True, rename=
     "/v1/relationships/{rid:str}/events",
     opt=described(
         id="listEvents",
+        tag="Read",
         summary="The events of one stream, in order",
         query=EventsQuery,
         answers={200: Page},
@@ -109,6 +110,7 @@ async def list_events(request: Call, rid: FromPath[str]) -> ASGIApp:
     "/v1/relationships/{rid:str}/requests",
     opt=described(
         id="listRequests",
+        tag="Read",
         summary="Requests and how they stand, newest first, as I may know it",
         query=RequestsQuery,
         answers={200: Requests},
@@ -130,6 +132,7 @@ async def list_requests(request: Call, rid: FromPath[str]) -> ASGIApp:
     "/v1/relationships/{rid:str}/balances",
     opt=described(
         id="getBalances",
+        tag="Read",
         summary="Who initiates, who decides, whose input is counted, and how it felt, over a window",
         query=BalancesQuery,
         answers={200: Balances},
@@ -153,6 +156,7 @@ async def get_balances(request: Call, rid: FromPath[str]) -> ASGIApp:
     "/v1/relationships/{rid:str}/trends",
     opt=described(
         id="getTrend",
+        tag="Read",
         summary="How one measure moves: a window looked at every few days",
         query=TrendsQuery,
         answers={200: Trend},
@@ -172,6 +176,7 @@ async def get_trend(request: Call, rid: FromPath[str]) -> ASGIApp:
     "/v1/relationships/{rid:str}/perspectives",
     opt=described(
         id="getPerspectives",
+        tag="Read",
         summary="How far the two tellings of what both shared agree",
         query=PerspectivesQuery,
         answers={200: Perspectives},

@@ -196,6 +196,7 @@ INSERT INTO readers (
     "/v1/relationships",
     opt=described(
         id="makeRelationship",
+        tag="Relationships",
         summary="Begin a relationship, alone for now; private entries work at once",
         body=Nothing,
         answers={201: Relationship},
@@ -231,7 +232,9 @@ async def _join(
 
 @get(
     "/v1/relationships",
-    opt=described(id="listRelationships", summary="My relationships", answers={200: Relationships}),
+    opt=described(
+        id="listRelationships", tag="Relationships", summary="My relationships", answers={200: Relationships}
+    ),
 )
 async def list_relationships(request: Call) -> ASGIApp:
     """Ended ones too: what was shared stays readable."""
@@ -246,6 +249,7 @@ async def list_relationships(request: Call) -> ASGIApp:
     "/v1/relationships/{rid:str}",
     opt=described(
         id="getRelationship",
+        tag="Relationships",
         summary="One relationship of mine",
         answers={200: Relationship},
         problems=(NotFound,),
@@ -297,6 +301,7 @@ INSERT INTO invites (
     "/v1/relationships/{rid:str}/invites",
     opt=described(
         id="invite",
+        tag="Relationships",
         summary="Make an invite code for one person; it replaces the one before",
         answers={201: Invite},
         problems=(ConsentRequired, WrongState, NotFound),
@@ -351,6 +356,7 @@ WHERE code_hash = $1
     status_code=200,
     opt=described(
         id="acceptInvite",
+        tag="Relationships",
         summary="Accept an invite; its maker then confirms",
         body=Accept,
         answers={200: Accepted},
@@ -383,6 +389,7 @@ async def accept_invite(request: Call) -> ASGIApp:
     status_code=200,
     opt=described(
         id="confirm",
+        tag="Relationships",
         summary="Confirm who accepted my invite",
         answers={200: Relationship},
         problems=(ConsentRequired, NotTheInviter, WrongState, NotFound),
@@ -425,6 +432,7 @@ async def _open(world: World, db: Database, membership: Membership) -> None:
     status_code=204,
     opt=described(
         id="leave",
+        tag="Leave",
         summary="Leave, at once and without a reason; the other is not notified",
         answers={204: None},
         problems=(NotFound,),

@@ -23,7 +23,7 @@ WHERE member_id = $1
 
 @get(
     "/v1/me/schedule",
-    opt=described(id="getSchedule", summary="When I want to be asked", answers={200: Schedule}),
+    opt=described(id="getSchedule", tag="Be asked", summary="When I want to be asked", answers={200: Schedule}),
 )
 async def get_schedule(request: Call) -> ASGIApp:
     """Nothing is asked before I have said so."""
@@ -58,7 +58,9 @@ RETURNING member_id
 
 @put(
     "/v1/me/schedule",
-    opt=described(id="putSchedule", summary="Say when I want to be asked", body=Schedule, answers={200: Schedule}),
+    opt=described(
+        id="putSchedule", tag="Be asked", summary="Say when I want to be asked", body=Schedule, answers={200: Schedule}
+    ),
 )
 async def put_schedule(request: Call) -> ASGIApp:
     """The whole of it. What was planned and not sent is planned anew.

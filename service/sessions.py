@@ -341,6 +341,7 @@ WHERE session_id = $1
     status_code=200,
     opt=described(
         id="refreshSession",
+        tag="Sign in",
         summary="Exchange a refresh token for new tokens, once",
         body=Refresh,
         answers={200: SignedIn},
@@ -396,7 +397,7 @@ ORDER BY created_at DESC, session_id
 
 @get(
     "/v1/sessions",
-    opt=described(id="listSessions", summary="My devices that are signed in", answers={200: Devices}),
+    opt=described(id="listSessions", tag="Sign in", summary="My devices that are signed in", answers={200: Devices}),
 )
 async def list_sessions(request: Call) -> ASGIApp:
     """Only one's own: the partner's devices cannot be seen."""
@@ -426,6 +427,7 @@ async def _device(world: World, member: Member, row: Record) -> Device:
     status_code=204,
     opt=described(
         id="endSession",
+        tag="Sign in",
         summary="Sign a device of mine out, in force at once",
         answers={204: None},
         problems=(NotFound,),
