@@ -101,8 +101,8 @@ async def send_sign_in_code(request: Call) -> ASGIApp:
     email = (await body_of(request, CodeWanted)).email.lower()
     now, address_hash = world.now(), await world.keys.look_up_hash("address", email)
     request.app.state.codes_asked.take((client_of(request), address_hash), now)
-    code_id = tokens.new_id(world, "sign-in code id")
-    code = tokens.new_code(world, code_id)
+    code_id = tokens.new_id(world.chance, "sign-in code id")
+    code = tokens.new_code(world.chance, code_id)
     async with world.door.acquire() as db, db.transaction():
         await db.execute(FORGET_CODES, now)
         code_hash = tokens.code_hash(code_id, code)
@@ -213,7 +213,7 @@ async def _member_of(world: World, db: Database, address_hash: bytes, email: str
     known: UUID | None = await db.fetchval(MEMBER_OF, address_hash)
     if known is not None:
         return known
-    member_id = tokens.new_id(world, "member id")
+    member_id = tokens.new_id(world.chance, "member id")
     await world.keys.make_for_member(member_id)
     sealed_email = await world.keys.seal_for(member_id, "email", email)
     try:

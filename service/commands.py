@@ -20,7 +20,7 @@ from tqdm import tqdm
 from service import demo, embedded, importing, logs, mail, metrics, migrations, openapi, rebuilding, rotation, worker
 from service.app import Edge, create_app, opened_world
 from service.connections import connect
-from service.errors import StartupError
+from service.errors import DataDirInUse, MigrationError, StartupError
 from service.export import Export
 from service.keys import FileKeyStore, KeyStore
 from service.migrations import KEYS_ROLE
@@ -119,7 +119,7 @@ async def _ready_database(settings: Settings, stop: asyncio.Event) -> str | None
             url = settings.database_url or embedded.address(settings.data_dir)
             missing = await _pending(url)
             why = "The database is not migrated yet."
-        except migrations.MigrationError:
+        except MigrationError:
             raise
         except StartupError as error:
             missing, why = ["all"], str(error)
@@ -238,7 +238,7 @@ def database_in_use(settings: Settings) -> Iterator[str]:
     with ExitStack() as stack:
         try:
             url = stack.enter_context(database(settings))
-        except embedded.DataDirInUse:
+        except DataDirInUse:
             url = embedded.address(settings.data_dir)
         yield url
 

@@ -141,7 +141,7 @@ async def register_device(request: Call, device_id: FromPath[str]) -> ASGIApp:
     told = await body_of(request, Registration)
     address = msgspec.json.encode(address_of(told)).decode()
     sealed = await world.keys.seal_for(member.member_id, "push_address", address)
-    registration = tokens.new_id(world, f"registration of {device} by {member.session_id}")
+    registration = tokens.new_id(world.chance, f"registration of {device} by {member.session_id}")
     async with world.acting(member.member_id) as db, db.transaction():
         await hold_session(db, member)
         if await db.fetchval(OTHERS, member.member_id, device) >= MOST_DEVICES:

@@ -30,7 +30,7 @@ from urllib.parse import quote
 
 import psutil
 
-from service.errors import StartupError
+from service.errors import DataDirInUse, EmbeddedError
 from service.system_user import as_user, let_pass, make_user
 
 log = logging.getLogger(__name__)
@@ -80,14 +80,6 @@ def _log_size(data_dir: Path) -> dict[str, str]:
     tenth = shutil.disk_usage(data_dir).total // 10 // 2**20
     megabytes = max(LOG_MEGABYTES_AT_LEAST, min(tenth, LOG_MEGABYTES_AT_MOST))
     return {"max_wal_size": f"{megabytes}MB", "min_wal_size": f"{min(megabytes, 80)}MB"}
-
-
-class EmbeddedError(StartupError):
-    """The embedded PostgreSQL cannot run; the message is a sentence for whoever started the service."""
-
-
-class DataDirInUse(EmbeddedError):
-    """Another process is using the data directory."""
 
 
 @contextmanager

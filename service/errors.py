@@ -8,10 +8,9 @@ Exception
  │   ├─ NotFound, InviteNotFound
  │   └─ TooManyRequests, ProviderAway, Overloaded, ClockJumped
  └─ StartupError
-     ├─ embedded.EmbeddedError
-     │   └─ embedded.DataDirInUse
-     ├─ importing.ImportRefused
-     └─ migrations.MigrationError
+     ├─ MigrationError, ImportRefused, KeyStoreError
+     └─ EmbeddedError
+         └─ DataDirInUse
 """
 
 
@@ -137,3 +136,23 @@ class ClockJumped(ServiceError):
 
 class StartupError(Exception):
     """The service cannot start; the message says why in one sentence."""
+
+
+class MigrationError(StartupError):
+    """The files and the database do not fit together; the message says what was expected and found."""
+
+
+class EmbeddedError(StartupError):
+    """The embedded PostgreSQL cannot run; the message is a sentence for whoever started the service."""
+
+
+class DataDirInUse(EmbeddedError):
+    """Another process is using the data directory."""
+
+
+class ImportRefused(StartupError):
+    """Nothing was taken in; the message says what is wrong with the export, or with the place that it is to go to."""
+
+
+class KeyStoreError(StartupError):
+    """A key is missing or does not open; the message says which, and what that means."""

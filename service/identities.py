@@ -243,7 +243,7 @@ async def _member_of(world: World, db: Database, provider: ProviderName, identit
     known: UUID | None = await db.fetchval(MEMBER_OF, identity_hash)
     if known is not None:
         return known
-    member_id = tokens.new_id(world, "member id")
+    member_id = tokens.new_id(world.chance, "member id")
     await world.keys.make_for_member(member_id)
     try:
         async with db.transaction():

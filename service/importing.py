@@ -28,7 +28,7 @@ from projections import feed
 from projections.feed import Event, Page, Proof
 from projections.rebuild import Stream, rebuild
 from service.codes import Email
-from service.errors import Invalid, StartupError
+from service.errors import ImportRefused, Invalid
 from service.export import Export, ExportedRelationship
 from service.keyring import Keyring
 from service.keys import KeyStore
@@ -42,10 +42,6 @@ from service.schedules import KEEP_SCHEDULE, SEED_BYTES
 CHUNK_EVENTS = 500
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
-
-
-class ImportRefused(StartupError):
-    """Nothing was taken in; the message says what is wrong with the export, or with the place that it is to go to."""
 
 
 class Arriving(Struct, frozen=True):

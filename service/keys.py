@@ -18,11 +18,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from events.sealing import KEY_BYTES, NONCE_BYTES
-from service.errors import StartupError
-
-
-class KeyStoreError(StartupError):
-    """A key is missing or does not open; the message says which, and what that means."""
+from service.errors import KeyStoreError
 
 
 class KeyStore(Protocol):

@@ -19,7 +19,7 @@ import asyncpg
 from asyncpg import Record
 from asyncpg.pool import PoolConnectionProxy
 
-from service.errors import StartupError
+from service.errors import MigrationError
 
 Connection: TypeAlias = "asyncpg.Connection[Record] | PoolConnectionProxy[Record]"
 Database: TypeAlias = "str | asyncpg.Connection[Record] | PoolConnectionProxy[Record]"
@@ -32,10 +32,6 @@ KEEPER_ROLE = "mutuality_keeper"  # erases and recounts
 PROMPTER_ROLE = "mutuality_prompter"  # plans and sends prompts; sees no event
 RECORDER_ROLE = "mutuality_recorder"  # appends for many members at once; reads no text
 ROLES = (SERVICE_ROLE, DOOR_ROLE, KEYS_ROLE, KEEPER_ROLE, PROMPTER_ROLE, RECORDER_ROLE)
-
-
-class MigrationError(StartupError):
-    """The files and the database do not fit together; the message says what was expected and found."""
 
 
 @dataclass(frozen=True)

@@ -130,7 +130,7 @@ LEFT JOIN relationships
 async def claim(world: World, most: int) -> list[Push]:
     """Pushes that are due, under a lease of 30 seconds."""
     now = world.now()
-    rows = await world.prompter.fetch(CLAIM, now, most, new_id(world, "lease"), now + LEASE)
+    rows = await world.prompter.fetch(CLAIM, now, most, new_id(world.chance, "lease"), now + LEASE)
     return [_push(row) for row in rows]
 
 

@@ -14,7 +14,7 @@ from msgspec import UNSET, Struct, UnsetType
 from events import errors as refusals
 from events.sealing import Unreadable
 from service import errors
-from service.keys import KeyStoreError
+from service.errors import KeyStoreError
 
 log = structlog.get_logger()
 

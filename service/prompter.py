@@ -375,7 +375,7 @@ def _prompts(
     return [
         Prompt(
             member_id=planner.member_id,
-            prompt_id=new_id(world, f"prompt id {planner.member_id} {found.item_id} {found.day}"),
+            prompt_id=new_id(world.chance, f"prompt id {planner.member_id} {found.item_id} {found.day}"),
             relationship_id=relationship_id,
             reason=reason,
             item_id=found.item_id,
@@ -465,7 +465,7 @@ async def _keep(world: World, plans: Iterable[Plan]) -> set[UUID]:
     who = [(one.planner.member_id, one.planner.place.since, one.planner.planned, one.next_at) for one in ordered]
     prompts = [msgspec.structs.astuple(prompt) for plan in ordered for prompt in plan.prompts]
     columns = _columns(who, 4) + _columns(prompts, len(Prompt.__struct_fields__))
-    rows = await world.prompter.fetch(KEEP, new_id(world, "planning id"), *columns)
+    rows = await world.prompter.fetch(KEEP, new_id(world.chance, "planning id"), *columns)
     return {row["member_id"] for row in rows}
 
 

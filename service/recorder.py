@@ -316,7 +316,7 @@ async def announce(world: World, db: Database, key: StreamKey, fact: Opened | En
     """Append what the service itself has to say to a shared stream, in the transaction of the caller."""
     ring = await world.keys.ring(key.relationship_id)
     heads = await streams.lock(db, [key])
-    draft = _draft(world, key, new_id(world, f"event id {key.stream_id}"), None, world.now(), fact)
+    draft = _draft(world, key, new_id(world.chance, f"event id {key.stream_id}"), None, world.now(), fact)
     said = streams.seal(ring, heads[key], key, "shared", draft)
     await streams.append(db, {key.relationship_id: ring}, [(key, said)])
 

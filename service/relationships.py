@@ -207,9 +207,9 @@ async def make_relationship(request: Call) -> ASGIApp:
     member = await signed_in(request)
     await body_of(request, Nothing)
     world = world_of(request)
-    relationship_id = tokens.new_id(world, "relationship id")
+    relationship_id = tokens.new_id(world.chance, "relationship id")
     await world.keys.make_for_relationship(relationship_id)
-    shared = StreamKey(relationship_id, tokens.new_id(world, f"shared stream of {relationship_id}"))
+    shared = StreamKey(relationship_id, tokens.new_id(world.chance, f"shared stream of {relationship_id}"))
     async with world.door.acquire() as db, db.transaction():
         await db.execute(MAKE_RELATIONSHIP, relationship_id, shared.stream_id, world.now())
         await streams.create(db, shared, "shared")
@@ -223,8 +223,8 @@ async def _join(
     world: World, db: Database, shared: StreamKey, seat: Literal["first", "second"], member: Member
 ) -> StreamKey:
     rid, now = shared.relationship_id, world.now()
-    author_id = tokens.new_id(world, f"author of {rid}")
-    private = StreamKey(rid, tokens.new_id(world, f"private stream of {rid}"))
+    author_id = tokens.new_id(world.chance, f"author of {rid}")
+    private = StreamKey(rid, tokens.new_id(world.chance, f"private stream of {rid}"))
     await db.execute(JOIN, rid, seat, member.member_id, author_id, private.stream_id, member.sealed_name, now)
     await db.execute(LET_READ, rid, shared.stream_id, private.stream_id, member.member_id)
     return private
@@ -313,7 +313,7 @@ async def invite(request: Call, rid: FromPath[str]) -> ASGIApp:
     membership = await membership_of(request, member, rid)
     _require_consent(member)
     world = world_of(request)
-    code = tokens.new_invite(world, membership.relationship_id)
+    code = tokens.new_invite(world.chance, membership.relationship_id)
     expires_at = world.now() + INVITE_LIVES
     async with world.acting(member.member_id) as db, db.transaction():
         if await _hold(db, membership) not in ("solo", "inviting"):

@@ -280,11 +280,11 @@ INSERT INTO refresh_tokens (
 
 async def begin(world: World, db: Database, member_id: UUID, device_name: str, now: datetime) -> SignedIn:
     """A new session of the member, in a transaction at the door."""
-    session_id = tokens.new_id(world, "session id")
+    session_id = tokens.new_id(world.chance, "session id")
     sealed_name = await world.keys.seal_for(member_id, "device_name", device_name)
     await db.execute(MAKE_SESSION, session_id, member_id, sealed_name, now)
-    access = tokens.new_token(world, f"access {session_id}")
-    refresh = tokens.new_token(world, f"refresh {session_id}")
+    access = tokens.new_token(world.chance, f"access {session_id}")
+    refresh = tokens.new_token(world.chance, f"refresh {session_id}")
     await _keep(db, session_id, access, refresh, now)
     return SignedIn(member_id, access, now + ACCESS_LIVES, refresh)
 

@@ -18,7 +18,8 @@ import psutil
 import pytest
 
 from service import embedded
-from service.embedded import DataDirInUse, EmbeddedError, running
+from service.embedded import running
+from service.errors import DataDirInUse, EmbeddedError
 from tests.postgres import FAST
 
 ROOT = Path(__file__).parents[2]

@@ -20,8 +20,8 @@ from events.streams import Stored
 from projections import feed
 from service import importing
 from service.__main__ import main
+from service.errors import ImportRefused
 from service.export import Export
-from service.importing import ImportRefused
 from service.keys import FileKeyStore
 from tests.asking import opened, rows
 from tests.phones import NOON, Clock, Json, Phone, Running, running

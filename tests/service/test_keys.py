@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from service.keys import FileKeyStore, KeyStoreError, epoch_of
+from service.errors import KeyStoreError
+from service.keys import FileKeyStore, epoch_of
 
 KEY = bytes(range(32))
 

@@ -13,7 +13,8 @@ from asyncpg import Record
 
 from service import rotation
 from service.embedded import program
-from service.keys import FileKeyStore, KeyStoreError
+from service.errors import KeyStoreError
+from service.keys import FileKeyStore
 from service.migrations import KEYS_ROLE
 from tests.phones import NOON, Clock, Phone, Running, running
 from tests.postgres import fresh_database

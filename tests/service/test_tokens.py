@@ -2,8 +2,6 @@
 
 import hashlib
 import re
-from datetime import UTC, datetime
-from typing import Any, cast
 from uuid import UUID
 
 import pytest
@@ -22,24 +20,17 @@ from service.tokens import (
     successor,
     token_hash,
 )
-from service.world import World
 
 ID, OTHER_ID = UUID(int=1), UUID(int=2)
 SALT = bytes(range(16))
 
 
-def with_chance(chance: Chance) -> World:
-    """A world of which only chance matters: tokens know neither database nor mail."""
-    nothing, now = cast(Any, None), datetime(2026, 6, 15, tzinfo=UTC)
-    return World(nothing, nothing, nothing, nothing, nothing, nothing, lambda: now, chance, nothing)
+def drawn(number: int) -> Chance:
+    """Chance that comes up with that number."""
+    return lambda size, purpose: number.to_bytes(size)
 
 
-def drawn(number: int) -> World:
-    """A world where chance comes up with that number."""
-    return with_chance(lambda size, purpose: number.to_bytes(size))
-
-
-CHANCE = with_chance(system_chance)
+CHANCE = system_chance
 
 
 # Tokens
@@ -62,8 +53,7 @@ def test_chance_is_told_how_much_and_what_for() -> None:
         asked.append((size, purpose))
         return bytes(size)
 
-    world = with_chance(zeros)
-    made = [new_token(world, "access 7"), new_code(world, ID), new_invite(world, ID), new_id(world, "event id")]
+    made = [new_token(zeros, "access 7"), new_code(zeros, ID), new_invite(zeros, ID), new_id(zeros, "event id")]
     sizes, purposes = zip(*asked, strict=True)
     assert sizes == (32, 8, 8, 16)
     assert len(set(purposes)) == len(made)
