@@ -1,17 +1,13 @@
 """The application: routes, the lifespan of the connection pool, and the edge around them."""
 
 import asyncio
-import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from datetime import timedelta
 from typing import Any
 
-import structlog
 from litestar import Litestar
 from litestar.datastructures import State
-from litestar.enums import ScopeType
-from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
 from service import (
     codes,
@@ -21,33 +17,38 @@ from service import (
     export,
     health,
     identities,
+    leaving,
+    linking,
     live,
     lookup,
     members,
+    offline_queue,
     openapi,
-    outbox,
     prompts,
-    questions,
+    questions_api,
     reads,
-    relationships,
     schedules,
     sessions,
+    view,
     worker,
 )
+from service.authentication import Doorkeeper
+from service.clock import Clock, utc_now
 from service.connections import create_pool
+from service.edge import Edge
 from service.kept import Kept
 from service.keyring import Keyring
 from service.keys import KeyStore
-from service.limits import Limit, networks
+from service.limits import Limit
 from service.mail import Mailer, Postman
 from service.metrics import Metrics
-from service.migrations import DOOR_ROLE, KEEPER_ROLE, KEYS_ROLE, PROMPTER_ROLE, RECORDER_ROLE, SERVICE_ROLE
-from service.outside import Chance, Clock, system_chance, utc_now
-from service.problems import DATABASE_AWAY, HANDLERS
+from service.networks import networks
+from service.problems import HANDLERS
 from service.push.senders import vapid_key
 from service.push.webpush import public_key
+from service.randomness import Chance, system_chance
 from service.recorder import RECORDING, Recorder
-from service.sessions import Doorkeeper
+from service.roles import DOOR_ROLE, KEEPER_ROLE, KEYS_ROLE, PROMPTER_ROLE, RECORDER_ROLE, SERVICE_ROLE
 from service.settings import Settings
 from service.world import World
 
@@ -57,7 +58,6 @@ DOOR_CONNECTIONS = 4
 KEEPER_CONNECTIONS = 1
 PROMPTER_CONNECTIONS = 2
 RECORDER_CONNECTIONS = 8  # six for groups, and the others for what is held up
-LOOK_SECONDS = 2.0  # who collects figures waits for 10 by default
 
 ROUTES: list[Any] = [
     codes.send_sign_in_code,
@@ -83,25 +83,25 @@ ROUTES: list[Any] = [
     prompts.dismiss_prompt,
     export.export_me,
     erasure.erase_me,
-    relationships.make_relationship,
-    relationships.list_relationships,
-    relationships.get_relationship,
-    relationships.invite,
-    relationships.accept_invite,
-    relationships.confirm,
-    relationships.leave,
+    linking.make_relationship,
+    view.list_relationships,
+    view.get_relationship,
+    linking.invite,
+    linking.accept_invite,
+    linking.confirm,
+    leaving.leave,
     entries.record_check_in,
     entries.record_request,
     entries.record_decision,
     entries.record_retraction,
-    entries.sync,
+    offline_queue.sync,
     reads.list_events,
     reads.list_requests,
     reads.get_balances,
     reads.get_trend,
     reads.get_perspectives,
     live.listen_live,
-    questions.list_questions,
+    questions_api.list_questions,
     health.get_liveness,
     health.get_readiness,
     health.get_document,
@@ -193,93 +193,3 @@ async def opened_world(
 
 async def _nothing(connection: Any) -> None:
     """It keeps nothing that the next one could find."""
-
-
-class Edge:
-    """What is true of every request: HEAD answers as GET does, nobody keeps an answer unasked, one line is logged."""
-
-    def __init__(self, app: Litestar, metrics: Metrics | None = None) -> None:
-        self.litestar = app
-        self.metrics = metrics
-        if metrics:
-            metrics.watch("lookups_waiting", "Requests that wait for their membership", self._lookups_waiting)
-            metrics.watch("submissions_waiting", "Submissions that wait for their group", self._submissions_waiting)
-            metrics.watch_pushes(self._pushes)
-        self._app: ASGIApp = app
-        self._log = structlog.get_logger().bind()  # once: to bind takes as long as to make a line
-        self._allowed = {route.path_format: _named(route.methods) for route in app.routes}
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request, or run the lifespan."""
-        if scope["type"] == ScopeType.HTTP:
-            await self._answer(scope, receive, send)
-        else:
-            await self._app(scope, receive, send)
-
-    def end_streams(self) -> None:
-        """End all live streams: a server waits for open answers before it stops, and these never end by themselves."""
-        self.litestar.state.world.listeners.close()
-
-    async def _answer(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
-        began, status, method, over = time.perf_counter(), 0, scope["method"], False
-        if method == "HEAD":
-            # A copy: the server still has to know that this answer has no body.
-            scope = {**scope, "method": "GET"}
-
-        async def finish(message: Message) -> None:
-            nonlocal status, over
-            if over:
-                return
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                message["headers"] = _with_defaults(list(message["headers"]))
-                allowed = self._allowed.get(scope.get("path_template", ""))
-                if method == "OPTIONS" and allowed:
-                    # Litestar names the methods of one handler only, where an address has several.
-                    message["headers"] = [(b"allow", allowed), *(h for h in message["headers"] if h[0] != b"allow")]
-            elif method == "HEAD" and message["type"] == "http.response.body":
-                # All there is, of an endless answer too: the server then says that nobody listens.
-                message["body"], message["more_body"], over = b"", False, True
-            await send(message)
-
-        await self._app(scope, receive, finish)
-        seconds, route = time.perf_counter() - began, scope.get("path_template") or "unknown"
-        self._log.info(
-            "request",
-            method=method,
-            route=route,
-            member=scope.get("mutuality_member"),
-            status=status,
-            milliseconds=round(seconds * 1000, 1),
-        )
-        if self.metrics:
-            self.metrics.answered(route, method, status, seconds)
-
-    def _lookups_waiting(self) -> int:
-        return int(self.litestar.state.lookup.waiting)
-
-    def _submissions_waiting(self) -> int:
-        return int(self.litestar.state.recorder.waiting)
-
-    def _pushes(self) -> list[outbox.Waiting]:
-        """Asked of the database, in the loop that has its connections; nothing where it does not answer soon."""
-        state = self.litestar.state
-        looking = asyncio.run_coroutine_threadsafe(outbox.waiting(state.world), state.loop)
-        try:
-            return looking.result(LOOK_SECONDS)
-        except DATABASE_AWAY:
-            looking.cancel()
-            return []
-
-
-def _named(methods: Iterable[str]) -> bytes:
-    known = set(methods)
-    return ", ".join(sorted(known | {"HEAD"} if "GET" in known else known)).encode()
-
-
-DEFAULT_HEADERS = {b"cache-control": b"no-store", b"x-content-type-options": b"nosniff"}
-
-
-def _with_defaults(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    given = {name.lower() for name, _ in headers}
-    return headers + [(name, value) for name, value in DEFAULT_HEADERS.items() if name not in given]

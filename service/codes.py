@@ -12,11 +12,13 @@ from msgspec import Meta, Struct
 
 from events.streams import Database
 from service import sessions, tokens
+from service.authentication import signed_in
 from service.errors import TooManyRequests, WrongCode
-from service.http import Call, body_of, empty_answer, json_answer, world_of
 from service.limits import client_of
 from service.operations import described
-from service.sessions import DeviceName, Nothing, SignedIn, signed_in
+from service.requests import Call, Nothing, body_of, world_of
+from service.responses import empty_answer, json_answer
+from service.sessions import DeviceName, SignedIn
 from service.world import World
 
 CODE_LIVES = timedelta(minutes=10)

@@ -17,15 +17,19 @@ import uvicorn
 from litestar.types import ASGIApp
 from tqdm import tqdm
 
-from service import demo, embedded, importing, logs, mail, metrics, migrations, openapi, rebuilding, rotation, worker
-from service.app import Edge, create_app, opened_world
+from service import demo, embedded, importing, logs, mail, metrics, openapi, rebuilding, rotation, worker
+from service.app import create_app, opened_world
+from service.clock import SteadyClock, utc_now
 from service.connections import connect
+from service.edge import Edge
 from service.errors import DataDirInUse, MigrationError, StartupError
 from service.export import Export
 from service.keys import FileKeyStore, KeyStore
-from service.migrations import KEYS_ROLE
-from service.outside import SteadyClock, system_chance, utc_now
+from service.migrate import migrate as migrate_schema
+from service.migrate import pending
 from service.push import senders
+from service.randomness import system_chance
+from service.roles import KEYS_ROLE
 from service.settings import Settings
 
 DEMO_DATA_DIR = Path(".demo-data")
@@ -136,7 +140,7 @@ async def _ready_database(settings: Settings, stop: asyncio.Event) -> str | None
 async def _pending(url: str) -> list[str]:
     db = await connect(url)
     try:
-        return await migrations.pending(db)
+        return await pending(db)
     finally:
         await db.close()
 
@@ -348,7 +352,7 @@ async def _be_durable(url: str) -> None:
 async def _migrate(url: str) -> list[str]:
     db = await connect(url)
     try:
-        return await migrations.migrate(db, utc_now())
+        return await migrate_schema(db, utc_now())
     finally:
         await db.close()
 

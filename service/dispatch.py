@@ -12,8 +12,8 @@ from uuid import UUID
 
 import structlog
 
-from service.prompts import rests
-from service.questions import QuestionId, those_asked
+from service.catalogue import QuestionId
+from service.self_questions import rests, those_asked
 from service.world import World
 
 log = structlog.get_logger()

@@ -8,11 +8,13 @@ from events import streams
 from events.streams import Database
 from projections import tallies
 from projections.rebuild import Stream, rebuild
+from service.authentication import stepped_up
 from service.errors import StepUpRequired
-from service.http import Call, empty_answer, world_of
+from service.leaving import leave_as
+from service.memberships import Membership, memberships_of
 from service.operations import described
-from service.relationships import Membership, leave_as, memberships_of
-from service.sessions import stepped_up
+from service.requests import Call, world_of
+from service.responses import empty_answer
 from service.world import World
 
 

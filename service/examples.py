@@ -21,27 +21,23 @@ from projections.perspectives import Perspectives
 from projections.requests import Requests, RequestStanding
 from projections.trends import Point, Trend
 from service import errors, live, tokens
+from service.addresses import Registration
+from service.catalogue import catalogue
 from service.codes import CodeWanted, SignIn, StepUp
-from service.devices import RegisteredDevice, RegisteredDevices, Registration
-from service.entries import Recorded, Sync, Synced, SyncEntry, SyncResult
+from service.consent import CONSENT_VERSION
+from service.devices import RegisteredDevice, RegisteredDevices
+from service.entries import Recorded
 from service.export import FORMAT, Export, ExportedRelationship
 from service.health import Health
 from service.identities import IdentitySignIn, IdentityStepUp
-from service.members import CONSENT_VERSION, Change, Consent, ConsentGiven, Me
+from service.linking import INVITE_LIVES, Accept, Accepted, Invite
+from service.members import Change, Consent, ConsentGiven, Me
+from service.offline_queue import Sync, Synced, SyncEntry, SyncResult
 from service.prompts import Prompt, Prompts
-from service.questions import catalogue
-from service.relationships import (
-    INVITE_LIVES,
-    Accept,
-    Accepted,
-    Invite,
-    Partner,
-    Relationship,
-    Relationships,
-    StreamIds,
-)
+from service.requests import Nothing
 from service.schedule import AfterEvents, Schedule, ScheduledCheckIn
-from service.sessions import ACCESS_LIVES, Device, Devices, Nothing, Refresh, SignedIn
+from service.sessions import ACCESS_LIVES, Device, Devices, Refresh, SignedIn
+from service.view import Partner, Relationship, Relationships, StreamIds
 
 
 def _bytes(name: str) -> bytes:

@@ -15,16 +15,18 @@ from events.entries import Audience
 from projections import feed
 from projections.balances import Reader
 from projections.feed import Page
+from service.authentication import Member, stepped_up
 from service.devices import RegisteredDevice, push_devices_of
 from service.errors import StepUpRequired
-from service.http import JSON, Call, world_of
 from service.members import Me, me_of
+from service.memberships import Membership, memberships_of, reader_of
 from service.operations import described
 from service.prompts import Prompt, prompts_of
-from service.relationships import Membership, Relationship, memberships_of, reader_of, view_of
+from service.requests import JSON, Call, world_of
 from service.schedule import Schedule
 from service.schedules import schedule_of
-from service.sessions import Device, Member, devices_of, stepped_up
+from service.sessions import Device, devices_of
+from service.view import Relationship, view_of
 from service.world import World
 
 log = structlog.get_logger()

@@ -14,7 +14,7 @@ from asyncpg import DeadlockDetectedError, LockNotAvailableError
 from msgspec import Struct
 
 from service.errors import Overloaded
-from service.problems import DATABASE_AWAY
+from service.outages import DATABASE_AWAY
 
 log = structlog.get_logger()
 

@@ -12,8 +12,9 @@ from litestar.types import ASGIApp
 from msgspec import Struct
 
 from service.errors import NotFound
-from service.http import Call, json_answer, world_of
 from service.operations import described
+from service.requests import Call, world_of
+from service.responses import json_answer
 
 PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'"

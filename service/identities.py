@@ -14,12 +14,14 @@ from msgspec import Meta, Struct
 
 from events.streams import Database
 from service import sessions, tokens
+from service.authentication import signed_in
 from service.errors import IdentityRefused, NotFound, ProviderAway, TooManyRequests
-from service.http import Call, body_of, empty_answer, json_answer, world_of
 from service.id_tokens import Proven, Provider, ProviderName
 from service.limits import client_of
 from service.operations import described
-from service.sessions import DeviceName, SignedIn, signed_in
+from service.requests import Call, body_of, world_of
+from service.responses import empty_answer, json_answer
+from service.sessions import DeviceName, SignedIn
 from service.settings import Settings
 from service.world import World
 

@@ -32,12 +32,13 @@ from service.errors import ImportRefused, Invalid
 from service.export import Export, ExportedRelationship
 from service.keyring import Keyring
 from service.keys import KeyStore
+from service.linking import LET_READ
 from service.members import Me, Name, zones
-from service.outside import system_chance
-from service.relationships import LET_READ, Relationship
+from service.randomness import system_chance
 from service.replanning import is_on
 from service.schedule import Schedule, validate
 from service.schedules import KEEP_SCHEDULE, SEED_BYTES
+from service.view import Relationship
 
 CHUNK_EVENTS = 500
 

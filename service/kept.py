@@ -5,7 +5,7 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
-from service.http import Cacheable
+from service.responses import Cacheable
 
 Name: TypeAlias = tuple[object, ...]
 

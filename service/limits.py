@@ -2,21 +2,17 @@
 
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Sequence
 from datetime import datetime, timedelta
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import TypeAlias
 
 from service.errors import TooManyRequests
-from service.http import Call
+from service.networks import address_of
+from service.requests import Call
 
 Key: TypeAlias = tuple[str | bytes, ...]
-Networks: TypeAlias = tuple[IPv4Network | IPv6Network, ...]
 
 # The number of keys is what an attacker controls. Beyond this the one that tried longest ago is forgotten.
 KEYS_KEPT = 100_000
-# Who has one IPv6 address has the other 2^64 of its network too.
-IPV6_PREFIX_BITS = 64
 
 
 class Limit:
@@ -56,31 +52,7 @@ class Limit:
             del self._made[oldest]
 
 
-def networks(text: str | None) -> Networks:
-    """Networks as a setting names them: separated by commas. Raises ValueError."""
-    return tuple(ip_network(one.strip()) for one in (text or "").split(",") if one.strip())
-
-
 def client_of(request: Call) -> str:
     """The address that the request came from, as far as proxies are trusted."""
     peer = request.client.host if request.client else ""
     return address_of(peer, request.headers.getall("x-forwarded-for", []), request.app.state.trusted_proxies)
-
-
-def address_of(peer: str, forwarded_for: Sequence[str], trusted: Networks) -> str:
-    """The nearest address that is not a trusted proxy's; what stands left of it, anybody may have written."""
-    hops = [_parsed(hop) for line in forwarded_for for hop in line.split(",")]
-    found = _parsed(peer)
-    while hops and found and any(found in network for network in trusted) and hops[-1]:
-        found = hops.pop()
-    if isinstance(found, IPv6Address):
-        return str(IPv6Network((found.packed, IPV6_PREFIX_BITS), strict=False))
-    return str(found or "")
-
-
-def _parsed(text: str) -> IPv4Address | IPv6Address | None:
-    try:
-        address = ip_address(text.strip())
-    except ValueError:
-        return None
-    return address.ipv4_mapped or address if isinstance(address, IPv6Address) else address

@@ -22,12 +22,12 @@ from events import streams
 from events.entries import Audience
 from projections import feed
 from projections.feed import Event, Page
+from service.authentication import signed_in
 from service.errors import Invalid, NotFound
-from service.http import Call, id_of, world_of
 from service.listening import Listener
+from service.memberships import Membership, membership_in, reader_of
 from service.operations import described
-from service.relationships import Membership, membership_in, reader_of
-from service.sessions import signed_in
+from service.requests import Call, id_of, world_of
 from service.world import World
 
 log = structlog.get_logger()

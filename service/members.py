@@ -10,15 +10,14 @@ from litestar import Response, delete, get, patch, put
 from litestar.types import ASGIApp
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from service.authentication import Member, signed_in
+from service.consent import CONSENT_VERSION
 from service.errors import Invalid, NotSignedIn
-from service.http import Call, body_of, empty_answer, json_answer, world_of
 from service.operations import described
 from service.replanning import travel
-from service.sessions import Member, signed_in
+from service.requests import Call, body_of, world_of
+from service.responses import empty_answer, json_answer
 from service.world import World
-
-# The version of the text in the README under "Consent".
-CONSENT_VERSION = "1"
 
 Name = Annotated[
     str,
@@ -57,11 +56,6 @@ class ConsentGiven(Struct, frozen=True, forbid_unknown_fields=True):
 
     version: Annotated[str, Meta(max_length=100, description="The current version, as GET /v1/me names it.")]
     adult: Literal[True]
-
-
-def consented(member: Member) -> bool:
-    """Whether the member has agreed to the text that is in force."""
-    return member.consent_version == CONSENT_VERSION
 
 
 MYSELF = """

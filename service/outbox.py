@@ -14,7 +14,7 @@ import structlog
 from asyncpg import Record
 from msgspec import Struct
 
-from service.devices import opened_address
+from service.addresses import opened_address
 from service.push.exchange import LOST_PAUSE_SECONDS
 from service.push.notices import Delivered, Notice, Outcome, PushClass, Refused, RetryAfter, Sender, Unregistered
 from service.tokens import new_id

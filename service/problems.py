@@ -4,7 +4,6 @@ import traceback
 from http import HTTPStatus
 from typing import Any
 
-import asyncpg
 import msgspec
 import structlog
 from litestar import Request, Response
@@ -15,6 +14,7 @@ from events import errors as refusals
 from events.sealing import Unreadable
 from service import errors
 from service.errors import KeyStoreError
+from service.outages import DATABASE_AWAY, SPOILED
 
 log = structlog.get_logger()
 
@@ -43,27 +43,6 @@ STATUSES: dict[type[Exception], int] = {
     errors.Overloaded: 503,
     errors.ClockJumped: 503,
 }
-# What means that the database cannot be reached or cannot work just now: nothing was recorded, trying again may help.
-DATABASE_AWAY: tuple[type[Exception], ...] = (
-    OSError,
-    TimeoutError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,  # what the driver says of a connection that was ended under it
-    asyncpg.PostgresConnectionError,
-    asyncpg.OperatorInterventionError,
-    asyncpg.InsufficientResourcesError,
-    asyncpg.DeadlockDetectedError,
-    asyncpg.LockNotAvailableError,  # somebody else holds a row for longer than anybody waits
-    asyncpg.IdleInTransactionSessionTimeoutError,
-    asyncpg.ReadOnlySQLTransactionError,  # a standby, before it takes over
-    asyncpg.PostgresSystemError,  # its disk fails
-)
-# What means that rows are not what they were: found damaged, or at odds with what is to be recorded.
-SPOILED: tuple[type[Exception], ...] = (
-    asyncpg.DataCorruptedError,
-    asyncpg.IndexCorruptedError,
-    asyncpg.UniqueViolationError,
-)
 RETRY_AFTER_SECONDS = 1
 UNREADABLE_RETRY_SECONDS = 60
 # RFC 9110 renamed two; which names Python knows depends on its version, and a title must not.

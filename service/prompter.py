@@ -18,6 +18,7 @@ from asyncpg import Record
 from msgspec import Struct
 from msgspec.structs import replace
 
+from service.catalogue import SELF_QUESTIONS
 from service.planning import (
     ONE_DAY,
     Asked,
@@ -31,7 +32,6 @@ from service.planning import (
     until_quiet,
 )
 from service.prompt_life import reminder_due_at, scheduled, sent
-from service.questions import SELF_QUESTIONS
 from service.schedule import Schedule
 from service.tokens import new_id
 from service.world import World

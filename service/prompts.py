@@ -1,6 +1,5 @@
 """What I was asked: my prompts, open and over. A check-in with the id of a prompt answers it."""
 
-from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
@@ -11,23 +10,18 @@ from litestar.params import FromPath
 from litestar.types import ASGIApp
 from msgspec import Meta, Struct
 
-from events import streams
-from events.entries import Audience
-from events.rules import MAY_BE_AHEAD, Recorded
-from events.sealing import Ring
-from events.streams import Database, StreamKey
 from service import prompt_life
 from service.answering import Step, hold, take
+from service.authentication import signed_in
+from service.catalogue import SELF_QUESTIONS, QuestionId
 from service.errors import NotFound
-from service.http import Call, empty_answer, id_of, json_answer, query_of, world_of
 from service.operations import described
-from service.questions import REST, SELF_QUESTIONS, QuestionId, self_questions_rest, those_asked
-from service.relationships import memberships_of
-from service.sessions import signed_in
+from service.requests import Call, id_of, query_of, world_of
+from service.responses import empty_answer, json_answer
+from service.self_questions import rests, those_asked
 from service.world import World
 
 MOST_PROMPTS = 200
-CHUNK_EVENTS = 200
 
 Standing = Literal["open", "answered", "lapsed", "dismissed"]
 
@@ -124,35 +118,6 @@ def _prompt(row: Record, questions: list[QuestionId]) -> Prompt:
         row["expires_at"],
         row["state"],
     )
-
-
-async def rests(world: World, db: Database, member_id: UUID, now: datetime) -> bool:
-    """Whether questions about oneself rest for a member, by their own check-ins in both streams of any relationship:
-    two who link again are the same two. The connection acts for the member.
-    """
-    for membership in await memberships_of(db, member_id, now):
-        ring = await world.keys.ring(membership.relationship_id)
-        said = [one async for one in _lately(db, ring, membership.private, "private", now)]
-        said += [one async for one in _lately(db, ring, membership.shared, "shared", now)]
-        if self_questions_rest(said, membership.author_id, now):
-            return True
-    return False
-
-
-async def _lately(
-    db: Database, ring: Ring, key: StreamKey, audience: Audience, now: datetime
-) -> AsyncIterator[Recorded]:
-    """The events of a stream that may still matter, from its end on backwards, some at a time."""
-    before = (await streams.read_head(db, key)).position
-    while before > 0:
-        after = max(0, before - CHUNK_EVENTS)
-        _, page = await streams.read(db, ring, key, audience, after, before - after)
-        for stored in reversed(page):
-            # Recorded later means further behind, and nothing occurs more than a little after it is recorded.
-            if stored.event.recorded_at + MAY_BE_AHEAD + REST <= now:
-                return
-            yield stored.event
-        before = after
 
 
 @post(

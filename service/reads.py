@@ -20,13 +20,14 @@ from projections.feed import Page
 from projections.perspectives import Period, Perspectives
 from projections.requests import Requests
 from projections.trends import Measure, Trend
+from service.authentication import recognised, still_signed_in
 from service.connections import lent
 from service.errors import Invalid, NotFound
-from service.http import Call, cacheable, cacheable_answer, id_of, query_of, world_of
 from service.kept import Kept
 from service.lookup import Lookup
 from service.operations import described
-from service.sessions import recognised, still_signed_in
+from service.requests import Call, id_of, query_of, world_of
+from service.responses import cacheable, cacheable_answer
 
 COUNTING_CONNECTIONS = 4
 # What counts is planned once, by index, and never sorts the days of months only to group them.

@@ -4,12 +4,13 @@ import msgspec
 from litestar import get, put
 from litestar.types import ASGIApp
 
-from service.http import Call, body_of, json_answer, world_of
+from service.authentication import Member, hold_session, signed_in
+from service.memberships import memberships_of
 from service.operations import described
-from service.relationships import memberships_of
 from service.replanning import is_on, plan_anew, zone_of
+from service.requests import Call, body_of, world_of
+from service.responses import json_answer
 from service.schedule import Schedule, validate
-from service.sessions import Member, hold_session, signed_in
 from service.world import World
 
 SEED_BYTES = 32

@@ -1,12 +1,11 @@
-"""Who asks, and the devices that are signed in.
+"""The devices that are signed in.
 
 A session is a family of refresh tokens, each used once. A used one, shown again after the grace, means that somebody
 has a copy: the family ends.
 """
 
-from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Annotated, TypeVar
+from typing import Annotated
 from uuid import UUID
 
 from asyncpg import Record
@@ -17,29 +16,22 @@ from msgspec import Meta, Struct
 
 from events.streams import Database
 from service import tokens
-from service.errors import NotFound, NotSignedIn, RefreshRefused, StepUpRequired, TooManyRequests
-from service.grouping import Grouped
-from service.http import Call, body_of, empty_answer, header_of, id_of, json_answer, world_of
+from service.authentication import Member, signed_in
+from service.errors import NotFound, RefreshRefused
 from service.operations import described
+from service.requests import Call, body_of, id_of, world_of
+from service.responses import empty_answer, json_answer
 from service.world import World
 
 ACCESS_LIVES = timedelta(minutes=15)
 REFRESH_LIVES = timedelta(days=90)
 SESSION_LIVES = timedelta(days=365)  # however often it is refreshed
 REFRESH_GRACE = timedelta(seconds=30)
-STEP_UP_LIVES = timedelta(minutes=5)
-
-MOST_REMEMBERED = 50_000
-ADMITTED = "mutuality_member"  # in the scope of a request, for the line that is logged
 
 DeviceName = Annotated[
     str,
     Meta(min_length=1, max_length=100, pattern=r"^[^\x00]*$", description="Shown in the list of devices."),
 ]
-
-
-class Nothing(Struct, frozen=True, forbid_unknown_fields=True):
-    """An empty object."""
 
 
 class Refresh(Struct, frozen=True, forbid_unknown_fields=True):
@@ -71,170 +63,6 @@ class Devices(Struct, frozen=True):
     """My sessions, the newest first."""
 
     sessions: list[Device]
-
-
-class Bearer(Struct, frozen=True):
-    """Whom an access token names, and until when: none of it ever changes, but the session may have ended."""
-
-    member_id: UUID
-    session_id: UUID
-    access_expires_at: datetime
-
-
-class Member(Bearer, frozen=True):
-    """Who asks. The name stays sealed until somebody has to see it."""
-
-    sealed_name: bytes | None
-    time_zone: str
-    consent_version: str | None
-    stepped_up_at: datetime | None
-
-
-AnyBearer = TypeVar("AnyBearer", bound=Bearer)
-
-
-BY_ACCESS_TOKENS = """
-SELECT
-    access_tokens.token_hash,
-    members.member_id,
-    sessions.session_id,
-    access_tokens.expires_at,
-    members.name AS sealed_name,
-    members.time_zone,
-    members.consent_version,
-    sessions.stepped_up_at
-FROM unnest($1::bytea[]) AS brought (token_hash)
-JOIN access_tokens USING (token_hash)
-JOIN sessions USING (session_id)
-JOIN members USING (member_id)
-"""
-
-
-class Doorkeeper:
-    """Tells who brings which access token: several at once where several ask."""
-
-    def __init__(self, world: World) -> None:
-        self._world = world
-        self._grouped = Grouped[bytes, Member | None](self._look_up, key=lambda token_hash: token_hash)
-        self._remembered: dict[bytes, Bearer] = {}
-
-    async def tell(self, token_hash: bytes) -> Member | None:
-        """Whom it names at this moment."""
-        return await self._grouped.submit(token_hash)
-
-    async def recall(self, token_hash: bytes) -> Bearer | None:
-        """Whom it named when it was first brought here: the session may have ended since."""
-        if remembered := self._remembered.get(token_hash):
-            return remembered
-        found = await self.tell(token_hash)
-        if found is None:
-            return None
-        self._make_room()
-        bearer = self._remembered[token_hash] = Bearer(found.member_id, found.session_id, found.access_expires_at)
-        return bearer
-
-    def forget(self, token_hash: bytes) -> None:
-        """One whose session has ended."""
-        self._remembered.pop(token_hash, None)
-
-    def _make_room(self) -> None:
-        """Forget those that came first, while their time is over or there are too many.
-
-        Each came within a quarter of an hour before its end, so nobody behind is kept for longer than another one.
-        """
-        now = self._world.now()
-        while self._remembered:
-            token_hash, oldest = next(iter(self._remembered.items()))
-            if len(self._remembered) < MOST_REMEMBERED and oldest.access_expires_at > now:
-                break
-            del self._remembered[token_hash]
-
-    async def _look_up(self, token_hashes: Sequence[bytes], patient: bool) -> Sequence[Member | None]:
-        rows = await self._world.door.fetch(BY_ACCESS_TOKENS, list(set(token_hashes)))
-        found = {token_hash: Member(*member) for token_hash, *member in rows}
-        return [found.get(token_hash) for token_hash in token_hashes]
-
-
-def doorkeeper_of(request: Call) -> Doorkeeper:
-    """The one doorkeeper of this process."""
-    doorkeeper: Doorkeeper = request.app.state["doorkeeper"]
-    return doorkeeper
-
-
-async def signed_in(request: Call) -> Member:
-    """Who asks, by their access token, as of now. Raises NotSignedIn and TooManyRequests."""
-    return _admitted(request, await doorkeeper_of(request).tell(_token_hash(request)))
-
-
-async def recognised(request: Call) -> Bearer:
-    """Who asks, unless their session has ended: that is for the caller's own statement to find, in the same look.
-
-    For what is asked all the time. Where that statement finds nothing, `still_signed_in` tells why. Raises as
-    `signed_in` does.
-    """
-    bearer = await doorkeeper_of(request).recall(_token_hash(request))
-    try:
-        return _admitted(request, bearer)
-    except TooManyRequests:
-        # How much its member asks is not for a phone that was signed out.
-        await still_signed_in(request)
-        raise
-
-
-async def still_signed_in(request: Call) -> None:
-    """Raises NotSignedIn where the session has ended since its token first came: then this call counts for nobody."""
-    doorkeeper, token_hash = doorkeeper_of(request), _token_hash(request)
-    if await doorkeeper.tell(token_hash) is None:
-        doorkeeper.forget(token_hash)
-        if member_id := request.scope.pop(ADMITTED, None):  # type: ignore[misc]
-            request.app.state["requests"].give_back(_counted_for(UUID(member_id)))
-        raise NotSignedIn
-
-
-def _token_hash(request: Call) -> bytes:
-    scheme, _, token = header_of(request, b"authorization").partition(" ")
-    if scheme.lower() != "bearer" or not token:
-        raise NotSignedIn
-    return tokens.token_hash(token)
-
-
-def _admitted(request: Call, found: AnyBearer | None) -> AnyBearer:
-    now = world_of(request).now()
-    if found is None or found.access_expires_at <= now:
-        raise NotSignedIn
-    request.app.state["requests"].take(_counted_for(found.member_id), now)
-    request.scope[ADMITTED] = str(found.member_id)  # type: ignore[literal-required]
-    return found
-
-
-def _counted_for(member_id: UUID) -> tuple[bytes]:
-    """By a member's own calls alone: what the other does must not show."""
-    return (member_id.bytes,)
-
-
-async def stepped_up(request: Call) -> Member:
-    """Who asks, for what a borrowed phone must not do alone. Raises NotSignedIn and StepUpRequired."""
-    member = await signed_in(request)
-    now = world_of(request).now()
-    if member.stepped_up_at is None or now > member.stepped_up_at + STEP_UP_LIVES:
-        raise StepUpRequired
-    return member
-
-
-# Whoever ends the session, or erases its member, waits: what is written for it meanwhile goes with it.
-HOLD_SESSION = """
-SELECT session_id
-FROM sessions
-WHERE session_id = $1
-    AND member_id = $2
-FOR KEY SHARE
-"""
-
-
-async def hold_session(db: Database, member: Member) -> None:
-    """Keep the session until the transaction ends. Raises NotSignedIn where it has ended since it was looked at."""
-    if await db.fetchval(HOLD_SESSION, member.session_id, member.member_id) is None:
-        raise NotSignedIn
 
 
 STEPPED_UP = """

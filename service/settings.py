@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from service.limits import networks
+from service.networks import networks
 
 
 def networks_named(text: str | None) -> str | None:

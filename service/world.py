@@ -9,11 +9,12 @@ from asyncpg import Pool, Record
 from msgspec import Struct, field
 
 from events import streams
+from service.clock import Clock
 from service.connections import lent
 from service.keyring import Keyring
 from service.listening import Listeners
 from service.mail import Mailer
-from service.outside import Chance, Clock
+from service.randomness import Chance
 
 Database: TypeAlias = "Pool[Record]"
 

@@ -6,7 +6,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any
 
-from service.app import Edge
+from service.edge import Edge
 from service.live import KEEP_ALIVE
 from tests.phones import Json, Phone
 

@@ -17,7 +17,8 @@ import httpx
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from events.sealing import Ring
-from service.app import Edge, create_app
+from service.app import create_app
+from service.edge import Edge
 from service.keys import FileKeyStore
 from service.mail import SmtpMailer
 from service.settings import Settings

@@ -12,7 +12,7 @@ from uuid import uuid4
 
 import asyncpg
 
-from service import embedded, migrations
+from service import embedded, migrate
 
 TEMPLATE = "template_mutuality"
 
@@ -52,7 +52,7 @@ def _server() -> Iterator[str]:
 
 async def _make_template(url: str) -> None:
     await execute(url, f"CREATE DATABASE {TEMPLATE}")
-    await migrations.migrate(in_database(url, TEMPLATE), now=datetime.now(UTC))
+    await migrate.migrate(in_database(url, TEMPLATE), now=datetime.now(UTC))
 
 
 @contextmanager

@@ -11,7 +11,8 @@ import httpx
 import uvicorn
 import uvloop
 
-from service.app import Edge, create_app
+from service.app import create_app
+from service.edge import Edge
 from service.mail import SmtpMailer
 from tests.hanging_up import until_told
 from tests.phones import KEYS, Clock, Phone, PostBox, Running, unlimited

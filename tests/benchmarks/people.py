@@ -23,8 +23,8 @@ from events.streams import Draft, Stored, StreamKey
 from projections import tallies
 from projections.tallies import Key
 from service import profile, tokens
+from service.consent import CONSENT_VERSION
 from service.keys import FileKeyStore, epoch_of
-from service.members import CONSENT_VERSION
 
 TOKEN_LIVES = timedelta(days=1)  # longer than any benchmark
 BATCH = 20_000

@@ -21,7 +21,7 @@ import structlog
 from msgspec import Struct
 
 from events import chain, sealing
-from service import entries, reads, sessions
+from service import authentication, entries, reads
 from service.lookup import Lookup
 from service.world import World
 from tests.noninterference.worlds import ask
@@ -85,7 +85,7 @@ def acting(bench: Bench, patch: Patch) -> None:
 def authorization(bench: Bench, patch: Patch) -> None:
     """Who asks, and what they are to the relationship, was found out before."""
     known: dict[str, Any] = {}
-    recognised = sessions.recognised
+    recognised = authentication.recognised
 
     async def member(request: Any) -> Any:
         if "member" not in known:

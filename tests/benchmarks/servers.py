@@ -13,8 +13,9 @@ import asyncpg
 import psutil
 from msgspec import Struct
 
-from service import embedded, migrations
-from service.outside import utc_now
+from service import embedded
+from service.clock import utc_now
+from service.migrate import migrate as migrate_schema
 from tests.postgres import execute, in_database
 
 STOP_SECONDS = 30
@@ -66,7 +67,7 @@ def migrated(url: str, name: str) -> str:
 
 async def migrate(url: str) -> None:
     """The service's schema."""
-    await migrations.migrate(url, utc_now())
+    await migrate_schema(url, utc_now())
 
 
 @contextmanager

@@ -24,18 +24,20 @@ from projections import balances, feed, perspectives, requests, trends
 from projections.balances import Reader
 from service import (
     answering,
-    app,
     appending,
+    authentication,
+    edge,
     entries,
     health,
-    http,
     live,
+    memberships,
+    offline_queue,
     problems,
     prompter,
     prompts,
     reads,
-    relationships,
-    sessions,
+    responses,
+    view,
 )
 from service.errors import NotFound, TooManyRequests
 from service.push import payloads
@@ -261,7 +263,7 @@ def _foreign_page(patch: Patch) -> None:
             db, reader = here().superuser, replace(reader, private_stream=theirs)
         return await feed.page(db, ring, reader, audience, after, limit, **named)
 
-    within(patch, entries, feed, page=page)
+    within(patch, offline_queue, feed, page=page)
 
 
 @leak("late, as counted from private events")
@@ -525,7 +527,7 @@ WHERE relationship_id = $1
 
 
 def _recached(patch: Patch, change: Callable[..., Any]) -> None:
-    answer = http.cacheable_answer
+    answer = responses.cacheable_answer
 
     def answered(request: Any, value: Any) -> Any:
         return change(answer, request, value)
@@ -547,7 +549,7 @@ def _not_modified(patch: Patch) -> None:
         key = (str(request.url), request.scope["mutuality_member"])
         known, here().memory[key] = here().memory.get(key), len(log())
         if known == len(log()) and "if-none-match" in request.headers:
-            return http.Ready(304, [], b"")
+            return responses.Ready(304, [], b"")
         return answer(SimpleNamespace(scope={"headers": []}), value)
 
     _recached(patch, decided)
@@ -567,7 +569,7 @@ def _one_cache(patch: Patch) -> None:
 
 @leak("request ids from a counter")
 def _counted_requests(patch: Patch) -> None:
-    defaults = app._with_defaults
+    defaults = edge._with_defaults
 
     def numbered(headers: Any) -> Any:
         return [*defaults(headers), (b"x-request-id", str(count_of("requests")).encode())]
@@ -577,7 +579,7 @@ def _counted_requests(patch: Patch) -> None:
 
 def _reseen(patch: Patch, change: Callable[[Any, Any], Any]) -> None:
     """The membership that calls are based on, changed with the member who asks at hand."""
-    of = relationships.membership_in
+    of = memberships.membership_in
 
     async def changed(db: Any, member_id: UUID, *args: Any) -> Any:
         return await change(await of(db, member_id, *args), SimpleNamespace(member_id=member_id))
@@ -608,22 +610,22 @@ def _retry_after(patch: Patch) -> None:
     _reseen(patch, limited)
 
 
-class Shown(relationships.Relationship, frozen=True):
+class Shown(view.Relationship, frozen=True):
     """A relationship that shows more than it may."""
 
     at: Any
 
 
 def _reshown(patch: Patch, at: Callable[[Any], Any]) -> None:
-    view, leaking = relationships.view_of, cast(Any, Shown)
+    view_of, leaking = view.view_of, cast(Any, Shown)
 
     async def shown(world: Any, membership: Any) -> Any:
-        seen = await view(world, membership)
+        seen = await view_of(world, membership)
         found = at(membership)
         told = await found if isawaitable(found) else found
-        return leaking(*[getattr(seen, name) for name in relationships.Relationship.__struct_fields__], told)
+        return leaking(*[getattr(seen, name) for name in view.Relationship.__struct_fields__], told)
 
-    everywhere(patch, view, shown)
+    everywhere(patch, view_of, shown)
 
 
 @leak("how many devices the other has")
@@ -677,13 +679,13 @@ WHERE mine.member_id = $1
 
 @leak("the other's name after the end")
 def _new_name(patch: Patch) -> None:
-    view, current = relationships.view_of, "SELECT name FROM members WHERE member_id = $1"
+    view_of, current = view.view_of, "SELECT name FROM members WHERE member_id = $1"
 
     async def shown(world: Any, membership: Any) -> Any:
         name = await here().superuser.fetchval(current, membership.partner_member_id)
-        return await view(world, replace(membership, partner_sealed_name=name))
+        return await view_of(world, replace(membership, partner_sealed_name=name))
 
-    everywhere(patch, view, shown)
+    everywhere(patch, view_of, shown)
 
 
 @leak("updated_at of the relationship")
@@ -693,7 +695,7 @@ def _updated_at(patch: Patch) -> None:
 
 @leak("last seen")
 def _last_seen(patch: Patch) -> None:
-    signed_in = sessions.recognised
+    signed_in = authentication.recognised
 
     async def noticed(request: Any) -> Any:
         member = await signed_in(request)
@@ -706,7 +708,7 @@ def _last_seen(patch: Patch) -> None:
 
 @leak("presence: who has called since I did")
 def _presence(patch: Patch) -> None:
-    signed_in = sessions.recognised
+    signed_in = authentication.recognised
 
     async def noticed(request: Any) -> Any:
         member = await signed_in(request)
@@ -719,7 +721,7 @@ def _presence(patch: Patch) -> None:
 
 @leak("a health answer that counts events")
 def _healthy(patch: Patch) -> None:
-    answer = http.json_answer
+    answer = responses.json_answer
 
     def counted(value: Any, *args: Any) -> Any:
         return answer({"status": value.status, "events": len(here().memory.get("log", []))}, *args)

@@ -19,8 +19,8 @@ from litestar.exceptions import LitestarException
 from msgspec import Struct, field
 
 from service import worker
-from service.app import Edge
-from service.members import CONSENT_VERSION
+from service.consent import CONSENT_VERSION
+from service.edge import Edge
 from service.push import payloads
 from service.push.notices import Delivered, FirebaseDevice, Notice, Outcome
 from tests.hanging_up import until_told

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from service.outside import Reserve
+from service.randomness import Reserve
 
 TWINS = """
 import os

@@ -4,9 +4,9 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from service.clock import SteadyClock
 from service.errors import ClockJumped, TooManyRequests
 from service.limits import Limit
-from service.outside import SteadyClock
 from tests.phones import NOON, Clock
 
 DECADE = timedelta(days=3650)

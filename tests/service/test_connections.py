@@ -6,7 +6,7 @@ import pytest
 
 from service import connections
 from service.connections import create_pool
-from service.migrations import SERVICE_ROLE
+from service.roles import SERVICE_ROLE
 from tests.phones import Running, running
 from tests.service.holding import holding
 

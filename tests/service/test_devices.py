@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 from msgspec import convert
 
-from service.devices import Registration, address_of, opened_address
+from service.addresses import Registration, address_of, opened_address
 from service.errors import Invalid
 from service.push.encryption import SECRET_BYTES, point
 from service.push.notices import AppleDevice, FirebaseDevice, SubscriptionKeys, WebSubscription

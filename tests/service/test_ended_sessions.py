@@ -10,10 +10,10 @@ import pytest
 from msgspec import convert
 
 from events.entries import Request
-from service import recorder, sessions
+from service import authentication, recorder
+from service.authentication import Doorkeeper
 from service.errors import NotFound
 from service.recorder import Answer, Submission
-from service.sessions import Doorkeeper
 from service.world import World
 from tests.phones import Phone, Running, running, unlimited
 from tests.service.holding import holding
@@ -165,7 +165,7 @@ async def test_somebody_elses_session_lets_nobody_in(service: Running) -> None:
 
 
 async def test_more_are_served_than_are_remembered(service: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sessions, "MOST_REMEMBERED", 2)
+    monkeypatch.setattr(authentication, "MOST_REMEMBERED", 2)
     phones = [await service.member() for _ in range(3)]
     for one in [*phones, *phones]:
         await one.put("check-ins", NOTE)

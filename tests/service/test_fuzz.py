@@ -17,10 +17,10 @@ from msgspec import Struct, field
 from schemathesis.checks import CHECKS
 from schemathesis.core.transport import Response
 
-from service import http
 from service.app import create_app
 from service.mail import ConsoleMailer
 from service.openapi import document
+from service.requests import HYPHENATED
 from service.settings import Settings
 from tests.asking import device, prompted
 from tests.phones import KEYS, Phone
@@ -292,7 +292,7 @@ def hold_to_it(case: Case, world: World) -> None:
 
 def is_uuid(text: Any) -> bool:
     """Whether a path would take it for an id."""
-    return isinstance(text, str) and http.HYPHENATED.fullmatch(text) is not None
+    return isinstance(text, str) and HYPHENATED.fullmatch(text) is not None
 
 
 def not_checked(name: str, case: Case, answer: Response) -> list[Any]:

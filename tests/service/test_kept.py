@@ -13,9 +13,9 @@ from projections import balances
 from projections.rebuild import Stream, rebuild
 from service.connections import lent
 from service.errors import NotFound
-from service.http import cacheable
 from service.kept import OVERHEAD_BYTES, Kept
 from service.lookup import Lookup
+from service.responses import cacheable
 from tests.phones import Phone, Running
 from tests.postgres import execute
 

@@ -8,7 +8,8 @@ from hypothesis import given as for_any
 from hypothesis import strategies as st
 
 from service.errors import TooManyRequests
-from service.limits import Key, Limit, address_of, networks
+from service.limits import Key, Limit
+from service.networks import address_of, networks
 from service.settings import Settings
 from tests.phones import Phone, running, unlimited
 

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
-from service import app, metrics
+from service import edge, metrics
 from service.errors import StartupError
 from service.settings import Settings
 from tests.asking import device, opened, prompted, pushing
@@ -84,7 +84,7 @@ async def test_what_is_on_its_way_is_told_and_since_when(counting: Running) -> N
 
 
 async def test_what_cannot_be_counted_soon_is_left_out(counting: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(app, "LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(edge, "LOOK_SECONDS", 0.1)
     async with opened(counting.database_url) as db, db.transaction():
         await db.execute("LOCK TABLE outbox")
         figures = await told(counting)

@@ -13,7 +13,7 @@ import asyncpg
 import pytest
 
 from service.errors import MigrationError
-from service.migrations import migrate, pending, statements
+from service.migrate import migrate, pending, statements
 from tests.postgres import execute, in_database
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)

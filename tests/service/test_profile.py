@@ -9,8 +9,8 @@ from events.sealing import Unreadable
 from service import profile
 from service.connections import create_pool
 from service.keyring import Keyring
-from service.migrations import KEYS_ROLE
-from service.outside import system_chance
+from service.randomness import system_chance
+from service.roles import KEYS_ROLE
 from tests.phones import KEYS, Clock, Running
 from tests.postgres import execute
 

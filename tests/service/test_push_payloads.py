@@ -11,7 +11,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from service.errors import StartupError
-from service.limits import networks
+from service.networks import networks
 from service.push import payloads, senders
 from service.push.notices import (
     AppleDevice,

@@ -10,7 +10,8 @@ import pytest
 
 from events.entries import FELT_ITEMS, CheckIn, Decision, FeltItem
 from events.rules import Recorded
-from service.questions import AFTER_QUESTIONS, QUESTIONS, TEXTS, Question, catalogue, self_questions_rest, those_asked
+from service.catalogue import AFTER_QUESTIONS, QUESTIONS, TEXTS, Question, catalogue
+from service.self_questions import self_questions_rest, those_asked
 from tests.phones import Running
 from tests.test_words import found_in
 

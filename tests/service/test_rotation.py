@@ -15,7 +15,7 @@ from service import rotation
 from service.embedded import program
 from service.errors import KeyStoreError
 from service.keys import FileKeyStore
-from service.migrations import KEYS_ROLE
+from service.roles import KEYS_ROLE
 from tests.phones import NOON, Clock, Phone, Running, running
 from tests.postgres import fresh_database
 

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from service.errors import Invalid
-from service.http import decode
+from service.requests import decode
 from service.schedule import Schedule, validate
 
 RELATIONSHIP = UUID(int=7)

@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 from asyncpg import Record
 
-from service import migrations
+from service import migrate
 
 Database: TypeAlias = "asyncpg.Connection[Record]"
 Key: TypeAlias = tuple[str, str, tuple[str, ...]]
@@ -171,7 +171,7 @@ OURS = "schema_migrations"
 
 async def test_the_schema_is_what_the_numbered_files_say(db: Database, empty_database_url: str) -> None:
     by_hand = await asyncpg.connect(empty_database_url)
-    for file in sorted(migrations.DIRECTORY.glob("*.sql")):
+    for file in sorted(migrate.DIRECTORY.glob("*.sql")):
         await by_hand.execute(file.read_text())
     told = await names(by_hand, SNAPSHOT)
     await by_hand.close()

@@ -2,9 +2,9 @@
 
 import pytest
 
+from service.authentication import stepped_up
 from service.errors import NotSignedIn, StepUpRequired
-from service.http import Call
-from service.sessions import stepped_up
+from service.requests import Call
 from tests.phones import Phone, Running
 
 

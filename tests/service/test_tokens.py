@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given as for_any
 from hypothesis import strategies as st
 
-from service.outside import Chance, system_chance
+from service.randomness import Chance, system_chance
 from service.tokens import (
     INVITE_ALPHABET,
     code_hash,

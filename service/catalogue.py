@@ -1,22 +1,14 @@
-"""What a prompt asks: a small catalogue in plain language, and when questions about oneself rest.
+"""What a prompt asks: a small catalogue in plain language.
 
 Each question is about the reader's own feelings and acts; none asks for the other's, or about them.
 """
 
-from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta
+from collections.abc import Mapping
 from typing import Annotated, Literal, get_args
-from uuid import UUID
 
-from litestar import get
-from litestar.types import ASGIApp
 from msgspec import Meta, Struct
 
-from events.entries import FELT_ITEMS, CheckIn, FeltItem
-from events.rules import Recorded
-from service.http import Call, cacheable, cacheable_answer, query_of
-from service.operations import described
-from service.sessions import signed_in
+from events.entries import FELT_ITEMS, FeltItem
 
 # Raised whenever a text changes its meaning: an answer belongs to the question that was asked.
 CATALOGUE_VERSION = "1"
@@ -90,36 +82,6 @@ class Questions(Struct, frozen=True):
     questions: list[Question]
 
 
-class QuestionsQuery(Struct, frozen=True, forbid_unknown_fields=True):
-    """In which language."""
-
-    language: Annotated[
-        str,
-        Meta(
-            max_length=35,
-            pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*$",
-            description="A BCP 47 tag, such as de-AT. What is not translated comes in English.",
-        ),
-    ] = ENGLISH
-
-
-@get(
-    "/v1/questions",
-    opt=described(
-        id="listQuestions",
-        tag="Be asked",
-        summary="The questions that a prompt may ask, in one language",
-        query=QuestionsQuery,
-        answers={200: Questions},
-        cached=True,
-    ),
-)
-async def list_questions(request: Call) -> ASGIApp:
-    """The same for everybody; it changes with a release only."""
-    await signed_in(request)
-    return cacheable_answer(request, cacheable(catalogue(query_of(request, QuestionsQuery).language)))
-
-
 def catalogue(language: str, texts: Texts = TEXTS) -> Questions:
     """All questions in the language that fits best: `de-AT` is served by `de-at`, else `de`, else English.
 
@@ -141,41 +103,3 @@ def _question(one: QuestionId, language: str, texts: Texts) -> Question:
     if one in FELT_ITEMS:
         return Question(one, "felt", "felt", told, texts[told][one])
     return Question(one, "self" if one in SELF_QUESTIONS else "after", "words", told, texts[told][one])
-
-
-# --- R15: questions about oneself rest
-
-REST = timedelta(days=90)
-LOW, HIGH = 2, 6  # what is felt from 1 to 7
-
-
-def self_questions_rest(entries: Iterable[Recorded], member: UUID, now: datetime) -> bool:
-    """Whether questions about oneself are held back: 90 days after free_to_say_no of 2 or less, or a private concern.
-
-    Who may not be free to say no must not be asked for their own part in it. `member` is the author's id in these
-    entries; what the other has shared is not looked at. The days run from the later of happening and recording, since
-    who writes it down now is concerned now. What was taken back still counts: it may have been taken back for another
-    reader, and a question less costs nothing.
-    """
-    return any(
-        now < max(entry.recorded_at, entry.fact.occurred_at) + REST and _is_concern(entry, entry.fact)
-        for entry in entries
-        if entry.author == member and isinstance(entry.fact, CheckIn)
-    )
-
-
-def _is_concern(entry: Recorded, told: CheckIn) -> bool:
-    """A private concern is told by numbers alone, since nothing here reads texts: in a check-in kept to oneself
-    (private, or sealed), conflict of 6 or more, or any other item of 2 or less.
-    """
-    felt = told.felt or {}
-    if felt.get("free_to_say_no", LOW + 1) <= LOW:
-        return True
-    return entry.audience == "private" and any(
-        value >= HIGH if item == "conflict" else value <= LOW for item, value in felt.items()
-    )
-
-
-def those_asked(chosen: Iterable[QuestionId], *, rest: bool) -> list[QuestionId]:
-    """The chosen questions, in their order, without those about oneself while they rest."""
-    return [one for one in chosen if not (rest and one in SELF_QUESTIONS)]

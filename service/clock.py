@@ -1,7 +1,5 @@
-"""Time and chance, handed in so that tests can bring their own."""
+"""The time, handed in so that tests can bring their own."""
 
-import os
-import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -9,8 +7,6 @@ from datetime import UTC, datetime, timedelta
 from service.errors import ClockJumped
 
 Clock = Callable[[], datetime]
-# How many bytes, and what for. The purpose lets a test give equal bytes for equal purposes, whatever else happens.
-Chance = Callable[[int, str], bytes]
 
 
 def utc_now() -> datetime:
@@ -53,35 +49,3 @@ class SteadyClock:
         if self._doubted_since is None:
             self._doubted_since = elapsed
         return elapsed - self._doubted_since > DOUBTED_FOR
-
-
-class Reserve:
-    """Unpredictable bytes from the operating system, asked for in larger pieces: each asking is a system call."""
-
-    def __init__(self, piece: int = 4096) -> None:
-        self._piece, self._drawn, self._at = piece, bytearray(), 0
-        self._lock = threading.Lock()
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=self._forget)  # no two processes may take the same
-
-    def take(self, size: int) -> bytes:
-        """Bytes that nobody gets twice."""
-        with self._lock:
-            begin, end = self._at, self._at + size
-            if end > len(self._drawn):
-                self._drawn, begin, end = bytearray(os.urandom(max(size, self._piece))), 0, size
-            self._at = end
-            taken = bytes(self._drawn[begin:end])
-            self._drawn[begin:end] = bytes(size)  # a key must not stay here when it is destroyed elsewhere
-            return taken
-
-    def _forget(self) -> None:
-        self._drawn, self._at, self._lock = bytearray(), 0, threading.Lock()
-
-
-_reserve = Reserve()
-
-
-def system_chance(size: int, purpose: str) -> bytes:
-    """Unpredictable bytes from the operating system."""
-    return _reserve.take(size)

@@ -1,0 +1,48 @@
+"""Prompts about a relationship, forgotten when it ends."""
+
+from uuid import UUID
+
+from events import streams
+from service.world import World
+
+# Prompts first: what is sent meanwhile holds them. Where one has withdrawn, those who are still members keep theirs.
+FORGET_PROMPTS = """
+DELETE FROM prompts
+USING relationships
+WHERE prompts.relationship_id = $1
+    AND relationships.relationship_id = $1
+    AND (relationships.state = 'ended' OR NOT EXISTS (
+        SELECT
+        FROM memberships
+        WHERE memberships.relationship_id = $1
+            AND memberships.member_id = prompts.member_id
+    ))
+RETURNING
+    prompts.member_id,
+    prompts.prompt_id
+"""
+
+FORGET_PUSHES = """
+DELETE FROM outbox
+USING unnest($1::uuid[], $2::uuid[]) AS forgotten (member_id, prompt_id)
+WHERE outbox.member_id = forgotten.member_id
+    AND outbox.prompt_id = forgotten.prompt_id
+"""
+
+FORGET_OCCASIONS = """
+DELETE FROM occasions
+USING relationships
+WHERE occasions.relationship_id = $1
+    AND relationships.relationship_id = $1
+    AND relationships.state = 'ended'
+"""
+
+
+async def forget_prompts(world: World, relationship_id: UUID) -> None:
+    """Forget the prompts about a relationship that has ended, and those of who is no member of it any more."""
+    # Also where it has ended before: whoever got no answer asks again.
+    async with world.keeper.acquire() as db, db.transaction():
+        await db.execute(FORGET_OCCASIONS, relationship_id)
+        gone = await db.fetch(FORGET_PROMPTS, relationship_id)
+        if gone:
+            await db.execute(FORGET_PUSHES, *streams.transposed([tuple(row) for row in gone]))

@@ -1,0 +1,87 @@
+"""Leaving, by one call of one person."""
+
+from uuid import UUID
+
+from litestar import Response, post
+from litestar.params import FromPath
+
+from events.entries import Ended
+from service import recorder
+from service.authentication import signed_in
+from service.errors import NotFound
+from service.forgetting import forget_prompts
+from service.memberships import Membership, membership_of
+from service.operations import described
+from service.requests import Call, world_of
+from service.responses import empty_answer
+from service.state import FORGET_INVITE, SET_STATE, hold
+from service.world import World
+
+
+@post(
+    "/v1/relationships/{rid:str}/leave",
+    status_code=204,
+    opt=described(
+        id="leave",
+        tag="Leave",
+        summary="Leave, at once and without a reason; the other is not notified",
+        answers={204: None},
+        problems=(NotFound,),
+    ),
+)
+async def leave(request: Call, rid: FromPath[str]) -> Response[None]:
+    """Leaving an ended relationship again changes nothing. While confirming, its maker is alone again."""
+    member = await signed_in(request)
+    membership = await membership_of(request, member, rid)
+    await leave_as(world_of(request), member.member_id, membership)
+    return empty_answer()
+
+
+async def leave_as(world: World, member_id: UUID, membership: Membership) -> None:
+    """End it, or withdraw from what is not confirmed yet. Nobody is asked about it any more."""
+    # Each looks again behind its lock: the state may have changed since it was read, and between the two.
+    done = membership.state == "confirming" and await _withdraw(world, membership)
+    while not done:
+        done = await _end(world, member_id, membership) or await _withdraw(world, membership)
+    await forget_prompts(world, membership.relationship_id)
+
+
+async def _end(world: World, member_id: UUID, membership: Membership) -> bool:
+    async with world.acting(member_id) as db, db.transaction():
+        match await hold(db, membership):
+            case "confirming":
+                return False
+            case "solo" | "inviting":
+                await db.execute(FORGET_INVITE, membership.relationship_id)
+                await db.execute(SET_STATE, membership.relationship_id, "ended", None)
+            case "active":
+                # The head first: whoever is sharing at this moment finishes before, and nobody begins behind it.
+                await recorder.announce(world, db, membership.shared, Ended())
+                await db.execute(SET_STATE, membership.relationship_id, "ended", None)
+            case "ended":
+                pass
+    return True
+
+
+REMOVE_SECOND = """
+DELETE FROM memberships
+WHERE relationship_id = $1
+    AND seat = 'second'
+RETURNING member_id
+"""
+
+LET_READ_NO_MORE = """
+DELETE FROM readers
+WHERE relationship_id = $1
+    AND member_id = $2
+"""
+
+
+async def _withdraw(world: World, membership: Membership) -> bool:
+    async with world.door.acquire() as db, db.transaction():
+        if await hold(db, membership) != "confirming":
+            return False
+        second = await db.fetchval(REMOVE_SECOND, membership.relationship_id)
+        await db.execute(LET_READ_NO_MORE, membership.relationship_id, second)
+        await db.execute(SET_STATE, membership.relationship_id, "solo", None)
+    return True

@@ -1,0 +1,249 @@
+"""Two people become linked, by three acts of their own: an invite, its acceptance, a confirmation. Either may leave."""
+
+from datetime import datetime, timedelta
+from typing import Annotated, Literal
+from uuid import UUID
+
+from litestar import post
+from litestar.params import FromPath
+from litestar.types import ASGIApp
+from msgspec import Meta, Struct
+
+from events import streams
+from events.entries import Opened
+from events.errors import ConsentRequired
+from events.streams import Database, StreamKey
+from service import recorder, tokens
+from service.authentication import Member, signed_in
+from service.consent import require_consent
+from service.errors import InviteNotFound, NotFound, NotTheInviter, WrongState
+from service.memberships import Membership, membership_of
+from service.operations import described
+from service.requests import Call, Nothing, body_of, world_of
+from service.responses import json_answer
+from service.state import FORGET_INVITE, SET_STATE, hold
+from service.view import Relationship, view_of
+from service.world import World
+
+INVITE_LIVES = timedelta(hours=24)
+
+
+class Invite(Struct, frozen=True):
+    """A code for one person, to be told in a way that only they hear."""
+
+    code: str
+    expires_at: datetime
+
+
+class Accept(Struct, frozen=True, forbid_unknown_fields=True):
+    """An invite code. Case, spaces and hyphens do not matter."""
+
+    code: Annotated[str, Meta(max_length=100)]
+
+
+class Accepted(Struct, frozen=True):
+    """The relationship that waits for its inviter's confirmation."""
+
+    relationship_id: UUID
+    state: Literal["confirming"]
+
+
+MAKE_RELATIONSHIP = """
+INSERT INTO relationships (
+    relationship_id,
+    state,
+    shared_stream_id,
+    created_at
+) VALUES ($1, 'solo', $2, $3)
+"""
+
+JOIN = """
+INSERT INTO memberships (
+    relationship_id,
+    seat,
+    member_id,
+    author_id,
+    private_stream_id,
+    name,
+    joined_at
+) VALUES ($1, $2, $3, $4, $5, $6, $7)
+"""
+
+LET_READ = """
+INSERT INTO readers (
+    relationship_id,
+    stream_id,
+    member_id
+) VALUES
+    ($1, $2, $4),
+    ($1, $3, $4)
+"""
+
+
+@post(
+    "/v1/relationships",
+    opt=described(
+        id="makeRelationship",
+        tag="Relationships",
+        summary="Begin a relationship, alone for now; private entries work at once",
+        body=Nothing,
+        answers={201: Relationship},
+    ),
+)
+async def make_relationship(request: Call) -> ASGIApp:
+    """Its streams begin with it."""
+    member = await signed_in(request)
+    await body_of(request, Nothing)
+    world = world_of(request)
+    relationship_id = tokens.new_id(world.chance, "relationship id")
+    await world.keys.make_for_relationship(relationship_id)
+    shared = StreamKey(relationship_id, tokens.new_id(world.chance, f"shared stream of {relationship_id}"))
+    async with world.door.acquire() as db, db.transaction():
+        await db.execute(MAKE_RELATIONSHIP, relationship_id, shared.stream_id, world.now())
+        await streams.create(db, shared, "shared")
+        private = await _join(world, db, shared, "first", member)
+        await streams.create(db, private, "private")
+    membership = await membership_of(request, member, str(relationship_id))
+    return json_answer(await view_of(world, membership), 201)
+
+
+async def _join(
+    world: World, db: Database, shared: StreamKey, seat: Literal["first", "second"], member: Member
+) -> StreamKey:
+    rid, now = shared.relationship_id, world.now()
+    author_id = tokens.new_id(world.chance, f"author of {rid}")
+    private = StreamKey(rid, tokens.new_id(world.chance, f"private stream of {rid}"))
+    await db.execute(JOIN, rid, seat, member.member_id, author_id, private.stream_id, member.sealed_name, now)
+    await db.execute(LET_READ, rid, shared.stream_id, private.stream_id, member.member_id)
+    return private
+
+
+KEEP_INVITE = """
+INSERT INTO invites (
+    code_hash,
+    relationship_id,
+    expires_at
+) VALUES ($1, $2, $3)
+"""
+
+
+@post(
+    "/v1/relationships/{rid:str}/invites",
+    opt=described(
+        id="invite",
+        tag="Relationships",
+        summary="Make an invite code for one person; it replaces the one before",
+        answers={201: Invite},
+        problems=(ConsentRequired, WrongState, NotFound),
+    ),
+)
+async def invite(request: Call, rid: FromPath[str]) -> ASGIApp:
+    """The code is shown once; only its hash is kept."""
+    member = await signed_in(request)
+    membership = await membership_of(request, member, rid)
+    require_consent(member)
+    world = world_of(request)
+    code = tokens.new_invite(world.chance, membership.relationship_id)
+    expires_at = world.now() + INVITE_LIVES
+    async with world.acting(member.member_id) as db, db.transaction():
+        if await hold(db, membership) not in ("solo", "inviting"):
+            raise WrongState("An invite can be made only while nobody else is in.")
+        await db.execute(SET_STATE, membership.relationship_id, "inviting", expires_at)
+        await db.execute(FORGET_INVITE, membership.relationship_id)
+        await db.execute(KEEP_INVITE, tokens.invite_hash(code), membership.relationship_id, expires_at)
+    return json_answer(Invite(code, expires_at), 201)
+
+
+INVITED = """
+SELECT
+    invites.relationship_id,
+    relationships.shared_stream_id,
+    memberships.member_id AS invited_by
+FROM invites
+JOIN memberships USING (relationship_id)
+JOIN relationships USING (relationship_id)
+WHERE invites.code_hash = $1
+    AND invites.expires_at > $2
+FOR UPDATE OF relationships
+"""
+
+USE_INVITE = """
+DELETE FROM invites
+WHERE code_hash = $1
+"""
+
+
+@post(
+    "/v1/invites/accept",
+    status_code=200,
+    opt=described(
+        id="acceptInvite",
+        tag="Relationships",
+        summary="Accept an invite; its maker then confirms",
+        body=Accept,
+        answers={200: Accepted},
+        problems=(ConsentRequired, InviteNotFound),
+    ),
+)
+async def accept_invite(request: Call) -> ASGIApp:
+    """Unknown, used, expired and own codes are told apart by nobody."""
+    member = await signed_in(request)
+    code = (await body_of(request, Accept)).code
+    require_consent(member)
+    world = world_of(request)
+    request.app.state.invites_tried.take((member.member_id.bytes,), world.now())
+    async with world.door.acquire() as db, db.transaction():
+        code_hash = tokens.invite_hash(code)
+        row = await db.fetchrow(INVITED, code_hash, world.now())
+        if row is None or row["invited_by"] == member.member_id:
+            raise InviteNotFound
+        shared = StreamKey(row["relationship_id"], row["shared_stream_id"])
+        # Used or replaced while this call waited for the row: of two who use one code at once, one gets in.
+        if await db.execute(USE_INVITE, code_hash) == "DELETE 0":
+            raise InviteNotFound
+        await _join(world, db, shared, "second", member)
+        await db.execute(SET_STATE, shared.relationship_id, "confirming", None)
+    return json_answer(Accepted(shared.relationship_id, "confirming"))
+
+
+@post(
+    "/v1/relationships/{rid:str}/confirm",
+    status_code=200,
+    opt=described(
+        id="confirm",
+        tag="Relationships",
+        summary="Confirm who accepted my invite",
+        answers={200: Relationship},
+        problems=(ConsentRequired, NotTheInviter, WrongState, NotFound),
+    ),
+)
+async def confirm(request: Call, rid: FromPath[str]) -> ASGIApp:
+    """From now on both can share. Confirming again changes nothing."""
+    member = await signed_in(request)
+    membership = await membership_of(request, member, rid)
+    require_consent(member)
+    if membership.seat != "first":
+        raise NotTheInviter
+    world = world_of(request)
+    async with world.acting(member.member_id) as db, db.transaction():
+        state = await hold(db, membership)
+        if state == "confirming":
+            await _open(world, db, membership)
+        elif state != "active":
+            raise WrongState("Nobody is waiting to be confirmed.")
+    return json_answer(await view_of(world, await membership_of(request, member, rid)))
+
+
+SECOND_PRIVATE_STREAM = """
+SELECT private_stream_id
+FROM memberships
+WHERE relationship_id = $1
+    AND seat = 'second'
+"""
+
+
+async def _open(world: World, db: Database, membership: Membership) -> None:
+    second = await db.fetchval(SECOND_PRIVATE_STREAM, membership.relationship_id)
+    await streams.create(db, StreamKey(membership.relationship_id, second), "private")
+    await db.execute(SET_STATE, membership.relationship_id, "active", None)
+    await recorder.announce(world, db, membership.shared, Opened())

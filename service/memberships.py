@@ -1,0 +1,99 @@
+"""What a member is to a relationship: their place in it, and its state."""
+
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+from msgspec import Struct
+
+from events.streams import Database, StreamKey
+from projections.balances import Reader
+from service.authentication import Bearer
+from service.errors import NotFound
+from service.requests import Call, id_of, world_of
+
+State = Literal["solo", "inviting", "confirming", "active", "ended"]
+
+
+class Membership(Struct, frozen=True):
+    """What one member is to one relationship."""
+
+    relationship_id: UUID
+    state: State
+    seat: Literal["first", "second"]
+    author_id: UUID
+    shared_stream_id: UUID
+    private_stream_id: UUID
+    partner_id: UUID | None
+    partner_member_id: UUID | None
+    partner_sealed_name: bytes | None
+
+    @property
+    def shared(self) -> StreamKey:
+        """The shared stream."""
+        return StreamKey(self.relationship_id, self.shared_stream_id)
+
+    @property
+    def private(self) -> StreamKey:
+        """This member's private stream."""
+        return StreamKey(self.relationship_id, self.private_stream_id)
+
+
+# An invite that nobody took in time leaves its maker alone again; nothing has to run for that.
+OF_MEMBER = """
+SELECT
+    relationships.relationship_id,
+    CASE
+        WHEN relationships.state = 'inviting' AND relationships.invite_expires_at <= $2 THEN 'solo'
+        ELSE relationships.state
+    END AS state,
+    mine.seat,
+    mine.author_id,
+    relationships.shared_stream_id,
+    mine.private_stream_id,
+    theirs.author_id AS partner_id,
+    theirs.member_id AS partner_member_id,
+    theirs.name AS partner_sealed_name
+FROM memberships AS mine
+JOIN relationships USING (relationship_id)
+LEFT JOIN memberships AS theirs
+    ON theirs.relationship_id = mine.relationship_id
+    AND theirs.seat <> mine.seat
+WHERE mine.member_id = $1
+    AND ($3::uuid IS NULL OR mine.relationship_id = $3)
+ORDER BY
+    mine.joined_at DESC,
+    mine.relationship_id
+"""
+
+
+async def membership_of(request: Call, member: Bearer, relationship_id: str) -> Membership:
+    """What the member is to that relationship. Raises NotFound, the same for foreign, unknown and malformed ids."""
+    world, wanted = world_of(request), id_of(relationship_id)
+    async with world.acting(member.member_id) as db:
+        return await membership_in(db, member.member_id, world.now(), wanted)
+
+
+async def membership_in(db: Database, member_id: UUID, now: datetime, relationship_id: UUID) -> Membership:
+    """The same, on a connection that acts for the member."""
+    found = await memberships_of(db, member_id, now, relationship_id)
+    if not found:
+        raise NotFound
+    return found[0]
+
+
+async def memberships_of(
+    db: Database, member_id: UUID, now: datetime, relationship_id: UUID | None = None
+) -> list[Membership]:
+    """What the member is to each of their relationships, the newest first, or to the one that is named."""
+    return [Membership(**row) for row in await db.fetch(OF_MEMBER, member_id, now, relationship_id)]
+
+
+def reader_of(membership: Membership) -> Reader:
+    """The member as one who reads."""
+    return Reader(
+        membership.relationship_id,
+        membership.author_id,
+        membership.shared_stream_id,
+        membership.private_stream_id,
+    )

@@ -1,0 +1,43 @@
+"""The catalogue of questions over HTTP."""
+
+from typing import Annotated
+
+from litestar import get
+from litestar.types import ASGIApp
+from msgspec import Meta, Struct
+
+from service.authentication import signed_in
+from service.catalogue import ENGLISH, Questions, catalogue
+from service.operations import described
+from service.requests import Call, query_of
+from service.responses import cacheable, cacheable_answer
+
+
+class QuestionsQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """In which language."""
+
+    language: Annotated[
+        str,
+        Meta(
+            max_length=35,
+            pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*$",
+            description="A BCP 47 tag, such as de-AT. What is not translated comes in English.",
+        ),
+    ] = ENGLISH
+
+
+@get(
+    "/v1/questions",
+    opt=described(
+        id="listQuestions",
+        tag="Be asked",
+        summary="The questions that a prompt may ask, in one language",
+        query=QuestionsQuery,
+        answers={200: Questions},
+        cached=True,
+    ),
+)
+async def list_questions(request: Call) -> ASGIApp:
+    """The same for everybody; it changes with a release only."""
+    await signed_in(request)
+    return cacheable_answer(request, cacheable(catalogue(query_of(request, QuestionsQuery).language)))

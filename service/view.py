@@ -1,0 +1,100 @@
+"""My relationships, as I see them."""
+
+from uuid import UUID
+
+from litestar import get
+from litestar.params import FromPath
+from litestar.types import ASGIApp
+from msgspec import Struct
+
+from service.authentication import signed_in
+from service.errors import NotFound
+from service.memberships import Membership, State, membership_of, memberships_of
+from service.operations import described
+from service.requests import Call, world_of
+from service.responses import json_answer
+from service.world import World
+
+
+class Partner(Struct, frozen=True):
+    """The other member: nothing but the name they chose, if they did."""
+
+    name: str | None
+
+
+class StreamIds(Struct, frozen=True):
+    """The ids of the streams that I can read, as they stand in headers."""
+
+    shared: UUID
+    private: UUID
+
+
+class Relationship(Struct, frozen=True):
+    """A relationship as one of its members sees it. `author` is my id in its headers."""
+
+    id: UUID
+    state: State
+    partner: Partner | None
+    streams: StreamIds
+    author: UUID
+
+
+class Relationships(Struct, frozen=True):
+    """My relationships, the newest first."""
+
+    relationships: list[Relationship]
+
+
+@get(
+    "/v1/relationships",
+    opt=described(
+        id="listRelationships", tag="Relationships", summary="My relationships", answers={200: Relationships}
+    ),
+)
+async def list_relationships(request: Call) -> ASGIApp:
+    """Ended ones too: what was shared stays readable."""
+    member = await signed_in(request)
+    world = world_of(request)
+    async with world.acting(member.member_id) as db:
+        found = await memberships_of(db, member.member_id, world.now())
+    return json_answer(Relationships([await view_of(world, one) for one in found]))
+
+
+@get(
+    "/v1/relationships/{rid:str}",
+    opt=described(
+        id="getRelationship",
+        tag="Relationships",
+        summary="One relationship of mine",
+        answers={200: Relationship},
+        problems=(NotFound,),
+    ),
+)
+async def get_relationship(request: Call, rid: FromPath[str]) -> ASGIApp:
+    """As I see it."""
+    membership = await membership_of(request, await signed_in(request), rid)
+    return json_answer(await view_of(world_of(request), membership))
+
+
+async def view_of(world: World, membership: Membership) -> Relationship:
+    """The relationship as its member sees it."""
+    return Relationship(
+        membership.relationship_id,
+        membership.state,
+        await _partner(world, membership),
+        StreamIds(membership.shared_stream_id, membership.private_stream_id),
+        membership.author_id,
+    )
+
+
+async def _partner(world: World, membership: Membership) -> Partner | None:
+    if membership.partner_id is None:
+        return None
+    theirs, sealed_name = membership.partner_member_id, membership.partner_sealed_name
+    if theirs is None or sealed_name is None:
+        return Partner(None)
+    # In a restored backup an erased partner has a name still, and no key that opens it.
+    ring = await world.keys.ring(membership.relationship_id)
+    if not ring.knows(membership.partner_id):
+        return Partner(None)
+    return Partner(await world.keys.open_for(theirs, "name", sealed_name))
