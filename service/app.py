@@ -33,20 +33,20 @@ from service import (
     worker,
 )
 from service.authentication import Doorkeeper
-from service.clock import Clock, utc_now
 from service.connections import create_pool
+from service.core.clock import Clock, utc_now
+from service.core.mail import Mailer, Postman
+from service.core.networks import networks
+from service.core.randomness import Chance, system_chance
 from service.edge import Edge
 from service.kept import Kept
 from service.keyring import Keyring
 from service.keys import KeyStore
 from service.limits import Limit
-from service.mail import Mailer, Postman
 from service.metrics import Metrics
-from service.networks import networks
 from service.problems import HANDLERS
 from service.push.senders import vapid_key
 from service.push.webpush import public_key
-from service.randomness import Chance, system_chance
 from service.recorder import RECORDING, Recorder
 from service.roles import DOOR_ROLE, KEEPER_ROLE, KEYS_ROLE, PROMPTER_ROLE, RECORDER_ROLE, SERVICE_ROLE
 from service.settings import Settings

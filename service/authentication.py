@@ -8,7 +8,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from events.streams import Database
-from service import tokens
+from service.core import tokens
 from service.errors import NotSignedIn, StepUpRequired, TooManyRequests
 from service.grouping import Grouped
 from service.requests import Call, header_of, world_of

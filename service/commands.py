@@ -17,10 +17,12 @@ import uvicorn
 from litestar.types import ASGIApp
 from tqdm import tqdm
 
-from service import demo, embedded, importing, logs, mail, metrics, openapi, rebuilding, rotation, worker
+from service import demo, embedded, importing, logs, metrics, openapi, rebuilding, rotation, worker
 from service.app import create_app, opened_world
-from service.clock import SteadyClock, utc_now
 from service.connections import connect
+from service.core import mail
+from service.core.clock import SteadyClock, utc_now
+from service.core.randomness import system_chance
 from service.edge import Edge
 from service.errors import DataDirInUse, MigrationError, StartupError
 from service.export import Export
@@ -28,7 +30,6 @@ from service.keys import FileKeyStore, KeyStore
 from service.migrate import migrate as migrate_schema
 from service.migrate import pending
 from service.push import senders
-from service.randomness import system_chance
 from service.roles import KEYS_ROLE
 from service.settings import Settings
 

@@ -16,7 +16,7 @@ import httpx
 from tqdm import tqdm
 
 from events.entries import Domain
-from service.mail import ConsoleMailer
+from service.core.mail import ConsoleMailer
 
 FIRST, SECOND = "first.synthetic@example.org", "second.synthetic@example.org"
 DAYS = 365

@@ -10,9 +10,9 @@ from litestar.params import FromPath
 from litestar.types import ASGIApp
 from msgspec import Struct
 
-from service import tokens
 from service.addresses import Environment, Platform, Provider, Registration, address_of, opened_address
 from service.authentication import Member, hold_session, signed_in
+from service.core import tokens
 from service.errors import Invalid, NotFound
 from service.operations import described
 from service.push.notices import AppleDevice

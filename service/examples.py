@@ -20,11 +20,12 @@ from projections.feed import Head, Page
 from projections.perspectives import Perspectives
 from projections.requests import Requests, RequestStanding
 from projections.trends import Point, Trend
-from service import errors, live, tokens
+from service import errors, live
 from service.addresses import Registration
 from service.catalogue import catalogue
 from service.codes import CodeWanted, SignIn, StepUp
 from service.consent import CONSENT_VERSION
+from service.core import tokens
 from service.devices import RegisteredDevice, RegisteredDevices
 from service.entries import Recorded
 from service.export import FORMAT, Export, ExportedRelationship

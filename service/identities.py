@@ -13,8 +13,9 @@ from litestar.types import ASGIApp
 from msgspec import Meta, Struct
 
 from events.streams import Database
-from service import sessions, tokens
+from service import sessions
 from service.authentication import signed_in
+from service.core import tokens
 from service.errors import IdentityRefused, NotFound, ProviderAway, TooManyRequests
 from service.id_tokens import Proven, Provider, ProviderName
 from service.limits import client_of

@@ -28,13 +28,13 @@ from projections import feed
 from projections.feed import Event, Page, Proof
 from projections.rebuild import Stream, rebuild
 from service.codes import Email
+from service.core.randomness import system_chance
 from service.errors import ImportRefused, Invalid
 from service.export import Export, ExportedRelationship
 from service.keyring import Keyring
 from service.keys import KeyStore
 from service.linking import LET_READ
 from service.members import Me, Name, zones
-from service.randomness import system_chance
 from service.replanning import is_on
 from service.schedule import Schedule, validate
 from service.schedules import KEEP_SCHEDULE, SEED_BYTES

@@ -14,9 +14,9 @@ from asyncpg import Connection, Pool, Record
 from events import chain
 from events.sealing import KEY_BYTES, Ring, Unreadable
 from service import profile
-from service.clock import Clock
+from service.core.clock import Clock
+from service.core.randomness import Chance
 from service.keys import KeyStore, epoch_of
-from service.randomness import Chance
 
 Database: TypeAlias = "Pool[Record] | Connection[Record]"
 

@@ -5,8 +5,8 @@ from collections import OrderedDict
 from datetime import datetime, timedelta
 from typing import TypeAlias
 
+from service.core.networks import address_of
 from service.errors import TooManyRequests
-from service.networks import address_of
 from service.requests import Call
 
 Key: TypeAlias = tuple[str | bytes, ...]

@@ -13,9 +13,10 @@ from events import streams
 from events.entries import Opened
 from events.errors import ConsentRequired
 from events.streams import Database, StreamKey
-from service import recorder, tokens
+from service import recorder
 from service.authentication import Member, signed_in
 from service.consent import require_consent
+from service.core import tokens
 from service.errors import InviteNotFound, NotFound, NotTheInviter, WrongState
 from service.memberships import Membership, membership_of
 from service.operations import described

@@ -23,8 +23,8 @@ from events.entries import Audience
 from projections import feed
 from projections.feed import Event, Page
 from service.authentication import signed_in
+from service.core.listeners import Listener
 from service.errors import Invalid, NotFound
-from service.listening import Listener
 from service.memberships import Membership, membership_in, reader_of
 from service.operations import described
 from service.requests import Call, id_of, world_of

@@ -15,9 +15,9 @@ from asyncpg import Record
 from msgspec import Struct
 
 from service.addresses import opened_address
+from service.core.tokens import new_id
 from service.push.exchange import LOST_PAUSE_SECONDS
 from service.push.notices import Delivered, Notice, Outcome, PushClass, Refused, RetryAfter, Sender, Unregistered
-from service.tokens import new_id
 from service.world import World
 
 log = structlog.get_logger()

@@ -19,6 +19,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from service.catalogue import SELF_QUESTIONS
+from service.core.tokens import new_id
 from service.planning import (
     ONE_DAY,
     Asked,
@@ -33,7 +34,6 @@ from service.planning import (
 )
 from service.prompt_life import reminder_due_at, scheduled, sent
 from service.schedule import Schedule
-from service.tokens import new_id
 from service.world import World
 
 log = structlog.get_logger()

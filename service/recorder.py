@@ -29,9 +29,9 @@ from service import answering, reveals
 from service.answering import News
 from service.appending import append
 from service.consent import CONSENT_VERSION
+from service.core.tokens import new_id
 from service.errors import NotFound, Overloaded, WrongState
 from service.grouping import Grouped
-from service.tokens import new_id
 from service.world import World, reading_as
 
 

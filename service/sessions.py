@@ -15,8 +15,8 @@ from litestar.types import ASGIApp
 from msgspec import Meta, Struct
 
 from events.streams import Database
-from service import tokens
 from service.authentication import Member, signed_in
+from service.core import tokens
 from service.errors import NotFound, RefreshRefused
 from service.operations import described
 from service.requests import Call, body_of, id_of, world_of

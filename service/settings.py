@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from service.networks import networks
+from service.core.networks import networks
 
 
 def networks_named(text: str | None) -> str | None:

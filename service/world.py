@@ -9,12 +9,12 @@ from asyncpg import Pool, Record
 from msgspec import Struct, field
 
 from events import streams
-from service.clock import Clock
 from service.connections import lent
+from service.core.clock import Clock
+from service.core.listeners import Listeners
+from service.core.mail import Mailer
+from service.core.randomness import Chance
 from service.keyring import Keyring
-from service.listening import Listeners
-from service.mail import Mailer
-from service.randomness import Chance
 
 Database: TypeAlias = "Pool[Record]"
 

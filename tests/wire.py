@@ -12,8 +12,8 @@ import uvicorn
 import uvloop
 
 from service.app import create_app
+from service.core.mail import SmtpMailer
 from service.edge import Edge
-from service.mail import SmtpMailer
 from tests.hanging_up import until_told
 from tests.phones import KEYS, Clock, Phone, PostBox, Running, unlimited
 

@@ -13,7 +13,7 @@ import structlog
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from msgspec import Struct
 
-from service.clock import Clock
+from service.core.clock import Clock
 from service.push import payloads
 from service.push.exchange import LOST_PAUSE_SECONDS, SILENCE_SECONDS, Answer, NoAnswer, line, pause, post
 from service.push.notices import AppleDevice, Delivered, Notice, Outcome, Refused, RetryAfter, Unregistered

@@ -15,7 +15,7 @@ import structlog
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from msgspec import Meta, Raw, Struct
 
-from service.clock import Clock
+from service.core.clock import Clock
 from service.push import payloads
 from service.push.exchange import LOST_PAUSE_SECONDS, SILENCE_SECONDS, Answer, NoAnswer, line, pause, post
 from service.push.notices import Delivered, FirebaseDevice, Notice, Outcome, Refused, RetryAfter, Unregistered

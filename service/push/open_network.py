@@ -15,7 +15,7 @@ from typing import TypeAlias
 import httpcore
 from httpcore import SOCKET_OPTION, AsyncNetworkBackend, AsyncNetworkStream
 
-from service.networks import Networks
+from service.core.networks import Networks
 
 IPAddress: TypeAlias = IPv4Address | IPv6Address
 

@@ -14,9 +14,9 @@ from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from msgspec import Struct
 
-from service.clock import Clock
+from service.core.clock import Clock
+from service.core.networks import Networks
 from service.errors import StartupError
-from service.networks import Networks
 from service.push.apns import ApnsKey, ApnsSender
 from service.push.console import ConsoleSender
 from service.push.fcm import FcmAccount, FcmSender

@@ -13,8 +13,8 @@ import structlog
 from cryptography.hazmat.primitives.asymmetric import ec
 from msgspec import Struct
 
-from service.clock import Clock
-from service.networks import Networks
+from service.core.clock import Clock
+from service.core.networks import Networks
 from service.push import payloads
 from service.push.encryption import SALT_BYTES, BadKeys, encrypt, point, read_keys
 from service.push.exchange import (

@@ -15,11 +15,11 @@ import structlog
 
 from service import dispatch, outbox, prompter, worker
 from service.app import opened_world
-from service.clock import utc_now
+from service.core.clock import utc_now
+from service.core.mail import ConsoleMailer
+from service.core.randomness import system_chance
 from service.keys import FileKeyStore
-from service.mail import ConsoleMailer
 from service.push.notices import AppleDevice, Delivered, Notice, Outcome
-from service.randomness import system_chance
 from service.schedule import WEEKDAYS, Schedule, ScheduledCheckIn
 from service.settings import Settings
 from service.world import World

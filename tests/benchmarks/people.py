@@ -22,8 +22,9 @@ from events.sealing import KEY_BYTES, Ring
 from events.streams import Draft, Stored, StreamKey
 from projections import tallies
 from projections.tallies import Key
-from service import profile, tokens
+from service import profile
 from service.consent import CONSENT_VERSION
+from service.core import tokens
 from service.keys import FileKeyStore, epoch_of
 
 TOKEN_LIVES = timedelta(days=1)  # longer than any benchmark

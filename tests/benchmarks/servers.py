@@ -14,7 +14,7 @@ import psutil
 from msgspec import Struct
 
 from service import embedded
-from service.clock import utc_now
+from service.core.clock import utc_now
 from service.migrate import migrate as migrate_schema
 from tests.postgres import execute, in_database
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from service import commands
 from service.__main__ import main
-from service.clock import SteadyClock, utc_now
+from service.core.clock import SteadyClock, utc_now
 
 
 def wrong_clock() -> datetime:

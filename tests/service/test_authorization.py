@@ -15,7 +15,7 @@ import pytest_asyncio
 from msgspec import Struct
 
 from service.app import create_app
-from service.mail import ConsoleMailer
+from service.core.mail import ConsoleMailer
 from service.openapi import document
 from service.settings import Settings
 from tests.asking import prompted

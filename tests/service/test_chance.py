@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from service.randomness import Reserve
+from service.core.randomness import Reserve
 
 TWINS = """
 import os

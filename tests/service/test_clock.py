@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from service.clock import SteadyClock
+from service.core.clock import SteadyClock
 from service.errors import ClockJumped, TooManyRequests
 from service.limits import Limit
 from tests.phones import NOON, Clock

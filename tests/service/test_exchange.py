@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 import pytest
 
-from service.networks import networks
+from service.core.networks import networks
 from service.push.apns import ApnsKey, ApnsSender
 from service.push.fcm import FcmAccount, FcmSender
 from service.push.notices import AppleDevice, Delivered, Device, FirebaseDevice, Notice, PushClass, RetryAfter

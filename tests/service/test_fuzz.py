@@ -18,7 +18,7 @@ from schemathesis.checks import CHECKS
 from schemathesis.core.transport import Response
 
 from service.app import create_app
-from service.mail import ConsoleMailer
+from service.core.mail import ConsoleMailer
 from service.openapi import document
 from service.requests import HYPHENATED
 from service.settings import Settings

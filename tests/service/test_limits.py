@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given as for_any
 from hypothesis import strategies as st
 
+from service.core.networks import address_of, networks
 from service.errors import TooManyRequests
 from service.limits import Key, Limit
-from service.networks import address_of, networks
 from service.settings import Settings
 from tests.phones import Phone, running, unlimited
 

@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from service import live
-from service.listening import MOST_STREAMS
+from service.core.listeners import MOST_STREAMS
 from service.live import KEEP_ALIVE
 from service.world import World
 from tests.listening import PATIENCE_SECONDS, Listening

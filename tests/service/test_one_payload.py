@@ -23,7 +23,7 @@ from events.entries import Audience, CheckIn, Decision, Fact, Request
 from events.rules import Recorded
 from service import outbox, prompt_life
 from service.answering import is_occasion
-from service.networks import networks
+from service.core.networks import networks
 from service.planning import Asked, Place, SharedEvent, after_event, plan_day
 from service.prompt_life import Prompt
 from service.push import exchange, payloads, webpush

@@ -16,7 +16,7 @@ from schemathesis.specs.openapi.definitions import OPENAPI_31_VALIDATOR
 from events import errors as refusals
 from service import commands, examples
 from service.app import create_app
-from service.mail import ConsoleMailer
+from service.core.mail import ConsoleMailer
 from service.openapi import document
 from service.operations import Operation
 from service.settings import Settings

@@ -8,8 +8,8 @@ import pytest
 from events.sealing import Unreadable
 from service import profile
 from service.connections import create_pool
+from service.core.randomness import system_chance
 from service.keyring import Keyring
-from service.randomness import system_chance
 from service.roles import KEYS_ROLE
 from tests.phones import KEYS, Clock, Running
 from tests.postgres import execute

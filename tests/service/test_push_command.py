@@ -12,7 +12,7 @@ from uuid import uuid4
 
 import pytest
 
-from service.clock import utc_now
+from service.core.clock import utc_now
 from tests.phones import KEYS, Running, running
 from tests.prompting import after_events, happened, outbox, register, want
 from tests.pushing import EC_KEY, SERVER_PEM, PushService, private

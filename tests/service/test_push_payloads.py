@@ -10,8 +10,8 @@ import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from service.core.networks import networks
 from service.errors import StartupError
-from service.networks import networks
 from service.push import payloads, senders
 from service.push.notices import (
     AppleDevice,

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from service.app import create_app
-from service.mail import SmtpMailer
+from service.core.mail import SmtpMailer
 from service.settings import Settings
 from tests.phones import KEYS, Phone, Running, lifespan
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given as for_any
 from hypothesis import strategies as st
 
-from service.randomness import Chance, system_chance
-from service.tokens import (
+from service.core.randomness import Chance, system_chance
+from service.core.tokens import (
     INVITE_ALPHABET,
     code_hash,
     invite_hash,

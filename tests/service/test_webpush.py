@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from service.networks import networks
+from service.core.networks import networks
 from service.push import payloads
 from service.push.encryption import encrypt, point
 from service.push.notices import (

@@ -6,7 +6,7 @@ from base64 import urlsafe_b64encode
 from typing import Literal
 from uuid import UUID
 
-from service.randomness import Chance
+from service.core.randomness import Chance
 
 INVITE_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 INVITE_LENGTH = 12

@@ -1,0 +1,1 @@
+"""What everything may use and what knows nothing of the rest: time, chance, tokens, mail, networks."""
