@@ -33,11 +33,12 @@ from service import (
     worker,
 )
 from service.authentication import Doorkeeper
-from service.connections import create_pool
 from service.core.clock import Clock, utc_now
 from service.core.mail import Mailer, Postman
 from service.core.networks import networks
 from service.core.randomness import Chance, system_chance
+from service.database.pool import create_pool
+from service.database.roles import DOOR_ROLE, KEEPER_ROLE, KEYS_ROLE, PROMPTER_ROLE, RECORDER_ROLE, SERVICE_ROLE
 from service.edge import Edge
 from service.kept import Kept
 from service.keyring import Keyring
@@ -48,7 +49,6 @@ from service.problems import HANDLERS
 from service.push.senders import vapid_key
 from service.push.webpush import public_key
 from service.recorder import RECORDING, Recorder
-from service.roles import DOOR_ROLE, KEEPER_ROLE, KEYS_ROLE, PROMPTER_ROLE, RECORDER_ROLE, SERVICE_ROLE
 from service.settings import Settings
 from service.world import World
 

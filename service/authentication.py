@@ -9,8 +9,8 @@ from msgspec import Struct
 
 from events.streams import Database
 from service.core import tokens
+from service.database.group_commit import Grouped
 from service.errors import NotSignedIn, StepUpRequired, TooManyRequests
-from service.grouping import Grouped
 from service.requests import Call, header_of, world_of
 from service.world import World
 

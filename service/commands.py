@@ -17,20 +17,21 @@ import uvicorn
 from litestar.types import ASGIApp
 from tqdm import tqdm
 
-from service import demo, embedded, importing, logs, metrics, openapi, rebuilding, rotation, worker
+from service import demo, importing, logs, metrics, openapi, rebuilding, rotation, worker
 from service.app import create_app, opened_world
-from service.connections import connect
 from service.core import mail
 from service.core.clock import SteadyClock, utc_now
 from service.core.randomness import system_chance
+from service.database import embedded
+from service.database.migrate import migrate as migrate_schema
+from service.database.migrate import pending
+from service.database.pool import connect
+from service.database.roles import KEYS_ROLE
 from service.edge import Edge
 from service.errors import DataDirInUse, MigrationError, StartupError
 from service.export import Export
 from service.keys import FileKeyStore, KeyStore
-from service.migrate import migrate as migrate_schema
-from service.migrate import pending
 from service.push import senders
-from service.roles import KEYS_ROLE
 from service.settings import Settings
 
 DEMO_DATA_DIR = Path(".demo-data")

@@ -12,8 +12,8 @@ from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 from service import (
     outbox,
 )
+from service.database.outages import DATABASE_AWAY
 from service.metrics import Metrics
-from service.outages import DATABASE_AWAY
 
 LOOK_SECONDS = 2.0  # who collects figures waits for 10 by default
 

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from events.streams import transposed
 from projections.balances import Reader
-from service.connections import lent
+from service.database.pool import lent
 from service.errors import NotFound
 
 Database: TypeAlias = "Pool[Record]"

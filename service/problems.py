@@ -13,8 +13,8 @@ from msgspec import UNSET, Struct, UnsetType
 from events import errors as refusals
 from events.sealing import Unreadable
 from service import errors
+from service.database.outages import DATABASE_AWAY, SPOILED
 from service.errors import KeyStoreError
-from service.outages import DATABASE_AWAY, SPOILED
 
 log = structlog.get_logger()
 

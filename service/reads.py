@@ -21,7 +21,7 @@ from projections.perspectives import Period, Perspectives
 from projections.requests import Requests
 from projections.trends import Measure, Trend
 from service.authentication import recognised, still_signed_in
-from service.connections import lent
+from service.database.pool import lent
 from service.errors import Invalid, NotFound
 from service.kept import Kept
 from service.lookup import Lookup

@@ -26,13 +26,13 @@ from events.entries import Audience
 from events.sealing import Unreadable
 from events.streams import Database, StreamKey
 from projections.rebuild import Stream, rebuild
-from service.connections import connect
 from service.core.clock import utc_now
 from service.core.randomness import system_chance
+from service.database.pool import connect
+from service.database.roles import KEEPER_ROLE, KEYS_ROLE
 from service.errors import StartupError
 from service.keyring import Keyring
 from service.keys import KeyStore
-from service.roles import KEEPER_ROLE, KEYS_ROLE
 
 PART_EVENTS = 5_000
 STREAM_COSTS_EVENTS = 10  # in time, a stream without any

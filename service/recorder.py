@@ -30,8 +30,8 @@ from service.answering import News
 from service.appending import append
 from service.consent import CONSENT_VERSION
 from service.core.tokens import new_id
+from service.database.group_commit import Grouped
 from service.errors import NotFound, Overloaded, WrongState
-from service.grouping import Grouped
 from service.world import World, reading_as
 
 

@@ -13,7 +13,7 @@ from typing import TypeAlias
 import structlog
 
 from service import dispatch, outbox, prompter
-from service.outages import DATABASE_AWAY
+from service.database.outages import DATABASE_AWAY
 from service.push import senders
 from service.push.notices import Sender
 from service.settings import Settings

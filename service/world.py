@@ -9,11 +9,11 @@ from asyncpg import Pool, Record
 from msgspec import Struct, field
 
 from events import streams
-from service.connections import lent
 from service.core.clock import Clock
 from service.core.listeners import Listeners
 from service.core.mail import Mailer
 from service.core.randomness import Chance
+from service.database.pool import lent
 from service.keyring import Keyring
 
 Database: TypeAlias = "Pool[Record]"

@@ -12,7 +12,7 @@ from uuid import uuid4
 
 import asyncpg
 
-from service import embedded, migrate
+from service.database import embedded, migrate
 
 TEMPLATE = "template_mutuality"
 

@@ -18,7 +18,7 @@ import asyncpg
 from msgspec import Struct
 from tqdm import tqdm
 
-from service import embedded
+from service.database import embedded
 from tests.benchmarks.table import Setting
 from tests.postgres import execute, in_database
 

@@ -12,7 +12,8 @@ import asyncpg
 import httpx
 from msgspec import Struct
 
-from service import embedded, rebuilding
+from service import rebuilding
+from service.database import embedded
 from tests.benchmarks import people, servers
 from tests.benchmarks.load import Load, Target
 from tests.benchmarks.table import Figure, Setting, at_least, at_most, in_turn, median, only, ratio

@@ -13,9 +13,9 @@ import asyncpg
 import psutil
 from msgspec import Struct
 
-from service import embedded
 from service.core.clock import utc_now
-from service.migrate import migrate as migrate_schema
+from service.database import embedded
+from service.database.migrate import migrate as migrate_schema
 from tests.postgres import execute, in_database
 
 STOP_SECONDS = 30

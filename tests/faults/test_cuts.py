@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from service import embedded
+from service.database import embedded
 from tests.faults.cutting import Cutter, Way, cutter
 from tests.faults.site import (
     PATIENCE_SECONDS,

@@ -11,8 +11,9 @@ import asyncpg
 import pytest
 import structlog
 
-from service import commands, embedded
+from service import commands
 from service.__main__ import main
+from service.database import embedded
 
 HERE = "/v1/relationships/{rid}"
 

@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from service import connections
-from service.connections import create_pool
-from service.roles import SERVICE_ROLE
+from service.database import pool
+from service.database.pool import create_pool
+from service.database.roles import SERVICE_ROLE
 from tests.phones import Running, running
 from tests.service.holding import holding
 
@@ -14,7 +14,7 @@ MY_HEAD = "SELECT position FROM heads WHERE stream_id = $1::text::uuid FOR UPDAT
 
 
 async def test_who_waits_too_long_is_told_so(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "WAIT_SECONDS", 0.05)
+    monkeypatch.setattr(pool, "WAIT_SECONDS", 0.05)
     async with create_pool(database_url, SERVICE_ROLE, 1) as pool:
         async with pool.acquire():
             with pytest.raises(TimeoutError):
@@ -23,7 +23,7 @@ async def test_who_waits_too_long_is_told_so(database_url: str, monkeypatch: pyt
 
 
 async def test_a_full_queue_is_told_at_once(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "WAITING_AT_MOST", 2)
+    monkeypatch.setattr(pool, "WAITING_AT_MOST", 2)
     async with create_pool(database_url, SERVICE_ROLE, 1) as pool:
         async with pool.acquire():
             waiting = [asyncio.create_task(pool.fetchval("SELECT 1")) for _ in range(2)]
@@ -38,7 +38,7 @@ async def test_a_full_queue_is_told_at_once(database_url: str, monkeypatch: pyte
 async def test_a_row_that_somebody_holds_is_not_waited_for_long(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(connections.SESSION_SETTINGS, "lock_timeout", "50ms")
+    monkeypatch.setitem(pool.SESSION_SETTINGS, "lock_timeout", "50ms")
     async with running(database_url) as service:
         await told_to_come_again(service)
 
@@ -60,7 +60,7 @@ async def told_to_come_again(service: Running) -> None:
 async def test_a_connection_that_got_lost_does_not_hold_up_the_end(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connections, "CLOSE_SECONDS", 0.05)
+    monkeypatch.setattr(pool, "CLOSE_SECONDS", 0.05)
     async with create_pool(database_url, SERVICE_ROLE, 1) as pool:
         await pool.acquire()
     assert pool.get_size() == 0

@@ -17,8 +17,8 @@ import asyncpg
 import psutil
 import pytest
 
-from service import embedded
-from service.embedded import running
+from service.database import embedded
+from service.database.embedded import running
 from service.errors import DataDirInUse, EmbeddedError
 from tests.postgres import FAST
 

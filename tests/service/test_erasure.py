@@ -11,7 +11,7 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from service.embedded import program
+from service.database.embedded import program
 from service.rebuilding import rebuild_all
 from tests.phones import KEYS, Json, Phone, Running, link
 from tests.service.test_devices import web

@@ -11,7 +11,7 @@ import pytest
 from events.streams import StreamKey
 from projections import balances
 from projections.rebuild import Stream, rebuild
-from service.connections import lent
+from service.database.pool import lent
 from service.errors import NotFound
 from service.kept import OVERHEAD_BYTES, Kept
 from service.lookup import Lookup

@@ -12,8 +12,8 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
+from service.database.migrate import migrate, pending, statements
 from service.errors import MigrationError
-from service.migrate import migrate, pending, statements
 from tests.postgres import execute, in_database
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)

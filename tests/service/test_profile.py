@@ -7,10 +7,10 @@ import pytest
 
 from events.sealing import Unreadable
 from service import profile
-from service.connections import create_pool
 from service.core.randomness import system_chance
+from service.database.pool import create_pool
+from service.database.roles import KEYS_ROLE
 from service.keyring import Keyring
-from service.roles import KEYS_ROLE
 from tests.phones import KEYS, Clock, Running
 from tests.postgres import execute
 

@@ -12,10 +12,10 @@ import pytest
 from asyncpg import Record
 
 from service import rotation
-from service.embedded import program
+from service.database.embedded import program
+from service.database.roles import KEYS_ROLE
 from service.errors import KeyStoreError
 from service.keys import FileKeyStore
-from service.roles import KEYS_ROLE
 from tests.phones import NOON, Clock, Phone, Running, running
 from tests.postgres import fresh_database
 

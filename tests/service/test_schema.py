@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 from asyncpg import Record
 
-from service import migrate
+from service.database import migrate
 
 Database: TypeAlias = "asyncpg.Connection[Record]"
 Key: TypeAlias = tuple[str, str, tuple[str, ...]]

@@ -19,8 +19,8 @@ import asyncpg
 from asyncpg import Record
 from asyncpg.pool import PoolConnectionProxy
 
+from service.database.roles import KEEPER_ROLE, SERVICE_ROLE, Connection, ensure, ensure_roles
 from service.errors import MigrationError
-from service.roles import KEEPER_ROLE, SERVICE_ROLE, Connection, ensure, ensure_roles
 
 Database: TypeAlias = "str | asyncpg.Connection[Record] | PoolConnectionProxy[Record]"
 

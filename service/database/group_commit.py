@@ -13,8 +13,8 @@ import structlog
 from asyncpg import DeadlockDetectedError, LockNotAvailableError
 from msgspec import Struct
 
+from service.database.outages import DATABASE_AWAY
 from service.errors import Overloaded
-from service.outages import DATABASE_AWAY
 
 log = structlog.get_logger()
 

@@ -30,8 +30,8 @@ from urllib.parse import quote
 
 import psutil
 
+from service.database.system_user import as_user, let_pass, make_user
 from service.errors import DataDirInUse, EmbeddedError
-from service.system_user import as_user, let_pass, make_user
 
 log = logging.getLogger(__name__)
 
