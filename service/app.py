@@ -41,8 +41,8 @@ from service.database.pool import create_pool
 from service.database.roles import DOOR_ROLE, KEEPER_ROLE, KEYS_ROLE, PROMPTER_ROLE, RECORDER_ROLE, SERVICE_ROLE
 from service.edge import Edge
 from service.kept import Kept
-from service.keyring import Keyring
-from service.keys import KeyStore
+from service.keys.key_store import KeyStore
+from service.keys.keyring import Keyring
 from service.limits import Limit
 from service.metrics import Metrics
 from service.problems import HANDLERS

@@ -17,7 +17,7 @@ import uvicorn
 from litestar.types import ASGIApp
 from tqdm import tqdm
 
-from service import demo, importing, logs, metrics, openapi, rebuilding, rotation, worker
+from service import demo, importing, logs, metrics, openapi, rebuilding, worker
 from service.app import create_app, opened_world
 from service.core import mail
 from service.core.clock import SteadyClock, utc_now
@@ -30,7 +30,8 @@ from service.database.roles import KEYS_ROLE
 from service.edge import Edge
 from service.errors import DataDirInUse, MigrationError, StartupError
 from service.export import Export
-from service.keys import FileKeyStore, KeyStore
+from service.keys import rotation
+from service.keys.key_store import FileKeyStore, KeyStore
 from service.push import senders
 from service.settings import Settings
 

@@ -31,8 +31,8 @@ from service.codes import Email
 from service.core.randomness import system_chance
 from service.errors import ImportRefused, Invalid
 from service.export import Export, ExportedRelationship
-from service.keyring import Keyring
-from service.keys import KeyStore
+from service.keys.key_store import KeyStore
+from service.keys.keyring import Keyring
 from service.linking import LET_READ
 from service.members import Me, Name, zones
 from service.replanning import is_on

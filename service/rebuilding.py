@@ -31,8 +31,8 @@ from service.core.randomness import system_chance
 from service.database.pool import connect
 from service.database.roles import KEEPER_ROLE, KEYS_ROLE
 from service.errors import StartupError
-from service.keyring import Keyring
-from service.keys import KeyStore
+from service.keys.key_store import KeyStore
+from service.keys.keyring import Keyring
 
 PART_EVENTS = 5_000
 STREAM_COSTS_EVENTS = 10  # in time, a stream without any

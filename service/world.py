@@ -14,7 +14,7 @@ from service.core.listeners import Listeners
 from service.core.mail import Mailer
 from service.core.randomness import Chance
 from service.database.pool import lent
-from service.keyring import Keyring
+from service.keys.keyring import Keyring
 
 Database: TypeAlias = "Pool[Record]"
 

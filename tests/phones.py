@@ -20,7 +20,7 @@ from events.sealing import Ring
 from service.app import create_app
 from service.core.mail import SmtpMailer
 from service.edge import Edge
-from service.keys import FileKeyStore
+from service.keys.key_store import FileKeyStore
 from service.settings import Settings
 from service.world import World
 from tests.hanging_up import until_told

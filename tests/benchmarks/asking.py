@@ -18,7 +18,7 @@ from service.app import opened_world
 from service.core.clock import utc_now
 from service.core.mail import ConsoleMailer
 from service.core.randomness import system_chance
-from service.keys import FileKeyStore
+from service.keys.key_store import FileKeyStore
 from service.push.notices import AppleDevice, Delivered, Notice, Outcome
 from service.schedule import WEEKDAYS, Schedule, ScheduledCheckIn
 from service.settings import Settings

@@ -22,10 +22,10 @@ from events.sealing import KEY_BYTES, Ring
 from events.streams import Draft, Stored, StreamKey
 from projections import tallies
 from projections.tallies import Key
-from service import profile
 from service.consent import CONSENT_VERSION
 from service.core import tokens
-from service.keys import FileKeyStore, epoch_of
+from service.keys import field_encryption
+from service.keys.key_store import FileKeyStore, epoch_of
 
 TOKEN_LIVES = timedelta(days=1)  # longer than any benchmark
 BATCH = 20_000
@@ -122,7 +122,7 @@ def _write(rows: Rows, couple: Couple, store: FileKeyStore, now: datetime) -> No
     rows["keys.wrapped"].append(("relationship", rid, epoch, store.wrap(epoch, couple.key)))
     for seat, person in (("first", couple.first), ("second", couple.second)):
         member_id, session_id = person.member_id, uuid4()
-        device = profile.seal(person.key, member_id, "device_name", "a phone")
+        device = field_encryption.seal(person.key, member_id, "device_name", "a phone")
         rows["members"].append((member_id, "UTC", CONSENT_VERSION, now))
         rows["keys.wrapped"].append(("member", member_id, epoch, store.wrap(epoch, person.key)))
         rows["sessions"].append((session_id, member_id, device, now, now))

@@ -14,7 +14,7 @@ MY_HEAD = "SELECT position FROM heads WHERE stream_id = $1::text::uuid FOR UPDAT
 
 
 async def test_who_waits_too_long_is_told_so(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pool, "WAIT_SECONDS", 0.05)
+    monkeypatch.setattr("service.database.pool.WAIT_SECONDS", 0.05)
     async with create_pool(database_url, SERVICE_ROLE, 1) as pool:
         async with pool.acquire():
             with pytest.raises(TimeoutError):
@@ -23,7 +23,7 @@ async def test_who_waits_too_long_is_told_so(database_url: str, monkeypatch: pyt
 
 
 async def test_a_full_queue_is_told_at_once(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pool, "WAITING_AT_MOST", 2)
+    monkeypatch.setattr("service.database.pool.WAITING_AT_MOST", 2)
     async with create_pool(database_url, SERVICE_ROLE, 1) as pool:
         async with pool.acquire():
             waiting = [asyncio.create_task(pool.fetchval("SELECT 1")) for _ in range(2)]
@@ -60,7 +60,7 @@ async def told_to_come_again(service: Running) -> None:
 async def test_a_connection_that_got_lost_does_not_hold_up_the_end(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pool, "CLOSE_SECONDS", 0.05)
+    monkeypatch.setattr("service.database.pool.CLOSE_SECONDS", 0.05)
     async with create_pool(database_url, SERVICE_ROLE, 1) as pool:
         await pool.acquire()
     assert pool.get_size() == 0

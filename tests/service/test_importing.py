@@ -22,7 +22,7 @@ from service import importing
 from service.__main__ import main
 from service.errors import ImportRefused
 from service.export import Export
-from service.keys import FileKeyStore
+from service.keys.key_store import FileKeyStore
 from tests.asking import opened, rows
 from tests.phones import NOON, Clock, Json, Phone, Running, running
 from tests.postgres import fresh_database

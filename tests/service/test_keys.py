@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from service.errors import KeyStoreError
-from service.keys import FileKeyStore, epoch_of
+from service.keys.key_store import FileKeyStore, epoch_of
 
 KEY = bytes(range(32))
 

@@ -6,11 +6,11 @@ import asyncpg
 import pytest
 
 from events.sealing import Unreadable
-from service import profile
 from service.core.randomness import system_chance
 from service.database.pool import create_pool
 from service.database.roles import KEYS_ROLE
-from service.keyring import Keyring
+from service.keys import field_encryption
+from service.keys.keyring import Keyring
 from tests.phones import KEYS, Clock, Running
 from tests.postgres import execute
 
@@ -25,15 +25,17 @@ WHERE relkind = 'r'
 
 
 def test_what_is_sealed_opens_again() -> None:
-    assert profile.unseal(KEY, MEMBER, "name", profile.seal(KEY, MEMBER, "name", "Ada É.")) == "Ada É."
+    assert (
+        field_encryption.unseal(KEY, MEMBER, "name", field_encryption.seal(KEY, MEMBER, "name", "Ada É.")) == "Ada É."
+    )
 
 
 def test_the_same_name_is_sealed_differently_each_time() -> None:
-    assert profile.seal(KEY, MEMBER, "name", "Ada") != profile.seal(KEY, MEMBER, "name", "Ada")
+    assert field_encryption.seal(KEY, MEMBER, "name", "Ada") != field_encryption.seal(KEY, MEMBER, "name", "Ada")
 
 
 def test_it_opens_for_no_other_key_member_or_field_and_not_when_changed() -> None:
-    sealed = profile.seal(KEY, MEMBER, "name", "Ada")
+    sealed = field_encryption.seal(KEY, MEMBER, "name", "Ada")
     for key, member, field, text in (
         (bytes(32), MEMBER, "name", sealed),
         (KEY, uuid4(), "name", sealed),
@@ -42,7 +44,7 @@ def test_it_opens_for_no_other_key_member_or_field_and_not_when_changed() -> Non
         (KEY, MEMBER, "name", b""),
     ):
         with pytest.raises(Unreadable):
-            profile.unseal(key, member, field, text)  # type: ignore[arg-type]
+            field_encryption.unseal(key, member, field, text)  # type: ignore[arg-type]
 
 
 async def test_no_table_holds_an_address_or_a_name_in_the_clear(service: Running) -> None:

@@ -11,11 +11,11 @@ import asyncpg
 import pytest
 from asyncpg import Record
 
-from service import rotation
 from service.database.embedded import program
 from service.database.roles import KEYS_ROLE
 from service.errors import KeyStoreError
-from service.keys import FileKeyStore
+from service.keys import rotation
+from service.keys.key_store import FileKeyStore
 from tests.phones import NOON, Clock, Phone, Running, running
 from tests.postgres import fresh_database
 

@@ -13,10 +13,10 @@ from asyncpg import Connection, Pool, Record
 
 from events import chain
 from events.sealing import KEY_BYTES, Ring, Unreadable
-from service import profile
 from service.core.clock import Clock
 from service.core.randomness import Chance
-from service.keys import KeyStore, epoch_of
+from service.keys import field_encryption
+from service.keys.key_store import KeyStore, epoch_of
 
 Database: TypeAlias = "Pool[Record] | Connection[Record]"
 
@@ -128,13 +128,13 @@ class Keyring:
         couples = {rid: ring for rid, ring in fetched.items() if len(ring.authors) == 2}
         self._rings |= {rid: (time.monotonic(), ring) for rid, ring in couples.items()}
 
-    async def seal_for(self, member_id: UUID, field: profile.Field, text: str) -> bytes:
+    async def seal_for(self, member_id: UUID, field: field_encryption.Field, text: str) -> bytes:
         """What a member says of themselves, sealed. Raises Unreadable for who is erased, KeyStoreError."""
-        return profile.seal(await self._of_member(member_id), member_id, field, text)
+        return field_encryption.seal(await self._of_member(member_id), member_id, field, text)
 
-    async def open_for(self, member_id: UUID, field: profile.Field, sealed: bytes) -> str:
+    async def open_for(self, member_id: UUID, field: field_encryption.Field, sealed: bytes) -> str:
         """The reverse, and it raises the same."""
-        return profile.unseal(await self._of_member(member_id), member_id, field, sealed)
+        return field_encryption.unseal(await self._of_member(member_id), member_id, field, sealed)
 
     async def look_up_hash(self, kind: Literal["address", "identity", "id token"], *parts: str) -> bytes:
         """What stands in an index for something that must not: equal for equal texts, opaque without the key."""

@@ -11,7 +11,7 @@ import asyncpg
 from asyncpg import Record
 from asyncpg.pool import PoolConnectionProxy
 
-from service.keys import KeyStore, epoch_of
+from service.keys.key_store import KeyStore, epoch_of
 
 Database: TypeAlias = "asyncpg.Connection[Record] | PoolConnectionProxy[Record]"
 

@@ -1,0 +1,1 @@
+"""Keys: where they lie, what they wrap, what they encrypt."""
