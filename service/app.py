@@ -15,7 +15,6 @@ from service import (
     entries,
     erasure,
     export,
-    health,
     identities,
     leaving,
     linking,
@@ -43,13 +42,14 @@ from service.edge import Edge
 from service.kept import Kept
 from service.keys.key_store import KeyStore
 from service.keys.keyring import Keyring
-from service.limits import Limit
 from service.metrics import Metrics
-from service.problems import HANDLERS
 from service.push.senders import vapid_key
 from service.push.webpush import public_key
 from service.recorder import RECORDING, Recorder
 from service.settings import Settings
+from service.web import health
+from service.web.problems import HANDLERS
+from service.web.rate_limits import Limit
 from service.world import World
 
 BODY_BYTES = 256 * 1024

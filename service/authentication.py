@@ -11,7 +11,7 @@ from events.streams import Database
 from service.core import tokens
 from service.database.group_commit import Grouped
 from service.errors import NotSignedIn, StepUpRequired, TooManyRequests
-from service.requests import Call, header_of, world_of
+from service.web.requests import Call, header_of, world_of
 from service.world import World
 
 STEP_UP_LIVES = timedelta(minutes=5)

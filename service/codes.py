@@ -15,11 +15,11 @@ from service import sessions
 from service.authentication import signed_in
 from service.core import tokens
 from service.errors import TooManyRequests, WrongCode
-from service.limits import client_of
-from service.operations import described
-from service.requests import Call, Nothing, body_of, world_of
-from service.responses import empty_answer, json_answer
 from service.sessions import DeviceName, SignedIn
+from service.web.operation import described
+from service.web.rate_limits import client_of
+from service.web.requests import Call, Nothing, body_of, world_of
+from service.web.responses import empty_answer, json_answer
 from service.world import World
 
 CODE_LIVES = timedelta(minutes=10)

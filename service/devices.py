@@ -14,10 +14,10 @@ from service.addresses import Environment, Platform, Provider, Registration, add
 from service.authentication import Member, hold_session, signed_in
 from service.core import tokens
 from service.errors import Invalid, NotFound
-from service.operations import described
 from service.push.notices import AppleDevice
-from service.requests import Call, body_of, id_of, world_of
-from service.responses import empty_answer, json_answer
+from service.web.operation import described
+from service.web.requests import Call, body_of, id_of, world_of
+from service.web.responses import empty_answer, json_answer
 from service.world import World
 
 MOST_DEVICES = 20

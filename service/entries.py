@@ -16,10 +16,10 @@ from projections.feed import Event, Head
 from service.authentication import Bearer, recognised, still_signed_in
 from service.errors import NotFound, Overloaded, ServiceError, WrongState
 from service.memberships import membership_of
-from service.operations import described
 from service.recorder import Done, Recorder, Submission
-from service.requests import Call, body_of, id_of
-from service.responses import json_answer
+from service.web.operation import described
+from service.web.requests import Call, body_of, id_of
+from service.web.responses import json_answer
 
 
 class Recorded(Struct, frozen=True):

@@ -12,9 +12,9 @@ from service.authentication import stepped_up
 from service.errors import StepUpRequired
 from service.leaving import leave_as
 from service.memberships import Membership, memberships_of
-from service.operations import described
-from service.requests import Call, world_of
-from service.responses import empty_answer
+from service.web.operation import described
+from service.web.requests import Call, world_of
+from service.web.responses import empty_answer
 from service.world import World
 
 

@@ -29,16 +29,16 @@ from service.core import tokens
 from service.devices import RegisteredDevice, RegisteredDevices
 from service.entries import Recorded
 from service.export import FORMAT, Export, ExportedRelationship
-from service.health import Health
 from service.identities import IdentitySignIn, IdentityStepUp
 from service.linking import INVITE_LIVES, Accept, Accepted, Invite
 from service.members import Change, Consent, ConsentGiven, Me
 from service.offline_queue import Sync, Synced, SyncEntry, SyncResult
 from service.prompts import Prompt, Prompts
-from service.requests import Nothing
 from service.schedule import AfterEvents, Schedule, ScheduledCheckIn
 from service.sessions import ACCESS_LIVES, Device, Devices, Refresh, SignedIn
 from service.view import Partner, Relationship, Relationships, StreamIds
+from service.web.health import Health
+from service.web.requests import Nothing
 
 
 def _bytes(name: str) -> bytes:

@@ -20,13 +20,13 @@ from service.devices import RegisteredDevice, push_devices_of
 from service.errors import StepUpRequired
 from service.members import Me, me_of
 from service.memberships import Membership, memberships_of, reader_of
-from service.operations import described
 from service.prompts import Prompt, prompts_of
-from service.requests import JSON, Call, world_of
 from service.schedule import Schedule
 from service.schedules import schedule_of
 from service.sessions import Device, devices_of
 from service.view import Relationship, view_of
+from service.web.operation import described
+from service.web.requests import JSON, Call, world_of
 from service.world import World
 
 log = structlog.get_logger()

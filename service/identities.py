@@ -18,12 +18,12 @@ from service.authentication import signed_in
 from service.core import tokens
 from service.errors import IdentityRefused, NotFound, ProviderAway, TooManyRequests
 from service.id_tokens import Proven, Provider, ProviderName
-from service.limits import client_of
-from service.operations import described
-from service.requests import Call, body_of, world_of
-from service.responses import empty_answer, json_answer
 from service.sessions import DeviceName, SignedIn
 from service.settings import Settings
+from service.web.operation import described
+from service.web.rate_limits import client_of
+from service.web.requests import Call, body_of, world_of
+from service.web.responses import empty_answer, json_answer
 from service.world import World
 
 STEP_UP_FRESH = timedelta(minutes=5)

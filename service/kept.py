@@ -5,7 +5,7 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
-from service.responses import Cacheable
+from service.web.responses import Cacheable
 
 Name: TypeAlias = tuple[object, ...]
 

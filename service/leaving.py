@@ -11,10 +11,10 @@ from service.authentication import signed_in
 from service.errors import NotFound
 from service.forgetting import forget_prompts
 from service.memberships import Membership, membership_of
-from service.operations import described
-from service.requests import Call, world_of
-from service.responses import empty_answer
 from service.state import FORGET_INVITE, SET_STATE, hold
+from service.web.operation import described
+from service.web.requests import Call, world_of
+from service.web.responses import empty_answer
 from service.world import World
 
 

@@ -19,11 +19,11 @@ from service.consent import require_consent
 from service.core import tokens
 from service.errors import InviteNotFound, NotFound, NotTheInviter, WrongState
 from service.memberships import Membership, membership_of
-from service.operations import described
-from service.requests import Call, Nothing, body_of, world_of
-from service.responses import json_answer
 from service.state import FORGET_INVITE, SET_STATE, hold
 from service.view import Relationship, view_of
+from service.web.operation import described
+from service.web.requests import Call, Nothing, body_of, world_of
+from service.web.responses import json_answer
 from service.world import World
 
 INVITE_LIVES = timedelta(hours=24)

@@ -26,8 +26,8 @@ from service.authentication import signed_in
 from service.core.listeners import Listener
 from service.errors import Invalid, NotFound
 from service.memberships import Membership, membership_in, reader_of
-from service.operations import described
-from service.requests import Call, id_of, world_of
+from service.web.operation import described
+from service.web.requests import Call, id_of, world_of
 from service.world import World
 
 log = structlog.get_logger()

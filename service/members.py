@@ -13,10 +13,10 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from service.authentication import Member, signed_in
 from service.consent import CONSENT_VERSION
 from service.errors import Invalid, NotSignedIn
-from service.operations import described
 from service.replanning import travel
-from service.requests import Call, body_of, world_of
-from service.responses import empty_answer, json_answer
+from service.web.operation import described
+from service.web.requests import Call, body_of, world_of
+from service.web.responses import empty_answer, json_answer
 from service.world import World
 
 Name = Annotated[

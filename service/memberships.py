@@ -10,7 +10,7 @@ from events.streams import Database, StreamKey
 from projections.balances import Reader
 from service.authentication import Bearer
 from service.errors import NotFound
-from service.requests import Call, id_of, world_of
+from service.web.requests import Call, id_of, world_of
 
 State = Literal["solo", "inviting", "confirming", "active", "ended"]
 

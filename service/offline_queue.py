@@ -21,11 +21,11 @@ from service.authentication import Member, signed_in, still_signed_in
 from service.entries import recorder_of
 from service.errors import Invalid, MalformedJson, NotFound, ServiceError, WrongState
 from service.memberships import Membership, membership_of, reader_of
-from service.operations import described
-from service.problems import Problem, problem_of
 from service.recorder import Outcome, Submission
-from service.requests import Call, decode, json_of, world_of
-from service.responses import json_answer
+from service.web.operation import described
+from service.web.problems import Problem, problem_of
+from service.web.requests import Call, decode, json_of, world_of
+from service.web.responses import json_answer
 
 SYNC_BYTES = 2 * 1024 * 1024
 SYNC_PAGE = 200

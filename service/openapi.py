@@ -28,8 +28,8 @@ from msgspec.inspect import (
 
 from service import errors, examples
 from service.live import POSITIONS
-from service.operations import Operation, Tag
-from service.problems import MEDIA_TYPE, Problem, problem, problem_of, title_of
+from service.web.operation import Operation, Tag
+from service.web.problems import MEDIA_TYPE, Problem, problem, problem_of, title_of
 
 VERSION = "1.0.0"
 REFERENCE = "#/components/schemas/{name}"

@@ -15,10 +15,10 @@ from service.answering import Step, hold, take
 from service.authentication import signed_in
 from service.catalogue import SELF_QUESTIONS, QuestionId
 from service.errors import NotFound
-from service.operations import described
-from service.requests import Call, id_of, query_of, world_of
-from service.responses import empty_answer, json_answer
 from service.self_questions import rests, those_asked
+from service.web.operation import described
+from service.web.requests import Call, id_of, query_of, world_of
+from service.web.responses import empty_answer, json_answer
 from service.world import World
 
 MOST_PROMPTS = 200

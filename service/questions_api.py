@@ -8,9 +8,9 @@ from msgspec import Meta, Struct
 
 from service.authentication import signed_in
 from service.catalogue import ENGLISH, Questions, catalogue
-from service.operations import described
-from service.requests import Call, query_of
-from service.responses import cacheable, cacheable_answer
+from service.web.operation import described
+from service.web.requests import Call, query_of
+from service.web.responses import cacheable, cacheable_answer
 
 
 class QuestionsQuery(Struct, frozen=True, forbid_unknown_fields=True):

@@ -25,9 +25,9 @@ from service.database.pool import lent
 from service.errors import Invalid, NotFound
 from service.kept import Kept
 from service.lookup import Lookup
-from service.operations import described
-from service.requests import Call, id_of, query_of, world_of
-from service.responses import cacheable, cacheable_answer
+from service.web.operation import described
+from service.web.requests import Call, id_of, query_of, world_of
+from service.web.responses import cacheable, cacheable_answer
 
 COUNTING_CONNECTIONS = 4
 # What counts is planned once, by index, and never sorts the days of months only to group them.

@@ -6,11 +6,11 @@ from litestar.types import ASGIApp
 
 from service.authentication import Member, hold_session, signed_in
 from service.memberships import memberships_of
-from service.operations import described
 from service.replanning import is_on, plan_anew, zone_of
-from service.requests import Call, body_of, world_of
-from service.responses import json_answer
 from service.schedule import Schedule, validate
+from service.web.operation import described
+from service.web.requests import Call, body_of, world_of
+from service.web.responses import json_answer
 from service.world import World
 
 SEED_BYTES = 32

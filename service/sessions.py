@@ -18,9 +18,9 @@ from events.streams import Database
 from service.authentication import Member, signed_in
 from service.core import tokens
 from service.errors import NotFound, RefreshRefused
-from service.operations import described
-from service.requests import Call, body_of, id_of, world_of
-from service.responses import empty_answer, json_answer
+from service.web.operation import described
+from service.web.requests import Call, body_of, id_of, world_of
+from service.web.responses import empty_answer, json_answer
 from service.world import World
 
 ACCESS_LIVES = timedelta(minutes=15)

@@ -10,9 +10,9 @@ from msgspec import Struct
 from service.authentication import signed_in
 from service.errors import NotFound
 from service.memberships import Membership, State, membership_of, memberships_of
-from service.operations import described
-from service.requests import Call, world_of
-from service.responses import json_answer
+from service.web.operation import described
+from service.web.requests import Call, world_of
+from service.web.responses import json_answer
 from service.world import World
 
 

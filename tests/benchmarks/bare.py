@@ -15,8 +15,8 @@ from events.entries import Request
 from service import commands
 from service.app import BODY_BYTES
 from service.errors import UnsupportedMediaType
-from service.problems import HANDLERS
-from service.requests import JSON, Call, decode, header_of
+from service.web.problems import HANDLERS
+from service.web.requests import JSON, Call, decode, header_of
 
 RECORDED, READ = (Path(name).read_bytes() for name in sys.argv[1:3])
 

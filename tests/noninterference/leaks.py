@@ -28,20 +28,18 @@ from service import (
     authentication,
     edge,
     entries,
-    health,
     live,
     memberships,
     offline_queue,
-    problems,
     prompter,
     prompts,
     reads,
-    responses,
     view,
 )
 from service.errors import NotFound, TooManyRequests
 from service.push import payloads
 from service.recorder import Recorder
+from service.web import health, problems, responses
 from tests.noninterference.worlds import World, playing
 
 Patch: TypeAlias = pytest.MonkeyPatch

@@ -6,7 +6,7 @@ import pytest
 
 from service.core.clock import SteadyClock
 from service.errors import ClockJumped, TooManyRequests
-from service.limits import Limit
+from service.web.rate_limits import Limit
 from tests.phones import NOON, Clock
 
 DECADE = timedelta(days=3650)

@@ -20,8 +20,8 @@ from schemathesis.core.transport import Response
 from service.app import create_app
 from service.core.mail import ConsoleMailer
 from service.openapi import document
-from service.requests import HYPHENATED
 from service.settings import Settings
+from service.web.requests import HYPHENATED
 from tests.asking import device, prompted
 from tests.phones import KEYS, Phone
 from tests.postgres import fresh_database

@@ -15,7 +15,7 @@ from service.database.pool import lent
 from service.errors import NotFound
 from service.kept import OVERHEAD_BYTES, Kept
 from service.lookup import Lookup
-from service.responses import cacheable
+from service.web.responses import cacheable
 from tests.phones import Phone, Running
 from tests.postgres import execute
 

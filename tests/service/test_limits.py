@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from service.core.networks import address_of, networks
 from service.errors import TooManyRequests
-from service.limits import Key, Limit
 from service.settings import Settings
+from service.web.rate_limits import Key, Limit
 from tests.phones import Phone, running, unlimited
 
 NOON = datetime(2026, 6, 15, 12, 0, tzinfo=UTC)

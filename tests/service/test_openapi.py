@@ -18,8 +18,8 @@ from service import commands, examples
 from service.app import create_app
 from service.core.mail import ConsoleMailer
 from service.openapi import document
-from service.operations import Operation
 from service.settings import Settings
+from service.web.operation import Operation
 from tests.phones import KEYS, Running
 
 COMMITTED = Path(__file__).parents[2] / "openapi" / "openapi.json"

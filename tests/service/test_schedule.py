@@ -8,8 +8,8 @@ import msgspec
 import pytest
 
 from service.errors import Invalid
-from service.requests import decode
 from service.schedule import Schedule, validate
+from service.web.requests import decode
 
 RELATIONSHIP = UUID(int=7)
 ITEM = {

@@ -4,7 +4,7 @@ import pytest
 
 from service.authentication import stepped_up
 from service.errors import NotSignedIn, StepUpRequired
-from service.requests import Call
+from service.web.requests import Call
 from tests.phones import Phone, Running
 
 

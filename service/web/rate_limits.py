@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from service.core.networks import address_of
 from service.errors import TooManyRequests
-from service.requests import Call
+from service.web.requests import Call
 
 Key: TypeAlias = tuple[str | bytes, ...]
 

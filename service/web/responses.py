@@ -8,7 +8,7 @@ from litestar import Response
 from litestar.types import ASGIApp, Receive, Scope, Send
 from msgspec import Struct
 
-from service.requests import JSON, Call, header_of
+from service.web.requests import JSON, Call, header_of
 
 
 class Ready(Struct, frozen=True):

@@ -12,9 +12,9 @@ from litestar.types import ASGIApp
 from msgspec import Struct
 
 from service.errors import NotFound
-from service.operations import described
-from service.requests import Call, world_of
-from service.responses import json_answer
+from service.web.operation import described
+from service.web.requests import Call, world_of
+from service.web.responses import json_answer
 
 PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'"

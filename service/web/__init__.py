@@ -1,0 +1,1 @@
+"""HTTP: strict requests, answers, problems, limits."""
