@@ -19,7 +19,6 @@ from service import (
     leaving,
     linking,
     live,
-    lookup,
     members,
     offline_queue,
     openapi,
@@ -31,7 +30,8 @@ from service import (
     view,
     worker,
 )
-from service.authentication import Doorkeeper
+from service.access import reader_lookup
+from service.access.authentication import Doorkeeper
 from service.core.clock import Clock, utc_now
 from service.core.mail import Mailer, Postman
 from service.core.networks import networks
@@ -152,12 +152,14 @@ async def _lifespan(
 ) -> AsyncIterator[None]:
     async with (
         opened as world,
-        create_pool(database_url, SERVICE_ROLE, lookup.STATEMENTS_AT_ONCE, lookup.PLANNED, _nothing) as lookup_db,
+        create_pool(
+            database_url, SERVICE_ROLE, reader_lookup.STATEMENTS_AT_ONCE, reader_lookup.PLANNED, _nothing
+        ) as lookup_db,
         create_pool(database_url, SERVICE_ROLE, reads.COUNTING_CONNECTIONS, reads.COUNTING, _nothing) as counting_db,
         worker.working(world, prompts) if prompts else nullcontext(),
     ):
         app.state.world, app.state.loop = world, asyncio.get_running_loop()
-        app.state.lookup = lookup.Lookup(lookup_db)
+        app.state.lookup = reader_lookup.Lookup(lookup_db)
         app.state.counting = counting_db
         app.state.recorder = Recorder(world)
         app.state.doorkeeper = Doorkeeper(world)

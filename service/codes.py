@@ -12,7 +12,7 @@ from msgspec import Meta, Struct
 
 from events.streams import Database
 from service import sessions
-from service.authentication import signed_in
+from service.access.authentication import signed_in
 from service.core import tokens
 from service.errors import TooManyRequests, WrongCode
 from service.sessions import DeviceName, SignedIn

@@ -10,8 +10,8 @@ from litestar.params import FromPath
 from litestar.types import ASGIApp
 from msgspec import Struct
 
+from service.access.authentication import Member, hold_session, signed_in
 from service.addresses import Environment, Platform, Provider, Registration, address_of, opened_address
-from service.authentication import Member, hold_session, signed_in
 from service.core import tokens
 from service.errors import Invalid, NotFound
 from service.push.notices import AppleDevice

@@ -13,9 +13,9 @@ from events.entries import CheckIn, Decision, Request, Retraction
 from events.errors import Refusal
 from projections import feed
 from projections.feed import Event, Head
-from service.authentication import Bearer, recognised, still_signed_in
+from service.access.authentication import Bearer, recognised, still_signed_in
+from service.access.memberships import membership_of
 from service.errors import NotFound, Overloaded, ServiceError, WrongState
-from service.memberships import membership_of
 from service.recorder import Done, Recorder, Submission
 from service.web.operation import described
 from service.web.requests import Call, body_of, id_of

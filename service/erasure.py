@@ -8,10 +8,10 @@ from events import streams
 from events.streams import Database
 from projections import tallies
 from projections.rebuild import Stream, rebuild
-from service.authentication import stepped_up
+from service.access.authentication import stepped_up
+from service.access.memberships import Membership, memberships_of
 from service.errors import StepUpRequired
 from service.leaving import leave_as
-from service.memberships import Membership, memberships_of
 from service.web.operation import described
 from service.web.requests import Call, world_of
 from service.web.responses import empty_answer

@@ -21,10 +21,10 @@ from projections.perspectives import Perspectives
 from projections.requests import Requests, RequestStanding
 from projections.trends import Point, Trend
 from service import errors, live
+from service.access.consent import CONSENT_VERSION
 from service.addresses import Registration
 from service.catalogue import catalogue
 from service.codes import CodeWanted, SignIn, StepUp
-from service.consent import CONSENT_VERSION
 from service.core import tokens
 from service.devices import RegisteredDevice, RegisteredDevices
 from service.entries import Recorded

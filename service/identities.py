@@ -14,7 +14,7 @@ from msgspec import Meta, Struct
 
 from events.streams import Database
 from service import sessions
-from service.authentication import signed_in
+from service.access.authentication import signed_in
 from service.core import tokens
 from service.errors import IdentityRefused, NotFound, ProviderAway, TooManyRequests
 from service.id_tokens import Proven, Provider, ProviderName

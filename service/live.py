@@ -22,10 +22,10 @@ from events import streams
 from events.entries import Audience
 from projections import feed
 from projections.feed import Event, Page
-from service.authentication import signed_in
+from service.access.authentication import signed_in
+from service.access.memberships import Membership, membership_in, reader_of
 from service.core.listeners import Listener
 from service.errors import Invalid, NotFound
-from service.memberships import Membership, membership_in, reader_of
 from service.web.operation import described
 from service.web.requests import Call, id_of, world_of
 from service.world import World

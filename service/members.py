@@ -10,8 +10,8 @@ from litestar import Response, delete, get, patch, put
 from litestar.types import ASGIApp
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from service.authentication import Member, signed_in
-from service.consent import CONSENT_VERSION
+from service.access.authentication import Member, signed_in
+from service.access.consent import CONSENT_VERSION
 from service.errors import Invalid, NotSignedIn
 from service.replanning import travel
 from service.web.operation import described

@@ -17,10 +17,10 @@ from events.entries import CheckIn, Decision, Entry, EntryKind, Request, Retract
 from events.errors import Refusal
 from projections import feed
 from projections.feed import Page
-from service.authentication import Member, signed_in, still_signed_in
+from service.access.authentication import Member, signed_in, still_signed_in
+from service.access.memberships import Membership, membership_of, reader_of
 from service.entries import recorder_of
 from service.errors import Invalid, MalformedJson, NotFound, ServiceError, WrongState
-from service.memberships import Membership, membership_of, reader_of
 from service.recorder import Outcome, Submission
 from service.web.operation import described
 from service.web.problems import Problem, problem_of

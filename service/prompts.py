@@ -11,8 +11,8 @@ from litestar.types import ASGIApp
 from msgspec import Meta, Struct
 
 from service import prompt_life
+from service.access.authentication import signed_in
 from service.answering import Step, hold, take
-from service.authentication import signed_in
 from service.catalogue import SELF_QUESTIONS, QuestionId
 from service.errors import NotFound
 from service.self_questions import rests, those_asked

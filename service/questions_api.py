@@ -6,7 +6,7 @@ from litestar import get
 from litestar.types import ASGIApp
 from msgspec import Meta, Struct
 
-from service.authentication import signed_in
+from service.access.authentication import signed_in
 from service.catalogue import ENGLISH, Questions, catalogue
 from service.web.operation import described
 from service.web.requests import Call, query_of

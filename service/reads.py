@@ -20,11 +20,11 @@ from projections.feed import Page
 from projections.perspectives import Period, Perspectives
 from projections.requests import Requests
 from projections.trends import Measure, Trend
-from service.authentication import recognised, still_signed_in
+from service.access.authentication import recognised, still_signed_in
+from service.access.reader_lookup import Lookup
 from service.database.pool import lent
 from service.errors import Invalid, NotFound
 from service.kept import Kept
-from service.lookup import Lookup
 from service.web.operation import described
 from service.web.requests import Call, id_of, query_of, world_of
 from service.web.responses import cacheable, cacheable_answer

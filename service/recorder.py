@@ -26,9 +26,9 @@ from events.streams import Database, Draft, Mention, Stored, StreamKey
 from projections import tallies
 from projections.tallies import Counts, Key
 from service import answering, reveals
+from service.access.consent import CONSENT_VERSION
 from service.answering import News
 from service.appending import append
-from service.consent import CONSENT_VERSION
 from service.core.tokens import new_id
 from service.database.group_commit import Grouped
 from service.errors import NotFound, Overloaded, WrongState

@@ -4,8 +4,8 @@ import msgspec
 from litestar import get, put
 from litestar.types import ASGIApp
 
-from service.authentication import Member, hold_session, signed_in
-from service.memberships import memberships_of
+from service.access.authentication import Member, hold_session, signed_in
+from service.access.memberships import memberships_of
 from service.replanning import is_on, plan_anew, zone_of
 from service.schedule import Schedule, validate
 from service.web.operation import described

@@ -9,8 +9,8 @@ from events.entries import Audience, CheckIn
 from events.rules import MAY_BE_AHEAD, Recorded
 from events.sealing import Ring
 from events.streams import Database, StreamKey
+from service.access.memberships import memberships_of
 from service.catalogue import SELF_QUESTIONS, QuestionId
-from service.memberships import memberships_of
 from service.world import World
 
 REST = timedelta(days=90)

@@ -15,7 +15,7 @@ from litestar.types import ASGIApp
 from msgspec import Meta, Struct
 
 from events.streams import Database
-from service.authentication import Member, signed_in
+from service.access.authentication import Member, signed_in
 from service.core import tokens
 from service.errors import NotFound, RefreshRefused
 from service.web.operation import described

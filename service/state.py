@@ -1,8 +1,8 @@
 """The state of a relationship, held and changed."""
 
 from events.streams import Database
+from service.access.memberships import Membership, State
 from service.errors import NotFound
-from service.memberships import Membership, State
 
 STATE = """
 SELECT state

@@ -7,9 +7,9 @@ from litestar.params import FromPath
 from litestar.types import ASGIApp
 from msgspec import Struct
 
-from service.authentication import signed_in
+from service.access.authentication import signed_in
+from service.access.memberships import Membership, State, membership_of, memberships_of
 from service.errors import NotFound
-from service.memberships import Membership, State, membership_of, memberships_of
 from service.web.operation import described
 from service.web.requests import Call, world_of
 from service.web.responses import json_answer

@@ -22,7 +22,7 @@ from events.sealing import KEY_BYTES, Ring
 from events.streams import Draft, Stored, StreamKey
 from projections import tallies
 from projections.tallies import Key
-from service.consent import CONSENT_VERSION
+from service.access.consent import CONSENT_VERSION
 from service.core import tokens
 from service.keys import field_encryption
 from service.keys.key_store import FileKeyStore, epoch_of

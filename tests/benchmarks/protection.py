@@ -21,8 +21,9 @@ import structlog
 from msgspec import Struct
 
 from events import chain, sealing
-from service import authentication, entries, reads
-from service.lookup import Lookup
+from service import entries, reads
+from service.access import authentication
+from service.access.reader_lookup import Lookup
 from service.world import World
 from tests.noninterference.worlds import ask
 from tests.phones import Phone, Running, running

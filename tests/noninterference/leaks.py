@@ -22,20 +22,8 @@ from events.entries import Audience, Decision, is_sealed, refers_to, thing_of
 from events.rules import Recorded
 from projections import balances, feed, perspectives, requests, trends
 from projections.balances import Reader
-from service import (
-    answering,
-    appending,
-    authentication,
-    edge,
-    entries,
-    live,
-    memberships,
-    offline_queue,
-    prompter,
-    prompts,
-    reads,
-    view,
-)
+from service import answering, appending, edge, entries, live, offline_queue, prompter, prompts, reads, view
+from service.access import authentication, memberships
 from service.errors import NotFound, TooManyRequests
 from service.push import payloads
 from service.recorder import Recorder

@@ -19,7 +19,7 @@ from litestar.exceptions import LitestarException
 from msgspec import Struct, field
 
 from service import worker
-from service.consent import CONSENT_VERSION
+from service.access.consent import CONSENT_VERSION
 from service.edge import Edge
 from service.push import payloads
 from service.push.notices import Delivered, FirebaseDevice, Notice, Outcome

@@ -10,8 +10,9 @@ import pytest
 from msgspec import convert
 
 from events.entries import Request
-from service import authentication, recorder
-from service.authentication import Doorkeeper
+from service import recorder
+from service.access import authentication
+from service.access.authentication import Doorkeeper
 from service.errors import NotFound
 from service.recorder import Answer, Submission
 from service.world import World

@@ -11,10 +11,10 @@ import pytest
 from events.streams import StreamKey
 from projections import balances
 from projections.rebuild import Stream, rebuild
+from service.access.reader_lookup import Lookup
 from service.database.pool import lent
 from service.errors import NotFound
 from service.kept import OVERHEAD_BYTES, Kept
-from service.lookup import Lookup
 from service.web.responses import cacheable
 from tests.phones import Phone, Running
 from tests.postgres import execute

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from uuid import UUID, uuid4
 
 from projections.balances import Reader
-from service.lookup import Asked, Found, Lookup
+from service.access.reader_lookup import Asked, Found, Lookup
 
 
 class Gated(Lookup):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.authentication import stepped_up
+from service.access.authentication import stepped_up
 from service.errors import NotSignedIn, StepUpRequired
 from service.web.requests import Call
 from tests.phones import Phone, Running

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from events.streams import Database, StreamKey
 from projections.balances import Reader
-from service.authentication import Bearer
+from service.access.authentication import Bearer
 from service.errors import NotFound
 from service.web.requests import Call, id_of, world_of
 

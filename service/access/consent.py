@@ -1,7 +1,7 @@
 """Consent: which version is current, and whether a member has given it."""
 
 from events.errors import ConsentRequired
-from service.authentication import Member
+from service.access.authentication import Member
 
 # The version of the text in the README under "Consent".
 CONSENT_VERSION = "1"
