@@ -11,7 +11,6 @@ from litestar.datastructures import State
 
 from service import (
     codes,
-    devices,
     entries,
     erasure,
     export,
@@ -43,6 +42,7 @@ from service.kept import Kept
 from service.keys.key_store import KeyStore
 from service.keys.keyring import Keyring
 from service.metrics import Metrics
+from service.push import devices
 from service.push.senders import vapid_key
 from service.push.webpush import public_key
 from service.recorder import RECORDING, Recorder

@@ -9,11 +9,9 @@ from litestar import Litestar
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
-from service import (
-    outbox,
-)
 from service.database.outages import DATABASE_AWAY
 from service.metrics import Metrics
+from service.push import outbox
 
 LOOK_SECONDS = 2.0  # who collects figures waits for 10 by default
 

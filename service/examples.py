@@ -22,11 +22,9 @@ from projections.requests import Requests, RequestStanding
 from projections.trends import Point, Trend
 from service import errors, live
 from service.access.consent import CONSENT_VERSION
-from service.addresses import Registration
 from service.catalogue import catalogue
 from service.codes import CodeWanted, SignIn, StepUp
 from service.core import tokens
-from service.devices import RegisteredDevice, RegisteredDevices
 from service.entries import Recorded
 from service.export import FORMAT, Export, ExportedRelationship
 from service.identities import IdentitySignIn, IdentityStepUp
@@ -34,6 +32,8 @@ from service.linking import INVITE_LIVES, Accept, Accepted, Invite
 from service.members import Change, Consent, ConsentGiven, Me
 from service.offline_queue import Sync, Synced, SyncEntry, SyncResult
 from service.prompts import Prompt, Prompts
+from service.push.addresses import Registration
+from service.push.devices import RegisteredDevice, RegisteredDevices
 from service.schedule import AfterEvents, Schedule, ScheduledCheckIn
 from service.sessions import ACCESS_LIVES, Device, Devices, Refresh, SignedIn
 from service.view import Partner, Relationship, Relationships, StreamIds

@@ -12,9 +12,9 @@ from typing import TypeAlias
 
 import structlog
 
-from service import dispatch, outbox, prompter
+from service import dispatch, prompter
 from service.database.outages import DATABASE_AWAY
-from service.push import senders
+from service.push import outbox, senders
 from service.push.notices import Sender
 from service.settings import Settings
 from service.world import World

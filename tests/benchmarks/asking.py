@@ -13,12 +13,13 @@ import asyncpg
 import msgspec
 import structlog
 
-from service import dispatch, outbox, prompter, worker
+from service import dispatch, prompter, worker
 from service.app import opened_world
 from service.core.clock import utc_now
 from service.core.mail import ConsoleMailer
 from service.core.randomness import system_chance
 from service.keys.key_store import FileKeyStore
+from service.push import outbox
 from service.push.notices import AppleDevice, Delivered, Notice, Outcome
 from service.schedule import WEEKDAYS, Schedule, ScheduledCheckIn
 from service.settings import Settings

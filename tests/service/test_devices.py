@@ -8,8 +8,8 @@ import asyncpg
 import pytest
 from msgspec import convert
 
-from service.addresses import Registration, address_of, opened_address
 from service.errors import Invalid
+from service.push.addresses import Registration, address_of, opened_address
 from service.push.encryption import SECRET_BYTES, point
 from service.push.notices import AppleDevice, FirebaseDevice, SubscriptionKeys, WebSubscription
 from tests.phones import Json, Phone, Running, running, unlimited

@@ -21,12 +21,12 @@ from msgspec import Struct
 
 from events.entries import Audience, CheckIn, Decision, Fact, Request
 from events.rules import Recorded
-from service import outbox, prompt_life
+from service import prompt_life
 from service.answering import is_occasion
 from service.core.networks import networks
 from service.planning import Asked, Place, SharedEvent, after_event, plan_day
 from service.prompt_life import Prompt
-from service.push import exchange, payloads, webpush
+from service.push import exchange, outbox, payloads, webpush
 from service.push.apns import ApnsKey, ApnsSender
 from service.push.fcm import FcmAccount, FcmSender
 from service.push.notices import AppleDevice, Delivered, Device, FirebaseDevice, PushClass

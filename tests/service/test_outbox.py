@@ -13,9 +13,9 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
-from service import outbox as sending
 from service import worker
 from service.push import apns
+from service.push import outbox as sending
 from service.push.notices import AppleDevice, Delivered, Notice, Outcome, Refused, RetryAfter, Unregistered
 from tests.phones import Clock, Phone, Running
 from tests.prompting import (

@@ -11,9 +11,9 @@ from litestar.types import ASGIApp
 from msgspec import Struct
 
 from service.access.authentication import Member, hold_session, signed_in
-from service.addresses import Environment, Platform, Provider, Registration, address_of, opened_address
 from service.core import tokens
 from service.errors import Invalid, NotFound
+from service.push.addresses import Environment, Platform, Provider, Registration, address_of, opened_address
 from service.push.notices import AppleDevice
 from service.web.operation import described
 from service.web.requests import Call, body_of, id_of, world_of
