@@ -31,7 +31,7 @@ from service.identities import IdentitySignIn, IdentityStepUp
 from service.linking import INVITE_LIVES, Accept, Accepted, Invite
 from service.members import Change, Consent, ConsentGiven, Me
 from service.offline_queue import Sync, Synced, SyncEntry, SyncResult
-from service.prompts import Prompt, Prompts
+from service.prompts_api import Prompt, Prompts
 from service.push.addresses import Registration
 from service.push.devices import RegisteredDevice, RegisteredDevices
 from service.schedule import AfterEvents, Schedule, ScheduledCheckIn

@@ -19,7 +19,7 @@ from service.access.authentication import Member, stepped_up
 from service.access.memberships import Membership, memberships_of, reader_of
 from service.errors import StepUpRequired
 from service.members import Me, me_of
-from service.prompts import Prompt, prompts_of
+from service.prompts_api import Prompt, prompts_of
 from service.push.devices import RegisteredDevice, push_devices_of
 from service.schedule import Schedule
 from service.schedules import schedule_of

@@ -22,7 +22,7 @@ from events.entries import Audience, Decision, is_sealed, refers_to, thing_of
 from events.rules import Recorded
 from projections import balances, feed, perspectives, requests, trends
 from projections.balances import Reader
-from service import answering, appending, edge, entries, live, offline_queue, prompter, prompts, reads, view
+from service import answering, appending, edge, entries, live, offline_queue, prompter, prompts_api, reads, view
 from service.access import authentication, memberships
 from service.errors import NotFound, TooManyRequests
 from service.push import payloads
@@ -628,7 +628,7 @@ def _push_devices(patch: Patch) -> None:
 
 def _reasked(patch: Patch, told: str) -> None:
     """My prompts, with one more for what a query says of the other members of my relationships."""
-    of = prompts.prompts_of
+    of = prompts_api.prompts_of
 
     async def changed(world: Any, member_id: UUID, *args: Any) -> Any:
         found, more = await of(world, member_id, *args), await here().superuser.fetchval(told, member_id)
