@@ -21,10 +21,7 @@ from service import (
     members,
     offline_queue,
     openapi,
-    prompts_api,
-    questions_api,
     reads,
-    schedules,
     sessions,
     view,
     worker,
@@ -42,6 +39,7 @@ from service.kept import Kept
 from service.keys.key_store import KeyStore
 from service.keys.keyring import Keyring
 from service.metrics import Metrics
+from service.prompts import prompts_api, questions_api, schedule_api
 from service.push import devices
 from service.push.senders import vapid_key
 from service.push.webpush import public_key
@@ -77,8 +75,8 @@ ROUTES: list[Any] = [
     devices.register_device,
     devices.list_devices,
     devices.remove_device,
-    schedules.get_schedule,
-    schedules.put_schedule,
+    schedule_api.get_schedule,
+    schedule_api.put_schedule,
     prompts_api.list_prompts,
     prompts_api.dismiss_prompt,
     export.export_me,

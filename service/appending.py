@@ -9,7 +9,7 @@ from events.sealing import Ring
 from events.streams import Database, Stored, StreamKey
 from projections import tallies
 from projections.tallies import Key
-from service.answering import is_occasion
+from service.prompts.answering import is_occasion
 
 # Private heads before shared ones, as everywhere. While this waits for them another may have been faster: then a head's
 # row has another version, nothing follows on it, and nothing at all is written.

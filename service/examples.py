@@ -22,7 +22,6 @@ from projections.requests import Requests, RequestStanding
 from projections.trends import Point, Trend
 from service import errors, live
 from service.access.consent import CONSENT_VERSION
-from service.catalogue import catalogue
 from service.codes import CodeWanted, SignIn, StepUp
 from service.core import tokens
 from service.entries import Recorded
@@ -31,10 +30,11 @@ from service.identities import IdentitySignIn, IdentityStepUp
 from service.linking import INVITE_LIVES, Accept, Accepted, Invite
 from service.members import Change, Consent, ConsentGiven, Me
 from service.offline_queue import Sync, Synced, SyncEntry, SyncResult
-from service.prompts_api import Prompt, Prompts
+from service.prompts.catalogue import catalogue
+from service.prompts.prompts_api import Prompt, Prompts
+from service.prompts.schedule import AfterEvents, Schedule, ScheduledCheckIn
 from service.push.addresses import Registration
 from service.push.devices import RegisteredDevice, RegisteredDevices
-from service.schedule import AfterEvents, Schedule, ScheduledCheckIn
 from service.sessions import ACCESS_LIVES, Device, Devices, Refresh, SignedIn
 from service.view import Partner, Relationship, Relationships, StreamIds
 from service.web.health import Health

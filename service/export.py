@@ -19,10 +19,10 @@ from service.access.authentication import Member, stepped_up
 from service.access.memberships import Membership, memberships_of, reader_of
 from service.errors import StepUpRequired
 from service.members import Me, me_of
-from service.prompts_api import Prompt, prompts_of
+from service.prompts.prompts_api import Prompt, prompts_of
+from service.prompts.schedule import Schedule
+from service.prompts.schedule_api import schedule_of
 from service.push.devices import RegisteredDevice, push_devices_of
-from service.schedule import Schedule
-from service.schedules import schedule_of
 from service.sessions import Device, devices_of
 from service.view import Relationship, view_of
 from service.web.operation import described

@@ -35,9 +35,9 @@ from service.keys.key_store import KeyStore
 from service.keys.keyring import Keyring
 from service.linking import LET_READ
 from service.members import Me, Name, zones
-from service.replanning import is_on
-from service.schedule import Schedule, validate
-from service.schedules import KEEP_SCHEDULE, SEED_BYTES
+from service.prompts.replanning import is_on
+from service.prompts.schedule import Schedule, validate
+from service.prompts.schedule_api import KEEP_SCHEDULE, SEED_BYTES
 from service.view import Relationship
 
 CHUNK_EVENTS = 500

@@ -13,7 +13,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from service.access.authentication import Member, signed_in
 from service.access.consent import CONSENT_VERSION
 from service.errors import Invalid, NotSignedIn
-from service.replanning import travel
+from service.prompts.replanning import travel
 from service.web.operation import described
 from service.web.requests import Call, body_of, world_of
 from service.web.responses import empty_answer, json_answer

@@ -25,13 +25,14 @@ from events.sealing import NONCE_BYTES, OPENING_BYTES, Ring
 from events.streams import Database, Draft, Mention, Stored, StreamKey
 from projections import tallies
 from projections.tallies import Counts, Key
-from service import answering, reveals
+from service import reveals
 from service.access.consent import CONSENT_VERSION
-from service.answering import News
 from service.appending import append
 from service.core.tokens import new_id
 from service.database.group_commit import Grouped
 from service.errors import NotFound, Overloaded, WrongState
+from service.prompts import answering
+from service.prompts.answering import News
 from service.world import World, reading_as
 
 

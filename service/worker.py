@@ -12,8 +12,8 @@ from typing import TypeAlias
 
 import structlog
 
-from service import dispatch, prompter
 from service.database.outages import DATABASE_AWAY
+from service.prompts import dispatch, planner
 from service.push import outbox, senders
 from service.push.notices import Sender
 from service.settings import Settings
@@ -31,9 +31,9 @@ LAST_SECONDS = 5
 
 async def work(world: World, sender: Sender) -> None:
     """All that is due now, once."""
-    while await prompter.plan_windows(world):
+    while await planner.plan_windows(world):
         pass
-    while await prompter.plan_after_events(world):
+    while await planner.plan_after_events(world):
         pass
     while await dispatch.dispatch(world):
         pass
@@ -57,8 +57,8 @@ async def working(world: World, settings: Settings) -> AsyncIterator[None]:
 async def run(world: World, sender: Sender, stop: Event) -> None:
     """Work until told to stop. While the database is away it waits."""
     async with asyncio.TaskGroup() as group:
-        group.create_task(_keep_on(world, stop, lambda: prompter.plan_windows(world)))
-        group.create_task(_keep_on(world, stop, lambda: prompter.plan_after_events(world)))
+        group.create_task(_keep_on(world, stop, lambda: planner.plan_windows(world)))
+        group.create_task(_keep_on(world, stop, lambda: planner.plan_after_events(world)))
         group.create_task(_keep_sending(world, sender, stop))
 
 

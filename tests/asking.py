@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 
 import asyncpg
 
-from service.prompt_life import OPEN_FOR
+from service.prompts.lifecycle import OPEN_FOR
 from tests.phones import NOON, Json, Phone, Running
 
 Database: TypeAlias = "asyncpg.Connection[asyncpg.Record]"

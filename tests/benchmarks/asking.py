@@ -13,15 +13,16 @@ import asyncpg
 import msgspec
 import structlog
 
-from service import dispatch, prompter, worker
+from service import worker
 from service.app import opened_world
 from service.core.clock import utc_now
 from service.core.mail import ConsoleMailer
 from service.core.randomness import system_chance
 from service.keys.key_store import FileKeyStore
+from service.prompts import dispatch, planner
+from service.prompts.schedule import WEEKDAYS, Schedule, ScheduledCheckIn
 from service.push import outbox
 from service.push.notices import AppleDevice, Delivered, Notice, Outcome
-from service.schedule import WEEKDAYS, Schedule, ScheduledCheckIn
 from service.settings import Settings
 from service.world import World
 from tests.benchmarks.servers import migrated
@@ -70,7 +71,7 @@ async def _measured(url: str, setting: Setting, members: int, share: float) -> l
     store = FileKeyStore(setting.folder / "asking-keys")
     opened = opened_world(url, Settings(), ConsoleMailer(), store, utc_now, system_chance)
     async with opened as world:
-        planning = await _seconds(lambda: prompter.plan_windows(world))
+        planning = await _seconds(lambda: planner.plan_windows(world))
         prompts = await world.prompter.fetchval("SELECT count(*) FROM prompts")
         await execute(url, "DELETE FROM prompts WHERE day > (SELECT min(day) FROM prompts)")
         due = await world.prompter.fetchval("SELECT count(*) FROM prompts")

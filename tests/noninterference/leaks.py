@@ -22,9 +22,10 @@ from events.entries import Audience, Decision, is_sealed, refers_to, thing_of
 from events.rules import Recorded
 from projections import balances, feed, perspectives, requests, trends
 from projections.balances import Reader
-from service import answering, appending, edge, entries, live, offline_queue, prompter, prompts_api, reads, view
+from service import appending, edge, entries, live, offline_queue, reads, view
 from service.access import authentication, memberships
 from service.errors import NotFound, TooManyRequests
+from service.prompts import answering, planner, prompts_api
 from service.push import payloads
 from service.recorder import Recorder
 from service.web import health, problems, responses
@@ -751,7 +752,7 @@ def _private_occasions(patch: Patch) -> None:
 
 @leak("a prompt after the delay that the other has set")
 def _their_delay(patch: Patch) -> None:
-    after, planners = prompter._after, prompter._planners
+    after, planners = planner._after, planner._planners
 
     def remembered(rows: Any) -> Any:
         here().memory["planners"] = planners(rows)

@@ -6,8 +6,8 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from service.planning import Place
-from service.schedule import WEEKDAYS, Quiet, Schedule, ScheduledCheckIn, Weekday
+from service.prompts.planning import Place
+from service.prompts.schedule import WEEKDAYS, Quiet, Schedule, ScheduledCheckIn, Weekday
 
 LONG_AGO = datetime(1980, 1, 1, tzinfo=UTC)
 SEED = bytes(range(32))

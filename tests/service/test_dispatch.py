@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 import pytest
 import pytest_asyncio
 
-from service import dispatch
+from service.prompts import dispatch
 from service.push.notices import RetryAfter
 from service.rebuilding import rebuild_all
 from tests.asking import prompted as laid_down

@@ -21,18 +21,18 @@ from msgspec import Struct
 
 from events.entries import Audience, CheckIn, Decision, Fact, Request
 from events.rules import Recorded
-from service import prompt_life
-from service.answering import is_occasion
 from service.core.networks import networks
-from service.planning import Asked, Place, SharedEvent, after_event, plan_day
-from service.prompt_life import Prompt
+from service.prompts import lifecycle
+from service.prompts.answering import is_occasion
+from service.prompts.lifecycle import Prompt
+from service.prompts.planning import Asked, Place, SharedEvent, after_event, plan_day
+from service.prompts.schedule import AfterEvents, Quiet, Schedule
 from service.push import exchange, outbox, payloads, webpush
 from service.push.apns import ApnsKey, ApnsSender
 from service.push.fcm import FcmAccount, FcmSender
 from service.push.notices import AppleDevice, Delivered, Device, FirebaseDevice, PushClass
 from service.push.senders import Senders
 from service.push.webpush import VapidKey, WebPushSender
-from service.schedule import AfterEvents, Quiet, Schedule
 from tests.phones import Running
 from tests.prompting import world_of
 from tests.pushing import EC_KEY
@@ -98,20 +98,20 @@ def some_event(chance: random.Random, day: date) -> Recorded:
 def asked_for(chance: random.Random, due_at: datetime, schedule: Schedule, zone: ZoneInfo) -> Iterator[Moment]:
     """The life of one prompt, until the member does something about it, or nothing."""
     prompt_id = UUID(int=chance.getrandbits(128))
-    life = prompt_life.sent(prompt_life.scheduled(due_at), due_at)
+    life = lifecycle.sent(lifecycle.scheduled(due_at), due_at)
     yield Moment(due_at, PushClass.PROMPT, prompt_id)
-    remind_at = prompt_life.reminder_due_at(life, schedule.quiet, zone)
+    remind_at = lifecycle.reminder_due_at(life, schedule.quiet, zone)
     if remind_at and chance.random() < 0.5:
-        life = prompt_life.reminded(life, remind_at)
+        life = lifecycle.reminded(life, remind_at)
         yield Moment(remind_at, PushClass.REMINDER, prompt_id)
     at = due_at + timedelta(hours=chance.randrange(2, 15))
     does: list[Callable[[Prompt, datetime], Prompt]] = [
-        prompt_life.answered,
-        lambda prompt, _: prompt_life.dismissed(prompt),
-        prompt_life.lapsed,
+        lifecycle.answered,
+        lambda prompt, _: lifecycle.dismissed(prompt),
+        lifecycle.lapsed,
     ]
-    after = chance.choice(does)(prompt_life.lapsed(life, at), at)
-    if prompt_life.withdraws(life, after) and after.state != "lapsed":
+    after = chance.choice(does)(lifecycle.lapsed(life, at), at)
+    if lifecycle.withdraws(life, after) and after.state != "lapsed":
         yield Moment(at, PushClass.WITHDRAW, prompt_id)
 
 

@@ -13,7 +13,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from service.members import zones
-from service.planning import (
+from service.prompts.planning import (
     Asked,
     Occurrence,
     Place,
@@ -26,7 +26,7 @@ from service.planning import (
     occurrence,
     plan_day,
 )
-from service.schedule import AfterEvents, Quiet, Schedule, ScheduledCheckIn
+from service.prompts.schedule import AfterEvents, Quiet, Schedule, ScheduledCheckIn
 from tests.service.planned import BERLIN, NO_QUIET, SEED, at_home, between, item, minutes_of, schedule
 
 DAY = date(2026, 6, 15)  # a Monday

@@ -14,8 +14,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from service.members import zones
-from service.planning import Asked, Occurrence, plan_day
-from service.schedule import WEEKDAYS, Quiet, Schedule
+from service.prompts.planning import Asked, Occurrence, plan_day
+from service.prompts.schedule import WEEKDAYS, Quiet, Schedule
 from tests.service.planned import SEED, at_home, between, item, minutes_of, schedule
 
 FIRST, DAYS = date(2026, 1, 1), 730

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given as for_any
 from hypothesis import strategies as st
 
-from service.prompt_life import (
+from service.prompts.lifecycle import (
     OPEN_FOR,
     Prompt,
     answered,
@@ -20,7 +20,7 @@ from service.prompt_life import (
     sent,
     withdraws,
 )
-from service.schedule import Quiet
+from service.prompts.schedule import Quiet
 from tests.service.planned import BERLIN, NO_QUIET
 
 DUE = datetime(2026, 6, 15, 18, 30, tzinfo=UTC)  # half past eight in Berlin

@@ -10,9 +10,9 @@ import pytest
 import pytest_asyncio
 from msgspec.structs import replace
 
-from service import prompter
-from service.planning import is_quiet
-from service.schedule import AfterEvents, Quiet, Schedule
+from service.prompts import planner
+from service.prompts.planning import is_quiet
+from service.prompts.schedule import AfterEvents, Quiet, Schedule
 from tests.phones import Phone, Running
 from tests.prompting import (
     Remembering,
@@ -107,7 +107,7 @@ async def test_two_who_plan_the_same_at_once_plan_it_once(service: Running, one:
     await want(service, one, replace(evenings(one), max_per_day=1))
     await happened(service, one)
     world = world_of(service)
-    found = await asyncio.gather(*(prompter.plan_windows(world) for _ in range(2)))
+    found = await asyncio.gather(*(planner.plan_windows(world) for _ in range(2)))
     assert sum(found) >= 1
     days = Counter(row["day"] for row in await prompts_of(service, one))
     assert set(days.values()) == {1}
@@ -116,11 +116,11 @@ async def test_two_who_plan_the_same_at_once_plan_it_once(service: Running, one:
 async def test_what_was_read_before_a_change_is_not_kept(service: Running, one: Phone) -> None:
     await want(service, one, evenings(one))
     world = world_of(service)
-    planners = prompter._planners(await world.prompter.fetch(prompter.DUE, service.clock(), 10))
-    plans = [prompter._windows(world, each, [], {UUID(one.rid)}, service.clock()) for each in planners.values()]
+    planners = planner._planners(await world.prompter.fetch(planner.DUE, service.clock(), 10))
+    plans = [planner._windows(world, each, [], {UUID(one.rid)}, service.clock()) for each in planners.values()]
     assert plans[0].prompts
     await service.ask("UPDATE schedules SET since = $1", service.clock())
-    assert await prompter._keep(world, plans) == set()
+    assert await planner._keep(world, plans) == set()
     assert await prompts_of(service, one) == []
 
 
@@ -292,7 +292,7 @@ async def test_planning_windows_and_events_at_once_keeps_the_cap(service: Runnin
         both = replace(evenings(one, "12:00", "23:00"), after_events=AfterEvents(True, 60), max_per_day=1)
         await want(service, one, both)
         await happened(service, one)
-        await asyncio.gather(prompter.plan_windows(world), prompter.plan_after_events(world))
+        await asyncio.gather(planner.plan_windows(world), planner.plan_after_events(world))
         today = [row for row in await prompts_of(service, one) if row["asked_on"] == date(2026, 6, 15)]
         assert len(today) == 1
         await service.ask("DELETE FROM prompts")

@@ -10,8 +10,8 @@ import pytest
 
 from events.entries import FELT_ITEMS, CheckIn, Decision, FeltItem
 from events.rules import Recorded
-from service.catalogue import AFTER_QUESTIONS, QUESTIONS, TEXTS, Question, catalogue
-from service.self_questions import self_questions_rest, those_asked
+from service.prompts.catalogue import AFTER_QUESTIONS, QUESTIONS, TEXTS, Question, catalogue
+from service.prompts.self_questions import self_questions_rest, those_asked
 from tests.phones import Running
 from tests.test_words import found_in
 

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from service.errors import Invalid
-from service.schedule import Schedule, validate
+from service.prompts.schedule import Schedule, validate
 from service.web.requests import decode
 
 RELATIONSHIP = UUID(int=7)

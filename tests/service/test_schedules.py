@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 import msgspec
 import pytest
 
-from service.schedule import Schedule
+from service.prompts.schedule import Schedule
 from tests.asking import HOUR, device, prompted, pushing, rows
 from tests.phones import NOON, Json, Phone, Running
 

@@ -12,8 +12,8 @@ from uuid import UUID
 
 import structlog
 
-from service.catalogue import QuestionId
-from service.self_questions import rests, those_asked
+from service.prompts.catalogue import QuestionId
+from service.prompts.self_questions import rests, those_asked
 from service.world import World
 
 log = structlog.get_logger()

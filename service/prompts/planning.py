@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 
-from service.schedule import WEEKDAYS, Quiet, Schedule, ScheduledCheckIn
+from service.prompts.schedule import WEEKDAYS, Quiet, Schedule, ScheduledCheckIn
 
 Span: TypeAlias = tuple[int, int]
 Omitted = Literal["asked", "no_such_day", "gone_by", "paused", "quiet", "full_day", "full_week"]

@@ -11,8 +11,8 @@ from zoneinfo import ZoneInfo
 from msgspec import Struct
 from msgspec.structs import replace
 
-from service.planning import is_quiet
-from service.schedule import Quiet
+from service.prompts.planning import is_quiet
+from service.prompts.schedule import Quiet
 
 State = Literal["scheduled", "sent", "answered", "dismissed", "lapsed"]
 

@@ -8,8 +8,8 @@ from uuid import UUID
 from msgspec import Meta, Struct, field
 
 from events.entries import FeltItem
-from service.catalogue import AFTER_QUESTIONS, AfterQuestion, SelfQuestion
 from service.errors import Invalid
+from service.prompts.catalogue import AFTER_QUESTIONS, AfterQuestion, SelfQuestion
 
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 WEEKDAYS: tuple[Weekday, ...] = get_args(Weekday)  # in the order of date.weekday()

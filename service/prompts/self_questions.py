@@ -10,7 +10,7 @@ from events.rules import MAY_BE_AHEAD, Recorded
 from events.sealing import Ring
 from events.streams import Database, StreamKey
 from service.access.memberships import memberships_of
-from service.catalogue import SELF_QUESTIONS, QuestionId
+from service.prompts.catalogue import SELF_QUESTIONS, QuestionId
 from service.world import World
 
 REST = timedelta(days=90)

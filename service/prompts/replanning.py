@@ -13,8 +13,8 @@ import msgspec
 from asyncpg import Record
 
 from events.streams import Database, transposed
-from service.planning import Asked, is_quiet, over_cap, until_quiet
-from service.schedule import Schedule
+from service.prompts.planning import Asked, is_quiet, over_cap, until_quiet
+from service.prompts.schedule import Schedule
 
 # Caps look at the ISO weeks around a prompt.
 LOOK_BACK = timedelta(days=9)

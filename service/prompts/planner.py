@@ -18,9 +18,10 @@ from asyncpg import Record
 from msgspec import Struct
 from msgspec.structs import replace
 
-from service.catalogue import SELF_QUESTIONS
 from service.core.tokens import new_id
-from service.planning import (
+from service.prompts.catalogue import SELF_QUESTIONS
+from service.prompts.lifecycle import reminder_due_at, scheduled, sent
+from service.prompts.planning import (
     ONE_DAY,
     Asked,
     Occurrence,
@@ -32,8 +33,7 @@ from service.planning import (
     plan_day,
     until_quiet,
 )
-from service.prompt_life import reminder_due_at, scheduled, sent
-from service.schedule import Schedule
+from service.prompts.schedule import Schedule
 from service.world import World
 
 log = structlog.get_logger()

@@ -7,7 +7,7 @@ from litestar.types import ASGIApp
 from msgspec import Meta, Struct
 
 from service.access.authentication import signed_in
-from service.catalogue import ENGLISH, Questions, catalogue
+from service.prompts.catalogue import ENGLISH, Questions, catalogue
 from service.web.operation import described
 from service.web.requests import Call, query_of
 from service.web.responses import cacheable, cacheable_answer

@@ -12,8 +12,8 @@ from msgspec import Struct
 from events.entries import CheckIn, Decision, Request
 from events.rules import Recorded, is_late
 from events.streams import Database, transposed
-from service import prompt_life
-from service.prompt_life import Prompt
+from service.prompts import lifecycle
+from service.prompts.lifecycle import Prompt
 
 WITHDRAW_FOR = timedelta(hours=24)  # a device that was off for longer has let the notification go by itself
 
@@ -116,7 +116,7 @@ async def answer(db: Database, answers: Sequence[Answer], now: datetime) -> None
         name = one.member_id, one.prompt_id
         earliest[name] = min(one.occurred_at, earliest.get(name, one.occurred_at))
     held = await hold(db, list(earliest))
-    await take(db, [Step(*name, was, prompt_life.answered(was, earliest[name])) for name, was in held.items()], now)
+    await take(db, [Step(*name, was, lifecycle.answered(was, earliest[name])) for name, was in held.items()], now)
 
 
 TAKE = """
@@ -140,7 +140,7 @@ async def take(db: Database, steps: Sequence[Step], now: datetime) -> None:
         return
     rows = [(s.member_id, s.prompt_id, s.after.state, s.after.answered_at, s.after.late) for s in changed]
     await db.execute(TAKE, *transposed(rows))
-    withdrawn = [one for one in changed if prompt_life.withdraws(one.before, one.after)]
+    withdrawn = [one for one in changed if lifecycle.withdraws(one.before, one.after)]
     if withdrawn:
         await _withdraw(db, withdrawn, now)
 

@@ -10,12 +10,12 @@ from litestar.params import FromPath
 from litestar.types import ASGIApp
 from msgspec import Meta, Struct
 
-from service import prompt_life
 from service.access.authentication import signed_in
-from service.answering import Step, hold, take
-from service.catalogue import SELF_QUESTIONS, QuestionId
 from service.errors import NotFound
-from service.self_questions import rests, those_asked
+from service.prompts import lifecycle
+from service.prompts.answering import Step, hold, take
+from service.prompts.catalogue import SELF_QUESTIONS, QuestionId
+from service.prompts.self_questions import rests, those_asked
 from service.web.operation import described
 from service.web.requests import Call, id_of, query_of, world_of
 from service.web.responses import empty_answer, json_answer
@@ -139,6 +139,6 @@ async def dismiss_prompt(request: Call, prompt_id: FromPath[str]) -> Response[No
         was = (await hold(db, [name])).get(name)
         if was is None or was.state == "scheduled":
             raise NotFound
-        step = Step(*name, was, prompt_life.dismissed(prompt_life.lapsed(was, now)))
+        step = Step(*name, was, lifecycle.dismissed(lifecycle.lapsed(was, now)))
         await take(db, [step], now)
     return empty_answer()

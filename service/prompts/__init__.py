@@ -1,0 +1,1 @@
+"""When and what a member is asked."""
