@@ -17,11 +17,9 @@ from service import (
     identities,
     leaving,
     linking,
-    live,
     members,
     offline_queue,
     openapi,
-    reads,
     sessions,
     view,
     worker,
@@ -35,7 +33,6 @@ from service.core.randomness import Chance, system_chance
 from service.database.pool import create_pool
 from service.database.roles import DOOR_ROLE, KEEPER_ROLE, KEYS_ROLE, PROMPTER_ROLE, RECORDER_ROLE, SERVICE_ROLE
 from service.edge import Edge
-from service.kept import Kept
 from service.keys.key_store import KeyStore
 from service.keys.keyring import Keyring
 from service.metrics import Metrics
@@ -43,6 +40,8 @@ from service.prompts import prompts_api, questions_api, schedule_api
 from service.push import devices
 from service.push.senders import vapid_key
 from service.push.webpush import public_key
+from service.reading import live, reads
+from service.reading.answer_cache import Kept
 from service.recorder import RECORDING, Recorder
 from service.settings import Settings
 from service.web import health

@@ -20,7 +20,7 @@ from projections.feed import Head, Page
 from projections.perspectives import Perspectives
 from projections.requests import Requests, RequestStanding
 from projections.trends import Point, Trend
-from service import errors, live
+from service import errors
 from service.access.consent import CONSENT_VERSION
 from service.codes import CodeWanted, SignIn, StepUp
 from service.core import tokens
@@ -35,6 +35,7 @@ from service.prompts.prompts_api import Prompt, Prompts
 from service.prompts.schedule import AfterEvents, Schedule, ScheduledCheckIn
 from service.push.addresses import Registration
 from service.push.devices import RegisteredDevice, RegisteredDevices
+from service.reading import live
 from service.sessions import ACCESS_LIVES, Device, Devices, Refresh, SignedIn
 from service.view import Partner, Relationship, Relationships, StreamIds
 from service.web.health import Health

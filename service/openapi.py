@@ -27,7 +27,7 @@ from msgspec.inspect import (
 )
 
 from service import errors, examples
-from service.live import POSITIONS
+from service.reading.live import POSITIONS
 from service.web.operation import Operation, Tag
 from service.web.problems import MEDIA_TYPE, Problem, problem, problem_of, title_of
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.live import KEEP_ALIVE
+from service.reading.live import KEEP_ALIVE
 
 
 def until_told(app: Any) -> ASGIApp:

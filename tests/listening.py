@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Any
 
 from service.edge import Edge
-from service.live import KEEP_ALIVE
+from service.reading.live import KEEP_ALIVE
 from tests.phones import Json, Phone
 
 PATIENCE_SECONDS = 10

@@ -22,11 +22,12 @@ from events.entries import Audience, Decision, is_sealed, refers_to, thing_of
 from events.rules import Recorded
 from projections import balances, feed, perspectives, requests, trends
 from projections.balances import Reader
-from service import appending, edge, entries, live, offline_queue, reads, view
+from service import appending, edge, entries, offline_queue, view
 from service.access import authentication, memberships
 from service.errors import NotFound, TooManyRequests
 from service.prompts import answering, planner, prompts_api
 from service.push import payloads
+from service.reading import live, reads
 from service.recorder import Recorder
 from service.web import health, problems, responses
 from tests.noninterference.worlds import World, playing

@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 
 from projections.balances import Reader
-from service import live
+from service.reading import live
 from tests.listening import Listening
 from tests.noninterference.comparing import Pair
 from tests.noninterference.worlds import World

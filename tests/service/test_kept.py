@@ -14,7 +14,7 @@ from projections.rebuild import Stream, rebuild
 from service.access.reader_lookup import Lookup
 from service.database.pool import lent
 from service.errors import NotFound
-from service.kept import OVERHEAD_BYTES, Kept
+from service.reading.answer_cache import OVERHEAD_BYTES, Kept
 from service.web.responses import cacheable
 from tests.phones import Phone, Running
 from tests.postgres import execute

@@ -24,7 +24,7 @@ from service.access.authentication import recognised, still_signed_in
 from service.access.reader_lookup import Lookup
 from service.database.pool import lent
 from service.errors import Invalid, NotFound
-from service.kept import Kept
+from service.reading.answer_cache import Kept
 from service.web.operation import described
 from service.web.requests import Call, id_of, query_of, world_of
 from service.web.responses import cacheable, cacheable_answer
