@@ -9,21 +9,7 @@ from typing import Any
 from litestar import Litestar
 from litestar.datastructures import State
 
-from service import (
-    codes,
-    entries,
-    erasure,
-    export,
-    identities,
-    leaving,
-    linking,
-    members,
-    offline_queue,
-    openapi,
-    sessions,
-    view,
-    worker,
-)
+from service import codes, erasure, export, identities, leaving, linking, members, openapi, sessions, view, worker
 from service.access import reader_lookup
 from service.access.authentication import Doorkeeper
 from service.core.clock import Clock, utc_now
@@ -42,7 +28,8 @@ from service.push.senders import vapid_key
 from service.push.webpush import public_key
 from service.reading import live, reads
 from service.reading.answer_cache import Kept
-from service.recorder import RECORDING, Recorder
+from service.recording import entries, offline_queue
+from service.recording.recorder import RECORDING, Recorder
 from service.settings import Settings
 from service.web import health
 from service.web.problems import HANDLERS

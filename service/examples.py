@@ -24,18 +24,18 @@ from service import errors
 from service.access.consent import CONSENT_VERSION
 from service.codes import CodeWanted, SignIn, StepUp
 from service.core import tokens
-from service.entries import Recorded
 from service.export import FORMAT, Export, ExportedRelationship
 from service.identities import IdentitySignIn, IdentityStepUp
 from service.linking import INVITE_LIVES, Accept, Accepted, Invite
 from service.members import Change, Consent, ConsentGiven, Me
-from service.offline_queue import Sync, Synced, SyncEntry, SyncResult
 from service.prompts.catalogue import catalogue
 from service.prompts.prompts_api import Prompt, Prompts
 from service.prompts.schedule import AfterEvents, Schedule, ScheduledCheckIn
 from service.push.addresses import Registration
 from service.push.devices import RegisteredDevice, RegisteredDevices
 from service.reading import live
+from service.recording.entries import Recorded
+from service.recording.offline_queue import Sync, Synced, SyncEntry, SyncResult
 from service.sessions import ACCESS_LIVES, Device, Devices, Refresh, SignedIn
 from service.view import Partner, Relationship, Relationships, StreamIds
 from service.web.health import Health

@@ -6,11 +6,11 @@ from litestar import Response, post
 from litestar.params import FromPath
 
 from events.entries import Ended
-from service import recorder
 from service.access.authentication import signed_in
 from service.access.memberships import Membership, membership_of
 from service.errors import NotFound
 from service.prompts.forgetting import forget_prompts
+from service.recording import recorder
 from service.state import FORGET_INVITE, SET_STATE, hold
 from service.web.operation import described
 from service.web.requests import Call, world_of

@@ -13,12 +13,12 @@ from events import streams
 from events.entries import Opened
 from events.errors import ConsentRequired
 from events.streams import Database, StreamKey
-from service import recorder
 from service.access.authentication import Member, signed_in
 from service.access.consent import require_consent
 from service.access.memberships import Membership, membership_of
 from service.core import tokens
 from service.errors import InviteNotFound, NotFound, NotTheInviter, WrongState
+from service.recording import recorder
 from service.state import FORGET_INVITE, SET_STATE, hold
 from service.view import Relationship, view_of
 from service.web.operation import described

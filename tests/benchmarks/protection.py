@@ -21,10 +21,10 @@ import structlog
 from msgspec import Struct
 
 from events import chain, sealing
-from service import entries
 from service.access import authentication
 from service.access.reader_lookup import Lookup
 from service.reading import reads
+from service.recording import entries
 from service.world import World
 from tests.noninterference.worlds import ask
 from tests.phones import Phone, Running, running

@@ -22,13 +22,14 @@ from events.entries import Audience, Decision, is_sealed, refers_to, thing_of
 from events.rules import Recorded
 from projections import balances, feed, perspectives, requests, trends
 from projections.balances import Reader
-from service import appending, edge, entries, offline_queue, view
+from service import edge, view
 from service.access import authentication, memberships
 from service.errors import NotFound, TooManyRequests
 from service.prompts import answering, planner, prompts_api
 from service.push import payloads
 from service.reading import live, reads
-from service.recorder import Recorder
+from service.recording import append, entries, offline_queue
+from service.recording.recorder import Recorder
 from service.web import health, problems, responses
 from tests.noninterference.worlds import World, playing
 
@@ -90,7 +91,7 @@ def _overhear(patch: Patch) -> None:
 
         return overheard
 
-    for append in (appending.append, streams.append):
+    for append in (append.append, streams.append):
         everywhere(patch, append, overhearing(append))
 
 

@@ -8,9 +8,10 @@ import pytest
 from msgspec import convert
 
 from events.entries import CheckIn, Entry, Request, Retraction
-from service import erasure, recorder
-from service.appending import append
-from service.recorder import Submission
+from service import erasure
+from service.recording import recorder
+from service.recording.append import append
+from service.recording.recorder import Submission
 from service.world import World
 from tests.phones import Phone, Running
 from tests.service.holding import holding

@@ -10,11 +10,11 @@ import pytest
 from msgspec import convert
 
 from events.entries import Request
-from service import recorder
 from service.access import authentication
 from service.access.authentication import Doorkeeper
 from service.errors import NotFound
-from service.recorder import Answer, Submission
+from service.recording import recorder
+from service.recording.recorder import Answer, Submission
 from service.world import World
 from tests.phones import Phone, Running, running, unlimited
 from tests.service.holding import holding

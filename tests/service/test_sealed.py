@@ -10,7 +10,7 @@ import pytest
 
 from events.reveals import copy_ids
 from projections.rebuild import rebuild
-from service import reveals
+from service.recording import reveal
 from tests.phones import Json, Phone, Running, link
 from tests.properties.playing import streams_of, tallies
 from tests.service.holding import holding
@@ -382,7 +382,7 @@ async def test_what_is_refused_or_sent_again_looks_for_nothing_of_the_others(
 ) -> None:
     one, two = await service.couple()
     looked: list[UUID] = []
-    meet = reveals.meet
+    meet = reveal.meet
 
     async def noticed(db: Any, ring: Any, member_id: UUID, *args: Any) -> Any:
         looked.append(member_id)
@@ -391,7 +391,7 @@ async def test_what_is_refused_or_sent_again_looks_for_nothing_of_the_others(
     mine = await put(one, HIGH)
     await take_back(one, mine)
     await put(two)
-    monkeypatch.setattr(reveals, "meet", noticed)
+    monkeypatch.setattr(reveal, "meet", noticed)
     assert await one.refused("check-ins", sealed(occurred_at="2026-06-15T23:00:00Z")) == (422, "in_the_future")
     assert await one.refused("check-ins", sealed(note="another"), HIGH) == (409, "id_taken")
     await one.put("check-ins", SEALED, HIGH, status=200)

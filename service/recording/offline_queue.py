@@ -19,9 +19,9 @@ from projections import feed
 from projections.feed import Page
 from service.access.authentication import Member, signed_in, still_signed_in
 from service.access.memberships import Membership, membership_of, reader_of
-from service.entries import recorder_of
 from service.errors import Invalid, MalformedJson, NotFound, ServiceError, WrongState
-from service.recorder import Outcome, Submission
+from service.recording.entries import recorder_of
+from service.recording.recorder import Outcome, Submission
 from service.web.operation import described
 from service.web.problems import Problem, problem_of
 from service.web.requests import Call, decode, json_of, world_of

@@ -25,14 +25,14 @@ from events.sealing import NONCE_BYTES, OPENING_BYTES, Ring
 from events.streams import Database, Draft, Mention, Stored, StreamKey
 from projections import tallies
 from projections.tallies import Counts, Key
-from service import reveals
 from service.access.consent import CONSENT_VERSION
-from service.appending import append
 from service.core.tokens import new_id
 from service.database.group_commit import Grouped
 from service.errors import NotFound, Overloaded, WrongState
 from service.prompts import answering
 from service.prompts.answering import News
+from service.recording import reveal
+from service.recording.append import append
 from service.world import World, reading_as
 
 
@@ -266,7 +266,7 @@ async def record_holding(world: World, db: Database, submissions: Sequence[Submi
             await db.execute(BE_PATIENT)
         sealing = [submission for submission in submissions if _seals(submission)]
         for submission in sealing:
-            await reveals.hold(db, *_asking(submission))
+            await reveal.hold(db, *_asking(submission))
         await _hold_heads(db, submissions)
         # Behind the locks: whoever opens or leaves holds the shared head, so what is read here stays so.
         group = await _look(world, db, submissions)
@@ -289,7 +289,7 @@ async def _reveal(world: World, db: Database, group: Group) -> None:
     if not sealed or not batch.standing.author.active:
         return
     member_id = batch.submissions[0].member_id
-    meeting = await reveals.meet(db, _ring(group, batch), member_id, seat.shared, seat.private, sealed)
+    meeting = await reveal.meet(db, _ring(group, batch), member_id, seat.shared, seat.private, sealed)
     if meeting is None:
         return
     group.heads |= meeting.heads

@@ -16,7 +16,7 @@ from projections.feed import Event, Head
 from service.access.authentication import Bearer, recognised, still_signed_in
 from service.access.memberships import membership_of
 from service.errors import NotFound, Overloaded, ServiceError, WrongState
-from service.recorder import Done, Recorder, Submission
+from service.recording.recorder import Done, Recorder, Submission
 from service.web.operation import described
 from service.web.requests import Call, body_of, id_of
 from service.web.responses import json_answer
