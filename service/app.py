@@ -9,9 +9,10 @@ from typing import Any
 from litestar import Litestar
 from litestar.datastructures import State
 
-from service import codes, erasure, export, identities, leaving, linking, members, openapi, sessions, view, worker
+from service import erasure, export, leaving, linking, openapi, view, worker
 from service.access import reader_lookup
 from service.access.authentication import Doorkeeper
+from service.accounts import identity_providers, mailed_codes, me, sessions
 from service.core.clock import Clock, utc_now
 from service.core.mail import Mailer, Postman
 from service.core.networks import networks
@@ -44,20 +45,20 @@ PROMPTER_CONNECTIONS = 2
 RECORDER_CONNECTIONS = 8  # six for groups, and the others for what is held up
 
 ROUTES: list[Any] = [
-    codes.send_sign_in_code,
-    codes.sign_in,
-    codes.step_up,
-    identities.sign_in_with_apple,
-    identities.sign_in_with_google,
-    identities.step_up_with_apple,
-    identities.step_up_with_google,
+    mailed_codes.send_sign_in_code,
+    mailed_codes.sign_in,
+    mailed_codes.step_up,
+    identity_providers.sign_in_with_apple,
+    identity_providers.sign_in_with_google,
+    identity_providers.step_up_with_apple,
+    identity_providers.step_up_with_google,
     sessions.refresh_session,
     sessions.list_sessions,
     sessions.end_session,
-    members.get_me,
-    members.change_me,
-    members.give_consent,
-    members.withdraw_consent,
+    me.get_me,
+    me.change_me,
+    me.give_consent,
+    me.withdraw_consent,
     devices.register_device,
     devices.list_devices,
     devices.remove_device,
@@ -120,7 +121,7 @@ def create_app(
                 "codes_tried": Limit(settings.sign_ins_per_hour, hour),
                 "invites_tried": Limit(settings.invite_tries_per_hour, hour),
                 "requests": Limit(settings.requests_per_minute, timedelta(minutes=1)),
-                "providers": identities.providers_of(settings),
+                "providers": identity_providers.providers_of(settings),
                 "vapid_public_key": public_key(vapid) if vapid else None,
                 "trusted_proxies": networks(settings.trusted_proxies),
             }

@@ -22,12 +22,13 @@ from projections.requests import Requests, RequestStanding
 from projections.trends import Point, Trend
 from service import errors
 from service.access.consent import CONSENT_VERSION
-from service.codes import CodeWanted, SignIn, StepUp
+from service.accounts.identity_providers import IdentitySignIn, IdentityStepUp
+from service.accounts.mailed_codes import CodeWanted, SignIn, StepUp
+from service.accounts.me import Change, Consent, ConsentGiven, Me
+from service.accounts.sessions import ACCESS_LIVES, Device, Devices, Refresh, SignedIn
 from service.core import tokens
 from service.export import FORMAT, Export, ExportedRelationship
-from service.identities import IdentitySignIn, IdentityStepUp
 from service.linking import INVITE_LIVES, Accept, Accepted, Invite
-from service.members import Change, Consent, ConsentGiven, Me
 from service.prompts.catalogue import catalogue
 from service.prompts.prompts_api import Prompt, Prompts
 from service.prompts.schedule import AfterEvents, Schedule, ScheduledCheckIn
@@ -36,7 +37,6 @@ from service.push.devices import RegisteredDevice, RegisteredDevices
 from service.reading import live
 from service.recording.entries import Recorded
 from service.recording.offline_queue import Sync, Synced, SyncEntry, SyncResult
-from service.sessions import ACCESS_LIVES, Device, Devices, Refresh, SignedIn
 from service.view import Partner, Relationship, Relationships, StreamIds
 from service.web.health import Health
 from service.web.requests import Nothing

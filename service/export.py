@@ -17,13 +17,13 @@ from projections.balances import Reader
 from projections.feed import Page
 from service.access.authentication import Member, stepped_up
 from service.access.memberships import Membership, memberships_of, reader_of
+from service.accounts.me import Me, me_of
+from service.accounts.sessions import Device, devices_of
 from service.errors import StepUpRequired
-from service.members import Me, me_of
 from service.prompts.prompts_api import Prompt, prompts_of
 from service.prompts.schedule import Schedule
 from service.prompts.schedule_api import schedule_of
 from service.push.devices import RegisteredDevice, push_devices_of
-from service.sessions import Device, devices_of
 from service.view import Relationship, view_of
 from service.web.operation import described
 from service.web.requests import JSON, Call, world_of

@@ -27,14 +27,14 @@ from events.streams import Database, Stored, StreamKey
 from projections import feed
 from projections.feed import Event, Page, Proof
 from projections.rebuild import Stream, rebuild
-from service.codes import Email
+from service.accounts.mailed_codes import Email
+from service.accounts.me import Me, Name, zones
 from service.core.randomness import system_chance
 from service.errors import ImportRefused, Invalid
 from service.export import Export, ExportedRelationship
 from service.keys.key_store import KeyStore
 from service.keys.keyring import Keyring
 from service.linking import LET_READ
-from service.members import Me, Name, zones
 from service.prompts.replanning import is_on
 from service.prompts.schedule import Schedule, validate
 from service.prompts.schedule_api import KEEP_SCHEDULE, SEED_BYTES

@@ -12,7 +12,7 @@ import httpx
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from service import id_tokens
+from service.accounts import id_tokens
 from tests.phones import Phone, Running, running, unlimited
 from tests.service.test_sessions import count
 from tests.service.test_step_up import may

@@ -12,7 +12,7 @@ from hypothesis import given as for_any
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from service.members import zones
+from service.accounts.me import zones
 from service.prompts.planning import (
     Asked,
     Occurrence,

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from service.members import zones
+from service.accounts.me import zones
 from service.prompts.planning import Asked, Occurrence, plan_day
 from service.prompts.schedule import WEEKDAYS, Quiet, Schedule
 from tests.service.planned import SEED, at_home, between, item, minutes_of, schedule

@@ -13,12 +13,12 @@ from litestar.types import ASGIApp
 from msgspec import Meta, Struct
 
 from events.streams import Database
-from service import sessions
 from service.access.authentication import signed_in
+from service.accounts import sessions
+from service.accounts.id_tokens import Proven, Provider, ProviderName
+from service.accounts.sessions import DeviceName, SignedIn
 from service.core import tokens
 from service.errors import IdentityRefused, NotFound, ProviderAway, TooManyRequests
-from service.id_tokens import Proven, Provider, ProviderName
-from service.sessions import DeviceName, SignedIn
 from service.settings import Settings
 from service.web.operation import described
 from service.web.rate_limits import client_of

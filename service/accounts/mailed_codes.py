@@ -11,11 +11,11 @@ from litestar.types import ASGIApp
 from msgspec import Meta, Struct
 
 from events.streams import Database
-from service import sessions
 from service.access.authentication import signed_in
+from service.accounts import sessions
+from service.accounts.sessions import DeviceName, SignedIn
 from service.core import tokens
 from service.errors import TooManyRequests, WrongCode
-from service.sessions import DeviceName, SignedIn
 from service.web.operation import described
 from service.web.rate_limits import client_of
 from service.web.requests import Call, Nothing, body_of, world_of

@@ -1,0 +1,1 @@
+"""Signing in, sessions, and what a member says of themselves."""
