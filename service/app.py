@@ -9,7 +9,7 @@ from typing import Any
 from litestar import Litestar
 from litestar.datastructures import State
 
-from service import erasure, export, leaving, linking, openapi, view, worker
+from service import erasure, export, openapi, worker
 from service.access import reader_lookup
 from service.access.authentication import Doorkeeper
 from service.accounts import identity_providers, mailed_codes, me, sessions
@@ -31,6 +31,7 @@ from service.reading import live, reads
 from service.reading.answer_cache import Kept
 from service.recording import entries, offline_queue
 from service.recording.recorder import RECORDING, Recorder
+from service.relationships import leaving, linking, view
 from service.settings import Settings
 from service.web import health
 from service.web.problems import HANDLERS

@@ -11,7 +11,7 @@ from projections.rebuild import Stream, rebuild
 from service.access.authentication import stepped_up
 from service.access.memberships import Membership, memberships_of
 from service.errors import StepUpRequired
-from service.leaving import leave_as
+from service.relationships.leaving import leave_as
 from service.web.operation import described
 from service.web.requests import Call, world_of
 from service.web.responses import empty_answer

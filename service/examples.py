@@ -28,7 +28,6 @@ from service.accounts.me import Change, Consent, ConsentGiven, Me
 from service.accounts.sessions import ACCESS_LIVES, Device, Devices, Refresh, SignedIn
 from service.core import tokens
 from service.export import FORMAT, Export, ExportedRelationship
-from service.linking import INVITE_LIVES, Accept, Accepted, Invite
 from service.prompts.catalogue import catalogue
 from service.prompts.prompts_api import Prompt, Prompts
 from service.prompts.schedule import AfterEvents, Schedule, ScheduledCheckIn
@@ -37,7 +36,8 @@ from service.push.devices import RegisteredDevice, RegisteredDevices
 from service.reading import live
 from service.recording.entries import Recorded
 from service.recording.offline_queue import Sync, Synced, SyncEntry, SyncResult
-from service.view import Partner, Relationship, Relationships, StreamIds
+from service.relationships.linking import INVITE_LIVES, Accept, Accepted, Invite
+from service.relationships.view import Partner, Relationship, Relationships, StreamIds
 from service.web.health import Health
 from service.web.requests import Nothing
 

@@ -24,7 +24,7 @@ from service.prompts.prompts_api import Prompt, prompts_of
 from service.prompts.schedule import Schedule
 from service.prompts.schedule_api import schedule_of
 from service.push.devices import RegisteredDevice, push_devices_of
-from service.view import Relationship, view_of
+from service.relationships.view import Relationship, view_of
 from service.web.operation import described
 from service.web.requests import JSON, Call, world_of
 from service.world import World

@@ -34,11 +34,11 @@ from service.errors import ImportRefused, Invalid
 from service.export import Export, ExportedRelationship
 from service.keys.key_store import KeyStore
 from service.keys.keyring import Keyring
-from service.linking import LET_READ
 from service.prompts.replanning import is_on
 from service.prompts.schedule import Schedule, validate
 from service.prompts.schedule_api import KEEP_SCHEDULE, SEED_BYTES
-from service.view import Relationship
+from service.relationships.linking import LET_READ
+from service.relationships.view import Relationship
 
 CHUNK_EVENTS = 500
 

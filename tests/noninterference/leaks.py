@@ -22,7 +22,7 @@ from events.entries import Audience, Decision, is_sealed, refers_to, thing_of
 from events.rules import Recorded
 from projections import balances, feed, perspectives, requests, trends
 from projections.balances import Reader
-from service import edge, view
+from service import edge
 from service.access import authentication, memberships
 from service.errors import NotFound, TooManyRequests
 from service.prompts import answering, planner, prompts_api
@@ -30,6 +30,7 @@ from service.push import payloads
 from service.reading import live, reads
 from service.recording import append, entries, offline_queue
 from service.recording.recorder import Recorder
+from service.relationships import view
 from service.web import health, problems, responses
 from tests.noninterference.worlds import World, playing
 

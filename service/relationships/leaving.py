@@ -11,7 +11,7 @@ from service.access.memberships import Membership, membership_of
 from service.errors import NotFound
 from service.prompts.forgetting import forget_prompts
 from service.recording import recorder
-from service.state import FORGET_INVITE, SET_STATE, hold
+from service.relationships.state import FORGET_INVITE, SET_STATE, hold
 from service.web.operation import described
 from service.web.requests import Call, world_of
 from service.web.responses import empty_answer

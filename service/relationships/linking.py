@@ -19,8 +19,8 @@ from service.access.memberships import Membership, membership_of
 from service.core import tokens
 from service.errors import InviteNotFound, NotFound, NotTheInviter, WrongState
 from service.recording import recorder
-from service.state import FORGET_INVITE, SET_STATE, hold
-from service.view import Relationship, view_of
+from service.relationships.state import FORGET_INVITE, SET_STATE, hold
+from service.relationships.view import Relationship, view_of
 from service.web.operation import described
 from service.web.requests import Call, Nothing, body_of, world_of
 from service.web.responses import json_answer

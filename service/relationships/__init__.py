@@ -1,0 +1,1 @@
+"""Two people become linked, and one of them leaves."""
