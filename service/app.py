@@ -9,7 +9,7 @@ from typing import Any
 from litestar import Litestar
 from litestar.datastructures import State
 
-from service import erasure, export, openapi, worker
+from service import openapi, worker
 from service.access import reader_lookup
 from service.access.authentication import Doorkeeper
 from service.accounts import identity_providers, mailed_codes, me, sessions
@@ -17,6 +17,7 @@ from service.core.clock import Clock, utc_now
 from service.core.mail import Mailer, Postman
 from service.core.networks import networks
 from service.core.randomness import Chance, system_chance
+from service.data_rights import erasure, export
 from service.database.pool import create_pool
 from service.database.roles import DOOR_ROLE, KEEPER_ROLE, KEYS_ROLE, PROMPTER_ROLE, RECORDER_ROLE, SERVICE_ROLE
 from service.edge import Edge

@@ -17,11 +17,13 @@ import uvicorn
 from litestar.types import ASGIApp
 from tqdm import tqdm
 
-from service import demo, importing, logs, metrics, openapi, rebuilding, worker
+from service import demo, logs, metrics, openapi, rebuilding, worker
 from service.app import create_app, opened_world
 from service.core import mail
 from service.core.clock import SteadyClock, utc_now
 from service.core.randomness import system_chance
+from service.data_rights import import_export
+from service.data_rights.export import Export
 from service.database import embedded
 from service.database.migrate import migrate as migrate_schema
 from service.database.migrate import pending
@@ -29,7 +31,6 @@ from service.database.pool import connect
 from service.database.roles import KEYS_ROLE
 from service.edge import Edge
 from service.errors import DataDirInUse, MigrationError, StartupError
-from service.export import Export
 from service.keys import rotation
 from service.keys.key_store import FileKeyStore, KeyStore
 from service.push import senders
@@ -206,7 +207,7 @@ async def _rotate(url: str, store: KeyStore, bar: "tqdm[Any]") -> list[str]:
 
 def import_export(settings: Settings, file: Path) -> None:
     """Take one member's export into a service that has no members yet."""
-    export = importing.read(file)
+    export = import_export.read(file)
     with database_in_use(settings) as url:
         asyncio.run(_migrate(url))
         events = asyncio.run(_import(url, _key_store(settings), export))
@@ -363,6 +364,6 @@ async def _migrate(url: str) -> list[str]:
 async def _import(url: str, store: KeyStore, export: Export) -> int:
     db = await connect(url)
     try:
-        return await importing.take_in(db, store, export, utc_now())
+        return await import_export.take_in(db, store, export, utc_now())
     finally:
         await db.close()

@@ -27,7 +27,7 @@ from service.accounts.mailed_codes import CodeWanted, SignIn, StepUp
 from service.accounts.me import Change, Consent, ConsentGiven, Me
 from service.accounts.sessions import ACCESS_LIVES, Device, Devices, Refresh, SignedIn
 from service.core import tokens
-from service.export import FORMAT, Export, ExportedRelationship
+from service.data_rights.export import FORMAT, Export, ExportedRelationship
 from service.prompts.catalogue import catalogue
 from service.prompts.prompts_api import Prompt, Prompts
 from service.prompts.schedule import AfterEvents, Schedule, ScheduledCheckIn

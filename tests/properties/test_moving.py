@@ -8,8 +8,8 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 
-from service import importing
-from service.export import Export
+from service.data_rights import import_export
+from service.data_rights.export import Export
 from tests.phones import KEYS, NOON, Json, Phone, running
 from tests.postgres import fresh_database
 from tests.properties.histories import PROFILE, Call, histories, schedules
@@ -63,5 +63,5 @@ async def move(document: Json, database_url: str) -> None:
     db = await asyncpg.connect(database_url)
     await db.execute(EMPTY)
     export = msgspec.json.decode(json.dumps(document), type=Export)
-    await importing.take_in(db, KEYS, export, NOON)
+    await import_export.take_in(db, KEYS, export, NOON)
     await db.close()

@@ -8,7 +8,7 @@ import pytest
 from msgspec import convert
 
 from events.entries import CheckIn, Entry, Request, Retraction
-from service import erasure
+from service.data_rights import erasure
 from service.recording import recorder
 from service.recording.append import append
 from service.recording.recorder import Submission

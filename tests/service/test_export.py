@@ -14,7 +14,7 @@ import httpx
 import msgspec
 import pytest
 
-from service.export import CHUNK_EVENTS, Export
+from service.data_rights.export import CHUNK_EVENTS, Export
 from tests.asking import device, listed, prompted
 from tests.phones import Json, Phone, Running
 from tests.wire import Wire, served

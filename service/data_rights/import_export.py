@@ -30,8 +30,8 @@ from projections.rebuild import Stream, rebuild
 from service.accounts.mailed_codes import Email
 from service.accounts.me import Me, Name, zones
 from service.core.randomness import system_chance
+from service.data_rights.export import Export, ExportedRelationship
 from service.errors import ImportRefused, Invalid
-from service.export import Export, ExportedRelationship
 from service.keys.key_store import KeyStore
 from service.keys.keyring import Keyring
 from service.prompts.replanning import is_on
