@@ -9,10 +9,11 @@ from typing import Any
 from litestar import Litestar
 from litestar.datastructures import State
 
-from service import openapi, worker
+from service import worker
 from service.access import reader_lookup
 from service.access.authentication import Doorkeeper
 from service.accounts import identity_providers, mailed_codes, me, sessions
+from service.contract import document
 from service.core.clock import Clock, utc_now
 from service.core.mail import Mailer, Postman
 from service.core.networks import networks
@@ -129,7 +130,7 @@ def create_app(
             }
         ),
     )
-    app.state.document = openapi.document(app)
+    app.state.document = document.document(app)
     return Edge(app, Metrics() if settings.metrics_port is not None else None)
 
 

@@ -17,8 +17,9 @@ import uvicorn
 from litestar.types import ASGIApp
 from tqdm import tqdm
 
-from service import demo, logs, metrics, openapi, rebuilding, worker
+from service import demo, logs, metrics, rebuilding, worker
 from service.app import create_app, opened_world
+from service.contract import document
 from service.core import mail
 from service.core.clock import SteadyClock, utc_now
 from service.core.randomness import system_chance
@@ -218,7 +219,7 @@ def import_export(settings: Settings, file: Path) -> None:
 def document(settings: Settings) -> None:
     """Print the OpenAPI document."""
     app = create_app("", settings, mail.ConsoleMailer(), _key_store(settings))
-    json.dump(openapi.document(app.litestar), sys.stdout, indent=2, ensure_ascii=False)
+    json.dump(document.document(app.litestar), sys.stdout, indent=2, ensure_ascii=False)
     print()
 
 

@@ -15,8 +15,8 @@ import pytest_asyncio
 from msgspec import Struct
 
 from service.app import create_app
+from service.contract.document import document
 from service.core.mail import ConsoleMailer
-from service.openapi import document
 from service.settings import Settings
 from tests.asking import prompted
 from tests.phones import KEYS, Json, Phone, Running, link, running

@@ -17,8 +17,8 @@ import pytest
 from msgspec import Struct
 
 from service.app import create_app
+from service.contract.document import document
 from service.core.mail import ConsoleMailer
-from service.openapi import document
 from service.settings import Settings
 from tests.phones import KEYS, Phone, Running
 from tests.wire import served

@@ -18,8 +18,8 @@ from schemathesis.checks import CHECKS
 from schemathesis.core.transport import Response
 
 from service.app import create_app
+from service.contract.document import document
 from service.core.mail import ConsoleMailer
-from service.openapi import document
 from service.settings import Settings
 from service.web.requests import HYPHENATED
 from tests.asking import device, prompted

@@ -14,10 +14,11 @@ import pytest
 from schemathesis.specs.openapi.definitions import OPENAPI_31_VALIDATOR
 
 from events import errors as refusals
-from service import commands, examples
+from service import commands
 from service.app import create_app
+from service.contract import examples
+from service.contract.document import document
 from service.core.mail import ConsoleMailer
-from service.openapi import document
 from service.settings import Settings
 from service.web.operation import Operation
 from tests.phones import KEYS, Running

@@ -26,7 +26,8 @@ from msgspec.inspect import (
     UnionType,
 )
 
-from service import errors, examples
+from service import errors
+from service.contract import examples
 from service.reading.live import POSITIONS
 from service.web.operation import Operation, Tag
 from service.web.problems import MEDIA_TYPE, Problem, problem, problem_of, title_of
