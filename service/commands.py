@@ -19,12 +19,13 @@ from tqdm import tqdm
 
 from service import demo, logs, metrics, rebuilding, worker
 from service.app import create_app, opened_world
-from service.contract import document
+from service.contract.document import document as openapi_document
 from service.core import mail
 from service.core.clock import SteadyClock, utc_now
 from service.core.randomness import system_chance
-from service.data_rights import import_export
 from service.data_rights.export import Export
+from service.data_rights.import_export import read as read_export
+from service.data_rights.import_export import take_in
 from service.database import embedded
 from service.database.migrate import migrate as migrate_schema
 from service.database.migrate import pending
@@ -208,7 +209,7 @@ async def _rotate(url: str, store: KeyStore, bar: "tqdm[Any]") -> list[str]:
 
 def import_export(settings: Settings, file: Path) -> None:
     """Take one member's export into a service that has no members yet."""
-    export = import_export.read(file)
+    export = read_export(file)
     with database_in_use(settings) as url:
         asyncio.run(_migrate(url))
         events = asyncio.run(_import(url, _key_store(settings), export))
@@ -219,7 +220,7 @@ def import_export(settings: Settings, file: Path) -> None:
 def document(settings: Settings) -> None:
     """Print the OpenAPI document."""
     app = create_app("", settings, mail.ConsoleMailer(), _key_store(settings))
-    json.dump(document.document(app.litestar), sys.stdout, indent=2, ensure_ascii=False)
+    json.dump(openapi_document(app.litestar), sys.stdout, indent=2, ensure_ascii=False)
     print()
 
 
@@ -365,6 +366,6 @@ async def _migrate(url: str) -> list[str]:
 async def _import(url: str, store: KeyStore, export: Export) -> int:
     db = await connect(url)
     try:
-        return await import_export.take_in(db, store, export, utc_now())
+        return await take_in(db, store, export, utc_now())
     finally:
         await db.close()

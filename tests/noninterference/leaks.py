@@ -92,8 +92,8 @@ def _overhear(patch: Patch) -> None:
 
         return overheard
 
-    for append in (append.append, streams.append):
-        everywhere(patch, append, overhearing(append))
+    for written in (append.append, streams.append):
+        everywhere(patch, written, overhearing(written))
 
 
 def log(relationship_id: UUID | None = None) -> list[tuple[streams.StreamKey, streams.Stored]]:
