@@ -7,19 +7,19 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from service import commands
+from service.cli import demo, maintenance, push_worker, serve
 from service.errors import StartupError
 from service.settings import Settings
 
 COMMANDS: dict[str, Callable[..., None]] = {
-    "serve": commands.serve,
-    "push": commands.push,
-    "demo": commands.run_demo,
-    "migrate": commands.migrate,
-    "rebuild": commands.rebuild,
-    "rotate-keys": commands.rotate_keys,
-    "import": commands.import_export,
-    "openapi": commands.document,
+    "serve": serve.serve,
+    "push": push_worker.push,
+    "demo": demo.run_demo,
+    "migrate": maintenance.migrate,
+    "rebuild": maintenance.rebuild,
+    "rotate-keys": maintenance.rotate_keys,
+    "import": maintenance.import_export,
+    "openapi": maintenance.document,
 }
 
 

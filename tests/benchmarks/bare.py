@@ -12,8 +12,8 @@ from litestar import Litestar, Response, get, put
 from litestar.params import FromPath
 
 from events.entries import Request
-from service import commands
 from service.app import BODY_BYTES
+from service.cli import serve
 from service.errors import UnsupportedMediaType
 from service.web.problems import HANDLERS
 from service.web.requests import JSON, Call, decode, header_of
@@ -47,7 +47,7 @@ def main() -> None:
     )
     with socket.create_server(("127.0.0.1", 0), backlog=2048) as listener:
         address = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        commands.run(app, listener, lambda: print(f"It serves on {address}", flush=True))
+        serve.run(app, listener, lambda: print(f"It serves on {address}", flush=True))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import asyncpg
 import httpx
 from msgspec import Struct
 
-from service import rebuilding
+from service.cli import rebuild_tallies
 from service.database import embedded
 from tests.benchmarks import people, servers
 from tests.benchmarks.load import Load, Target
@@ -119,7 +119,7 @@ def _one_core() -> set[int]:
 
 
 async def _processes(url: str) -> int:
-    return rebuilding.processes(len(await rebuilding.listed(url)))
+    return rebuild_tallies.processes(len(await rebuild_tallies.listed(url)))
 
 
 async def _count(url: str) -> int:

@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 
-from service import commands
 from service.__main__ import main
+from service.cli import serve
 from service.core.clock import SteadyClock, utc_now
 
 
@@ -17,5 +17,5 @@ def wrong_clock() -> datetime:
 
 
 if __name__ == "__main__":
-    vars(commands)["SteadyClock"] = partial(SteadyClock, wrong_clock)
+    vars(serve)["SteadyClock"] = partial(SteadyClock, wrong_clock)
     sys.exit(main())

@@ -11,8 +11,8 @@ import asyncpg
 import pytest
 import structlog
 
-from service import commands
 from service.__main__ import main
+from service.cli import database
 from service.database import embedded
 
 HERE = "/v1/relationships/{rid}"
@@ -84,4 +84,4 @@ def test_nothing_is_served_where_an_answer_could_be_lost(
 def test_what_lasts_is_served_with_any_kind_of_waiting_for_the_disk(lasting_database: str) -> None:
     for kind in ("on", "local", "remote_write", "remote_apply"):
         asyncio.run(set_to(lasting_database, "synchronous_commit", kind))
-        asyncio.run(commands._be_durable(lasting_database))
+        asyncio.run(database._be_durable(lasting_database))

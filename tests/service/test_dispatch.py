@@ -8,9 +8,9 @@ from uuid import UUID, uuid4
 import pytest
 import pytest_asyncio
 
+from service.cli.rebuild_tallies import rebuild_all
 from service.prompts import dispatch
 from service.push.notices import RetryAfter
-from service.rebuilding import rebuild_all
 from tests.asking import prompted as laid_down
 from tests.phones import KEYS, NOON, Phone, Running
 from tests.prompting import (

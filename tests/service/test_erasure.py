@@ -11,8 +11,8 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
+from service.cli.rebuild_tallies import rebuild_all
 from service.database.embedded import program
-from service.rebuilding import rebuild_all
 from tests.phones import KEYS, Json, Phone, Running, link
 from tests.service.test_devices import web
 
@@ -195,7 +195,7 @@ async def test_who_lost_the_answer_asks_again(service: Running, monkeypatch: pyt
             broken.set()
             raise OSError
 
-    monkeypatch.setattr("service.erasure.streams.erase", lost)
+    monkeypatch.setattr("service.data_rights.erasure.streams.erase", lost)
     await one.expect(503, "DELETE", "/v1/me")
     assert {e["kind"] for e in await two.events() if e["by"] == "partner"} == {"erased"}
     monkeypatch.undo()

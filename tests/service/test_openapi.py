@@ -14,8 +14,8 @@ import pytest
 from schemathesis.specs.openapi.definitions import OPENAPI_31_VALIDATOR
 
 from events import errors as refusals
-from service import commands
 from service.app import create_app
+from service.cli import maintenance
 from service.contract import examples
 from service.contract.document import document
 from service.core.mail import ConsoleMailer
@@ -57,7 +57,7 @@ def faults(example: Any, schema: Json) -> list[str]:
 
 
 def test_the_committed_document_is_the_generated_one(capsys: pytest.CaptureFixture[str]) -> None:
-    commands.document(Settings())
+    maintenance.document(Settings())
     assert COMMITTED.read_bytes() == capsys.readouterr().out.encode(), "make openapi writes it anew"
 
 

@@ -8,9 +8,9 @@ import asyncpg
 import pytest
 
 from events import streams
-from service import commands, rebuilding
+from service.cli import maintenance, rebuild_tallies
+from service.cli.rebuild_tallies import Done, Listed, deal_out, listed, rebuild_all
 from service.errors import StartupError
-from service.rebuilding import Done, Listed, deal_out, listed, rebuild_all
 from tests.phones import KEYS, Phone, Running, link
 from tests.postgres import execute, in_database
 
@@ -74,7 +74,7 @@ async def test_it_sets_right_what_differs_and_then_finds_nothing(service: Runnin
 
 async def test_what_is_not_migrated_is_refused(empty_database_url: str) -> None:
     with pytest.raises(StartupError, match="service migrate"):
-        await commands._refuse_older(empty_database_url)
+        await maintenance._refuse_older(empty_database_url)
 
 
 async def test_a_partner_who_comes_in_meanwhile_keeps_their_counts(service: Running) -> None:
@@ -84,7 +84,7 @@ async def test_a_partner_who_comes_in_meanwhile_keeps_their_counts(service: Runn
     await link(one, two)
     await one.put("requests", REQUEST)
     done: list[Done] = []
-    await rebuilding.work(service.database_url, KEYS, [part], done.append)
+    await rebuild_tallies.work(service.database_url, KEYS, [part], done.append)
     assert [one.differences for one in done] == [0]
     assert (await two.get(f"{HERE}/balances"))["mine"]["initiates"]["partner"] == 1
 

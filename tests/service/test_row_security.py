@@ -184,7 +184,7 @@ WHO_ACTS = re.compile(r"\s*SELECT(\s+set_config\([^()]*\),?)+\s*")
 
 
 # What migrates works as who owns the tables, before anybody is served.
-MIGRATIONS = {"service.migrate", "service.roles"}
+MIGRATIONS = {"service.database.migrate", "service.database.roles"}
 # So that none is overlooked where files are moved: whoever adds a statement, or takes one away, says so here.
 STATEMENTS = 144
 
@@ -260,7 +260,7 @@ async def outcome(db: Any, statement: str, foreign: dict[str, Any]) -> str:
 
 
 # What needs no row of any table.
-HARMLESS = {"service.importing.UNBOUND", "service.commands.UNSAFE"}
+HARMLESS = {"service.data_rights.import_export.UNBOUND", "service.cli.database.UNSAFE"}
 
 
 async def test_every_statement_with_its_where_removed_sees_and_changes_nothing_foreign(

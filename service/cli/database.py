@@ -1,0 +1,98 @@
+"""The database that a command works on."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+from service.core.clock import utc_now
+from service.database import embedded
+from service.database.migrate import migrate as migrate_schema
+from service.database.migrate import pending
+from service.database.pool import connect
+from service.database.roles import KEYS_ROLE
+from service.errors import DataDirInUse, StartupError
+from service.keys import rotation
+from service.keys.key_store import FileKeyStore, KeyStore
+from service.settings import Settings
+
+
+async def missing_migrations(url: str) -> list[str]:
+    """The names of the migrations that the database lacks."""
+    db = await connect(url)
+    try:
+        return await pending(db)
+    finally:
+        await db.close()
+
+
+async def remind_of_rotation(url: str) -> None:
+    """Print which epochs keys are still wrapped in, where a rotation is due."""
+    db = await connect(url, role=KEYS_ROLE)
+    try:
+        if before := await rotation.due(db, utc_now()):
+            print(f"Keys are still wrapped as in {', '.join(before)}: python -m service rotate-keys ends that.")
+    finally:
+        await db.close()
+
+
+@contextmanager
+def database(settings: Settings) -> Iterator[str]:
+    """The address of the database: the one that is set, or an embedded one started here."""
+    if settings.database_url:
+        yield settings.database_url
+    else:
+        with embedded.running(settings.data_dir) as url:
+            yield url
+
+
+@contextmanager
+def lasting_database(settings: Settings) -> Iterator[str]:
+    """The same, for serving from. Raises StartupError where an answer would not mean that the event is on disk."""
+    with database(settings) as url:
+        asyncio.run(_be_durable(url))
+        yield url
+
+
+@contextmanager
+def database_in_use(settings: Settings) -> Iterator[str]:
+    """The same, or the embedded one of a service that runs already: work beside a running service needs no stop."""
+    with ExitStack() as stack:
+        try:
+            url = stack.enter_context(database(settings))
+        except DataDirInUse:
+            url = embedded.address(settings.data_dir)
+        yield url
+
+
+def key_store(settings: Settings) -> KeyStore:
+    """The folder of keys that belongs to the data."""
+    return FileKeyStore(settings.keys_dir or settings.data_dir / "keys")
+
+
+# As they are for this connection: a database or a role may have settings of its own.
+UNSAFE = """
+SELECT name
+FROM pg_settings
+WHERE name IN ('fsync', 'full_page_writes', 'synchronous_commit')
+    AND setting = 'off'
+ORDER BY name
+"""
+
+
+async def _be_durable(url: str) -> None:
+    db = await connect(url)
+    try:
+        unsafe = [row["name"] for row in await db.fetch(UNSAFE)]
+    finally:
+        await db.close()
+    if unsafe:
+        raise StartupError(f"PostgreSQL could lose what was acknowledged: {', '.join(unsafe)} must be on, and is off.")
+
+
+async def migrate_database(url: str) -> list[str]:
+    """Apply them; returns their names."""
+    db = await connect(url)
+    try:
+        return await migrate_schema(db, utc_now())
+    finally:
+        await db.close()

@@ -1,0 +1,90 @@
+"""Work on the data: migrate, rebuild, rotate keys, import; and the contract document."""
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from service.app import create_app
+from service.cli import rebuild_tallies
+from service.cli.database import database, database_in_use, key_store, migrate_database, missing_migrations
+from service.contract.document import document as openapi_document
+from service.core import mail
+from service.core.clock import utc_now
+from service.data_rights.export import Export
+from service.data_rights.import_export import read as read_export
+from service.data_rights.import_export import take_in
+from service.database.pool import connect
+from service.database.roles import KEYS_ROLE
+from service.errors import StartupError
+from service.keys import rotation
+from service.keys.key_store import KeyStore
+from service.settings import Settings
+
+
+def migrate(settings: Settings) -> None:
+    """Bring the database to the schema of this version."""
+    with database(settings) as url:
+        for name in asyncio.run(migrate_database(url)):
+            print(f"applied {name}")
+    print("The schema is up to date.")
+
+
+def rebuild(settings: Settings) -> None:
+    """Recompute all tallies from the log, beside a running service, and tell where they had differed."""
+    with database_in_use(settings) as url:
+        asyncio.run(_refuse_older(url))
+        differences = rebuild_tallies.rebuild_all(url, key_store(settings))
+    print(f"Counts that had differed and were set right: {differences}." if differences else "No differences.")
+
+
+async def _refuse_older(url: str) -> None:
+    if missing := await missing_migrations(url):
+        raise StartupError(f"The database lacks {', '.join(missing)}: python -m service migrate applies them.")
+
+
+def rotate_keys(settings: Settings) -> None:
+    """Begin the epoch of this month for all keys, beside a running service, and destroy the epochs before it."""
+    with database_in_use(settings) as url, tqdm(unit=" keys", desc="Rewrapping") as bar:
+        destroyed = asyncio.run(_rotate(url, key_store(settings), bar))
+    print(f"Destroyed: {', '.join(destroyed)}." if destroyed else "No epoch was over.")
+
+
+async def _rotate(url: str, store: KeyStore, bar: "tqdm[Any]") -> list[str]:
+    def tell(done: int, total: int) -> None:
+        bar.total = total
+        bar.update(done - bar.n)
+
+    db = await connect(url, role=KEYS_ROLE)
+    try:
+        return await rotation.rotate(db, store, utc_now(), tell)
+    finally:
+        await db.close()
+
+
+def import_export(settings: Settings, file: Path) -> None:
+    """Take one member's export into a service that has no members yet."""
+    export = read_export(file)
+    with database_in_use(settings) as url:
+        asyncio.run(migrate_database(url))
+        events = asyncio.run(_import(url, key_store(settings), export))
+    print(f"Taken in, every proof checked: relationships {len(export.relationships)}, events {events}.")
+    print("The member signs in by the same mail address. Nobody can sign in as a partner who was part of it.")
+
+
+def document(settings: Settings) -> None:
+    """Print the OpenAPI document."""
+    app = create_app("", settings, mail.ConsoleMailer(), key_store(settings))
+    json.dump(openapi_document(app.litestar), sys.stdout, indent=2, ensure_ascii=False)
+    print()
+
+
+async def _import(url: str, store: KeyStore, export: Export) -> int:
+    db = await connect(url)
+    try:
+        return await take_in(db, store, export, utc_now())
+    finally:
+        await db.close()
