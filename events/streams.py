@@ -23,7 +23,7 @@ from events.entries import Audience, Erased, Fact
 from events.rules import Recorded
 from events.sealing import Opener, Place, Ring, Unreadable
 
-Database: TypeAlias = "Connection[Record] | PoolConnectionProxy[Record]"
+DbConnection: TypeAlias = "Connection[Record] | PoolConnectionProxy[Record]"
 
 
 class StreamKey(Struct, frozen=True, order=True):
@@ -62,7 +62,7 @@ INSERT INTO heads (
 """
 
 
-async def create(db: Database, key: StreamKey, audience: Audience) -> None:
+async def create_stream(db: DbConnection, key: StreamKey, audience: Audience) -> None:
     """Begin a stream that holds nothing yet."""
     head = genesis(key.stream_id)
     await db.execute(CREATE, key.relationship_id, key.stream_id, head.position, head.link, audience == "private")
@@ -81,7 +81,7 @@ FOR UPDATE OF heads
 """
 
 
-async def lock(db: Database, keys: Iterable[StreamKey]) -> dict[StreamKey, Head]:
+async def lock_heads(db: DbConnection, keys: Iterable[StreamKey]) -> dict[StreamKey, Head]:
     """The heads, held until the transaction ends.
 
     Private heads before shared ones, each sort by id: everybody locks in this order, so nobody waits in a circle.
@@ -104,7 +104,7 @@ WHERE ((events.relationship_id, events.stream_id) = (mentioned.relationship_id, 
 """
 
 
-async def present(db: Database, mentions: Sequence[Mention]) -> list[Mention]:
+async def ids_present(db: DbConnection, mentions: Sequence[Mention]) -> list[Mention]:
     """Those of the mentioned events that exist."""
     rows = await db.fetch(PRESENT, *_columns([(m.key, m.event_id) for m in mentions]))
     return [Mention(StreamKey(row["relationship_id"], row["stream_id"]), row["event_id"]) for row in rows]
@@ -131,7 +131,7 @@ WHERE ((events.relationship_id, events.stream_id) = (mentioned.relationship_id, 
 """
 
 
-async def find(db: Database, mentions: Sequence[Mention]) -> list[tuple[StreamKey, Record]]:
+async def find_events(db: DbConnection, mentions: Sequence[Mention]) -> list[tuple[StreamKey, Record]]:
     """The rows of those mentioned events that exist."""
     return _keyed(await db.fetch(FIND, *_columns([(m.key, m.event_id) for m in mentions])))
 
@@ -161,7 +161,7 @@ ORDER BY
 
 
 async def find_altering(
-    db: Database, rings: Mapping[UUID, Ring], mentions: Sequence[Mention]
+    db: DbConnection, rings: Mapping[UUID, Ring], mentions: Sequence[Mention]
 ) -> list[tuple[StreamKey, Record]]:
     """The rows of the events that retract or retell the mentioned ones, and of those that retract these."""
     found: list[tuple[StreamKey, Record]] = []
@@ -176,7 +176,7 @@ async def find_altering(
 
 
 async def find_sealed(
-    db: Database, ring: Ring, keys: Sequence[StreamKey], things: Iterable[str]
+    db: DbConnection, ring: Ring, keys: Sequence[StreamKey], things: Iterable[str]
 ) -> list[tuple[StreamKey, Record]]:
     """The rows of the check-ins in those streams that are, or once were, sealed for one of the things."""
     return await _altering(db, [(key, ring.sealed_for(thing)) for key in keys for thing in things])
@@ -193,8 +193,8 @@ WHERE ((events.relationship_id, events.stream_id) = (sought.relationship_id, sou
 """
 
 
-async def sealed_in(
-    db: Database, ring: Ring, keys: Sequence[StreamKey], things: Iterable[str]
+async def sealed_things(
+    db: DbConnection, ring: Ring, keys: Sequence[StreamKey], things: Iterable[str]
 ) -> dict[StreamKey, set[str]]:
     """For which of the things something is, or once was, sealed in each of those streams. Reads no text."""
     sought = {ring.sealed_for(thing): thing for thing in things}
@@ -202,7 +202,7 @@ async def sealed_in(
     return {key: {sought[row["alters"]] for at, row in rows if at == key} for key in keys}
 
 
-async def _altering(db: Database, sought: Sequence[tuple[StreamKey, UUID]]) -> list[tuple[StreamKey, Record]]:
+async def _altering(db: DbConnection, sought: Sequence[tuple[StreamKey, UUID]]) -> list[tuple[StreamKey, Record]]:
     return _keyed(await db.fetch(ALTERING, *_columns(sought)))
 
 
@@ -276,16 +276,18 @@ WHERE sealed IS NOT NULL
 """
 
 
-async def append(db: Database, rings: Mapping[UUID, Ring], appended: Sequence[tuple[StreamKey, Stored]]) -> None:
+async def append_events(
+    db: DbConnection, rings: Mapping[UUID, Ring], appended: Sequence[tuple[StreamKey, Stored]]
+) -> None:
     """Append events, each to its stream, in order. The heads must be locked by this transaction."""
     if not appended:
         return
-    rows = [row_of(rings[key.relationship_id], key, stored) for key, stored in appended]
+    rows = [event_row(rings[key.relationship_id], key, stored) for key, stored in appended]
     last = {key: (key.relationship_id, key.stream_id, e.event.position, e.link) for key, e in appended}
     await db.execute(APPEND, *transposed(rows), *transposed(list(last.values())))
 
 
-def row_of(ring: Ring, key: StreamKey, stored: Stored) -> tuple[Any, ...]:
+def event_row(ring: Ring, key: StreamKey, stored: Stored) -> tuple[Any, ...]:
     """An event as it stands in the tables: the columns of events, then author and sealed text."""
     event = stored.event
     return (
@@ -321,7 +323,7 @@ WHERE relationship_id = $1
 """
 
 
-async def shared_of(db: Database, relationship_id: UUID) -> StreamKey:
+async def shared_stream_of(db: DbConnection, relationship_id: UUID) -> StreamKey:
     """The shared stream of a relationship."""
     return StreamKey(relationship_id, await db.fetchval(SHARED, relationship_id))
 
@@ -334,7 +336,7 @@ WHERE relationship_id = $1
 """
 
 
-async def touch(db: Database, key: StreamKey) -> None:
+async def touch_head(db: DbConnection, key: StreamKey) -> None:
     """Write the head anew, as it is: whoever keeps something by its row's version makes it anew. It must be locked."""
     await db.execute(TOUCH, key.relationship_id, key.stream_id)
 
@@ -349,7 +351,7 @@ WHERE relationship_id = $1
 """
 
 
-async def read_head(db: Database, key: StreamKey) -> Head:
+async def read_head(db: DbConnection, key: StreamKey) -> Head:
     """The last position of a stream and its link, as of now; that of the empty chain where there is no stream yet."""
     row = await db.fetchrow(HEAD, key.relationship_id, key.stream_id)
     return Head(row["position"], row["link"]) if row else genesis(key.stream_id)
@@ -376,13 +378,13 @@ LIMIT $5
 """
 
 
-async def read(
-    db: Database, ring: Ring, key: StreamKey, audience: Audience, after: int, limit: int
+async def read_page(
+    db: DbConnection, ring: Ring, key: StreamKey, audience: Audience, after: int, limit: int
 ) -> tuple[Head, list[Stored]]:
     """The head of a stream and at most `limit` of its events behind position `after`, none later than the head."""
     head = await read_head(db, key)
     rows = await db.fetch(PAGE, key.relationship_id, key.stream_id, after, head.position, limit)
-    return head, [stored(ring, audience, row) for row in rows]
+    return head, [decrypt_row(ring, audience, row) for row in rows]
 
 
 ALL = """
@@ -406,10 +408,12 @@ ORDER BY
 """
 
 
-async def read_all(db: Database, ring: Ring, relationship_id: UUID, audiences: dict[UUID, Audience]) -> list[Stored]:
+async def read_streams(
+    db: DbConnection, ring: Ring, relationship_id: UUID, audiences: dict[UUID, Audience]
+) -> list[Stored]:
     """Every event of the given streams of one relationship, as of one moment, each stream in order."""
     rows = await db.fetch(ALL, relationship_id, list(audiences))
-    return [stored(ring, audiences[row["stream_id"]], row) for row in rows]
+    return [decrypt_row(ring, audiences[row["stream_id"]], row) for row in rows]
 
 
 class Span(Struct, frozen=True):
@@ -461,8 +465,8 @@ JOIN heads USING (relationship_id, stream_id)
 BODIES_AT_ONCE = 2_000
 
 
-async def bodies(
-    db: Database, rings: Mapping[UUID, Ring], heads: Mapping[StreamKey, Head]
+async def read_bodies(
+    db: DbConnection, rings: Mapping[UUID, Ring], heads: Mapping[StreamKey, Head]
 ) -> AsyncGenerator[tuple[StreamKey, list[tuple[UUID | None, bytes]]], None]:
     """All bodies of some streams, each with its author, a part after the other; what is erased is left out.
 
@@ -480,7 +484,7 @@ async def bodies(
                 yield StreamKey(relationship_id, stream_id), openers[relationship_id].bodies(headers, in_order)
 
 
-async def _fetched(db: Database, parts: Iterable[Sequence[Span]]) -> AsyncGenerator[list[Record], None]:
+async def _fetched(db: DbConnection, parts: Iterable[Sequence[Span]]) -> AsyncGenerator[list[Record], None]:
     """The rows of each part. While they are worked on, PostgreSQL makes the next ones ready."""
     coming: Task[list[Record]] | None = None
     try:
@@ -514,7 +518,7 @@ def _parts(heads: Mapping[StreamKey, Head]) -> Iterator[list[Span]]:
         yield spans
 
 
-def stored(ring: Ring, audience: Audience, row: Record) -> Stored:
+def decrypt_row(ring: Ring, audience: Audience, row: Record) -> Stored:
     """A row of events, opened; one without its text, or whose author has no key any more, is erased.
 
     Raises sealing.Unreadable where its text is not the one that was sealed.
@@ -537,7 +541,7 @@ WHERE relationship_id = $1
 """
 
 
-async def erase(db: Database, relationship_id: UUID, author_id: UUID) -> None:
+async def erase_texts(db: DbConnection, relationship_id: UUID, author_id: UUID) -> None:
     """Forget what an author has said; that they said something, and the chain, stay. The heads must be locked."""
     await db.execute(ERASE, relationship_id, author_id)
 
@@ -556,7 +560,7 @@ class Draft(Struct, frozen=True):
     nonce: bytes | None = None
 
 
-def seal(ring: Ring, head: Head, key: StreamKey, audience: Audience, draft: Draft) -> Stored:
+def encrypt_event(ring: Ring, head: Head, key: StreamKey, audience: Audience, draft: Draft) -> Stored:
     """The event that follows `head`, ready to be appended."""
     body = entries.to_text(draft.fact)
     link = extend(head, key.stream_id, draft.event_id, draft.by, draft.at, body, draft.opening)

@@ -7,7 +7,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from events.entries import FELT_ITEMS, Domain, FeltItem
-from events.streams import Database
+from events.streams import DbConnection
 from projections import statistics, tallies
 from projections.statistics import Counted, Felt, Split
 
@@ -75,7 +75,7 @@ class Balances(Struct, frozen=True):
 
 
 async def balances(
-    db: Database, reader: Reader, on: date, window: int, domain: Domain | None, member_id: UUID
+    db: DbConnection, reader: Reader, on: date, window: int, domain: Domain | None, member_id: UUID
 ) -> Balances:
     """The balances of the window of so many days that ends on a date. The database acts for that member."""
     first = first_day(on, window)

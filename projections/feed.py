@@ -22,7 +22,7 @@ from events.entries import (
 )
 from events.rules import Recorded, is_late
 from events.sealing import Ring
-from events.streams import Database, Stored, StreamKey
+from events.streams import DbConnection, Stored, StreamKey
 from projections.balances import Reader
 
 Position = Annotated[int, Meta(ge=0, le=2**63 - 1, description="1, 2, 3 … in one stream, without gaps.")]
@@ -69,11 +69,13 @@ class Page(Struct, frozen=True):
 
 
 async def page(
-    db: Database, ring: Ring, reader: Reader, audience: Audience, after: int, limit: int, *, proof: bool = False
+    db: DbConnection, ring: Ring, reader: Reader, audience: Audience, after: int, limit: int, *, proof: bool = False
 ) -> Page:
     """At most `limit` events of one of the reader's streams, behind a position."""
     stream_id = reader.shared_stream if audience == "shared" else reader.private_stream
-    head, found = await streams.read(db, ring, StreamKey(reader.relationship_id, stream_id), audience, after, limit)
+    head, found = await streams.read_page(
+        db, ring, StreamKey(reader.relationship_id, stream_id), audience, after, limit
+    )
     events = [with_proof(s, reader.author_id) if proof else as_read(s.event, reader.author_id) for s in found]
     reached = events[-1].position if events else after
     return Page(events, as_head(head), reached < head.position)

@@ -17,7 +17,7 @@ from events.entries import Audience, CheckIn, Decision, Fact, Request, Retractio
 from events.reveals import copy_ids, is_revealed, things_in
 from events.rules import Recorded
 from events.sealing import Ring
-from events.streams import Database, Mention, StreamKey
+from events.streams import DbConnection, Mention, StreamKey
 from projections import tallies
 from projections.tallies import Key, Place, Tellers
 
@@ -42,7 +42,7 @@ class Rebuilt(Struct, frozen=True):
 Counts: TypeAlias = dict[Place, dict[int, int]]
 
 
-async def rebuild(db: Database, given: Sequence[Stream]) -> Rebuilt:
+async def rebuild(db: DbConnection, given: Sequence[Stream]) -> Rebuilt:
     """Set the tallies of streams to what their log says; where something does not open, those of none of them.
 
     The locks on the heads keep writers of these streams, and of no other, waiting meanwhile; so nothing of a private
@@ -50,21 +50,21 @@ async def rebuild(db: Database, given: Sequence[Stream]) -> Rebuilt:
     """
     keys = [stream.key for stream in given]
     async with db.transaction():
-        heads = await streams.lock(db, keys)
+        heads = await streams.lock_heads(db, keys)
         events, told = await recount(db, given, heads)
         amends = difference(told, await tallies.kept(db, keys))
         await tallies.add(db, amends)
         for key in {amended.stream for amended in amends}:
-            await streams.touch(db, key)
+            await streams.touch_head(db, key)
     return Rebuilt(events, len(amends))
 
 
-async def recount(db: Database, given: Sequence[Stream], heads: Mapping[StreamKey, Head]) -> tuple[int, Counts]:
+async def recount(db: DbConnection, given: Sequence[Stream], heads: Mapping[StreamKey, Head]) -> tuple[int, Counts]:
     """How many events of some streams still say something, and all counts that they come to."""
     rings = {stream.key.relationship_id: stream.ring for stream in given}
     said = {stream.key: Said() for stream in given}
     events, counts = 0, Counts()
-    async with aclosing(streams.bodies(db, rings, heads)) as told:
+    async with aclosing(streams.read_bodies(db, rings, heads)) as told:
         async for key, bodies in told:
             events += len(bodies)
             hear(said[key], bodies)
@@ -147,7 +147,7 @@ def _places(key: StreamKey, fact: Fact, tellers: Tellers) -> list[Place]:
     return [(key, teller, domain, measure, value) for teller, measure, value in tallies.told(fact, tellers)]
 
 
-async def _counts(db: Database, stream: Stream, said: Said) -> Counts:
+async def _counts(db: DbConnection, stream: Stream, said: Said) -> Counts:
     tellers = {author: Tellers(author, _other(stream, author)) for author in stream.ring.authors}
     counts = added_up(stream.key, tellers, said)
     revealed = await _revealed(db, stream, said.sealed_for)
@@ -161,11 +161,11 @@ async def _counts(db: Database, stream: Stream, said: Said) -> Counts:
     return counts
 
 
-async def _facts(db: Database, stream: Stream, event_ids: Sequence[UUID]) -> dict[UUID, Fact]:
+async def _facts(db: DbConnection, stream: Stream, event_ids: Sequence[UUID]) -> dict[UUID, Fact]:
     if not event_ids:
         return {}
-    rows = await streams.find(db, [Mention(stream.key, event_id) for event_id in event_ids])
-    found = [streams.stored(stream.ring, stream.audience, row).event for _, row in rows]
+    rows = await streams.find_events(db, [Mention(stream.key, event_id) for event_id in event_ids])
+    found = [streams.decrypt_row(stream.ring, stream.audience, row).event for _, row in rows]
     return {event.event_id: event.fact for event in found}
 
 
@@ -176,21 +176,21 @@ def _take_back(counts: Counts, key: StreamKey, fact: Fact, tellers: Tellers) -> 
         counts[place][day_of(fact).toordinal()] -= 1
 
 
-async def _revealed(db: Database, stream: Stream, things: set[str]) -> dict[UUID, Recorded]:
+async def _revealed(db: DbConnection, stream: Stream, things: set[str]) -> dict[UUID, Recorded]:
     """What of a private stream counts where its copy lies, in the shared one, whether that was retracted or not."""
     if stream.audience == "shared" or not things:
         return {}
     rows = await streams.find_sealed(db, stream.ring, [stream.key], things)
-    sealed = [streams.stored(stream.ring, "private", row).event for _, row in rows]
+    sealed = [streams.decrypt_row(stream.ring, "private", row).event for _, row in rows]
     find = await _copies(db, stream, sealed)
     return {event.event_id: event for event in sealed if is_revealed(stream.key.stream_id, event, find)}
 
 
-async def _copies(db: Database, stream: Stream, sealed: Iterable[Recorded]) -> Callable[[UUID], Recorded | None]:
-    shared = await streams.shared_of(db, stream.key.relationship_id)
+async def _copies(db: DbConnection, stream: Stream, sealed: Iterable[Recorded]) -> Callable[[UUID], Recorded | None]:
+    shared = await streams.shared_stream_of(db, stream.key.relationship_id)
     names = {each for event in sealed for each in copy_ids(stream.key.stream_id, event.event_id)}
-    rows = await streams.find(db, [Mention(shared, each) for each in names])
-    found = [streams.stored(stream.ring, "shared", row).event for _, row in rows]
+    rows = await streams.find_events(db, [Mention(shared, each) for each in names])
+    found = [streams.decrypt_row(stream.ring, "shared", row).event for _, row in rows]
     return {event.event_id: event for event in found}.get
 
 

@@ -12,7 +12,7 @@ from events import streams
 from events.entries import Decision, Request
 from events.rules import Recorded
 from events.sealing import Ring
-from events.streams import Database
+from events.streams import DbConnection
 from projections.balances import Reader
 from projections.feed import Event, as_read
 from projections.standing import standing
@@ -38,9 +38,9 @@ class Requests(Struct, frozen=True):
     requests: list[RequestStanding]
 
 
-async def requests(db: Database, ring: Ring, reader: Reader, state: State | None, now: datetime) -> Requests:
+async def requests(db: DbConnection, ring: Ring, reader: Reader, state: State | None, now: datetime) -> Requests:
     """All requests of the relationship, or those in one state."""
-    stored = await streams.read_all(
+    stored = await streams.read_streams(
         db, ring, reader.relationship_id, {reader.shared_stream: "shared", reader.private_stream: "private"}
     )
     events = [s.event for s in stored]

@@ -28,7 +28,7 @@ from events.entries import (
     other,
 )
 from events.rules import Recorded
-from events.streams import Database, StreamKey
+from events.streams import DbConnection, StreamKey
 
 
 class Key(Struct, frozen=True, order=True):
@@ -161,7 +161,7 @@ DO UPDATE SET count = tallies.count + excluded.count
 """
 
 
-async def add(db: Database, counts: Mapping[Key, int]) -> None:
+async def add(db: DbConnection, counts: Mapping[Key, int]) -> None:
     """Add counts to what is kept. The heads of their streams must be locked by this transaction."""
     await db.execute(ADD, as_rows(counts))
 
@@ -204,7 +204,7 @@ GROUP BY
 """
 
 
-async def kept(db: Database, keys: Sequence[StreamKey]) -> dict[Place, dict[int, int]]:
+async def kept(db: DbConnection, keys: Sequence[StreamKey]) -> dict[Place, dict[int, int]]:
     """All counts that are kept for some streams, by the ordinal of the day."""
     rows = await db.fetch(KEPT, [key.relationship_id for key in keys], [key.stream_id for key in keys])
     return {(StreamKey(row[0], row[1]), *row[2:6]): dict(zip(row[6], row[7], strict=True)) for row in rows}
@@ -218,6 +218,6 @@ WHERE relationship_id = $1
 """
 
 
-async def forget(db: Database, stream: StreamKey, teller: UUID) -> None:
+async def forget(db: DbConnection, stream: StreamKey, teller: UUID) -> None:
     """Erase a telling, and the rows that count nothing any more: they would tell what had been there."""
     await db.execute(FORGET, stream.relationship_id, stream.stream_id, teller)

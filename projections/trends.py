@@ -9,7 +9,7 @@ from uuid import UUID
 from msgspec import UNSET, Struct, UnsetType
 
 from events.entries import Domain, FeltItem
-from events.streams import Database
+from events.streams import DbConnection
 from projections import statistics, tallies
 from projections.balances import Reader, first_day
 from projections.statistics import Counted, Felt, Split
@@ -102,7 +102,7 @@ Told: TypeAlias = tuple[str, int, Sequence[int]]
 Sums: TypeAlias = dict[str, list[int]]
 
 
-async def trend(db: Database, reader: Reader, asked: Asked, member_id: UUID) -> Trend:
+async def trend(db: DbConnection, reader: Reader, asked: Asked, member_id: UUID) -> Trend:
     """The points from the last day back to the first, in ascending order. The database acts for that member."""
     wanted = f"felt:{asked.item}" if asked.measure == "felt" else asked.measure
     kept_as = [wanted, tallies.ASKS] if wanted in dict(tallies.ASKED) else [wanted]

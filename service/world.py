@@ -16,7 +16,7 @@ from service.core.randomness import Chance
 from service.database.pool import lent
 from service.keys.keyring import Keyring
 
-Database: TypeAlias = "Pool[Record]"
+ConnectionPool: TypeAlias = "Pool[Record]"
 
 # Until the connection goes back to the pool, which resets it.
 ACT = "SELECT set_config('mutuality.members', $1::uuid[]::text, false)"
@@ -34,7 +34,7 @@ SELECT set_config('role', 'mutuality_recorder', true)
 
 
 @asynccontextmanager
-async def reading_as(db: streams.Database, member_ids: Sequence[UUID]) -> AsyncIterator[None]:
+async def reading_as(db: streams.DbConnection, member_ids: Sequence[UUID]) -> AsyncIterator[None]:
     """For a while the recorder's transaction reads what those members may read, and writes nothing."""
     await db.execute(READ, member_ids)
     yield
@@ -44,11 +44,11 @@ async def reading_as(db: streams.Database, member_ids: Sequence[UUID]) -> AsyncI
 class World(Struct, frozen=True):
     """All that a request may need besides what it carries itself."""
 
-    db: Database
-    door: Database
-    keeper: Database
-    prompter: Database
-    recorder: Database
+    db: ConnectionPool
+    door: ConnectionPool
+    keeper: ConnectionPool
+    prompter: ConnectionPool
+    recorder: ConnectionPool
     keys: Keyring
     now: Clock
     chance: Chance
@@ -56,12 +56,12 @@ class World(Struct, frozen=True):
     listeners: Listeners = field(default_factory=Listeners)
 
     @asynccontextmanager
-    async def acting(self, *member_ids: UUID) -> AsyncIterator[streams.Database]:
+    async def acting(self, *member_ids: UUID) -> AsyncIterator[streams.DbConnection]:
         """A connection that acts for signed-in members: it sees the rows of no one else."""
         async with lent(self.db) as db:
             await db.execute(ACT, member_ids)
             yield db
 
-    def recording(self) -> AbstractAsyncContextManager[streams.Database]:
+    def recording(self) -> AbstractAsyncContextManager[streams.DbConnection]:
         """A connection of the recorder: it appends for many members, and reads no text unless it acts for members."""
         return lent(self.recorder)

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from events.streams import Database
+from events.streams import DbConnection
 from service.core import tokens
 from service.database.group_commit import Grouped
 from service.errors import NotSignedIn, StepUpRequired, TooManyRequests
@@ -178,7 +178,7 @@ FOR KEY SHARE
 """
 
 
-async def hold_session(db: Database, member: Member) -> None:
+async def hold_session(db: DbConnection, member: Member) -> None:
     """Keep the session until the transaction ends. Raises NotSignedIn where it has ended since it was looked at."""
     if await db.fetchval(HOLD_SESSION, member.session_id, member.member_id) is None:
         raise NotSignedIn

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from events.streams import Database, StreamKey
+from events.streams import DbConnection, StreamKey
 from projections.balances import Reader
 from service.access.authentication import Bearer
 from service.errors import NotFound
@@ -74,7 +74,7 @@ async def membership_of(request: Call, member: Bearer, relationship_id: str) -> 
         return await membership_in(db, member.member_id, world.now(), wanted)
 
 
-async def membership_in(db: Database, member_id: UUID, now: datetime, relationship_id: UUID) -> Membership:
+async def membership_in(db: DbConnection, member_id: UUID, now: datetime, relationship_id: UUID) -> Membership:
     """The same, on a connection that acts for the member."""
     found = await memberships_of(db, member_id, now, relationship_id)
     if not found:
@@ -83,7 +83,7 @@ async def membership_in(db: Database, member_id: UUID, now: datetime, relationsh
 
 
 async def memberships_of(
-    db: Database, member_id: UUID, now: datetime, relationship_id: UUID | None = None
+    db: DbConnection, member_id: UUID, now: datetime, relationship_id: UUID | None = None
 ) -> list[Membership]:
     """What the member is to each of their relationships, the newest first, or to the one that is named."""
     return [Membership(**row) for row in await db.fetch(OF_MEMBER, member_id, now, relationship_id)]

@@ -12,7 +12,7 @@ from litestar import Response, post
 from litestar.types import ASGIApp
 from msgspec import Meta, Struct
 
-from events.streams import Database
+from events.streams import DbConnection
 from service.access.authentication import signed_in
 from service.accounts import sessions
 from service.accounts.id_tokens import Proven, Provider, ProviderName
@@ -210,7 +210,7 @@ ON CONFLICT DO NOTHING
 """
 
 
-async def _use(world: World, db: Database, proven: Proven, now: datetime) -> None:
+async def _use(world: World, db: DbConnection, proven: Proven, now: datetime) -> None:
     """Accept the token, this once. Raises IdentityRefused the second time, until it has expired by itself."""
     await db.execute(FORGET_USED, now)
     # What is signed, not the whole token: one signature can be written in several ways.
@@ -242,7 +242,9 @@ INSERT INTO identities (
 """
 
 
-async def _member_of(world: World, db: Database, provider: ProviderName, identity_hash: bytes, now: datetime) -> UUID:
+async def _member_of(
+    world: World, db: DbConnection, provider: ProviderName, identity_hash: bytes, now: datetime
+) -> UUID:
     known: UUID | None = await db.fetchval(MEMBER_OF, identity_hash)
     if known is not None:
         return known

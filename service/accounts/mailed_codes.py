@@ -10,7 +10,7 @@ from litestar import Response, post
 from litestar.types import ASGIApp
 from msgspec import Meta, Struct
 
-from events.streams import Database
+from events.streams import DbConnection
 from service.access.authentication import signed_in
 from service.accounts import sessions
 from service.accounts.sessions import DeviceName, SignedIn
@@ -177,7 +177,7 @@ async def sign_in(request: Call) -> ASGIApp:
     return json_answer(answer, 201)
 
 
-async def _use_code(db: Database, address_hash: bytes, code: str, now: datetime) -> bool:
+async def _use_code(db: DbConnection, address_hash: bytes, code: str, now: datetime) -> bool:
     live = await db.fetch(LIVE_CODES, address_hash, now)
     matching = [
         row["code_id"] for row in live if hmac.compare_digest(row["code_hash"], tokens.code_hash(row["code_id"], code))
@@ -212,7 +212,7 @@ INSERT INTO addresses (
 """
 
 
-async def _member_of(world: World, db: Database, address_hash: bytes, email: str, now: datetime) -> UUID:
+async def _member_of(world: World, db: DbConnection, address_hash: bytes, email: str, now: datetime) -> UUID:
     known: UUID | None = await db.fetchval(MEMBER_OF, address_hash)
     if known is not None:
         return known

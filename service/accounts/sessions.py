@@ -14,7 +14,7 @@ from litestar.params import FromPath
 from litestar.types import ASGIApp
 from msgspec import Meta, Struct
 
-from events.streams import Database
+from events.streams import DbConnection
 from service.access.authentication import Member, signed_in
 from service.core import tokens
 from service.errors import NotFound, RefreshRefused
@@ -106,7 +106,7 @@ INSERT INTO refresh_tokens (
 """
 
 
-async def begin(world: World, db: Database, member_id: UUID, device_name: str, now: datetime) -> SignedIn:
+async def begin(world: World, db: DbConnection, member_id: UUID, device_name: str, now: datetime) -> SignedIn:
     """A new session of the member, in a transaction at the door."""
     session_id = tokens.new_id(world.chance, "session id")
     sealed_name = await world.keys.seal_for(member_id, "device_name", device_name)
@@ -117,7 +117,7 @@ async def begin(world: World, db: Database, member_id: UUID, device_name: str, n
     return SignedIn(member_id, access, now + ACCESS_LIVES, refresh)
 
 
-async def _keep(db: Database, session_id: UUID, access: str, refresh: str, now: datetime) -> None:
+async def _keep(db: DbConnection, session_id: UUID, access: str, refresh: str, now: datetime) -> None:
     await db.execute(KEEP_ACCESS, tokens.token_hash(access), session_id, now + ACCESS_LIVES)
     await db.execute(KEEP_REFRESH, tokens.token_hash(refresh), session_id, now + REFRESH_LIVES)
 
@@ -188,7 +188,7 @@ async def refresh_session(request: Call) -> ASGIApp:
     return json_answer(answer)
 
 
-async def _refresh(world: World, db: Database, token: str, now: datetime) -> SignedIn | None:
+async def _refresh(world: World, db: DbConnection, token: str, now: datetime) -> SignedIn | None:
     row = await db.fetchrow(BY_REFRESH_TOKEN, tokens.token_hash(token))
     if row is None or now >= min(row["expires_at"], row["created_at"] + SESSION_LIVES):
         return None

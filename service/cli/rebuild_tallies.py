@@ -24,7 +24,7 @@ from tqdm import tqdm
 from events import streams
 from events.entries import Audience
 from events.sealing import Unreadable
-from events.streams import Database, StreamKey
+from events.streams import DbConnection, StreamKey
 from projections.rebuild import Stream, rebuild
 from service.core.clock import utc_now
 from service.core.randomness import system_chance
@@ -232,7 +232,7 @@ async def work(url: str, store: KeyStore, parts: Iterable[Sequence[Listed]], tel
 SHORTLY = "SET LOCAL lock_timeout = '200ms'"
 
 
-async def rebuild_part(db: Database, keys: Keyring, part: Sequence[Listed]) -> Done:
+async def rebuild_part(db: DbConnection, keys: Keyring, part: Sequence[Listed]) -> Done:
     """Rebuild some streams together or, where something does not open or somebody holds a head, one by one."""
     try:
         async with db.transaction():
@@ -244,7 +244,7 @@ async def rebuild_part(db: Database, keys: Keyring, part: Sequence[Listed]) -> D
     return Done(len(part), sum(d.differences for d in each), [stream for d in each for stream in d.left_alone])
 
 
-async def _rebuild_alone(db: Database, keys: Keyring, one: Listed) -> Done:
+async def _rebuild_alone(db: DbConnection, keys: Keyring, one: Listed) -> Done:
     try:
         async with db.transaction():
             return Done(1, await _rebuild(db, keys, [one]), [])
@@ -263,9 +263,9 @@ WHERE relationship_id = ANY ($1::uuid[])
 """
 
 
-async def _rebuild(db: Database, keys: Keyring, part: Sequence[Listed]) -> int:
+async def _rebuild(db: DbConnection, keys: Keyring, part: Sequence[Listed]) -> int:
     # Behind the locks: a partner who came in since the streams were listed counts as well.
-    await streams.lock(db, [one.key for one in part])
+    await streams.lock_heads(db, [one.key for one in part])
     relationships = list({one.key.relationship_id for one in part})
     authors: defaultdict[UUID, list[UUID]] = defaultdict(list)
     for relationship_id, author_id in await db.fetch(AUTHORS, relationships):

@@ -93,7 +93,7 @@ def _log(key: StreamKey, audience: Audience, *said: tuple[str, UUID | None, Entr
         at = MORNING + timedelta(hours=position)
         recorded = fact if isinstance(fact, Opened) else complete(fact, at)
         draft = Draft(_id(name), by, at, recorded, _bytes(f"opening of {name}"))
-        log.append(streams.seal(RING, head, key, audience, draft))
+        log.append(streams.encrypt_event(RING, head, key, audience, draft))
         head = chain.Head(position, log[-1].link)
     return log
 

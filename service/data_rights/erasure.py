@@ -5,7 +5,7 @@ from uuid import UUID
 from litestar import Response, delete
 
 from events import streams
-from events.streams import Database
+from events.streams import DbConnection
 from projections import tallies
 from projections.rebuild import Stream, rebuild
 from service.access.authentication import stepped_up
@@ -83,17 +83,17 @@ async def _erase_from(world: World, member_id: UUID, membership: Membership) -> 
     async with world.keeper.acquire() as db, db.transaction():
         # Behind the locks: what another device of the member is recording comes before, and is erased too, or is
         # refused, because its author is a reader no more.
-        await streams.lock(db, [membership.private, membership.shared])
+        await streams.lock_heads(db, [membership.private, membership.shared])
         await db.execute(FORGET_MEMBERSHIP, rid, member_id)
         await db.execute(FORGET_READER, rid, member_id)
-        await streams.erase(db, rid, author)
+        await streams.erase_texts(db, rid, author)
         for key in (membership.private, membership.shared):
             await tallies.forget(db, key, author)
         await rebuild(db, [Stream(membership.shared, "shared", remaining, ring)])
         await tallies.forget(db, membership.shared, author)
         # Whoever has looked at the heads before, and is about to write, finds that something has changed.
         for key in (membership.private, membership.shared):
-            await streams.touch(db, key)
+            await streams.touch_head(db, key)
 
 
 FORGET_CODES = """
@@ -140,7 +140,7 @@ WHERE member_id = $1
 """
 
 
-async def _forget_account(db: Database, member_id: UUID) -> None:
+async def _forget_account(db: DbConnection, member_id: UUID) -> None:
     # In the order of those who plan and send: a schedule, its prompts, their pushes.
     asking = (FORGET_SESSIONS, FORGET_SCHEDULE, FORGET_PROMPTS, FORGET_PUSHES)
     for statement in (*asking, FORGET_CODES, FORGET_ADDRESS, FORGET_IDENTITIES, FORGET_MEMBER):

@@ -23,7 +23,7 @@ from events.entries import Audience, CheckIn, Decision, Ended, Erased, Fact, Ope
 from events.errors import UnknownKind
 from events.rules import Recorded
 from events.sealing import Ring
-from events.streams import Database, Stored, StreamKey
+from events.streams import DbConnection, Stored, StreamKey
 from projections import feed
 from projections.feed import Event, Page, Proof
 from projections.rebuild import Stream, rebuild
@@ -240,12 +240,12 @@ async def _name(keys: Keyring, member_id: UUID, name: str | None) -> bytes | Non
     return await keys.seal_for(member_id, "name", name) if name else None
 
 
-async def _fill(db: Database, stream: Stream, log: list[Stored]) -> None:
-    await streams.create(db, stream.key, stream.audience)
+async def _fill(db: DbConnection, stream: Stream, log: list[Stored]) -> None:
+    await streams.create_stream(db, stream.key, stream.audience)
     for first in range(0, len(log), CHUNK_EVENTS):
         chunk = log[first : first + CHUNK_EVENTS]
         sealed = [(stream.key, _sealed(stream.ring, stored)) for stored in chunk]
-        await streams.append(db, {stream.key.relationship_id: stream.ring}, sealed)
+        await streams.append_events(db, {stream.key.relationship_id: stream.ring}, sealed)
     await rebuild(db, [stream])
 
 
@@ -275,7 +275,7 @@ INSERT INTO addresses (
 """
 
 
-async def _make_member(db: Database, keys: Keyring, me: Me, now: datetime) -> None:
+async def _make_member(db: DbConnection, keys: Keyring, me: Me, now: datetime) -> None:
     assert me.email is not None
     email = await keys.seal_for(me.member_id, "email", me.email)
     name = await _name(keys, me.member_id, me.name)
@@ -283,7 +283,7 @@ async def _make_member(db: Database, keys: Keyring, me: Me, now: datetime) -> No
     await db.execute(GIVE_ADDRESS, await keys.look_up_hash("address", me.email), me.member_id)
 
 
-async def _keep_schedule(db: Database, member_id: UUID, schedule: Schedule, now: datetime) -> None:
+async def _keep_schedule(db: DbConnection, member_id: UUID, schedule: Schedule, now: datetime) -> None:
     """Planned from now on, by a seed of this service's own."""
     plan_at = now if is_on(schedule) else None
     seed = system_chance(SEED_BYTES, "seed")
@@ -300,7 +300,7 @@ INSERT INTO relationships (
 """
 
 
-async def _make_relationship(db: Database, one: Arriving, created_at: datetime) -> None:
+async def _make_relationship(db: DbConnection, one: Arriving, created_at: datetime) -> None:
     """Who is alone may invite; where two were, the other is not here, and nothing more can be shared."""
     view = one.told.relationship
     state = "solo" if view.state in ("solo", "inviting") else "ended"
@@ -321,7 +321,7 @@ INSERT INTO memberships (
 
 
 async def _give_seat(
-    db: Database,
+    db: DbConnection,
     relationship_id: UUID,
     seat: Literal["first", "second"],
     member_id: UUID | None,
@@ -334,5 +334,5 @@ async def _give_seat(
     await db.execute(GIVE_SEAT, *seated)
 
 
-async def _let_read(db: Database, view: Relationship, member_id: UUID) -> None:
+async def _let_read(db: DbConnection, view: Relationship, member_id: UUID) -> None:
     await db.execute(LET_READ, view.id, view.streams.shared, view.streams.private, member_id)

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from events.entries import CheckIn, Decision, Request
 from events.rules import Recorded, is_late
-from events.streams import Database, transposed
+from events.streams import DbConnection, transposed
 from service.prompts import lifecycle
 from service.prompts.lifecycle import Prompt
 
@@ -43,7 +43,7 @@ class Step(Struct, frozen=True):
     after: Prompt
 
 
-async def follow(db: Database, news: Sequence[News], now: datetime) -> None:
+async def follow(db: DbConnection, news: Sequence[News], now: datetime) -> None:
     """Answer prompts: with new events only, for what is replayed has been followed before."""
     answers = [found for one in news if (found := answer_in(one))]
     if answers:
@@ -98,7 +98,7 @@ FOR UPDATE OF prompts
 """
 
 
-async def hold(db: Database, names: Sequence[tuple[UUID, UUID]]) -> dict[tuple[UUID, UUID], Prompt]:
+async def hold(db: DbConnection, names: Sequence[tuple[UUID, UUID]]) -> dict[tuple[UUID, UUID], Prompt]:
     """Those prompts that exist, by member and prompt id, held until the transaction ends. The names are distinct."""
     rows = await db.fetch(HOLD, *transposed(names))
     return {
@@ -109,7 +109,7 @@ async def hold(db: Database, names: Sequence[tuple[UUID, UUID]]) -> dict[tuple[U
     }
 
 
-async def answer(db: Database, answers: Sequence[Answer], now: datetime) -> None:
+async def answer(db: DbConnection, answers: Sequence[Answer], now: datetime) -> None:
     """Each prompt of a member's own is answered, as of when its earliest answer says; all others stay as they are."""
     earliest: dict[tuple[UUID, UUID], datetime] = {}
     for one in answers:
@@ -133,7 +133,7 @@ WHERE prompts.member_id = taken.member_id
 """
 
 
-async def take(db: Database, steps: Sequence[Step], now: datetime) -> None:
+async def take(db: DbConnection, steps: Sequence[Step], now: datetime) -> None:
     """Take the steps with prompts that are held, and the notifications back that this makes useless."""
     changed = [one for one in steps if one.after != one.before]
     if not changed:
@@ -186,7 +186,7 @@ ON CONFLICT DO NOTHING
 """
 
 
-async def _withdraw(db: Database, steps: list[Step], now: datetime) -> None:
+async def _withdraw(db: DbConnection, steps: list[Step], now: datetime) -> None:
     rows = [(one.member_id, one.prompt_id, one.after.due_at + WITHDRAW_FOR) for one in steps]
     members, prompts, ends = transposed(rows)
     await db.execute(STOP, members, prompts)

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 from asyncpg import Record
 
-from events.streams import Database, transposed
+from events.streams import DbConnection, transposed
 from service.prompts.planning import Asked, is_quiet, over_cap, until_quiet
 from service.prompts.schedule import Schedule
 
@@ -47,12 +47,12 @@ WHERE member_id = $1
 """
 
 
-async def zone_of(db: Database, member_id: UUID) -> ZoneInfo:
+async def zone_of(db: DbConnection, member_id: UUID) -> ZoneInfo:
     """Where the member is."""
     return ZoneInfo(await db.fetchval(ZONE, member_id))
 
 
-async def travel(db: Database, member_id: UUID, time_zone: str, now: datetime) -> None:
+async def travel(db: DbConnection, member_id: UUID, time_zone: str, now: datetime) -> None:
     """Plan anew for a member who is about to be in that zone; where they are there already, nothing changes.
 
     Before the zone itself, and behind the schedule's row: that is how everybody goes, so nobody waits in a circle.
@@ -126,7 +126,7 @@ WHERE prompts.member_id = $1
 """
 
 
-async def plan_anew(db: Database, member_id: UUID, schedule: Schedule, zone: ZoneInfo, now: datetime) -> None:
+async def plan_anew(db: DbConnection, member_id: UUID, schedule: Schedule, zone: ZoneInfo, now: datetime) -> None:
     """Forget what is planned and not sent, but for what follows a shared event and is still allowed."""
     await db.execute(FORGET_PLANNED, member_id)
     standing = await db.fetch(STANDING, member_id, now - LOOK_BACK)

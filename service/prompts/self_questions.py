@@ -8,7 +8,7 @@ from events import streams
 from events.entries import Audience, CheckIn
 from events.rules import MAY_BE_AHEAD, Recorded
 from events.sealing import Ring
-from events.streams import Database, StreamKey
+from events.streams import DbConnection, StreamKey
 from service.access.memberships import memberships_of
 from service.prompts.catalogue import SELF_QUESTIONS, QuestionId
 from service.world import World
@@ -52,7 +52,7 @@ def those_asked(chosen: Iterable[QuestionId], *, rest: bool) -> list[QuestionId]
 CHUNK_EVENTS = 200
 
 
-async def rests(world: World, db: Database, member_id: UUID, now: datetime) -> bool:
+async def rests(world: World, db: DbConnection, member_id: UUID, now: datetime) -> bool:
     """Whether questions about oneself rest for a member, by their own check-ins in both streams of any relationship:
     two who link again are the same two. The connection acts for the member.
     """
@@ -66,13 +66,13 @@ async def rests(world: World, db: Database, member_id: UUID, now: datetime) -> b
 
 
 async def _lately(
-    db: Database, ring: Ring, key: StreamKey, audience: Audience, now: datetime
+    db: DbConnection, ring: Ring, key: StreamKey, audience: Audience, now: datetime
 ) -> AsyncIterator[Recorded]:
     """The events of a stream that may still matter, from its end on backwards, some at a time."""
     before = (await streams.read_head(db, key)).position
     while before > 0:
         after = max(0, before - CHUNK_EVENTS)
-        _, page = await streams.read(db, ring, key, audience, after, before - after)
+        _, page = await streams.read_page(db, ring, key, audience, after, before - after)
         for stored in reversed(page):
             # Recorded later means further behind, and nothing occurs more than a little after it is recorded.
             if stored.event.recorded_at + MAY_BE_AHEAD + REST <= now:

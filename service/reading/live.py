@@ -75,7 +75,9 @@ async def listen_live(request: Call, rid: FromPath[str]) -> ASGIApp:
     return _answer(world, Listener(member.member_id, member.session_id, reader, until, reached))
 
 
-async def _beginning(db: streams.Database, membership: Membership, last_event_id: str | None) -> dict[Audience, int]:
+async def _beginning(
+    db: streams.DbConnection, membership: Membership, last_event_id: str | None
+) -> dict[Audience, int]:
     heads: dict[Audience, int] = {
         "shared": (await streams.read_head(db, membership.shared)).position,
         "private": (await streams.read_head(db, membership.private)).position,

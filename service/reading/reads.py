@@ -12,7 +12,7 @@ from litestar.types import ASGIApp
 from msgspec import Meta, Struct
 
 from events.entries import Audience, Domain, FeltItem
-from events.streams import Database
+from events.streams import DbConnection
 from projections import balances as balances_of
 from projections import feed, perspectives, requests, trends
 from projections.balances import Balances, Reader
@@ -147,7 +147,7 @@ async def get_balances(request: Call, rid: FromPath[str]) -> ASGIApp:
     query = query_of(request, BalancesQuery)
     on = query.on or _today(world_of(request).now(), reading.time_zone)
 
-    async def count(db: Database) -> Balances:
+    async def count(db: DbConnection) -> Balances:
         return await balances_of.balances(db, reading.reader, on, query.window, query.domain, reading.member_id)
 
     return await _counted(request, reading, (query, on), count)
@@ -222,7 +222,10 @@ async def _reading(request: Call, rid: str) -> Reading:
 
 
 async def _counted(
-    request: Call, reading: Reading, asked: tuple[object, ...], count: Callable[[Database], Awaitable[Balances | Trend]]
+    request: Call,
+    reading: Reading,
+    asked: tuple[object, ...],
+    count: Callable[[DbConnection], Awaitable[Balances | Trend]],
 ) -> ASGIApp:
     """Counts, from memory where nothing has changed that this reader can read; made anew otherwise.
 

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from events import streams
 from events.sealing import Ring
-from events.streams import Database, Stored, StreamKey
+from events.streams import DbConnection, Stored, StreamKey
 from projections import tallies
 from projections.tallies import Key
 from service.prompts.answering import is_occasion
@@ -143,7 +143,7 @@ SELECT EXISTS (SELECT FROM unchanged)
 
 
 async def append(
-    db: Database,
+    db: DbConnection,
     rings: Mapping[UUID, Ring],
     appended: Sequence[tuple[StreamKey, Stored]],
     counts: Mapping[Key, int],
@@ -157,7 +157,7 @@ async def append(
     """
     if not appended:
         return True
-    rows = [(*streams.row_of(rings[k.relationship_id], k, one), is_occasion(one.event)) for k, one in appended]
+    rows = [(*streams.event_row(rings[k.relationship_id], k, one), is_occasion(one.event)) for k, one in appended]
     last = {k: (k.relationship_id, k.stream_id, one.event.position, one.link, versions.get(k)) for k, one in appended}
     columns = (*streams.transposed(rows), *streams.transposed(list(last.values())))
     written: bool = await db.fetchval(APPEND, *columns, tallies.as_rows(counts), now)

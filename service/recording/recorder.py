@@ -22,7 +22,7 @@ from events.errors import Refusal
 from events.reveals import Copy, copy_ids, takes_back_revealed
 from events.rules import Accepted, Author, Known, Recorded
 from events.sealing import NONCE_BYTES, OPENING_BYTES, Ring
-from events.streams import Database, Draft, Mention, Stored, StreamKey
+from events.streams import DbConnection, Draft, Mention, Stored, StreamKey
 from projections import tallies
 from projections.tallies import Counts, Key
 from service.access.consent import CONSENT_VERSION
@@ -245,7 +245,7 @@ def _stands_alone(submission: Submission) -> bool:
 Result: TypeAlias = tuple[list[Answer | Exception], list[tuple[StreamKey, Stored]]]
 
 
-async def record_at_once(world: World, db: Database, submissions: Sequence[Submission]) -> Result | None:
+async def record_at_once(world: World, db: DbConnection, submissions: Sequence[Submission]) -> Result | None:
     """Record what stands alone, in two statements: nothing is held while it is made ready.
 
     None where an id is taken or another was faster, which the statement that appends finds under its locks, and where
@@ -259,7 +259,7 @@ async def record_at_once(world: World, db: Database, submissions: Sequence[Submi
     return (answers, group.appended) if appended else None
 
 
-async def record_holding(world: World, db: Database, submissions: Sequence[Submission], patient: bool) -> Result:
+async def record_holding(world: World, db: DbConnection, submissions: Sequence[Submission], patient: bool) -> Result:
     """Record what may be recorded, in order, in a transaction that holds all that it may follow on."""
     async with db.transaction():
         if patient:
@@ -282,7 +282,7 @@ async def record_holding(world: World, db: Database, submissions: Sequence[Submi
         return answers, group.appended
 
 
-async def _reveal(world: World, db: Database, group: Group) -> None:
+async def _reveal(world: World, db: DbConnection, group: Group) -> None:
     """Append what is revealed now that an author, who comes alone, has sealed something."""
     (batch,) = group.batches.values()
     seat, sealed = batch.seat, [stored.event for _, stored in group.appended]
@@ -313,13 +313,13 @@ def _news(group: Group) -> list[News]:
     ]
 
 
-async def announce(world: World, db: Database, key: StreamKey, fact: Opened | Ended) -> None:
+async def announce(world: World, db: DbConnection, key: StreamKey, fact: Opened | Ended) -> None:
     """Append what the service itself has to say to a shared stream, in the transaction of the caller."""
     ring = await world.keys.ring(key.relationship_id)
-    heads = await streams.lock(db, [key])
+    heads = await streams.lock_heads(db, [key])
     draft = _draft(world, key, new_id(world.chance, f"event id {key.stream_id}"), None, world.now(), fact)
-    said = streams.seal(ring, heads[key], key, "shared", draft)
-    await streams.append(db, {key.relationship_id: ring}, [(key, said)])
+    said = streams.encrypt_event(ring, heads[key], key, "shared", draft)
+    await streams.append_events(db, {key.relationship_id: ring}, [(key, said)])
 
 
 def _answer(world: World, group: Group, submission: Submission) -> Answer | Exception:
@@ -360,7 +360,7 @@ def _copied(world: World, group: Group, batch: Batch, copy: Copy) -> Draft:
 
 def _append(group: Group, batch: Batch, audience: Audience, draft: Draft) -> Stored:
     key = batch.seat.key(audience)
-    stored = streams.seal(_ring(group, batch), group.heads[key], key, audience, draft)
+    stored = streams.encrypt_event(_ring(group, batch), group.heads[key], key, audience, draft)
     group.heads[key] = Head(stored.event.position, stored.link)
     group.appended.append((key, stored))
     group.count(_tally(batch, key, stored.event))
@@ -403,7 +403,7 @@ FOR UPDATE OF heads
 """
 
 
-async def _hold_heads(db: Database, submissions: Sequence[Submission]) -> None:
+async def _hold_heads(db: DbConnection, submissions: Sequence[Submission]) -> None:
     """Lock the private head of each author, and then the shared ones that the entries touch.
 
     The first keeps two devices of one member apart. The second would let the partner's writing wait for a private
@@ -414,8 +414,8 @@ async def _hold_heads(db: Database, submissions: Sequence[Submission]) -> None:
     entries = [(shared[_names(one)], entry) for one in submissions if _names(one) in shared for _, entry in one.entries]
     taken_back = [Mention(key, entry.event_id) for key, entry in entries if isinstance(entry, Retraction)]
     needed = {key for key, entry in entries if rules.is_shared(entry)}
-    needed |= {mention.key for mention in await streams.present(db, taken_back)} if taken_back else set()
-    await streams.lock(db, needed)
+    needed |= {mention.key for mention in await streams.ids_present(db, taken_back)} if taken_back else set()
+    await streams.lock_heads(db, needed)
 
 
 def _needs(entries: Iterable[tuple[UUID, Entry]]) -> tuple[bool, bool]:
@@ -463,7 +463,7 @@ LEFT JOIN memberships AS theirs
 """
 
 
-async def _look(world: World, db: Database, submissions: Sequence[Submission]) -> Group:
+async def _look(world: World, db: DbConnection, submissions: Sequence[Submission]) -> Group:
     """Who submits, as what, and the heads of what they can write to, as of now."""
     asking = {_asking(one) for one in submissions}
     found = await db.fetch(LOOK, *streams.transposed(list(asking)))
@@ -506,7 +506,7 @@ JOIN memberships USING (member_id, relationship_id)
 """
 
 
-async def _unconfirmed(db: Database, without_streams: Collection[Asking]) -> set[Asking]:
+async def _unconfirmed(db: DbConnection, without_streams: Collection[Asking]) -> set[Asking]:
     if not without_streams:
         return set()
     rows = await db.fetch(UNCONFIRMED, *streams.transposed(list(without_streams)))
@@ -529,18 +529,18 @@ def _mentioned(batches: Iterable[Batch]) -> tuple[set[Mention], set[Mention]]:
     return named | altered, altered
 
 
-async def _learn(db: Database, group: Group) -> None:
+async def _learn(db: DbConnection, group: Group) -> None:
     """Let each know what its author can read of the ids at hand, of what they refer to, and of what altered that."""
     named, altered = _mentioned(group.batches.values())
     # Most often nothing is there yet, and nothing is referred to.
-    if not altered and not await streams.present(db, list(named)):
+    if not altered and not await streams.ids_present(db, list(named)):
         return
     async with reading_as(db, [member_id for member_id, _ in group.batches]):
-        rows = await streams.find(db, list(named)) + await streams.find_altering(db, group.rings, list(altered))
+        rows = await streams.find_events(db, list(named)) + await streams.find_altering(db, group.rings, list(altered))
     found: dict[StreamKey, list[Record]] = {}
     for key, row in rows:
         found.setdefault(key, []).append(row)
     for batch in group.batches.values():
         for audience in rules.AUDIENCES:
             for row in found.get(batch.seat.key(audience), []):
-                batch.learn(streams.stored(_ring(group, batch), audience, row))
+                batch.learn(streams.decrypt_row(_ring(group, batch), audience, row))

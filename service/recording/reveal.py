@@ -16,7 +16,7 @@ from events.entries import is_sealed, thing_of
 from events.reveals import Copy, copy_ids, oldest, reveal, things_in
 from events.rules import Known, Recorded
 from events.sealing import Ring
-from events.streams import Database, Mention, Stored, StreamKey
+from events.streams import DbConnection, Mention, Stored, StreamKey
 from projections import tallies
 from projections.tallies import Counts
 from service.world import reading_as
@@ -61,7 +61,7 @@ FOR NO KEY UPDATE OF relationships
 """
 
 
-async def hold(db: Database, session_id: UUID, member_id: UUID, relationship_id: UUID) -> None:
+async def hold(db: DbConnection, session_id: UUID, member_id: UUID, relationship_id: UUID) -> None:
     """Let nobody else seal here, nor leave, until the transaction ends. To be called before any head is locked."""
     await db.execute(HOLD, session_id, member_id, relationship_id)
 
@@ -79,7 +79,7 @@ WHERE relationship_id = $1
 
 
 async def meet(
-    db: Database, ring: Ring, member_id: UUID, shared: StreamKey, private: StreamKey, sealed: Iterable[Recorded]
+    db: DbConnection, ring: Ring, member_id: UUID, shared: StreamKey, private: StreamKey, sealed: Iterable[Recorded]
 ) -> Meeting | None:
     """What the other has waiting for the same things as these check-ins, just accepted; none where nobody waits.
 
@@ -91,11 +91,11 @@ async def meet(
         return None
     things = things_in(event.fact for event in sealed)
     theirs = StreamKey(shared.relationship_id, partner["private_stream_id"])
-    there = await streams.sealed_in(db, ring, [theirs, shared], things)
+    there = await streams.sealed_things(db, ring, [theirs, shared], things)
     if there[theirs] <= there[shared]:
         return None
     # Nobody seals meanwhile, but until the heads are locked something may be taken back.
-    heads = await streams.lock(db, [theirs, shared])
+    heads = await streams.lock_heads(db, [theirs, shared])
     async with reading_as(db, [member_id, partner["member_id"]]):
         found = await _read(db, ring, shared, [private, theirs], things)
     waiting = [stored.event for key, stored in found if key == theirs]
@@ -103,15 +103,15 @@ async def meet(
 
 
 async def _read(
-    db: Database, ring: Ring, shared: StreamKey, private: list[StreamKey], things: set[str]
+    db: DbConnection, ring: Ring, shared: StreamKey, private: list[StreamKey], things: set[str]
 ) -> list[tuple[StreamKey, Stored]]:
     """All that is sealed for the things, what has taken it back, and what has an id that a copy could have."""
     found = _opened(ring, shared, await streams.find_sealed(db, ring, [*private, shared], things))
     originals = [Mention(key, stored.event.event_id) for key, stored in found if key != shared]
     found += _opened(ring, shared, await streams.find_altering(db, {shared.relationship_id: ring}, originals))
     names = {Mention(shared, each) for one in originals for each in copy_ids(one.key.stream_id, one.event_id)}
-    return found + _opened(ring, shared, await streams.find(db, list(names)))
+    return found + _opened(ring, shared, await streams.find_events(db, list(names)))
 
 
 def _opened(ring: Ring, shared: StreamKey, rows: Iterable[tuple[StreamKey, Record]]) -> list[tuple[StreamKey, Stored]]:
-    return [(key, streams.stored(ring, "shared" if key == shared else "private", row)) for key, row in rows]
+    return [(key, streams.decrypt_row(ring, "shared" if key == shared else "private", row)) for key, row in rows]

@@ -12,7 +12,7 @@ from msgspec import Meta, Struct
 from events import streams
 from events.entries import Opened
 from events.errors import ConsentRequired
-from events.streams import Database, StreamKey
+from events.streams import DbConnection, StreamKey
 from service.access.authentication import Member, signed_in
 from service.access.consent import require_consent
 from service.access.memberships import Membership, membership_of
@@ -101,15 +101,15 @@ async def make_relationship(request: Call) -> ASGIApp:
     shared = StreamKey(relationship_id, tokens.new_id(world.chance, f"shared stream of {relationship_id}"))
     async with world.door.acquire() as db, db.transaction():
         await db.execute(MAKE_RELATIONSHIP, relationship_id, shared.stream_id, world.now())
-        await streams.create(db, shared, "shared")
+        await streams.create_stream(db, shared, "shared")
         private = await _join(world, db, shared, "first", member)
-        await streams.create(db, private, "private")
+        await streams.create_stream(db, private, "private")
     membership = await membership_of(request, member, str(relationship_id))
     return json_answer(await view_of(world, membership), 201)
 
 
 async def _join(
-    world: World, db: Database, shared: StreamKey, seat: Literal["first", "second"], member: Member
+    world: World, db: DbConnection, shared: StreamKey, seat: Literal["first", "second"], member: Member
 ) -> StreamKey:
     rid, now = shared.relationship_id, world.now()
     author_id = tokens.new_id(world.chance, f"author of {rid}")
@@ -243,8 +243,8 @@ WHERE relationship_id = $1
 """
 
 
-async def _open(world: World, db: Database, membership: Membership) -> None:
+async def _open(world: World, db: DbConnection, membership: Membership) -> None:
     second = await db.fetchval(SECOND_PRIVATE_STREAM, membership.relationship_id)
-    await streams.create(db, StreamKey(membership.relationship_id, second), "private")
+    await streams.create_stream(db, StreamKey(membership.relationship_id, second), "private")
     await db.execute(SET_STATE, membership.relationship_id, "active", None)
     await recorder.announce(world, db, membership.shared, Opened())

@@ -1,6 +1,6 @@
 """The state of a relationship, held and changed."""
 
-from events.streams import Database
+from events.streams import DbConnection
 from service.access.memberships import Membership, State
 from service.errors import NotFound
 
@@ -32,7 +32,7 @@ WHERE relationship_id = $1
 """
 
 
-async def hold(db: Database, membership: Membership) -> State:
+async def hold(db: DbConnection, membership: Membership) -> State:
     """The state, held until the transaction ends. Raises NotFound for who has left since the membership was read."""
     state: State = await db.fetchval(STATE, membership.relationship_id)
     if not await db.fetchval(STILL_IN, membership.relationship_id, membership.author_id):

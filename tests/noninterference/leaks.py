@@ -92,7 +92,7 @@ def _overhear(patch: Patch) -> None:
 
         return overheard
 
-    for written in (append.append, streams.append):
+    for written in (append.append, streams.append_events):
         everywhere(patch, written, overhearing(written))
 
 
@@ -141,7 +141,7 @@ def count_of(name: object) -> int:
 
 
 def _resealed(patch: Patch, change: Callable[[Any, Any, Any, Any], tuple[Any, Any]]) -> None:
-    seal = streams.seal
+    seal = streams.encrypt_event
 
     def sealed(ring: Any, head: Any, key: Any, audience: Any, draft: Any) -> Any:
         head, draft = change(head, key, audience, draft)
@@ -455,7 +455,7 @@ def _trends(patch: Patch) -> None:
 def _widened(patch: Patch, user: Any, audience: Audience) -> None:
     async def read_all(db: Any, ring: Any, relationship_id: UUID, audiences: Any) -> Any:
         others = {key.stream_id: audience for key, _ in log(relationship_id)}
-        return await streams.read_all(here().superuser, ring, relationship_id, {**others, **audiences})
+        return await streams.read_streams(here().superuser, ring, relationship_id, {**others, **audiences})
 
     within(patch, user, streams, read_all=read_all)
 
