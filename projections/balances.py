@@ -7,7 +7,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from events.entries import FELT_ITEMS, Domain, FeltItem
-from events.streams import DbConnection
+from events.heads import DbConnection
 from projections import statistics, tallies
 from projections.statistics import Counted, Felt, Split
 

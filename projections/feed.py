@@ -7,7 +7,7 @@ from uuid import UUID
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
-from events import chain, streams
+from events import chain
 from events.entries import (
     KINDS,
     Audience,
@@ -20,9 +20,11 @@ from events.entries import (
     Retraction,
     seen_by_partner,
 )
+from events.heads import DbConnection
+from events.reading import read_page
+from events.records import Stored, StreamKey
 from events.rules import Recorded, is_late
 from events.sealing import Ring
-from events.streams import DbConnection, Stored, StreamKey
 from projections.balances import Reader
 
 Position = Annotated[int, Meta(ge=0, le=2**63 - 1, description="1, 2, 3 … in one stream, without gaps.")]
@@ -73,9 +75,7 @@ async def page(
 ) -> Page:
     """At most `limit` events of one of the reader's streams, behind a position."""
     stream_id = reader.shared_stream if audience == "shared" else reader.private_stream
-    head, found = await streams.read_page(
-        db, ring, StreamKey(reader.relationship_id, stream_id), audience, after, limit
-    )
+    head, found = await read_page(db, ring, StreamKey(reader.relationship_id, stream_id), audience, after, limit)
     events = [with_proof(s, reader.author_id) if proof else as_read(s.event, reader.author_id) for s in found]
     reached = events[-1].position if events else after
     return Page(events, as_head(head), reached < head.position)

@@ -7,11 +7,11 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from events import streams
 from events.entries import WHO, CheckIn, Decision, FeltItem, Who, day_of, other
+from events.heads import DbConnection
+from events.reading import read_streams
 from events.rules import Recorded
 from events.sealing import Ring
-from events.streams import DbConnection
 from projections import statistics
 from projections.balances import Reader
 from projections.standing import standing
@@ -66,7 +66,7 @@ async def felt_on_the_same_day(
 
 
 async def _shared(db: DbConnection, ring: Ring, reader: Reader) -> list[Recorded]:
-    stored = await streams.read_streams(db, ring, reader.relationship_id, {reader.shared_stream: "shared"})
+    stored = await read_streams(db, ring, reader.relationship_id, {reader.shared_stream: "shared"})
     return standing(s.event for s in stored)
 
 

@@ -11,13 +11,15 @@ from uuid import UUID
 import msgspec
 from msgspec import Struct
 
-from events import streams
 from events.chain import Head
 from events.entries import Audience, CheckIn, Decision, Fact, Request, Retraction, day_of, from_text
+from events.heads import DbConnection, lock_heads, shared_stream_of, touch_head
+from events.lookups import find_events, find_sealed
+from events.reading import decrypt_row, read_bodies
+from events.records import Mention, StreamKey
 from events.reveals import copy_ids, is_revealed, things_in
 from events.rules import Recorded
 from events.sealing import Ring
-from events.streams import DbConnection, Mention, StreamKey
 from projections import tallies
 from projections.tallies import Key, Place, Tellers
 
@@ -50,12 +52,12 @@ async def rebuild(db: DbConnection, given: Sequence[Stream]) -> Rebuilt:
     """
     keys = [stream.key for stream in given]
     async with db.transaction():
-        heads = await streams.lock_heads(db, keys)
+        heads = await lock_heads(db, keys)
         events, told = await recount(db, given, heads)
         amends = difference(told, await tallies.kept(db, keys))
         await tallies.add(db, amends)
         for key in {amended.stream for amended in amends}:
-            await streams.touch_head(db, key)
+            await touch_head(db, key)
     return Rebuilt(events, len(amends))
 
 
@@ -64,7 +66,7 @@ async def recount(db: DbConnection, given: Sequence[Stream], heads: Mapping[Stre
     rings = {stream.key.relationship_id: stream.ring for stream in given}
     said = {stream.key: Said() for stream in given}
     events, counts = 0, Counts()
-    async with aclosing(streams.read_bodies(db, rings, heads)) as told:
+    async with aclosing(read_bodies(db, rings, heads)) as told:
         async for key, bodies in told:
             events += len(bodies)
             hear(said[key], bodies)
@@ -164,8 +166,8 @@ async def _counts(db: DbConnection, stream: Stream, said: Said) -> Counts:
 async def _facts(db: DbConnection, stream: Stream, event_ids: Sequence[UUID]) -> dict[UUID, Fact]:
     if not event_ids:
         return {}
-    rows = await streams.find_events(db, [Mention(stream.key, event_id) for event_id in event_ids])
-    found = [streams.decrypt_row(stream.ring, stream.audience, row).event for _, row in rows]
+    rows = await find_events(db, [Mention(stream.key, event_id) for event_id in event_ids])
+    found = [decrypt_row(stream.ring, stream.audience, row).event for _, row in rows]
     return {event.event_id: event.fact for event in found}
 
 
@@ -180,17 +182,17 @@ async def _revealed(db: DbConnection, stream: Stream, things: set[str]) -> dict[
     """What of a private stream counts where its copy lies, in the shared one, whether that was retracted or not."""
     if stream.audience == "shared" or not things:
         return {}
-    rows = await streams.find_sealed(db, stream.ring, [stream.key], things)
-    sealed = [streams.decrypt_row(stream.ring, "private", row).event for _, row in rows]
+    rows = await find_sealed(db, stream.ring, [stream.key], things)
+    sealed = [decrypt_row(stream.ring, "private", row).event for _, row in rows]
     find = await _copies(db, stream, sealed)
     return {event.event_id: event for event in sealed if is_revealed(stream.key.stream_id, event, find)}
 
 
 async def _copies(db: DbConnection, stream: Stream, sealed: Iterable[Recorded]) -> Callable[[UUID], Recorded | None]:
-    shared = await streams.shared_stream_of(db, stream.key.relationship_id)
+    shared = await shared_stream_of(db, stream.key.relationship_id)
     names = {each for event in sealed for each in copy_ids(stream.key.stream_id, event.event_id)}
-    rows = await streams.find_events(db, [Mention(shared, each) for each in names])
-    found = [streams.decrypt_row(stream.ring, "shared", row).event for _, row in rows]
+    rows = await find_events(db, [Mention(shared, each) for each in names])
+    found = [decrypt_row(stream.ring, "shared", row).event for _, row in rows]
     return {event.event_id: event for event in found}.get
 
 

@@ -8,11 +8,11 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from events import streams
 from events.entries import Decision, Request
+from events.heads import DbConnection
+from events.reading import read_streams
 from events.rules import Recorded
 from events.sealing import Ring
-from events.streams import DbConnection
 from projections.balances import Reader
 from projections.feed import Event, as_read
 from projections.standing import standing
@@ -40,7 +40,7 @@ class Requests(Struct, frozen=True):
 
 async def requests(db: DbConnection, ring: Ring, reader: Reader, state: State | None, now: datetime) -> Requests:
     """All requests of the relationship, or those in one state."""
-    stored = await streams.read_streams(
+    stored = await read_streams(
         db, ring, reader.relationship_id, {reader.shared_stream: "shared", reader.private_stream: "private"}
     )
     events = [s.event for s in stored]

@@ -27,8 +27,9 @@ from events.entries import (
     day_of,
     other,
 )
+from events.heads import DbConnection
+from events.records import StreamKey
 from events.rules import Recorded
-from events.streams import DbConnection, StreamKey
 
 
 class Key(Struct, frozen=True, order=True):

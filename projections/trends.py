@@ -9,7 +9,7 @@ from uuid import UUID
 from msgspec import UNSET, Struct, UnsetType
 
 from events.entries import Domain, FeltItem
-from events.streams import DbConnection
+from events.heads import DbConnection
 from projections import statistics, tallies
 from projections.balances import Reader, first_day
 from projections.statistics import Counted, Felt, Split

@@ -13,6 +13,7 @@ from service import worker
 from service.access import reader_lookup
 from service.access.authentication import Doorkeeper
 from service.accounts import identity_providers, mailed_codes, me, sessions
+from service.context import World
 from service.contract import document
 from service.core.clock import Clock, utc_now
 from service.core.mail import Mailer, Postman
@@ -38,7 +39,6 @@ from service.settings import Settings
 from service.web import health
 from service.web.problems import HANDLERS
 from service.web.rate_limits import Limit
-from service.world import World
 
 BODY_BYTES = 256 * 1024
 KEY_CONNECTIONS = 2

@@ -12,12 +12,12 @@ from typing import TypeAlias
 
 import structlog
 
+from service.context import World
 from service.database.outages import DATABASE_AWAY
 from service.prompts import dispatch, planner
 from service.push import outbox, senders
 from service.push.notices import Sender
 from service.settings import Settings
-from service.world import World
 
 log = structlog.get_logger()
 

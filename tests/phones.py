@@ -18,11 +18,11 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from events.sealing import Ring
 from service.app import create_app
+from service.context import World
 from service.core.mail import SmtpMailer
 from service.edge import Edge
 from service.keys.key_store import FileKeyStore
 from service.settings import Settings
-from service.world import World
 from tests.hanging_up import until_told
 
 NOON = datetime(2026, 6, 15, 12, 0, tzinfo=UTC)

@@ -10,9 +10,9 @@ import asyncpg
 import msgspec
 
 from service import worker
+from service.context import World
 from service.prompts.schedule import AfterEvents, Quiet, Schedule, ScheduledCheckIn
 from service.push.notices import AppleDevice, Delivered, Device, FirebaseDevice, Notice, Outcome, PushClass, Sender
-from service.world import World
 from tests.phones import Clock, Phone, Running
 from tests.service.planned import NO_QUIET
 

@@ -7,12 +7,12 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from events.streams import DbConnection
+from events.heads import DbConnection
+from service.context import World
 from service.core import tokens
 from service.database.group_commit import Grouped
 from service.errors import NotSignedIn, StepUpRequired, TooManyRequests
 from service.web.requests import Call, header_of, world_of
-from service.world import World
 
 STEP_UP_LIVES = timedelta(minutes=5)
 

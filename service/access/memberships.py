@@ -6,7 +6,8 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from events.streams import DbConnection, StreamKey
+from events.heads import DbConnection
+from events.records import StreamKey
 from projections.balances import Reader
 from service.access.authentication import Bearer
 from service.errors import NotFound

@@ -12,7 +12,7 @@ from uuid import UUID
 from asyncpg import Pool, Record
 from msgspec import Struct
 
-from events.streams import transposed
+from events.records import transposed
 from projections.balances import Reader
 from service.database.pool import lent
 from service.errors import NotFound

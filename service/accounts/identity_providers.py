@@ -12,11 +12,12 @@ from litestar import Response, post
 from litestar.types import ASGIApp
 from msgspec import Meta, Struct
 
-from events.streams import DbConnection
+from events.heads import DbConnection
 from service.access.authentication import signed_in
 from service.accounts import sessions
 from service.accounts.id_tokens import Proven, Provider, ProviderName
 from service.accounts.sessions import DeviceName, SignedIn
+from service.context import World
 from service.core import tokens
 from service.errors import IdentityRefused, NotFound, ProviderAway, TooManyRequests
 from service.settings import Settings
@@ -24,7 +25,6 @@ from service.web.operation import described
 from service.web.rate_limits import client_of
 from service.web.requests import Call, body_of, world_of
 from service.web.responses import empty_answer, json_answer
-from service.world import World
 
 STEP_UP_FRESH = timedelta(minutes=5)
 

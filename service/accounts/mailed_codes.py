@@ -10,17 +10,17 @@ from litestar import Response, post
 from litestar.types import ASGIApp
 from msgspec import Meta, Struct
 
-from events.streams import DbConnection
+from events.heads import DbConnection
 from service.access.authentication import signed_in
 from service.accounts import sessions
 from service.accounts.sessions import DeviceName, SignedIn
+from service.context import World
 from service.core import tokens
 from service.errors import TooManyRequests, WrongCode
 from service.web.operation import described
 from service.web.rate_limits import client_of
 from service.web.requests import Call, Nothing, body_of, world_of
 from service.web.responses import empty_answer, json_answer
-from service.world import World
 
 CODE_LIVES = timedelta(minutes=10)
 CODE_TRIES = 5

@@ -12,12 +12,12 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from service.access.authentication import Member, signed_in
 from service.access.consent import CONSENT_VERSION
+from service.context import World
 from service.errors import Invalid, NotSignedIn
 from service.prompts.replanning import travel
 from service.web.operation import described
 from service.web.requests import Call, body_of, world_of
 from service.web.responses import empty_answer, json_answer
-from service.world import World
 
 Name = Annotated[
     str,

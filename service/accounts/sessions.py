@@ -14,14 +14,14 @@ from litestar.params import FromPath
 from litestar.types import ASGIApp
 from msgspec import Meta, Struct
 
-from events.streams import DbConnection
+from events.heads import DbConnection
 from service.access.authentication import Member, signed_in
+from service.context import World
 from service.core import tokens
 from service.errors import NotFound, RefreshRefused
 from service.web.operation import described
 from service.web.requests import Call, body_of, id_of, world_of
 from service.web.responses import empty_answer, json_answer
-from service.world import World
 
 ACCESS_LIVES = timedelta(minutes=15)
 REFRESH_LIVES = timedelta(days=90)

@@ -21,10 +21,10 @@ import asyncpg
 from msgspec import Struct
 from tqdm import tqdm
 
-from events import streams
 from events.entries import Audience
+from events.heads import DbConnection, lock_heads
+from events.records import StreamKey
 from events.sealing import Unreadable
-from events.streams import DbConnection, StreamKey
 from projections.rebuild import Stream, rebuild
 from service.core.clock import utc_now
 from service.core.randomness import system_chance
@@ -265,7 +265,7 @@ WHERE relationship_id = ANY ($1::uuid[])
 
 async def _rebuild(db: DbConnection, keys: Keyring, part: Sequence[Listed]) -> int:
     # Behind the locks: a partner who came in since the streams were listed counts as well.
-    await streams.lock_heads(db, [one.key for one in part])
+    await lock_heads(db, [one.key for one in part])
     relationships = list({one.key.relationship_id for one in part})
     authors: defaultdict[UUID, list[UUID]] = defaultdict(list)
     for relationship_id, author_id in await db.fetch(AUTHORS, relationships):

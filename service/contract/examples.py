@@ -10,10 +10,10 @@ from uuid import UUID
 
 from msgspec.structs import asdict
 
-from events import chain, streams
+from events import chain
 from events.entries import Audience, CheckIn, Decision, Entry, Opened, Request, Retraction, complete
+from events.records import Draft, Stored, StreamKey, encrypt_event
 from events.sealing import Ring
-from events.streams import Draft, Stored, StreamKey
 from projections import feed, statistics
 from projections.balances import Balances, Telling
 from projections.feed import Head, Page
@@ -93,7 +93,7 @@ def _log(key: StreamKey, audience: Audience, *said: tuple[str, UUID | None, Entr
         at = MORNING + timedelta(hours=position)
         recorded = fact if isinstance(fact, Opened) else complete(fact, at)
         draft = Draft(_id(name), by, at, recorded, _bytes(f"opening of {name}"))
-        log.append(streams.encrypt_event(RING, head, key, audience, draft))
+        log.append(encrypt_event(RING, head, key, audience, draft))
         head = chain.Head(position, log[-1].link)
     return log
 

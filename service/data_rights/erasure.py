@@ -4,18 +4,18 @@ from uuid import UUID
 
 from litestar import Response, delete
 
-from events import streams
-from events.streams import DbConnection
+from events.append import erase_texts
+from events.heads import DbConnection, lock_heads, touch_head
 from projections import tallies
 from projections.rebuild import Stream, rebuild
 from service.access.authentication import stepped_up
 from service.access.memberships import Membership, memberships_of
+from service.context import World
 from service.errors import StepUpRequired
 from service.relationships.leaving import leave_as
 from service.web.operation import described
 from service.web.requests import Call, world_of
 from service.web.responses import empty_answer
-from service.world import World
 
 
 @delete(
@@ -83,17 +83,17 @@ async def _erase_from(world: World, member_id: UUID, membership: Membership) -> 
     async with world.keeper.acquire() as db, db.transaction():
         # Behind the locks: what another device of the member is recording comes before, and is erased too, or is
         # refused, because its author is a reader no more.
-        await streams.lock_heads(db, [membership.private, membership.shared])
+        await lock_heads(db, [membership.private, membership.shared])
         await db.execute(FORGET_MEMBERSHIP, rid, member_id)
         await db.execute(FORGET_READER, rid, member_id)
-        await streams.erase_texts(db, rid, author)
+        await erase_texts(db, rid, author)
         for key in (membership.private, membership.shared):
             await tallies.forget(db, key, author)
         await rebuild(db, [Stream(membership.shared, "shared", remaining, ring)])
         await tallies.forget(db, membership.shared, author)
         # Whoever has looked at the heads before, and is about to write, finds that something has changed.
         for key in (membership.private, membership.shared):
-            await streams.touch_head(db, key)
+            await touch_head(db, key)
 
 
 FORGET_CODES = """

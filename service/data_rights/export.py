@@ -10,8 +10,9 @@ from litestar import get
 from litestar.response import Stream
 from msgspec import Struct
 
-from events import chain, streams
+from events import chain
 from events.entries import Audience
+from events.heads import read_head
 from projections import feed
 from projections.balances import Reader
 from projections.feed import Page
@@ -19,6 +20,7 @@ from service.access.authentication import Member, stepped_up
 from service.access.memberships import Membership, memberships_of, reader_of
 from service.accounts.me import Me, me_of
 from service.accounts.sessions import Device, devices_of
+from service.context import World
 from service.errors import StepUpRequired
 from service.prompts.prompts_api import Prompt, prompts_of
 from service.prompts.schedule import Schedule
@@ -27,7 +29,6 @@ from service.push.devices import RegisteredDevice, push_devices_of
 from service.relationships.view import Relationship, view_of
 from service.web.operation import described
 from service.web.requests import JSON, Call, world_of
-from service.world import World
 
 log = structlog.get_logger()
 
@@ -139,8 +140,8 @@ async def _as_of_now(world: World, member_id: UUID, relationship_id: UUID) -> tu
         (membership,) = await memberships_of(db, member_id, world.now(), relationship_id)
         return (
             membership,
-            await streams.read_head(db, membership.shared),
-            await streams.read_head(db, membership.private),
+            await read_head(db, membership.shared),
+            await read_head(db, membership.private),
         )
 
 

@@ -18,12 +18,14 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from events import chain, entries, sealing, streams
+from events import chain, entries, sealing
+from events.append import append_events
 from events.entries import Audience, CheckIn, Decision, Ended, Erased, Fact, Opened, Request, Retraction
 from events.errors import UnknownKind
+from events.heads import DbConnection, create_stream
+from events.records import Stored, StreamKey
 from events.rules import Recorded
 from events.sealing import Ring
-from events.streams import DbConnection, Stored, StreamKey
 from projections import feed
 from projections.feed import Event, Page, Proof
 from projections.rebuild import Stream, rebuild
@@ -241,11 +243,11 @@ async def _name(keys: Keyring, member_id: UUID, name: str | None) -> bytes | Non
 
 
 async def _fill(db: DbConnection, stream: Stream, log: list[Stored]) -> None:
-    await streams.create_stream(db, stream.key, stream.audience)
+    await create_stream(db, stream.key, stream.audience)
     for first in range(0, len(log), CHUNK_EVENTS):
         chunk = log[first : first + CHUNK_EVENTS]
         sealed = [(stream.key, _sealed(stream.ring, stored)) for stored in chunk]
-        await streams.append_events(db, {stream.key.relationship_id: stream.ring}, sealed)
+        await append_events(db, {stream.key.relationship_id: stream.ring}, sealed)
     await rebuild(db, [stream])
 
 

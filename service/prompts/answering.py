@@ -10,8 +10,9 @@ from uuid import UUID
 from msgspec import Struct
 
 from events.entries import CheckIn, Decision, Request
+from events.heads import DbConnection
+from events.records import transposed
 from events.rules import Recorded, is_late
-from events.streams import DbConnection, transposed
 from service.prompts import lifecycle
 from service.prompts.lifecycle import Prompt
 

@@ -12,9 +12,9 @@ from uuid import UUID
 
 import structlog
 
+from service.context import World
 from service.prompts.catalogue import QuestionId
 from service.prompts.self_questions import rests, those_asked
-from service.world import World
 
 log = structlog.get_logger()
 

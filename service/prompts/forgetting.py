@@ -2,8 +2,8 @@
 
 from uuid import UUID
 
-from events import streams
-from service.world import World
+from events.records import transposed
+from service.context import World
 
 # Prompts first: what is sent meanwhile holds them. Where one has withdrawn, those who are still members keep theirs.
 FORGET_PROMPTS = """
@@ -45,4 +45,4 @@ async def forget_prompts(world: World, relationship_id: UUID) -> None:
         await db.execute(FORGET_OCCASIONS, relationship_id)
         gone = await db.fetch(FORGET_PROMPTS, relationship_id)
         if gone:
-            await db.execute(FORGET_PUSHES, *streams.transposed([tuple(row) for row in gone]))
+            await db.execute(FORGET_PUSHES, *transposed([tuple(row) for row in gone]))

@@ -18,6 +18,7 @@ from asyncpg import Record
 from msgspec import Struct
 from msgspec.structs import replace
 
+from service.context import World
 from service.core.tokens import new_id
 from service.prompts.catalogue import SELF_QUESTIONS
 from service.prompts.lifecycle import reminder_due_at, scheduled, sent
@@ -34,7 +35,6 @@ from service.prompts.planning import (
     until_quiet,
 )
 from service.prompts.schedule import Schedule
-from service.world import World
 
 log = structlog.get_logger()
 

@@ -11,6 +11,7 @@ from litestar.types import ASGIApp
 from msgspec import Meta, Struct
 
 from service.access.authentication import signed_in
+from service.context import World
 from service.errors import NotFound
 from service.prompts import lifecycle
 from service.prompts.answering import Step, hold, take
@@ -19,7 +20,6 @@ from service.prompts.self_questions import rests, those_asked
 from service.web.operation import described
 from service.web.requests import Call, id_of, query_of, world_of
 from service.web.responses import empty_answer, json_answer
-from service.world import World
 
 MOST_PROMPTS = 200
 

@@ -12,7 +12,8 @@ from zoneinfo import ZoneInfo
 import msgspec
 from asyncpg import Record
 
-from events.streams import DbConnection, transposed
+from events.heads import DbConnection
+from events.records import transposed
 from service.prompts.planning import Asked, is_quiet, over_cap, until_quiet
 from service.prompts.schedule import Schedule
 

@@ -6,12 +6,12 @@ from litestar.types import ASGIApp
 
 from service.access.authentication import Member, hold_session, signed_in
 from service.access.memberships import memberships_of
+from service.context import World
 from service.prompts.replanning import is_on, plan_anew, zone_of
 from service.prompts.schedule import Schedule, validate
 from service.web.operation import described
 from service.web.requests import Call, body_of, world_of
 from service.web.responses import json_answer
-from service.world import World
 
 SEED_BYTES = 32
 

@@ -4,14 +4,15 @@ from collections.abc import AsyncIterator, Iterable
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from events import streams
 from events.entries import Audience, CheckIn
+from events.heads import DbConnection, read_head
+from events.reading import read_page
+from events.records import StreamKey
 from events.rules import MAY_BE_AHEAD, Recorded
 from events.sealing import Ring
-from events.streams import DbConnection, StreamKey
 from service.access.memberships import memberships_of
+from service.context import World
 from service.prompts.catalogue import SELF_QUESTIONS, QuestionId
-from service.world import World
 
 REST = timedelta(days=90)
 LOW, HIGH = 2, 6  # what is felt from 1 to 7
@@ -69,10 +70,10 @@ async def _lately(
     db: DbConnection, ring: Ring, key: StreamKey, audience: Audience, now: datetime
 ) -> AsyncIterator[Recorded]:
     """The events of a stream that may still matter, from its end on backwards, some at a time."""
-    before = (await streams.read_head(db, key)).position
+    before = (await read_head(db, key)).position
     while before > 0:
         after = max(0, before - CHUNK_EVENTS)
-        _, page = await streams.read_page(db, ring, key, audience, after, before - after)
+        _, page = await read_page(db, ring, key, audience, after, before - after)
         for stored in reversed(page):
             # Recorded later means further behind, and nothing occurs more than a little after it is recorded.
             if stored.event.recorded_at + MAY_BE_AHEAD + REST <= now:

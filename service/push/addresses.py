@@ -9,12 +9,12 @@ import httpx
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from service.context import World
 from service.errors import Invalid
 from service.push.encryption import BadKeys, read_keys
 from service.push.notices import AppleDevice, Device, FirebaseDevice, SubscriptionKeys, WebSubscription
 from service.push.open_network import is_open
 from service.push.webpush import BadSubscription, endpoint_of
-from service.world import World
 
 Platform = Literal["ios", "android", "web"]
 Provider = Literal["apns", "fcm", "webpush"]

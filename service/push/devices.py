@@ -11,6 +11,7 @@ from litestar.types import ASGIApp
 from msgspec import Struct
 
 from service.access.authentication import Member, hold_session, signed_in
+from service.context import World
 from service.core import tokens
 from service.errors import Invalid, NotFound
 from service.push.addresses import Environment, Platform, Provider, Registration, address_of, opened_address
@@ -18,7 +19,6 @@ from service.push.notices import AppleDevice
 from service.web.operation import described
 from service.web.requests import Call, body_of, id_of, world_of
 from service.web.responses import empty_answer, json_answer
-from service.world import World
 
 MOST_DEVICES = 20
 

@@ -14,11 +14,11 @@ import structlog
 from asyncpg import Record
 from msgspec import Struct
 
+from service.context import World
 from service.core.tokens import new_id
 from service.push.addresses import opened_address
 from service.push.exchange import LOST_PAUSE_SECONDS
 from service.push.notices import Delivered, Notice, Outcome, PushClass, Refused, RetryAfter, Sender, Unregistered
-from service.world import World
 
 log = structlog.get_logger()
 

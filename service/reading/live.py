@@ -18,17 +18,18 @@ from litestar import get
 from litestar.params import FromPath
 from litestar.types import ASGIApp, Receive, Scope, Send
 
-from events import streams
 from events.entries import Audience
+from events.heads import DbConnection, read_head
+from events.records import transposed
 from projections import feed
 from projections.feed import Event, Page
 from service.access.authentication import signed_in
 from service.access.memberships import Membership, membership_in, reader_of
+from service.context import World
 from service.core.listeners import Listener
 from service.errors import Invalid, NotFound
 from service.web.operation import described
 from service.web.requests import Call, id_of, world_of
-from service.world import World
 
 log = structlog.get_logger()
 
@@ -75,12 +76,10 @@ async def listen_live(request: Call, rid: FromPath[str]) -> ASGIApp:
     return _answer(world, Listener(member.member_id, member.session_id, reader, until, reached))
 
 
-async def _beginning(
-    db: streams.DbConnection, membership: Membership, last_event_id: str | None
-) -> dict[Audience, int]:
+async def _beginning(db: DbConnection, membership: Membership, last_event_id: str | None) -> dict[Audience, int]:
     heads: dict[Audience, int] = {
-        "shared": (await streams.read_head(db, membership.shared)).position,
-        "private": (await streams.read_head(db, membership.private)).position,
+        "shared": (await read_head(db, membership.shared)).position,
+        "private": (await read_head(db, membership.private)).position,
     }
     if last_event_id is None:
         return heads
@@ -224,7 +223,7 @@ async def look(world: World) -> None:
     listeners, now = list(world.listeners), world.now()
     watched = {(one.reader.relationship_id, stream) for one in listeners for stream in one.streams.values()}
     async with world.acting(*{one.member_id for one in listeners}) as db:
-        rows = await db.fetch(HEADS, *streams.transposed(list(watched)))
+        rows = await db.fetch(HEADS, *transposed(list(watched)))
         sessions = await db.fetch(SIGNED_IN, list({one.session_id for one in listeners}))
     heads = {(row["member_id"], row["stream_id"]): row["position"] for row in rows}
     alive = {row["session_id"] for row in sessions}

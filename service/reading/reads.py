@@ -12,7 +12,7 @@ from litestar.types import ASGIApp
 from msgspec import Meta, Struct
 
 from events.entries import Audience, Domain, FeltItem
-from events.streams import DbConnection
+from events.heads import DbConnection
 from projections import balances as balances_of
 from projections import feed, perspectives, requests, trends
 from projections.balances import Balances, Reader

@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
-from events import streams
+from events.append import event_row
+from events.heads import DbConnection
+from events.records import Stored, StreamKey, transposed
 from events.sealing import Ring
-from events.streams import DbConnection, Stored, StreamKey
 from projections import tallies
 from projections.tallies import Key
 from service.prompts.answering import is_occasion
@@ -157,8 +158,8 @@ async def append(
     """
     if not appended:
         return True
-    rows = [(*streams.event_row(rings[k.relationship_id], k, one), is_occasion(one.event)) for k, one in appended]
+    rows = [(*event_row(rings[k.relationship_id], k, one), is_occasion(one.event)) for k, one in appended]
     last = {k: (k.relationship_id, k.stream_id, one.event.position, one.link, versions.get(k)) for k, one in appended}
-    columns = (*streams.transposed(rows), *streams.transposed(list(last.values())))
+    columns = (*transposed(rows), *transposed(list(last.values())))
     written: bool = await db.fetchval(APPEND, *columns, tallies.as_rows(counts), now)
     return written

@@ -15,17 +15,22 @@ from asyncpg import Record
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from events import rules, streams
+from events import rules
+from events.append import append_events
 from events.chain import Head
 from events.entries import Audience, CheckIn, Ended, Entry, Fact, Opened, Retraction, is_sealed, refers_to
 from events.errors import Refusal
+from events.heads import DbConnection, lock_heads
+from events.lookups import find_altering, find_events, ids_present
+from events.reading import decrypt_row
+from events.records import Draft, Mention, Stored, StreamKey, encrypt_event, transposed
 from events.reveals import Copy, copy_ids, takes_back_revealed
 from events.rules import Accepted, Author, Known, Recorded
 from events.sealing import NONCE_BYTES, OPENING_BYTES, Ring
-from events.streams import DbConnection, Draft, Mention, Stored, StreamKey
 from projections import tallies
 from projections.tallies import Counts, Key
 from service.access.consent import CONSENT_VERSION
+from service.context import World, reading_as
 from service.core.tokens import new_id
 from service.database.group_commit import Grouped
 from service.errors import NotFound, Overloaded, WrongState
@@ -33,7 +38,6 @@ from service.prompts import answering
 from service.prompts.answering import News
 from service.recording import reveal
 from service.recording.append import append
-from service.world import World, reading_as
 
 
 class Submission(Struct, frozen=True):
@@ -316,10 +320,10 @@ def _news(group: Group) -> list[News]:
 async def announce(world: World, db: DbConnection, key: StreamKey, fact: Opened | Ended) -> None:
     """Append what the service itself has to say to a shared stream, in the transaction of the caller."""
     ring = await world.keys.ring(key.relationship_id)
-    heads = await streams.lock_heads(db, [key])
+    heads = await lock_heads(db, [key])
     draft = _draft(world, key, new_id(world.chance, f"event id {key.stream_id}"), None, world.now(), fact)
-    said = streams.encrypt_event(ring, heads[key], key, "shared", draft)
-    await streams.append_events(db, {key.relationship_id: ring}, [(key, said)])
+    said = encrypt_event(ring, heads[key], key, "shared", draft)
+    await append_events(db, {key.relationship_id: ring}, [(key, said)])
 
 
 def _answer(world: World, group: Group, submission: Submission) -> Answer | Exception:
@@ -360,7 +364,7 @@ def _copied(world: World, group: Group, batch: Batch, copy: Copy) -> Draft:
 
 def _append(group: Group, batch: Batch, audience: Audience, draft: Draft) -> Stored:
     key = batch.seat.key(audience)
-    stored = streams.encrypt_event(_ring(group, batch), group.heads[key], key, audience, draft)
+    stored = encrypt_event(_ring(group, batch), group.heads[key], key, audience, draft)
     group.heads[key] = Head(stored.event.position, stored.link)
     group.appended.append((key, stored))
     group.count(_tally(batch, key, stored.event))
@@ -409,13 +413,13 @@ async def _hold_heads(db: DbConnection, submissions: Sequence[Submission]) -> No
     The first keeps two devices of one member apart. The second would let the partner's writing wait for a private
     entry, and so tell of it: whether what is taken back is shared is looked up behind the private locks.
     """
-    rows = await db.fetch(HOLD_PRIVATE, *streams.transposed(list({_asking(one) for one in submissions})))
+    rows = await db.fetch(HOLD_PRIVATE, *transposed(list({_asking(one) for one in submissions})))
     shared = {(member_id, rid): StreamKey(rid, stream_id) for member_id, rid, stream_id in rows}
     entries = [(shared[_names(one)], entry) for one in submissions if _names(one) in shared for _, entry in one.entries]
     taken_back = [Mention(key, entry.event_id) for key, entry in entries if isinstance(entry, Retraction)]
     needed = {key for key, entry in entries if rules.is_shared(entry)}
-    needed |= {mention.key for mention in await streams.ids_present(db, taken_back)} if taken_back else set()
-    await streams.lock_heads(db, needed)
+    needed |= {mention.key for mention in await ids_present(db, taken_back)} if taken_back else set()
+    await lock_heads(db, needed)
 
 
 def _needs(entries: Iterable[tuple[UUID, Entry]]) -> tuple[bool, bool]:
@@ -466,7 +470,7 @@ LEFT JOIN memberships AS theirs
 async def _look(world: World, db: DbConnection, submissions: Sequence[Submission]) -> Group:
     """Who submits, as what, and the heads of what they can write to, as of now."""
     asking = {_asking(one) for one in submissions}
-    found = await db.fetch(LOOK, *streams.transposed(list(asking)))
+    found = await db.fetch(LOOK, *transposed(list(asking)))
     admitted = {row[:3] for row in found}
     rows = {row[1:3]: row for row in found}  # of two phones of one member either tells where they write
     batches = {names: _batch(row) for names, row in rows.items()}
@@ -509,7 +513,7 @@ JOIN memberships USING (member_id, relationship_id)
 async def _unconfirmed(db: DbConnection, without_streams: Collection[Asking]) -> set[Asking]:
     if not without_streams:
         return set()
-    rows = await db.fetch(UNCONFIRMED, *streams.transposed(list(without_streams)))
+    rows = await db.fetch(UNCONFIRMED, *transposed(list(without_streams)))
     return {row[:] for row in rows}
 
 
@@ -533,14 +537,14 @@ async def _learn(db: DbConnection, group: Group) -> None:
     """Let each know what its author can read of the ids at hand, of what they refer to, and of what altered that."""
     named, altered = _mentioned(group.batches.values())
     # Most often nothing is there yet, and nothing is referred to.
-    if not altered and not await streams.ids_present(db, list(named)):
+    if not altered and not await ids_present(db, list(named)):
         return
     async with reading_as(db, [member_id for member_id, _ in group.batches]):
-        rows = await streams.find_events(db, list(named)) + await streams.find_altering(db, group.rings, list(altered))
+        rows = await find_events(db, list(named)) + await find_altering(db, group.rings, list(altered))
     found: dict[StreamKey, list[Record]] = {}
     for key, row in rows:
         found.setdefault(key, []).append(row)
     for batch in group.batches.values():
         for audience in rules.AUDIENCES:
             for row in found.get(batch.seat.key(audience), []):
-                batch.learn(streams.decrypt_row(_ring(group, batch), audience, row))
+                batch.learn(decrypt_row(_ring(group, batch), audience, row))

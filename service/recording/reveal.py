@@ -10,16 +10,18 @@ from uuid import UUID
 from asyncpg import Record
 from msgspec import Struct
 
-from events import streams
 from events.chain import Head
 from events.entries import is_sealed, thing_of
+from events.heads import DbConnection, lock_heads
+from events.lookups import find_altering, find_events, find_sealed, sealed_things
+from events.reading import decrypt_row
+from events.records import Mention, Stored, StreamKey
 from events.reveals import Copy, copy_ids, oldest, reveal, things_in
 from events.rules import Known, Recorded
 from events.sealing import Ring
-from events.streams import DbConnection, Mention, Stored, StreamKey
 from projections import tallies
 from projections.tallies import Counts
-from service.world import reading_as
+from service.context import reading_as
 
 
 class Meeting(Struct, frozen=True):
@@ -91,11 +93,11 @@ async def meet(
         return None
     things = things_in(event.fact for event in sealed)
     theirs = StreamKey(shared.relationship_id, partner["private_stream_id"])
-    there = await streams.sealed_things(db, ring, [theirs, shared], things)
+    there = await sealed_things(db, ring, [theirs, shared], things)
     if there[theirs] <= there[shared]:
         return None
     # Nobody seals meanwhile, but until the heads are locked something may be taken back.
-    heads = await streams.lock_heads(db, [theirs, shared])
+    heads = await lock_heads(db, [theirs, shared])
     async with reading_as(db, [member_id, partner["member_id"]]):
         found = await _read(db, ring, shared, [private, theirs], things)
     waiting = [stored.event for key, stored in found if key == theirs]
@@ -106,12 +108,12 @@ async def _read(
     db: DbConnection, ring: Ring, shared: StreamKey, private: list[StreamKey], things: set[str]
 ) -> list[tuple[StreamKey, Stored]]:
     """All that is sealed for the things, what has taken it back, and what has an id that a copy could have."""
-    found = _opened(ring, shared, await streams.find_sealed(db, ring, [*private, shared], things))
+    found = _opened(ring, shared, await find_sealed(db, ring, [*private, shared], things))
     originals = [Mention(key, stored.event.event_id) for key, stored in found if key != shared]
-    found += _opened(ring, shared, await streams.find_altering(db, {shared.relationship_id: ring}, originals))
+    found += _opened(ring, shared, await find_altering(db, {shared.relationship_id: ring}, originals))
     names = {Mention(shared, each) for one in originals for each in copy_ids(one.key.stream_id, one.event_id)}
-    return found + _opened(ring, shared, await streams.find_events(db, list(names)))
+    return found + _opened(ring, shared, await find_events(db, list(names)))
 
 
 def _opened(ring: Ring, shared: StreamKey, rows: Iterable[tuple[StreamKey, Record]]) -> list[tuple[StreamKey, Stored]]:
-    return [(key, streams.decrypt_row(ring, "shared" if key == shared else "private", row)) for key, row in rows]
+    return [(key, decrypt_row(ring, "shared" if key == shared else "private", row)) for key, row in rows]

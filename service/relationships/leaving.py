@@ -8,6 +8,7 @@ from litestar.params import FromPath
 from events.entries import Ended
 from service.access.authentication import signed_in
 from service.access.memberships import Membership, membership_of
+from service.context import World
 from service.errors import NotFound
 from service.prompts.forgetting import forget_prompts
 from service.recording import recorder
@@ -15,7 +16,6 @@ from service.relationships.state import FORGET_INVITE, SET_STATE, hold
 from service.web.operation import described
 from service.web.requests import Call, world_of
 from service.web.responses import empty_answer
-from service.world import World
 
 
 @post(

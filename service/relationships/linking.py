@@ -9,13 +9,14 @@ from litestar.params import FromPath
 from litestar.types import ASGIApp
 from msgspec import Meta, Struct
 
-from events import streams
 from events.entries import Opened
 from events.errors import ConsentRequired
-from events.streams import DbConnection, StreamKey
+from events.heads import DbConnection, create_stream
+from events.records import StreamKey
 from service.access.authentication import Member, signed_in
 from service.access.consent import require_consent
 from service.access.memberships import Membership, membership_of
+from service.context import World
 from service.core import tokens
 from service.errors import InviteNotFound, NotFound, NotTheInviter, WrongState
 from service.recording import recorder
@@ -24,7 +25,6 @@ from service.relationships.view import Relationship, view_of
 from service.web.operation import described
 from service.web.requests import Call, Nothing, body_of, world_of
 from service.web.responses import json_answer
-from service.world import World
 
 INVITE_LIVES = timedelta(hours=24)
 
@@ -101,9 +101,9 @@ async def make_relationship(request: Call) -> ASGIApp:
     shared = StreamKey(relationship_id, tokens.new_id(world.chance, f"shared stream of {relationship_id}"))
     async with world.door.acquire() as db, db.transaction():
         await db.execute(MAKE_RELATIONSHIP, relationship_id, shared.stream_id, world.now())
-        await streams.create_stream(db, shared, "shared")
+        await create_stream(db, shared, "shared")
         private = await _join(world, db, shared, "first", member)
-        await streams.create_stream(db, private, "private")
+        await create_stream(db, private, "private")
     membership = await membership_of(request, member, str(relationship_id))
     return json_answer(await view_of(world, membership), 201)
 
@@ -245,6 +245,6 @@ WHERE relationship_id = $1
 
 async def _open(world: World, db: DbConnection, membership: Membership) -> None:
     second = await db.fetchval(SECOND_PRIVATE_STREAM, membership.relationship_id)
-    await streams.create_stream(db, StreamKey(membership.relationship_id, second), "private")
+    await create_stream(db, StreamKey(membership.relationship_id, second), "private")
     await db.execute(SET_STATE, membership.relationship_id, "active", None)
     await recorder.announce(world, db, membership.shared, Opened())

@@ -1,6 +1,6 @@
 """The state of a relationship, held and changed."""
 
-from events.streams import DbConnection
+from events.heads import DbConnection
 from service.access.memberships import Membership, State
 from service.errors import NotFound
 

@@ -9,11 +9,11 @@ from msgspec import Struct
 
 from service.access.authentication import signed_in
 from service.access.memberships import Membership, State, membership_of, memberships_of
+from service.context import World
 from service.errors import NotFound
 from service.web.operation import described
 from service.web.requests import Call, world_of
 from service.web.responses import json_answer
-from service.world import World
 
 
 class Partner(Struct, frozen=True):

@@ -13,8 +13,8 @@ from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 from litestar.types import ReceiveMessage
 from msgspec import Struct
 
+from service.context import World
 from service.errors import Invalid, MalformedJson, NotFound, TooLarge, UnsupportedMediaType
-from service.world import World
 
 Call: TypeAlias = Request[Any, Any, State]
 T = TypeVar("T")

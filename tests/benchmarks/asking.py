@@ -15,6 +15,7 @@ import structlog
 
 from service import worker
 from service.app import opened_world
+from service.context import World
 from service.core.clock import utc_now
 from service.core.mail import ConsoleMailer
 from service.core.randomness import system_chance
@@ -24,7 +25,6 @@ from service.prompts.schedule import WEEKDAYS, Schedule, ScheduledCheckIn
 from service.push import outbox
 from service.push.notices import AppleDevice, Delivered, Notice, Outcome
 from service.settings import Settings
-from service.world import World
 from tests.benchmarks.servers import migrated
 from tests.benchmarks.table import Figure, Setting, only
 from tests.postgres import execute

@@ -15,11 +15,11 @@ from uuid import UUID, uuid4
 import asyncpg
 from msgspec import Struct
 
-from events import streams
+from events.append import event_row
 from events.chain import Head, genesis
 from events.entries import Audience, CheckIn, Decision, Entry, Fact, Opened, Request
+from events.records import Draft, Stored, StreamKey, encrypt_event
 from events.sealing import KEY_BYTES, Ring
-from events.streams import Draft, Stored, StreamKey
 from projections import tallies
 from projections.tallies import Key
 from service.access.consent import CONSENT_VERSION
@@ -155,7 +155,7 @@ def _write_log(rows: Rows, couple: Couple, said: Iterable[Said], opened_at: date
     drafts += [(s.by, s.audience, Draft(uuid4(), s.by.author_id, s.at, s.entry, os.urandom(32))) for s in said]
     for by, audience, draft in drafts:
         key = StreamKey(couple.relationship_id, by.private if by and audience == "private" else couple.shared)
-        stored = streams.encrypt_event(couple.ring, heads[key.stream_id], key, audience, draft)
+        stored = encrypt_event(couple.ring, heads[key.stream_id], key, audience, draft)
         heads[key.stream_id] = Head(stored.event.position, stored.link)
         _write_event(rows, couple.ring, key, stored)
         partner = couple.second if by == couple.first else couple.first
@@ -172,7 +172,7 @@ def _none(event_id: UUID) -> Fact:
 
 
 def _write_event(rows: Rows, ring: Ring, key: StreamKey, stored: Stored) -> None:
-    *event, author, sealed = streams.event_row(ring, key, stored)
+    *event, author, sealed = event_row(ring, key, stored)
     rows["events"].append(tuple(event))
     rows["texts"].append((*event[:3], author, sealed))
 

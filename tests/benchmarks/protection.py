@@ -23,9 +23,9 @@ from msgspec import Struct
 from events import chain, sealing
 from service.access import authentication
 from service.access.reader_lookup import Lookup
+from service.context import World
 from service.reading import reads
 from service.recording import entries
-from service.world import World
 from tests.noninterference.worlds import ask
 from tests.phones import Phone, Running, running
 from tests.postgres import SharedServer, fresh_database

@@ -17,8 +17,11 @@ from uuid import UUID
 import pytest
 from msgspec.structs import replace
 
-from events import errors, rules, streams
+from events import errors, rules
+from events.append import append_events
 from events.entries import Audience, Decision, is_sealed, refers_to, thing_of
+from events.reading import read_streams
+from events.records import Stored, StreamKey, encrypt_event
 from events.rules import Recorded
 from projections import balances, feed, perspectives, requests, trends
 from projections.balances import Reader
@@ -92,14 +95,14 @@ def _overhear(patch: Patch) -> None:
 
         return overheard
 
-    for written in (append.append, streams.append_events):
+    for written in (append.append, append_events):
         everywhere(patch, written, overhearing(written))
 
 
-def log(relationship_id: UUID | None = None) -> list[tuple[streams.StreamKey, streams.Stored]]:
+def log(relationship_id: UUID | None = None) -> list[tuple[StreamKey, Stored]]:
     """All that was appended to the relationship, in order."""
     wanted = relationship_id or UUID(here().names["rid"])
-    found: list[tuple[streams.StreamKey, streams.Stored]] = here().memory.get("log", [])
+    found: list[tuple[StreamKey, Stored]] = here().memory.get("log", [])
     return [(key, stored) for key, stored in found if key.relationship_id == wanted]
 
 
@@ -141,7 +144,7 @@ def count_of(name: object) -> int:
 
 
 def _resealed(patch: Patch, change: Callable[[Any, Any, Any, Any], tuple[Any, Any]]) -> None:
-    seal = streams.encrypt_event
+    seal = encrypt_event
 
     def sealed(ring: Any, head: Any, key: Any, audience: Any, draft: Any) -> Any:
         head, draft = change(head, key, audience, draft)
@@ -455,9 +458,9 @@ def _trends(patch: Patch) -> None:
 def _widened(patch: Patch, user: Any, audience: Audience) -> None:
     async def read_all(db: Any, ring: Any, relationship_id: UUID, audiences: Any) -> Any:
         others = {key.stream_id: audience for key, _ in log(relationship_id)}
-        return await streams.read_streams(here().superuser, ring, relationship_id, {**others, **audiences})
+        return await read_streams(here().superuser, ring, relationship_id, {**others, **audiences})
 
-    within(patch, user, streams, read_all=read_all)
+    patch.setattr(user, "read_streams", read_all)
 
 
 @leak("perspectives over private events")

@@ -10,9 +10,9 @@ from hypothesis import given as for_any
 from hypothesis import strategies as st
 
 from events.entries import Entry, Fact, Retraction, to_text
+from events.records import StreamKey
 from events.reveals import things_in
 from events.rules import Recorded
-from events.streams import StreamKey
 from projections.rebuild import Said, added_up, difference, hear
 from projections.tallies import Key, Tellers, tally
 from tests.given import ME, NOW, PARTNER, any_entry, any_fact, ask, check_in, settle

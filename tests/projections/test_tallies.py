@@ -11,8 +11,8 @@ from hypothesis import given as for_any
 from hypothesis import strategies as st
 
 from events.entries import WHO, Decision, Domain, Ended, Entry, Fact, Opened
+from events.records import StreamKey
 from events.rules import Recorded
-from events.streams import StreamKey
 from projections.tallies import Key, read, tally, turned
 from tests.given import ME, PARTNER, answer, any_entry, ask, check_in, recorded, retract, settle
 

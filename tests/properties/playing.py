@@ -10,8 +10,8 @@ import asyncpg
 from hypothesis import note
 from msgspec import Struct
 
+from events.records import StreamKey
 from events.sealing import Ring
-from events.streams import StreamKey
 from projections.rebuild import Stream
 from projections.tallies import read, turned
 from tests.couples import Couple, another_couple, two_members

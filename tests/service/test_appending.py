@@ -8,11 +8,11 @@ import pytest
 from msgspec import convert
 
 from events.entries import CheckIn, Entry, Request, Retraction
+from service.context import World
 from service.data_rights import erasure
 from service.recording import recorder
 from service.recording.append import append
 from service.recording.recorder import Submission
-from service.world import World
 from tests.phones import Phone, Running
 from tests.service.holding import holding
 from tests.service.test_recording import AT, HERE, MY_HEAD, NOTE, REQUEST, SHARED_NOTE

@@ -10,9 +10,9 @@ import asyncpg
 import pytest
 from asyncpg import Record
 
+from service.context import World
 from service.database.migrate import migrate
 from service.database.roles import ROLES
-from service.world import World
 from tests.phones import NOON, Phone, Running, running
 from tests.postgres import execute, in_database
 

@@ -12,10 +12,10 @@ from msgspec import convert
 from events.entries import Request
 from service.access import authentication
 from service.access.authentication import Doorkeeper
+from service.context import World
 from service.errors import NotFound
 from service.recording import recorder
 from service.recording.recorder import Answer, Submission
-from service.world import World
 from tests.phones import Phone, Running, running, unlimited
 from tests.service.holding import holding
 from tests.service.test_recording import AT, HERE, MY_HEAD, NOTE, REQUEST

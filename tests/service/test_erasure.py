@@ -195,7 +195,7 @@ async def test_who_lost_the_answer_asks_again(service: Running, monkeypatch: pyt
             broken.set()
             raise OSError
 
-    monkeypatch.setattr("service.data_rights.erasure.streams.erase", lost)
+    monkeypatch.setattr("service.data_rights.erasure.erase_texts", lost)
     await one.expect(503, "DELETE", "/v1/me")
     assert {e["kind"] for e in await two.events() if e["by"] == "partner"} == {"erased"}
     monkeypatch.undo()

@@ -15,8 +15,8 @@ from msgspec.structs import replace
 
 from events import chain, entries
 from events.entries import Ended
+from events.records import Stored
 from events.rules import Recorded
-from events.streams import Stored
 from projections import feed
 from service.__main__ import main
 from service.data_rights import import_export

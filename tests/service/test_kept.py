@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
-from events.streams import StreamKey
+from events.records import StreamKey
 from projections import balances
 from projections.rebuild import Stream, rebuild
 from service.access.reader_lookup import Lookup

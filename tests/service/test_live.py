@@ -15,10 +15,10 @@ from pathlib import Path
 import httpx
 import pytest
 
+from service.context import World
 from service.core.listeners import MOST_STREAMS
 from service.reading import live
 from service.reading.live import KEEP_ALIVE
-from service.world import World
 from tests.listening import PATIENCE_SECONDS, Listening
 from tests.phones import Json, Phone, Running, running, unlimited
 from tests.wire import served

@@ -4,8 +4,8 @@ from uuid import UUID
 
 import pytest
 
-from events import streams
-from service.world import World, reading_as
+from events.lookups import ALTERING, FIND, PRESENT, SEALED
+from service.context import World, reading_as
 from tests.phones import Running
 
 # Many short streams and a long one: the planner believes that a stream is as good as an id.
@@ -35,10 +35,10 @@ LIMIT 20
 @pytest.mark.parametrize(
     ("statement", "name"),
     [
-        (streams.PRESENT, "event_id"),
-        (streams.FIND, "event_id"),
-        (streams.ALTERING, "alters"),
-        (streams.SEALED, "alters"),
+        (PRESENT, "event_id"),
+        (FIND, "event_id"),
+        (ALTERING, "alters"),
+        (SEALED, "alters"),
     ],
 )
 async def test_no_stream_is_read_for_an_id(service: Running, statement: str, name: str) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import asyncpg
 import pytest
 
-from events import streams
+from events import reading
 from service.cli import maintenance, rebuild_tallies
 from service.cli.rebuild_tallies import Done, Listed, deal_out, listed, rebuild_all
 from service.errors import StartupError
@@ -95,7 +95,7 @@ async def test_what_does_not_open_is_left_alone_and_named_and_all_else_is_set_ri
     service: Running, spoil: str, at_once: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Read in parts, more are on their way when one does not open.
-    monkeypatch.setattr(streams, "BODIES_AT_ONCE", at_once)
+    monkeypatch.setattr(reading, "BODIES_AT_ONCE", at_once)
     one, _ = await asking(service), await asking(service)
     spoilt = (await one.get(HERE))["streams"]["shared"]
     await service.ask(spoil, spoilt)

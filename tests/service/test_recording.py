@@ -11,7 +11,7 @@ import asyncpg
 import httpx
 import pytest
 
-from events.streams import StreamKey
+from events.records import StreamKey
 from projections.rebuild import Stream, rebuild
 from tests.phones import Json, Phone, Running
 from tests.service.holding import holding

@@ -17,7 +17,7 @@ from asyncpg import Record
 import events
 import projections
 import service as service_package
-from service.world import World
+from service.context import World
 from tests.asking import device, prompted, pushing
 from tests.phones import Phone, Running
 

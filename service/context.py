@@ -8,7 +8,7 @@ from uuid import UUID
 from asyncpg import Pool, Record
 from msgspec import Struct, field
 
-from events import streams
+from events.heads import DbConnection
 from service.core.clock import Clock
 from service.core.listeners import Listeners
 from service.core.mail import Mailer
@@ -34,7 +34,7 @@ SELECT set_config('role', 'mutuality_recorder', true)
 
 
 @asynccontextmanager
-async def reading_as(db: streams.DbConnection, member_ids: Sequence[UUID]) -> AsyncIterator[None]:
+async def reading_as(db: DbConnection, member_ids: Sequence[UUID]) -> AsyncIterator[None]:
     """For a while the recorder's transaction reads what those members may read, and writes nothing."""
     await db.execute(READ, member_ids)
     yield
@@ -56,12 +56,12 @@ class World(Struct, frozen=True):
     listeners: Listeners = field(default_factory=Listeners)
 
     @asynccontextmanager
-    async def acting(self, *member_ids: UUID) -> AsyncIterator[streams.DbConnection]:
+    async def acting(self, *member_ids: UUID) -> AsyncIterator[DbConnection]:
         """A connection that acts for signed-in members: it sees the rows of no one else."""
         async with lent(self.db) as db:
             await db.execute(ACT, member_ids)
             yield db
 
-    def recording(self) -> AbstractAsyncContextManager[streams.DbConnection]:
+    def recording(self) -> AbstractAsyncContextManager[DbConnection]:
         """A connection of the recorder: it appends for many members, and reads no text unless it acts for members."""
         return lent(self.recorder)

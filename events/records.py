@@ -1,0 +1,67 @@
+"""What the log consists of: streams, their events as stored, and drafts of new ones. Knows no database."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from msgspec import Struct
+
+from events import entries, sealing
+from events.chain import Head, extend
+from events.entries import Audience, Fact
+from events.rules import Recorded
+from events.sealing import Place, Ring
+
+
+class StreamKey(Struct, frozen=True, order=True):
+    """Names one stream. Every statement carries the relationship, which distributes the tables."""
+
+    relationship_id: UUID
+    stream_id: UUID
+
+
+class Stored(Struct, frozen=True):
+    """An event as the log has it, and what it says. Once erased, body, opening and sealed are null."""
+
+    header: str
+    link: bytes
+    sealed: bytes | None
+    body: str | None
+    opening: bytes | None
+    event: Recorded
+
+
+class Mention(Struct, frozen=True, order=True):
+    """An id, looked for in one stream."""
+
+    key: StreamKey
+    event_id: UUID
+
+
+def transposed(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
+    return [list(column) for column in zip(*rows, strict=True)]
+
+
+class Draft(Struct, frozen=True):
+    """What is to be appended. `at` is in UTC; `by` is null for what the service says.
+
+    `opening` is 32 random bytes, `nonce` 12 that no attempt before has used; one is drawn where there is none.
+    """
+
+    event_id: UUID
+    by: UUID | None
+    at: datetime
+    fact: Fact
+    opening: bytes
+    nonce: bytes | None = None
+
+
+def encrypt_event(ring: Ring, head: Head, key: StreamKey, audience: Audience, draft: Draft) -> Stored:
+    """The event that follows `head`, ready to be appended."""
+    body = entries.to_text(draft.fact)
+    link = extend(head, key.stream_id, draft.event_id, draft.by, draft.at, body, draft.opening)
+    place = Place(str(key.stream_id), str(draft.event_id), str(draft.by) if draft.by else None, link.commit)
+    sealed = sealing.seal(ring.of(draft.by), place, draft.opening, body, draft.nonce)
+    event = Recorded(audience, link.position, draft.event_id, draft.by, draft.at, draft.fact)
+    return Stored(link.header.decode(), link.link, sealed, body.decode(), draft.opening, event)
