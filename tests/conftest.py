@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from tests.phones import NOON, Running, running
-from tests.postgres import SharedServer, fresh_database
+from tests.support.phones import NOON, Running, running
+from tests.support.postgres import SharedServer, fresh_database
 
 SERVER = pytest.StashKey[SharedServer]()
 

@@ -27,7 +27,7 @@ from service.push.notices import AppleDevice, Delivered, Notice, Outcome
 from service.settings import Settings
 from tests.benchmarks.servers import migrated
 from tests.benchmarks.table import Figure, Setting, only
-from tests.postgres import execute
+from tests.support.postgres import execute
 
 MEMBERS = 100_000
 DUE, DUE_SECONDS = 1000, 60

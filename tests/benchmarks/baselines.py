@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from service.database import embedded
 from tests.benchmarks.table import Setting
-from tests.postgres import execute, in_database
+from tests.support.postgres import execute, in_database
 
 LIBRARY = ["eventsourcing[postgres]==9.5.6", "psycopg[binary]"]
 LIBRARY_THREADS = 8

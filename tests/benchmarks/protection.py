@@ -27,8 +27,8 @@ from service.context import World
 from service.reading import reads
 from service.recording import entries
 from tests.noninterference.worlds import ask
-from tests.phones import Phone, Running, running
-from tests.postgres import SharedServer, fresh_database
+from tests.support.phones import Phone, Running, running
+from tests.support.postgres import SharedServer, fresh_database
 
 ROUNDS = 9
 REQUESTS = 100

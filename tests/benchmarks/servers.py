@@ -16,7 +16,7 @@ from msgspec import Struct
 from service.core.clock import utc_now
 from service.database import embedded
 from service.database.migrate import migrate as migrate_schema
-from tests.postgres import execute, in_database
+from tests.support.postgres import execute, in_database
 
 STOP_SECONDS = 30
 WORDS = re.compile(r"serves on (http://\S+)")

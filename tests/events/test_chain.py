@@ -12,7 +12,7 @@ from hypothesis import given as for_any
 from hypothesis import strategies as st
 
 from events.chain import Head, Header, Link, commit, digest, extend, genesis, read_header
-from tests.given import any_fact, times
+from tests.support.given import any_fact, times
 
 STREAM = UUID("6d1f0b1e-0b57-4f0c-9d38-0e8b2f1c7a10")
 OPENED = UUID("0c7e3a54-51b5-4c2f-8b0a-6f6a4b1f2d01")

@@ -37,7 +37,7 @@ from events.entries import (
     to_text,
 )
 from events.errors import UnknownKind
-from tests.given import NOW, answer, any_entry, any_fact, ask, check_in, retract, settle, who
+from tests.support.given import NOW, answer, any_entry, any_fact, ask, check_in, retract, settle, who
 
 ID = UUID("3f0c5a52-8f0e-4a83-9c58-1de3d9f9a001")
 AT = "2026-06-15T10:00:00+02:00"

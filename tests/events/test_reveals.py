@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from events.entries import complete, thing_of
 from events.reveals import Copy, copy_ids, is_revealed, oldest, reveal, takes_back_revealed
 from events.rules import Known, Recorded
-from tests.given import ME, NOW, PARTNER, RECENTLY, check_in, given, recorded, retract
+from tests.support.given import ME, NOW, PARTNER, RECENTLY, check_in, given, recorded, retract
 
 A, B, C, D = (UUID(int=n) for n in (10, 11, 12, 13))
 MINE, THEIRS = UUID(int=100), UUID(int=200)  # both private streams

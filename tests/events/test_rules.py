@@ -37,7 +37,7 @@ from events.errors import (
     UnknownEvent,
 )
 from events.rules import Recorded, is_late, is_shared
-from tests.given import (
+from tests.support.given import (
     ME,
     MOMENT,
     NEW,

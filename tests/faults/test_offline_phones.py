@@ -10,9 +10,9 @@ from uuid import UUID
 import pytest
 from msgspec import Struct
 
-from tests.couples import Couple, another_couple, two_members
 from tests.faults.site import PATHS
-from tests.phones import NOON, Json, Phone, running
+from tests.support.couples import Couple, another_couple, two_members
+from tests.support.phones import NOON, Json, Phone, running
 
 SEEDS = int(os.environ.get("MUTUALITY_SOAK_SEEDS", "10000"))
 PARTS = 20  # of the seeds, so that workers can share them: pytest -n 2

@@ -6,7 +6,7 @@ import pytest
 import pytest_asyncio
 
 from tests.noninterference.comparing import Pair, two_worlds
-from tests.postgres import fresh_database
+from tests.support.postgres import fresh_database
 
 
 @pytest.fixture(scope="module")

@@ -7,10 +7,10 @@ import pytest
 
 from projections.balances import Reader
 from service.reading import live
-from tests.listening import Listening
 from tests.noninterference.comparing import Pair
 from tests.noninterference.worlds import World
-from tests.phones import Phone, link
+from tests.support.listening import Listening
+from tests.support.phones import Phone, link
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -12,9 +12,9 @@ import pytest_asyncio
 
 from tests.noninterference.observing import looks
 from tests.noninterference.worlds import ask
-from tests.phones import Json, Phone, Running, running
-from tests.postgres import fresh_database
-from tests.service.holding import holding
+from tests.support.holding import holding
+from tests.support.phones import Json, Phone, Running, running
+from tests.support.postgres import fresh_database
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

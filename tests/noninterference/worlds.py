@@ -23,9 +23,9 @@ from service.access.consent import CONSENT_VERSION
 from service.edge import Edge
 from service.push import payloads
 from service.push.notices import Delivered, FirebaseDevice, Notice, Outcome
-from tests.hanging_up import until_told
 from tests.noninterference.scripts import Json, Person, Script, Step
-from tests.phones import Clock, Phone, Running, running
+from tests.support.hanging_up import until_told
+from tests.support.phones import Clock, Phone, Running, running
 
 PEOPLE: tuple[Person, ...] = ("reader", "other", "stranger")
 NOWHERE = str(UUID(int=0))

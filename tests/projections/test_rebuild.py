@@ -15,7 +15,7 @@ from events.reveals import things_in
 from events.rules import Recorded
 from projections.rebuild import Said, added_up, difference, hear
 from projections.tallies import Key, Tellers, tally
-from tests.given import ME, NOW, PARTNER, any_entry, any_fact, ask, check_in, settle
+from tests.support.given import ME, NOW, PARTNER, any_entry, any_fact, ask, check_in, settle
 
 STREAM = StreamKey(UUID(int=10), UUID(int=11))
 TELLERS = {ME: Tellers(ME, PARTNER), PARTNER: Tellers(PARTNER, ME)}

@@ -14,7 +14,7 @@ from events.entries import WHO, Decision, Domain, Ended, Entry, Fact, Opened
 from events.records import StreamKey
 from events.rules import Recorded
 from projections.tallies import Key, read, tally, turned
-from tests.given import ME, PARTNER, answer, any_entry, ask, check_in, recorded, retract, settle
+from tests.support.given import ME, PARTNER, answer, any_entry, ask, check_in, recorded, retract, settle
 
 ID = UUID("3f0c5a52-8f0e-4a83-9c58-1de3d9f9a001")
 STREAM = StreamKey(UUID(int=10), UUID(int=11))

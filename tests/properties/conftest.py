@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 import pytest_asyncio
 
-from tests.postgres import fresh_database
 from tests.properties.playing import Place, place
+from tests.support.postgres import fresh_database
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from msgspec import Struct
 from msgspec.structs import fields, replace
 
 from events.entries import TYPES, Audience, EntryKind
-from tests.phones import NOON, Json
+from tests.support.phones import NOON, Json
 
 CI = settings(
     max_examples=25,

@@ -14,9 +14,9 @@ from events.records import StreamKey
 from events.sealing import Ring
 from projections.rebuild import Stream
 from projections.tallies import read, turned
-from tests.couples import Couple, another_couple, two_members
-from tests.phones import Json, Phone, Running, running
 from tests.properties.histories import Call, Step, respelled
+from tests.support.couples import Couple, another_couple, two_members
+from tests.support.phones import Json, Phone, Running, running
 
 PATHS = {"check_in": "check-ins", "request": "requests", "decision": "decisions", "retraction": "retractions"}
 

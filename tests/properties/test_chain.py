@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.phones import Json, Phone
 from tests.properties.histories import PROFILE, Call, histories, schedules
 from tests.properties.playing import PATHS, Place, play
+from tests.support.phones import Json, Phone
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.phones import NOON, Json
 from tests.properties.histories import PROFILE, History, Step, histories, is_answer, one_by_one, without_the_retracted
 from tests.properties.playing import Place, looks, play, tallies
+from tests.support.phones import NOON, Json
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

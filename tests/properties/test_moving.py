@@ -10,10 +10,10 @@ from hypothesis import given, settings
 
 from service.data_rights import import_export
 from service.data_rights.export import Export
-from tests.phones import KEYS, NOON, Json, Phone, running
-from tests.postgres import fresh_database
 from tests.properties.histories import PROFILE, Call, histories, schedules
 from tests.properties.playing import Place, looks, play, standings
+from tests.support.phones import KEYS, NOON, Json, Phone, running
+from tests.support.postgres import fresh_database
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from projections.rebuild import rebuild
-from tests.couples import Couple
 from tests.properties.histories import PROFILE, Call, histories, schedules
 from tests.properties.playing import Database, Place, looks, play, rows, streams_of
+from tests.support.couples import Couple
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

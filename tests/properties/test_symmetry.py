@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from tests.phones import Json, Phone
 from tests.properties.histories import PROFILE, History, histories, one_by_one, swapped
 from tests.properties.playing import Place, looks, play, standings
+from tests.support.phones import Json, Phone
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

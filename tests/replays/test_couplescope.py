@@ -14,10 +14,10 @@ import pytest_asyncio
 from msgspec import Struct
 from msgspec.structs import replace
 
-from tests.couples import Couple, another_couple, two_members
-from tests.phones import Json, Phone, running
-from tests.postgres import fresh_database
 from tests.replays.tables import couples_cope
+from tests.support.couples import Couple, another_couple, two_members
+from tests.support.phones import Json, Phone, running
+from tests.support.postgres import fresh_database
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

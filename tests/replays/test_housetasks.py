@@ -7,10 +7,10 @@ from uuid import uuid4
 import pytest
 import pytest_asyncio
 
-from tests.couples import Couple
-from tests.phones import Json, running
-from tests.postgres import fresh_database
 from tests.replays.tables import house_tasks
+from tests.support.couples import Couple
+from tests.support.phones import Json, running
+from tests.support.postgres import fresh_database
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -2,9 +2,9 @@
 
 from uuid import uuid4
 
-from tests.couples import Couple, another_couple, two_members
-from tests.phones import Json, Running
 from tests.replays.tables import sexual_fun
+from tests.support.couples import Couple, another_couple, two_members
+from tests.support.phones import Json, Running
 
 ANSWERS = ["never_or_occasionally", "fairly_often", "very_often", "almost_always"]
 PATH = "/v1/relationships/{rid}/perspectives"

@@ -9,8 +9,8 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
-from tests.phones import Phone, Running
-from tests.service.test_devices import web
+from tests.service.push.test_devices import web
+from tests.support.phones import Phone, Running
 
 OCCURRED = "2026-06-15T10:00:00Z"
 CANARY = "what nobody else may read"

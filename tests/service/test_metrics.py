@@ -11,8 +11,8 @@ import pytest
 from service import edge, metrics
 from service.errors import StartupError
 from service.settings import Settings
-from tests.asking import device, opened, prompted, pushing
-from tests.phones import Running, running, unlimited
+from tests.support.asking import device, opened, prompted, pushing
+from tests.support.phones import Running, running, unlimited
 
 HOST = "127.0.0.1"
 LABELS = re.compile(r'(\w+)="([^"]*)"')

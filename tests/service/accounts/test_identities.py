@@ -1,0 +1,339 @@
+"""Sign in with Apple and Google: which identity tokens are accepted, which are not, and that each is accepted once."""
+
+import asyncio
+import hashlib
+import hmac
+import json
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from service.accounts import id_tokens
+from tests.service.accounts.test_sessions import count
+from tests.service.accounts.test_step_up import may
+from tests.support.phones import Phone, Running, running, unlimited
+from tests.support.vouching import (
+    CLIENT_ID,
+    EC_KEY,
+    GOOGLE,
+    NONCE,
+    OTHER_RSA_KEY,
+    RSA_KEY,
+    KeyServer,
+    claims,
+    published,
+    registered,
+    token,
+    unsigned,
+)
+
+
+@pytest.fixture
+def keys() -> Iterator[KeyServer]:
+    """A provider's key server."""
+    with KeyServer().open() as server:
+        yield server
+
+
+@pytest.fixture
+async def service(database_url: str, keys: KeyServer) -> AsyncIterator[Running]:
+    """The service, registered with both providers."""
+    async with running(database_url, settings=unlimited(**registered(keys))) as started:
+        yield started
+
+
+async def enter(phone: Phone, id_token: str, provider: str = "apple", nonce: str = NONCE) -> httpx.Response:
+    body = {"id_token": id_token, "nonce": nonce, "device_name": "a phone"}
+    return await phone.call("POST", f"/v1/sessions/{provider}", body)
+
+
+async def signed_in(service: Running, id_token: str, provider: str = "apple") -> Phone:
+    phone = service.phone()
+    answer = await enter(phone, id_token, provider)
+    assert answer.status_code == 201, answer.text
+    phone.member_id, phone.access_token = answer.json()["member_id"], answer.json()["access_token"]
+    return phone
+
+
+async def outcome(service: Running, id_token: str, provider: str = "apple", nonce: str = NONCE) -> tuple[int, str]:
+    answer = await enter(service.phone(), id_token, provider, nonce)
+    return answer.status_code, answer.json().get("code", "")
+
+
+P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+REFUSED = (401, "identity_refused")
+ACCEPTED = (201, "")
+
+
+# --- Who it is
+
+
+async def test_the_same_person_is_the_same_member(service: Running) -> None:
+    first, again = await signed_in(service, token()), await signed_in(service, token())
+    other = await signed_in(service, token(sub="another person"))
+    assert first.member_id == again.member_id != other.member_id
+    assert (await first.get("/v1/me"))["email"] is None
+    assert len((await first.get("/v1/sessions"))["sessions"]) == 2
+
+
+async def test_the_same_name_with_another_provider_is_another_person(service: Running) -> None:
+    apple = await signed_in(service, token())
+    google = await signed_in(service, token(iss=GOOGLE), "google")
+    short = await signed_in(service, token(iss="accounts.google.com"), "google")
+    assert apple.member_id != google.member_id == short.member_id
+
+
+async def test_a_mail_address_in_a_token_opens_no_account(service: Running) -> None:
+    mailed = await service.phone().sign_in("somebody@example.org")
+    vouched = await signed_in(service, token(email="somebody@example.org", email_verified=True))
+    assert vouched.member_id != mailed.member_id
+    assert await count(service, "addresses") == 1
+
+
+async def test_first_sign_ins_at_once_make_one_member(service: Running) -> None:
+    phones = await asyncio.gather(*(signed_in(service, token()) for _ in range(5)))
+    assert len({phone.member_id for phone in phones}) == 1
+    assert await count(service, "members") == 1
+
+
+async def test_no_name_of_a_person_stands_in_the_database(service: Running) -> None:
+    await signed_in(service, token(sub="canary"))
+    assert await count(service, "identities AS t WHERE t::text LIKE '%canary%'") == 0
+    assert await count(service, f"identities AS t WHERE t::text LIKE '%{b'canary'.hex()}%'") == 0
+    assert await count(service, "identities") == 1
+
+
+# --- Which token
+
+
+async def test_elliptic_curves_will_do(service: Running) -> None:
+    assert await outcome(service, token(EC_KEY, "ES256", "curve")) == ACCEPTED
+
+
+def by_public_key_as_secret() -> str:
+    """Signed with HMAC, its key the public one: accepted where the token chooses the algorithm."""
+    secret = RSA_KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    signed = unsigned({"alg": "HS256", "kid": "first"}, json.dumps(claims()).encode()).rpartition(".")[0]
+    signature = hmac.digest(secret, signed.encode(), "sha256")
+    return f"{signed}.{urlsafe_b64encode(signature).rstrip(b'=').decode()}"
+
+
+OTHERS_KEY = published(OTHER_RSA_KEY, "first")
+NOW = claims()["iat"]
+BAD: dict[str, Callable[[], str]] = {
+    "no signature": lambda: unsigned({"alg": "none", "kid": "first"}, json.dumps(claims()).encode()),
+    "an empty signature": lambda: token().rpartition(".")[0] + ".",
+    "a secret that is public": by_public_key_as_secret,
+    "another key under the same id": lambda: token(OTHER_RSA_KEY),
+    "a key that it brings itself": lambda: token(OTHER_RSA_KEY, header_jwk=OTHERS_KEY),
+    "a key that it brings, signed well": lambda: token(header_jwk=published(RSA_KEY, "first")),
+    "a place of keys": lambda: token(OTHER_RSA_KEY, header_jku="https://keys.example.org"),
+    "a place of keys, signed well": lambda: token(header_jku="https://keys.example.org"),
+    "a certificate": lambda: token(header_x5c=["MII"]),
+    "an unknown key": lambda: token(key_id="unknown"),
+    "no key id": lambda: token(key_id=None),
+    "another algorithm": lambda: token(algorithm="RS512"),
+    "another algorithm than published": lambda: token(EC_KEY, "ES256", "first"),
+    "for another app": lambda: token(aud="org.example.other"),
+    "for several apps": lambda: token(aud=[CLIENT_ID, "org.example.other"]),
+    "for nobody": lambda: token(aud=None),
+    "from another issuer": lambda: token(iss="https://appleid.apple.com.example.org"),
+    "from the other provider": lambda: token(iss=GOOGLE),
+    "from nobody": lambda: token(iss=None),
+    "expired": lambda: token(exp=NOW - 30),
+    "never expiring": lambda: token(exp=None),
+    "expiring as a text": lambda: token(exp=str(NOW + 600)),
+    "from the future": lambda: token(iat=NOW + 31),
+    "not valid yet": lambda: token(nbf=NOW + 31),
+    "of no time": lambda: token(iat=None),
+    "another nonce": lambda: token(nonce="the nonce of another sign-in"),
+    "no nonce": lambda: token(nonce=None),
+    "nobody's": lambda: token(sub=None),
+    "an empty name": lambda: token(sub=""),
+    "changed": lambda: token().replace(".", ".e", 1),
+    "no token": lambda: "a.b.c",
+}
+
+
+async def test_what_is_not_wholly_right_is_refused_in_the_same_words(service: Running) -> None:
+    answers = {name: await enter(service.phone(), make()) for name, make in BAD.items()}
+    assert {name: answer.status_code for name, answer in answers.items() if answer.status_code != 401} == {}
+    assert len({answer.content for answer in answers.values()}) == 1
+    assert answers["expired"].json()["code"] == "identity_refused"
+    assert await count(service, "members") == 0
+    assert await outcome(service, token()) == ACCEPTED
+
+
+@pytest.mark.parametrize("said", [{"exp": NOW - 29}, {"iat": NOW + 30}, {"nbf": NOW + 30}])
+async def test_clocks_may_differ_by_half_a_minute(service: Running, said: dict[str, Any]) -> None:
+    assert await outcome(service, token(**said)) == ACCEPTED
+
+
+async def test_apple_may_hash_the_nonce_and_google_may_not(service: Running) -> None:
+    hashed = hashlib.sha256(NONCE.encode()).hexdigest()
+    assert await outcome(service, token(nonce=hashed)) == ACCEPTED
+    assert await outcome(service, token(nonce=hashed, iss=GOOGLE), "google") == REFUSED
+
+
+async def test_a_token_is_accepted_once(service: Running) -> None:
+    used = token()
+    assert await outcome(service, used) == ACCEPTED
+    assert await outcome(service, used) == REFUSED
+    assert await outcome(service, token()) == ACCEPTED
+
+
+async def test_of_many_who_bring_one_token_at_once_one_gets_in(service: Running) -> None:
+    used = token()
+    outcomes = await asyncio.gather(*(outcome(service, used) for _ in range(6)))
+    assert sorted(outcomes) == [ACCEPTED, *[REFUSED] * 5]
+
+
+async def test_the_same_token_written_differently_is_no_other(service: Running) -> None:
+    used = token(EC_KEY, "ES256", "curve")
+    assert await outcome(service, used) == ACCEPTED
+    assert await outcome(service, signed_otherwise(used)) == REFUSED
+
+
+def signed_otherwise(used: str) -> str:
+    """The same with the other of the two signatures that are right: of each (r, s) on a curve, (r, -s) is one too."""
+    signed, _, signature = used.rpartition(".")
+    raw = urlsafe_b64decode(signature + "==")
+    other = raw[:32] + (P256_ORDER - int.from_bytes(raw[32:])).to_bytes(32)
+    return f"{signed}.{urlsafe_b64encode(other).rstrip(b'=').decode()}"
+
+
+async def test_used_tokens_are_forgotten_when_they_have_expired(service: Running) -> None:
+    await signed_in(service, token())
+    service.clock.advance(seconds=630)
+    await signed_in(service, token(service=service))
+    assert await count(service, "used_id_tokens") == 1
+
+
+async def test_without_registration_there_is_no_such_address(database_url: str) -> None:
+    async with running(database_url) as plain:
+        answers = [await enter(plain.phone(), token(), provider) for provider in ("apple", "google")]
+        unknown = await plain.phone().call("POST", "/v1/no-such-address", {})
+    assert {(answer.status_code, answer.content) for answer in answers} == {(404, unknown.content)}
+
+
+# --- The provider's keys
+
+
+async def test_keys_are_fetched_once_and_again_after_an_hour(service: Running, keys: KeyServer) -> None:
+    for _ in range(3):
+        await signed_in(service, token())
+    assert keys.fetched == 1
+    service.clock.advance(hours=1)
+    await signed_in(service, token(service=service))
+    assert keys.fetched == 2
+
+
+async def test_many_who_come_first_cause_one_fetch(service: Running, keys: KeyServer) -> None:
+    await asyncio.gather(*(signed_in(service, token()) for _ in range(8)))
+    assert keys.fetched == 1
+
+
+async def test_an_unknown_key_is_looked_for_once_a_minute(service: Running, keys: KeyServer) -> None:
+    await signed_in(service, token())
+    keys.publish(published(OTHER_RSA_KEY, "second"))
+    new = token(OTHER_RSA_KEY, key_id="second")
+    assert [await outcome(service, new) for _ in range(3)] == [REFUSED] * 3
+    assert keys.fetched == 1
+    service.clock.advance(minutes=1)
+    assert await outcome(service, new) == ACCEPTED
+    assert [await outcome(service, token(key_id=f"junk {n}")) for n in range(3)] == [REFUSED] * 3
+    assert await outcome(service, token()) == REFUSED  # withdrawn by its provider
+    assert keys.fetched == 2
+
+
+BROKEN: dict[str, dict[str, Any]] = {
+    "an error": {"status": 500},
+    "no key set": {"content": b"<html>"},
+    "far too much": {"content": b" " * (256 * 1024 + 1)},
+    "cut off": {"headers": {"Content-Length": "100000"}},
+    "too slow": {"pause_seconds": 1.2},
+}
+
+
+@pytest.mark.parametrize("how", BROKEN)
+async def test_while_the_keys_cannot_be_fetched_the_phone_waits(
+    service: Running, keys: KeyServer, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if how == "too slow":
+        monkeypatch.setattr(id_tokens, "FETCH_SECONDS", 0.8)
+    whole = dict(vars(keys))
+    vars(keys).update(BROKEN[how])
+    answer = await enter(service.phone(), token())
+    assert (answer.status_code, answer.json()["code"], answer.headers["Retry-After"]) == (503, "provider_away", "5")
+    assert await outcome(service, token()) == (503, "provider_away")
+    assert keys.fetched == 1
+    vars(keys).update(whole)
+    monkeypatch.undo()
+    service.clock.advance(seconds=5)
+    assert await outcome(service, token()) == ACCEPTED
+
+
+async def test_keys_are_taken_from_nowhere_else(service: Running, keys: KeyServer) -> None:
+    with KeyServer().open() as elsewhere:
+        keys.status, keys.headers = 302, {"Location": elsewhere.url}
+        assert await outcome(service, token()) == (503, "provider_away")
+        assert elsewhere.fetched == 0
+
+
+async def test_with_nobody_at_the_address_of_the_keys_the_phone_waits(database_url: str) -> None:
+    settings = unlimited(apple_client_ids=CLIENT_ID, apple_keys_url="http://127.0.0.1:1/keys")
+    async with running(database_url, settings=settings) as alone:
+        assert await outcome(alone, token()) == (503, "provider_away")
+
+
+async def test_only_keys_that_sign_are_taken(service: Running, keys: KeyServer) -> None:
+    secret = urlsafe_b64encode(b"s" * 32).decode()
+    keys.publish(
+        {"kty": "oct", "k": secret, "kid": "secret"},
+        {**published(OTHER_RSA_KEY, "sealing"), "use": "enc"},
+        {**published(OTHER_RSA_KEY, "other"), "alg": "PS256"},
+        published(RSA_KEY, "first"),
+    )
+    assert await outcome(service, token("s" * 32, "HS256", "secret")) == REFUSED
+    assert await outcome(service, token(OTHER_RSA_KEY, key_id="sealing")) == REFUSED
+    assert await outcome(service, token(OTHER_RSA_KEY, key_id="other")) == REFUSED
+    assert await outcome(service, token()) == ACCEPTED
+
+
+# --- Step-up
+
+
+async def step_up(phone: Phone, id_token: str) -> int:
+    body = {"id_token": id_token, "nonce": NONCE}
+    return (await phone.call("POST", "/v1/sessions/step-up/apple", body)).status_code
+
+
+async def test_a_fresh_token_of_ones_own_steps_up(service: Running) -> None:
+    phone = await signed_in(service, token())
+    other = await signed_in(service, token())
+    assert not await may(service, phone)
+    fresh = token()
+    assert await step_up(phone, fresh) == 204
+    assert [await may(service, phone), await may(service, other)] == [True, False]
+    assert await step_up(other, fresh) == 401  # used
+
+
+async def test_nothing_else_does(service: Running) -> None:
+    used = token()
+    phone = await signed_in(service, used)
+    tried = [
+        used,
+        token(sub="another person"),
+        token(iat=NOW - 301),
+        token(auth_time=NOW - 301),
+        token(OTHER_RSA_KEY),
+    ]
+    assert [await step_up(phone, one) for one in tried] == [401] * 5
+    answer = await phone.call("POST", "/v1/sessions/step-up", {"code": "123456"})
+    assert (answer.status_code, answer.json()["code"]) == (401, "wrong_code")
+    assert not await may(service, phone)
+    assert await step_up(phone, token(iat=NOW - 300, auth_time=NOW - 300)) == 204

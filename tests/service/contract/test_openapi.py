@@ -1,0 +1,298 @@
+"""The contract document is complete, valid, committed and served as it is; its pages need no network."""
+
+import json
+import re
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import jsonschema_rs
+import msgspec
+import pytest
+from schemathesis.specs.openapi.definitions import OPENAPI_31_VALIDATOR
+
+from events import errors as refusals
+from service.app import create_app
+from service.cli import maintenance
+from service.contract import examples
+from service.contract.document import document
+from service.core.mail import ConsoleMailer
+from service.settings import Settings
+from service.web.operation import Operation
+from tests.support.phones import KEYS, Running
+
+COMMITTED = Path(__file__).parents[3] / "openapi" / "openapi.json"
+APP = create_app("", Settings(), ConsoleMailer(), KEYS).litestar
+DOCUMENT = document(APP)
+SCHEMAS = DOCUMENT["components"]["schemas"]
+OPERATIONS = {one["operationId"]: one for path in DOCUMENT["paths"].values() for one in path.values()}
+Json = dict[str, Any]
+
+
+def walk(value: Any) -> Iterator[Json]:
+    """Every object in a JSON value."""
+    if isinstance(value, dict):
+        yield value
+    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else []:
+        yield from walk(inner)
+
+
+def contents(operation: Json) -> Iterator[tuple[str, Json]]:
+    """All that goes in and out of an operation: a status, or "body", and the media type object."""
+    for kind, one in [("body", operation.get("requestBody", {})), *operation["responses"].items()]:
+        for content in one.get("content", {}).values():
+            yield kind, content
+
+
+def faults(example: Any, schema: Json) -> list[str]:
+    """Where an example does not fit its schema."""
+    whole = {**schema, "components": DOCUMENT["components"]}
+    checked = jsonschema_rs.Draft202012Validator(whole, validate_formats=True)
+    return [str(fault) for fault in checked.iter_errors(example)]
+
+
+# --- One document
+
+
+def test_the_committed_document_is_the_generated_one(capsys: pytest.CaptureFixture[str]) -> None:
+    maintenance.document(Settings())
+    assert COMMITTED.read_bytes() == capsys.readouterr().out.encode(), "make openapi writes it anew"
+
+
+async def test_the_served_document_is_the_committed_one(service: Running) -> None:
+    assert await service.phone().get("/openapi.json") == json.loads(COMMITTED.read_text())
+
+
+def test_the_document_is_openapi() -> None:
+    assert OPENAPI_31_VALIDATOR.is_valid(DOCUMENT), [str(e) for e in OPENAPI_31_VALIDATOR.iter_errors(DOCUMENT)]
+
+
+def test_every_route_is_described() -> None:
+    undescribed = {
+        handler.fn.__name__
+        for route in APP.routes
+        for handler in getattr(route, "route_handlers", [])
+        if "operation" not in handler.opt and handler.http_methods != {"OPTIONS"}
+    }
+    assert undescribed == {"get_document", "get_docs", "get_docs_file"}
+    assert {method for path in DOCUMENT["paths"].values() for method in path} == {
+        "get",
+        "post",
+        "put",
+        "patch",
+        "delete",
+    }
+
+
+# --- What it says of an operation
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_an_operation_is_described(name: str) -> None:
+    operation = OPERATIONS[name]
+    assert re.fullmatch("[a-z]+([A-Z][a-z]+)*", name)
+    assert operation["summary"]
+    assert operation["description"]
+    assert {"2"} < {status[0] for status in operation["responses"]} <= {"2", "3", "4", "5"}
+    assert all(parameter["description"] for parameter in operation.get("parameters", []) if parameter["in"] == "path")
+    assert operation["tags"][0] in {tag["name"] for tag in DOCUMENT["tags"]}
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_what_goes_in_and_out_has_an_example(name: str) -> None:
+    for kind, content in contents(OPERATIONS[name]):
+        shown = [content["example"]] if "example" in content else [one["value"] for one in content["examples"].values()]
+        assert shown, kind
+        assert [fault for one in shown for fault in faults(one, content["schema"])] == []
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_a_problem_stands_under_its_status(name: str) -> None:
+    for status, content in contents(OPERATIONS[name]):
+        for code, one in content.get("examples", {}).items():
+            assert (str(one["value"]["status"]), one["value"]["code"]) == (status, code)
+            assert one["value"]["detail"].endswith(".")
+
+
+def test_examples_are_of_operations() -> None:
+    assert examples.ANSWERS.keys() | examples.BODIES.keys() <= OPERATIONS.keys()
+
+
+def codes(name: str, status: str) -> set[str]:
+    """The codes that an operation can answer with, under a status."""
+    return set(OPERATIONS[name]["responses"][status]["content"]["application/problem+json"]["examples"])
+
+
+def test_only_rules_that_can_be_broken_are_named() -> None:
+    assert codes("recordCheckIn", "422") == {
+        "invalid",
+        "in_the_future",
+        "empty_check_in",
+        "sealed_for_nothing",
+        "sealed_about_nothing",
+    }
+    assert codes("recordRequest", "422") == {"invalid", "in_the_future", "expires_too_early", "not_a_request_to_me"}
+    assert codes("recordRetraction", "422") == {
+        "invalid",
+        "in_the_future",
+        "not_mine",
+        "not_retractable",
+        "already_retracted",
+    }
+    assert "request_lapsed" in codes("recordDecision", "422")
+
+
+def test_every_rule_is_named_somewhere() -> None:
+    recording = ["recordCheckIn", "recordRequest", "recordDecision", "recordRetraction"]
+    named = set().union(*(codes(name, status) for name in recording for status in ("403", "404", "409", "422")))
+    assert {kind.code for kind in below(refusals.Refusal) if not kind.__subclasses__()} <= named
+
+
+def below(kind: type[refusals.Refusal]) -> Iterator[type[refusals.Refusal]]:
+    """All types under one."""
+    for one in kind.__subclasses__():
+        yield one
+        yield from below(one)
+
+
+# --- What generators of clients need
+
+
+def test_nothing_is_a_choice_but_what_may_be_missing() -> None:
+    choices = [one for one in walk(DOCUMENT) if one.keys() & {"oneOf", "anyOf", "allOf"}]
+    nullable = [one for one in choices if {"type": "null"} in one.get("anyOf", [])]
+    assert len(nullable) == 2
+    assert all(set(one) == {"anyOf"} and "$ref" in one["anyOf"][0] and len(one["anyOf"]) == 2 for one in nullable)
+    assert [one for one in choices if one not in nullable] == [{"anyOf": [{"type": "string"}, {"type": "integer"}]}]
+
+
+def test_references_lead_somewhere() -> None:
+    led = {one["$ref"] for one in walk(DOCUMENT) if "$ref" in one}
+    assert led == {f"#/components/schemas/{name}" for name in SCHEMAS}
+
+
+def test_prose_is_not_indented() -> None:
+    prose = [one["description"] for one in walk(DOCUMENT) if isinstance(one.get("description"), str)]
+    assert len(prose) > 100
+    assert [text for text in prose if "\n " in text or text != text.strip()] == []
+
+
+FORMATS = {
+    r".*_at|paused_until": "date-time",
+    r"on": "date",
+    r"id|.*_id|about|in_reply_to|author|shared|private": "uuid",
+    r"position|.*_after": "int64",
+}
+
+
+def test_times_ids_and_positions_say_their_format() -> None:
+    for schema, name, one in properties():
+        expected = next((form for pattern, form in FORMATS.items() if re.fullmatch(pattern, name)), None)
+        assert one.get("format") == expected or "$ref" in one, f"{schema}.{name}"
+
+
+def properties() -> Iterator[tuple[str, str, Json]]:
+    """Every property of every schema: where it stands, its name, its schema."""
+    for schema, one in SCHEMAS.items():
+        for name, inner in one["properties"].items():
+            yield schema, name, inner
+
+
+def test_what_is_sent_is_closed_and_what_is_answered_is_open() -> None:
+    sent = {operation.opt["operation"].body for operation in handlers()} - {None}
+    assert all(SCHEMAS[kind.__name__]["additionalProperties"] is False for kind in sent)
+    assert "additionalProperties" not in SCHEMAS["Event"]
+
+
+def test_felt_items_are_named() -> None:
+    items = SCHEMAS["CheckIn"]["properties"]["felt"]["propertyNames"]["enum"]
+    assert SCHEMAS["Telling"]["properties"]["felt"]["propertyNames"]["enum"] == items
+    assert len(items) == 9
+
+
+def handlers() -> Iterator[Any]:
+    """The handlers that are operations."""
+    for route in APP.routes:
+        yield from (one for one in getattr(route, "route_handlers", []) if "operation" in one.opt)
+
+
+# --- Its examples work
+
+
+def test_example_bodies_are_read_as_they_are_meant() -> None:
+    for operation in (handler.opt["operation"] for handler in handlers()):
+        assert isinstance(operation, Operation)
+        if operation.body is not None:
+            sent = msgspec.json.encode(examples.BODIES[operation.id])
+            assert msgspec.json.decode(sent, type=operation.body) == examples.BODIES[operation.id]
+
+
+@pytest.mark.parametrize("name", ["recordCheckIn", "recordRequest", "recordDecision"])
+async def test_an_example_can_be_recorded(service: Running, name: str) -> None:
+    one, _ = await service.couple()
+    (path,) = (path for path, methods in DOCUMENT["paths"].items() if methods.get("put", {}).get("operationId") == name)
+    body, answer = (next(c["example"] for k, c in contents(OPERATIONS[name]) if k == kind) for kind in ("body", "201"))
+    recorded = await one.expect(201, "PUT", path.replace("{id}", str(uuid4())), body)
+    (kind,) = answer["event"].keys() & {"check_in", "request", "decision"}
+    if kind == "request":
+        del recorded["event"][kind]["expires_at"], answer["event"][kind]["expires_at"]
+    assert recorded["event"][kind] == answer["event"][kind]
+
+
+# --- Its pages
+
+
+class Loaded(HTMLParser):
+    """What a page loads."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.addresses: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Called for each tag."""
+        self.addresses += [value or "" for name, value in attrs if name in ("src", "href", "srcset", "data", "action")]
+
+
+TYPES = {".css": "text/css", ".js": "text/javascript", ".png": "image/png"}
+
+
+async def test_the_page_loads_nothing_from_elsewhere(service: Running) -> None:
+    phone = service.phone()
+    page = await phone.call("GET", "/docs")
+    addresses = Loaded(page.text).addresses
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    assert len(addresses) == 4
+    for address in addresses:
+        file = await phone.call("GET", address)
+        assert file.status_code == 200
+        assert address.startswith("/docs/")
+        assert file.headers["content-type"].partition(";")[0] == TYPES[Path(address).suffix]
+        assert len(file.content) > 100
+
+
+async def test_what_the_page_loads_loads_nothing_from_elsewhere(service: Running) -> None:
+    phone = service.phone()
+    style = (await phone.call("GET", "/docs/swagger-ui.css")).text
+    start = (await phone.call("GET", "/docs/start.js")).text
+    assert "@import" not in style
+    assert {address[:5] for address in re.findall(r"url\([\"']?([^\"')]+)", style)} <= {"data:"}
+    assert re.findall(r"[\"'](?:https?:)?//", start) == []
+    assert '"/openapi.json"' in start
+
+
+async def test_the_page_may_not_reach_elsewhere(service: Running) -> None:
+    policy = (await service.phone().call("GET", "/docs")).headers["content-security-policy"]
+    rules = dict(rule.strip().split(" ", 1) for rule in policy.split(";"))
+    assert rules.pop("default-src") == "'none'"
+    assert {source for rule in rules.values() for source in rule.split()} <= {"'self'", "'unsafe-inline'", "data:"}
+    assert rules["script-src"] == "'self'"
+
+
+async def test_no_other_file_is_served(service: Running) -> None:
+    for name in ("index.html", "swagger-ui.js.map", "..%2f__init__.py", "start.js%00"):
+        answer = await service.phone().call("GET", f"/docs/{name}")
+        assert (answer.status_code, answer.json()["code"]) == (404, "not_found")

@@ -1,0 +1,278 @@
+"""Who erases themselves leaves nothing that anybody can read, and takes nothing from the other's telling."""
+
+import asyncio
+import runpy
+import subprocess
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import asyncpg
+import pytest
+
+from service.cli.rebuild_tallies import rebuild_all
+from service.database.embedded import program
+from tests.service.push.test_devices import web
+from tests.support.phones import KEYS, Json, Phone, Running, link
+
+verify = runpy.run_path(str(Path(__file__).parents[3] / "openapi" / "verify.py"))["verify"]
+
+OCCURRED = "2026-06-15T10:00:00+02:00"
+HERE = "/v1/relationships/{rid}"
+LOOKS = ("balances?window=28", "trends?measure=initiates", "perspectives?measure=decides", "requests")
+
+
+@pytest.fixture
+async def db(service: Running) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
+    """The same database, as its superuser."""
+    connection = await asyncpg.connect(service.database_url)
+    yield connection
+    await connection.close()
+
+
+async def told(phone: Phone, word: str = "x", other: Phone | None = None) -> None:
+    """Something of every kind, shared and private, with a word in every text."""
+    asked = await phone.put("requests", {"occurred_at": OCCURRED, "domain": "home", "text": f"{word} asks"})
+    await phone.put("decisions", both(decided_by="me", text=f"{word} decides", audience="shared", raised_by="me"))
+    await phone.put("check-ins", check_in(audience="shared", note=f"{word} shares", words={f"{word}?": word}))
+    await phone.put("check-ins", check_in(note=f"{word} keeps"))
+    await phone.put("retractions", {"occurred_at": OCCURRED, "event_id": asked["event"]["id"]})
+    again = await phone.put("requests", {"occurred_at": OCCURRED, "domain": "money", "text": f"{word} asks again"})
+    if other:
+        body = {"occurred_at": OCCURRED, "request_id": again["event"]["id"], "outcome": "no", "note": "No"}
+        await other.put("decisions", body)
+
+
+def both(**fields: Any) -> Json:
+    return {"occurred_at": OCCURRED, "domain": "home", "size": "big", "my_input": "counted", **fields}
+
+
+def check_in(**fields: Any) -> Json:
+    return {"occurred_at": OCCURRED, "initiated_by": "me", "felt": {"close": 6}, **fields}
+
+
+async def erase(phone: Phone) -> None:
+    await phone.step_up()
+    await phone.expect(204, "DELETE", "/v1/me")
+
+
+async def test_it_needs_a_step_up(service: Running) -> None:
+    phone = await service.member()
+    assert (await phone.expect(403, "DELETE", "/v1/me"))["code"] == "step_up_required"
+    await phone.get("/v1/me")
+
+
+async def test_every_device_is_signed_out_and_the_address_makes_a_new_member(service: Running) -> None:
+    phone = await service.member()
+    tablet = await service.phone().sign_in(phone.email)
+    await erase(phone)
+    for device in (phone, tablet):
+        await device.expect(401, "GET", "/v1/me")
+        await device.expect(401, "POST", "/v1/sessions/refresh", {"refresh_token": device.refresh_token})
+    anew = await service.phone().sign_in(phone.email)
+    assert anew.member_id != phone.member_id
+    assert (await anew.get("/v1/relationships"))["relationships"] == []
+
+
+async def test_the_partner_sees_that_it_ended_and_what_was_erased_and_no_more(service: Running) -> None:
+    one, two = await service.couple()
+    await one.expect(200, "PATCH", "/v1/me", {"name": "A name"})
+    await told(one, other=two)
+    await told(two)
+    before = await two.events(proof="true")
+    await erase(one)
+    relationship, after = await two.get(HERE), await two.events(proof="true")
+    assert (relationship["state"], relationship["partner"]) == ("ended", {"name": None})
+    assert [event["kind"] for event in after[len(before) :]] == ["ended"]
+    for old, new in zip(before, after, strict=False):
+        assert new == (old if old["by"] != "partner" else erased(old))
+
+
+def erased(event: Json) -> Json:
+    """What is left of an event: its place and its header."""
+    kept = {name: event[name] for name in ("id", "stream", "position", "by", "recorded_at")}
+    proof = {"header": event["proof"]["header"], "body": None, "opening": None}
+    return kept | {"kind": "erased", "late": False, "proof": proof}
+
+
+async def test_the_others_private_stream_is_byte_equal(service: Running) -> None:
+    one, two = await service.couple()
+    await told(one, other=two)
+    await told(two)
+    path = f"{HERE}/events?stream=private&proof=true"
+    before = (await two.call("GET", path)).content
+    await erase(one)
+    assert (await two.call("GET", path)).content == before
+
+
+async def test_both_chains_still_verify(service: Running) -> None:
+    one, two = await service.couple()
+    await told(one)
+    seen = (await two.put("check-ins", check_in(audience="shared")))["head"]
+    await told(two)
+    await erase(one)
+    streams = (await two.get(HERE))["streams"]
+    for name, remembered in (("shared", [(seen["position"], seen["link"])]), ("private", [])):
+        page = await two.get(f"{HERE}/events", stream=name, limit=500, proof="true")
+        assert verify(streams[name], [page], *remembered) == (page["head"]["position"], page["head"]["link"])
+
+
+async def test_the_other_keeps_their_own_telling_alone(service: Running) -> None:
+    one, two = await service.couple()
+    await told(one)
+    await two.put("decisions", both(decided_by="partner", audience="shared"))
+    await two.put("requests", {"occurred_at": OCCURRED, "domain": "home"})
+    await erase(one)
+    found = await two.get(f"{HERE}/balances")
+    assert counted(found["mine"]["decides"]) == {"me": 0, "partner": 2, "both": 0, "neither": 0}
+    assert counted(found["mine"]["initiates"]) == {"me": 1, "partner": 0, "both": 0, "neither": 0}
+    assert found["partners"] == (await (await service.member()).get(f"{HERE}/balances"))["partners"]
+    assert {one["by"] for one in [r["event"] for r in (await two.get(f"{HERE}/requests"))["requests"]]} == {"me"}
+
+
+def counted(split: Json) -> Json:
+    return {who: split[who] for who in ("me", "partner", "both", "neither")}
+
+
+async def test_a_rebuild_finds_nothing_to_set_right(service: Running) -> None:
+    one, two = await service.couple()
+    await told(one, other=two)
+    await told(two)
+    await erase(one)
+    assert await asyncio.to_thread(rebuild_all, service.database_url, KEYS) == 0
+
+
+async def test_no_row_is_left_that_names_who_was_erased(service: Running, db: Any) -> None:
+    one, two = await service.couple()
+    await told(one)
+    author = one.author
+    await erase(one)
+    assert await two.get(f"{HERE}/events")
+    tables = await db.fetch(
+        "SELECT format('%I.%I', schemaname, tablename) FROM pg_tables WHERE schemaname IN ('public', 'keys')"
+    )
+    for (table,) in tables:
+        rows = await db.fetch(f"SELECT t::text FROM {table} AS t")
+        assert not [row for row in rows if one.member_id in row[0]], table
+        if table not in ("public.events", "public.memberships"):  # headers name their author, as the chain needs
+            assert not [row for row in rows if author in row[0]], table
+
+
+async def test_each_state_can_be_left_by_erasure(service: Running) -> None:
+    solo, inviting = await service.member(), await service.member()
+    await inviting.expect(201, "POST", f"{HERE}/invites")
+    for phone in (solo, inviting):
+        await erase(phone)
+    for first_goes in (True, False):
+        one, two = await service.member(), await service.phone().sign_in()
+        await two.consent()
+        code = (await one.expect(201, "POST", f"{HERE}/invites"))["code"]
+        two.rid = (await two.expect(200, "POST", "/v1/invites/accept", {"code": code}))["relationship_id"]
+        await erase(one if first_goes else two)
+        assert (await (two if first_goes else one).get("/v1/relationships"))["relationships"] == (
+            [] if first_goes else [await one.get(HERE)]
+        )
+
+
+async def test_one_after_the_other_both_can_be_erased(service: Running) -> None:
+    one, two = await service.couple()
+    await told(one, other=two)
+    await told(two)
+    await erase(one)
+    await erase(two)
+    await two.expect(401, "GET", HERE)
+
+
+async def test_who_lost_the_answer_asks_again(service: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, two = await service.couple()
+    await told(one)
+    await one.step_up()
+    broken = asyncio.Event()
+
+    async def lost(*_: Any) -> None:
+        if not broken.is_set():
+            broken.set()
+            raise OSError
+
+    monkeypatch.setattr("service.data_rights.erasure.erase_texts", lost)
+    await one.expect(503, "DELETE", "/v1/me")
+    assert {e["kind"] for e in await two.events() if e["by"] == "partner"} == {"erased"}
+    monkeypatch.undo()
+    await one.expect(204, "DELETE", "/v1/me")
+    await one.expect(401, "GET", "/v1/me")
+
+
+async def test_what_another_device_records_meanwhile_is_refused_or_erased(service: Running, db: Any) -> None:
+    one, two = await service.couple()
+    tablet = await service.phone().sign_in(one.email)
+    tablet.rid = one.rid
+    await one.step_up()
+    writes = [tablet.call("PUT", f"{HERE}/check-ins/{uuid4()}", check_in(note="late")) for _ in range(20)]
+    answers = await asyncio.gather(one.call("DELETE", "/v1/me"), *writes)
+    assert answers[0].status_code == 204
+    assert {answer.status_code for answer in answers[1:]} <= {201, 401, 403, 404}
+    author = one.author
+    assert await db.fetchval("SELECT count(*) FROM texts WHERE author_id = $1", author) == 0
+    assert await db.fetchval("SELECT count(*) FROM tallies WHERE teller = $1", author) == 0
+    await two.get(f"{HERE}/events")
+
+
+# --- Nothing is left on the disk
+
+
+async def test_no_canary_is_found_in_heap_index_wal_dump_or_log(
+    service: Running, db: Any, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    canary = f"canary{uuid4().hex}"
+    one, two = await service.member(), await service.phone().sign_in()
+    one = await service.phone().sign_in(f"{canary}@example.org", device_name=canary)
+    await one.begin()
+    await one.expect(200, "PATCH", "/v1/me", {"name": canary})
+    for address in addresses(canary):
+        await one.expect(200, "PUT", f"/v1/me/devices/{uuid4()}", address)
+    await two.consent()
+    await link(one, two)
+    await told(one, canary, other=two)
+    for name in LOOKS:
+        await two.expect(200, "GET", f"{HERE}/{name}")
+    await db.execute("CREATE TABLE planted AS SELECT $1::text AS word", f"not-{canary}")
+    assert await found(service, db, f"not-{canary}", tmp_path) >= {"heap", "wal", "dump"}
+    await erase(one)
+    await db.execute("DROP TABLE planted")
+    assert await found(service, db, canary.upper(), tmp_path) == set()
+    assert await found(service, db, canary, tmp_path, but=f"not-{canary}") == set()
+    assert canary not in "".join(capfd.readouterr())
+
+
+def addresses(canary: str) -> list[Json]:
+    """Where pushes go, with a word in it."""
+    return [
+        {"platform": "android", "provider": "fcm", "token": canary},
+        web(f"https://push.example.org/{canary}"),
+    ]
+
+
+async def found(service: Running, db: Any, word: str, tmp_path: Path, but: str = "") -> set[str]:
+    """In which of the places on the disk the word stands, in UTF-8, outside of `but`."""
+    await db.execute("CHECKPOINT")
+    await db.execute("SELECT pg_switch_wal()")
+    folder = Path(await db.fetchval("SHOW data_directory"))
+    oid = await db.fetchval("SELECT oid::text FROM pg_database WHERE datname = current_database()")
+    dump = tmp_path / "dump.sql"
+    subprocess.run([program("pg_dump"), "--dbname", service.database_url, "--file", dump], check=True)  # noqa: ASYNC221
+    places = {"heap": folder / "base" / oid, "wal": folder / "pg_wal", "dump": tmp_path}
+    return {name for name, place in places.items() if stands_in(place, word.encode(), but.encode())}
+
+
+def stands_in(folder: Path, word: bytes, but: bytes) -> bool:
+    contents = (content_of(path) for path in folder.rglob("*") if path.is_file())
+    return any(word in (content.replace(but, b"") if but else content) for content in contents)
+
+
+def content_of(file: Path) -> bytes:
+    """What is in a file; the server may remove it while others use it."""
+    try:
+        return file.read_bytes()
+    except FileNotFoundError:
+        return b""

@@ -1,0 +1,66 @@
+"""Nobody waits long for a connection, nor for a row."""
+
+import asyncio
+
+import pytest
+
+from service.database import pool
+from service.database.pool import create_pool
+from service.database.roles import SERVICE_ROLE
+from tests.support.holding import holding
+from tests.support.phones import Running, running
+
+MY_HEAD = "SELECT position FROM heads WHERE stream_id = $1::text::uuid FOR UPDATE"
+
+
+async def test_who_waits_too_long_is_told_so(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.database.pool.WAIT_SECONDS", 0.05)
+    async with create_pool(database_url, SERVICE_ROLE, 1) as pool:
+        async with pool.acquire():
+            with pytest.raises(TimeoutError):
+                await pool.fetchval("SELECT 1")
+        assert await pool.fetchval("SELECT 1") == 1
+
+
+async def test_a_full_queue_is_told_at_once(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.database.pool.WAITING_AT_MOST", 2)
+    async with create_pool(database_url, SERVICE_ROLE, 1) as pool:
+        async with pool.acquire():
+            waiting = [asyncio.create_task(pool.fetchval("SELECT 1")) for _ in range(2)]
+            await asyncio.sleep(0)
+            with pytest.raises(TimeoutError):
+                await pool.fetchval("SELECT 1")
+            assert pool.waiting == 2
+        assert await asyncio.gather(*waiting) == [1, 1]
+        assert pool.waiting == 0
+
+
+async def test_a_row_that_somebody_holds_is_not_waited_for_long(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(pool.SESSION_SETTINGS, "lock_timeout", "50ms")
+    async with running(database_url) as service:
+        await told_to_come_again(service)
+
+
+async def told_to_come_again(service: Running) -> None:
+    """An entry for a stream that somebody holds."""
+    one = await service.member()
+    stream = (await one.get("/v1/relationships/{rid}"))["streams"]["private"]
+    async with holding(service, MY_HEAD, stream):
+        answer = await one.call(
+            "PUT",
+            "/v1/relationships/{rid}/check-ins/00000000-0000-4000-8000-000000000001",
+            {"occurred_at": "2026-06-15T10:00:00Z", "note": "a walk"},
+        )
+        assert (answer.status_code, answer.json()["code"], answer.headers["Retry-After"]) == (503, "try_again", "1")
+    await one.put("check-ins", {"occurred_at": "2026-06-15T10:00:00Z", "note": "a walk"})
+
+
+async def test_a_connection_that_got_lost_does_not_hold_up_the_end(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.database.pool.CLOSE_SECONDS", 0.05)
+    async with create_pool(database_url, SERVICE_ROLE, 1) as pool:
+        await pool.acquire()
+    assert pool.get_size() == 0

@@ -1,0 +1,299 @@
+"""The second wall: whatever a statement forgets to ask for, the database shows nobody's rows but the member's own."""
+
+import asyncio
+import importlib
+import json
+import pkgutil
+import re
+from datetime import UTC, date, datetime
+from types import ModuleType
+from typing import Any, TypeAlias
+from uuid import UUID, uuid4
+
+import asyncpg
+import pytest
+from asyncpg import Record
+
+import events
+import projections
+import service as service_package
+from service.context import World
+from tests.support.asking import device, prompted, pushing
+from tests.support.phones import Phone, Running
+
+Database: TypeAlias = "asyncpg.Connection[Record]"
+OCCURRED = "2026-06-15T10:00:00+02:00"
+HERE = "/v1/relationships/{rid}"
+
+TABLES = """
+SELECT pg_class.relname
+FROM pg_class
+WHERE pg_class.relkind = 'r'
+    AND pg_class.relnamespace = 'public'::regnamespace
+    AND pg_class.relname <> 'schema_migrations'
+"""
+
+
+@pytest.fixture
+async def db(service: Running) -> Any:
+    """The same database, as its superuser, whom no policy binds."""
+    connection = await asyncpg.connect(service.database_url)
+    yield connection
+    await connection.close()
+
+
+async def recorded(service: Running) -> tuple[Phone, Phone]:
+    """Two who have recorded something of every kind, shared and private, and have made an invite elsewhere."""
+    one, two = await service.couple()
+    for phone in (one, two):
+        asked = await phone.put("requests", {"occurred_at": OCCURRED, "domain": "home"})
+        await phone.put("retractions", {"occurred_at": OCCURRED, "event_id": asked["event"]["id"]})
+        await phone.put("decisions", {"occurred_at": OCCURRED, "domain": "home", "decided_by": "me"})
+        await phone.put("check-ins", {"occurred_at": OCCURRED, "note": "A walk", "initiated_by": "me"})
+        await phone.expect(200, "PUT", "/v1/me/schedule", {"after_events": {"enabled": True}})
+        await device(phone)
+        await pushing(service, phone, await prompted(service, phone))
+    another = await service.member()
+    await another.call("POST", f"{HERE}/invites")
+    await another.call("POST", "/v1/sign-in-codes", {"email": another.email})
+    return one, two
+
+
+async def names(db: Database, query: str) -> list[str]:
+    return [row[0] for row in await db.fetch(query)]
+
+
+# --- The catalogue
+
+
+async def test_every_table_is_walled_off_from_its_owner_too(db: Database) -> None:
+    walled = "SELECT relname FROM pg_class WHERE relrowsecurity AND relforcerowsecurity"
+    assert set(await names(db, TABLES)) <= set(await names(db, walled))
+
+
+async def test_the_service_has_no_policy_that_shows_everything(db: Database) -> None:
+    open_to_all = "SELECT tablename FROM pg_policies WHERE roles && '{mutuality_service,public}' AND qual = 'true'"
+    assert await names(db, open_to_all) == []
+
+
+async def test_no_role_of_the_service_is_above_the_wall(db: Database) -> None:
+    above = "SELECT rolname FROM pg_roles WHERE rolname LIKE 'mutuality%' AND (rolsuper OR rolbypassrls OR rolcanlogin)"
+    assert await names(db, above) == []
+    owned = "SELECT relname FROM pg_class JOIN pg_roles ON pg_roles.oid = relowner WHERE rolname LIKE 'mutuality%'"
+    assert await names(db, owned) == []
+
+
+# --- What is seen
+
+
+async def seen(world: World, table: str, *members: str) -> list[Record]:
+    """The rows of a table, with the wall open for those members, or for nobody."""
+    try:
+        async with world.db.acquire() as connection, connection.transaction():
+            await connection.execute("SELECT set_config('mutuality.members', $1, true)", "{" + ",".join(members) + "}")
+            return await connection.fetch(f"TABLE {table}")
+    except asyncpg.InsufficientPrivilegeError:
+        return []
+
+
+async def test_without_a_member_no_table_shows_a_row(service: Running, db: Database) -> None:
+    await recorded(service)
+    world = service.app.litestar.state.world
+    for table in await names(db, TABLES):
+        assert await db.fetchval(f"SELECT count(*) FROM {table}") > 0 or table in EMPTY, f"{table} holds nothing"
+        assert await seen(world, table) == []
+        assert await seen(world, table, str(uuid4())) == []
+
+
+EMPTY = {"identities", "used_id_tokens"}  # those who sign in by mail leave nothing there
+
+
+async def test_a_member_sees_only_streams_of_their_own(service: Running, db: Database) -> None:
+    one, two = await recorded(service)
+    await recorded(service)
+    world = service.app.litestar.state.world
+    mine = {UUID(stream) for stream in (await one.get(HERE))["streams"].values()}
+    for table in ("readers", "heads", "events", "texts", "tallies"):
+        rows = await seen(world, table, one.member_id)
+        assert {row["stream_id"] for row in rows} == mine, table
+        assert await seen(world, table, one.member_id, two.member_id) != rows
+
+
+async def test_a_member_sees_only_what_asks_themselves(service: Running) -> None:
+    one, _ = await recorded(service)
+    world = service.app.litestar.state.world
+    for table in ("devices", "schedules", "prompts", "outbox"):
+        assert [row["member_id"] for row in await seen(world, table, one.member_id)] == [UUID(one.member_id)], table
+    assert await seen(world, "occasions", one.member_id) == []
+
+
+async def test_who_plans_and_sends_reads_no_event_and_no_key(service: Running) -> None:
+    await recorded(service)
+    prompter = service.app.litestar.state.world.prompter
+    for table in ("events", "texts", "tallies", "heads", "keys.wrapped", "sessions", "addresses"):
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await prompter.fetch(f"TABLE {table}")
+
+
+async def test_a_connection_acts_for_who_uses_it_now(service: Running) -> None:
+    couples = [await recorded(service) for _ in range(2)]
+    world: World = service.app.litestar.state.world
+    for phone in [phone for couple in couples for phone in couple] * 3:
+        for _ in range(2):
+            async with world.acting(UUID(phone.member_id)) as connection:
+                readers = await connection.fetch("SELECT DISTINCT member_id::text FROM readers")
+            assert [row["member_id"] for row in readers] == [phone.member_id]
+
+
+async def test_the_door_reads_no_event(service: Running) -> None:
+    await recorded(service)
+    door = service.app.litestar.state.world.door
+    for table in ("events", "texts", "tallies", "heads", "keys.wrapped"):
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await door.fetch(f"TABLE {table}")
+
+
+async def test_the_recorder_appends_for_all_and_reads_no_text(service: Running) -> None:
+    await recorded(service)
+    for statement in (
+        "TABLE texts",
+        "TABLE sessions",
+        "TABLE readers",
+        "DELETE FROM events",
+        "UPDATE texts SET sealed = ''",
+    ):
+        async with service.app.litestar.state.world.recording() as db:
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await db.fetch(statement)
+
+
+# --- Every statement, with its WHERE removed
+
+
+def modules() -> list[ModuleType]:
+    """All that may hold SQL, however deep it lies."""
+    found = []
+    for package in (events, projections, service_package):
+        inside = pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
+        found += [importlib.import_module(each.name) for each in inside if not each.name.endswith("__main__")]
+    return found
+
+
+# Only set_config, and no row of anything.
+WHO_ACTS = re.compile(r"\s*SELECT(\s+set_config\([^()]*\),?)+\s*")
+
+
+# What migrates works as who owns the tables, before anybody is served.
+MIGRATIONS = {"service.database.migrate", "service.database.roles"}
+# So that none is overlooked where files are moved: whoever adds a statement, or takes one away, says so here.
+STATEMENTS = 144
+
+
+def is_statement(text: str) -> bool:
+    """Whether a text is SQL that asks for rows."""
+    begins = re.match(r"\s*(SELECT|INSERT|UPDATE|DELETE|WITH)\b", text)
+    return begins is not None and not re.fullmatch(WHO_ACTS, text)
+
+
+def statements() -> dict[str, str]:
+    """Every statement of the program, by where it stands; one that another module imports, once."""
+    found: dict[tuple[str, str], str] = {}
+    for module in modules():
+        for name, text in vars(module).items() if module.__name__ not in MIGRATIONS else ():
+            if name.isupper() and isinstance(text, str) and is_statement(text):
+                found.setdefault((name, text), f"{module.__name__}.{name}")
+    return {place: text for (_, text), place in found.items()}
+
+
+def test_no_statement_is_overlooked() -> None:
+    assert len(statements()) == STATEMENTS
+
+
+def without_where(statement: str) -> str:
+    """The statement as it would be had its author forgotten every WHERE; AND binds closer than OR."""
+    return re.sub(r"\bWHERE\b", "WHERE true OR", statement)
+
+
+def something(kind: str, foreign: dict[str, Any], index: int) -> Any:
+    """A value of a type; ids are those of rows that exist and are another's."""
+    ids = [foreign["relationship_id"], foreign["stream_id"], foreign["event_id"]]
+    values: dict[str, Any] = {
+        "uuid": ids[min(index, 2)],
+        "text": "x",
+        "bytea": bytes(32),
+        "timestamptz": datetime.now(UTC),
+        "date": date(2026, 6, 15),
+        "bool": True,
+        "int8": 1,
+        "int4": 1,
+    }
+    if kind.endswith("[]"):
+        return [something(kind.removesuffix("[]"), foreign, index)]
+    return values[kind]
+
+
+def rows_in_json(statement: str, foreign: dict[str, Any]) -> bytes:
+    """One row of what a statement reads from JSON, column by column."""
+    kinds = [typed or "text" for typed in re.findall(r"->> \d+(?:\)::(\w+))?", statement)]
+    values = [something(kind.replace("bigint", "int8"), foreign, index) for index, kind in enumerate(kinds)]
+    return json.dumps([values], default=str).encode()
+
+
+async def outcome(db: Any, statement: str, foreign: dict[str, Any]) -> str:
+    """What came of it: refused, or how many rows were seen or changed."""
+    transaction = db.transaction()
+    await transaction.start()
+    try:
+        prepared = await db.prepare(without_where(statement))
+        kinds = [f"{p.name.removesuffix('[]')}[]" if p.kind == "array" else p.name for p in prepared.get_parameters()]
+        given = [something(kind, foreign, index) for index, kind in enumerate(kinds)]
+        for place in re.findall(r"convert_from\(\$(\d+)", statement):
+            given[int(place) - 1] = rows_in_json(statement, foreign)
+        rows = await prepared.fetch(*given)
+        changed = re.search(r"(\d+)$", prepared.get_statusmsg())
+        told = [row for row in rows if any(row.values())]
+        return f"{len(told) if statement.lstrip().startswith('SELECT') else int(changed[1] if changed else 0)} rows"
+    except asyncpg.InsufficientPrivilegeError:
+        return "refused"
+    finally:
+        await transaction.rollback()
+
+
+# What needs no row of any table.
+HARMLESS = {"service.data_rights.import_export.UNBOUND", "service.cli.database.UNSAFE"}
+
+
+async def test_every_statement_with_its_where_removed_sees_and_changes_nothing_foreign(
+    service: Running, db: Database
+) -> None:
+    await recorded(service)
+    foreign = dict(await db.fetchrow("SELECT * FROM events ORDER BY stream_id, position LIMIT 1") or {})
+    stranger = await service.phone().sign_in()
+    world: World = service.app.litestar.state.world
+    outcomes = {}
+    for name, statement in statements().items():
+        async with world.acting(uuid4()) as connection:
+            outcomes[name] = await outcome(connection, statement, foreign)
+    assert stranger.member_id
+    assert {n: o for n, o in outcomes.items() if o not in ("refused", "0 rows") and n not in HARMLESS} == {}
+    assert sum(told == "0 rows" for told in outcomes.values()) >= 15
+
+
+async def test_a_connection_that_was_left_in_the_middle_is_not_used_again(service: Running) -> None:
+    world: World = service.app.litestar.state.world
+    used: list[int] = []
+    begun = asyncio.Event()
+
+    async def wait() -> None:
+        async with world.acting(uuid4()) as connection:
+            used.append(connection.get_server_pid())
+            begun.set()
+            await connection.execute("SELECT pg_sleep(60)")
+
+    task = asyncio.create_task(wait())
+    await begun.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    async with world.acting(uuid4()) as connection:
+        assert connection.get_server_pid() not in used

@@ -1,0 +1,93 @@
+"""What members say of themselves is sealed: it opens in its own place only, and stands in no table in the clear."""
+
+from uuid import UUID, uuid4
+
+import asyncpg
+import pytest
+
+from events.sealing import Unreadable
+from service.core.randomness import system_chance
+from service.database.pool import create_pool
+from service.database.roles import KEYS_ROLE
+from service.keys import field_encryption
+from service.keys.keyring import Keyring
+from tests.support.phones import KEYS, Clock, Running
+from tests.support.postgres import execute
+
+KEY, MEMBER = bytes(range(32)), uuid4()
+CANARIES = ("canaryaddress", "Canaryname", "canaryphone")
+TABLES = """
+SELECT oid::regclass::text
+FROM pg_class
+WHERE relkind = 'r'
+    AND relnamespace IN ('public'::regnamespace, 'keys'::regnamespace)
+"""
+
+
+def test_what_is_sealed_opens_again() -> None:
+    assert (
+        field_encryption.unseal(KEY, MEMBER, "name", field_encryption.seal(KEY, MEMBER, "name", "Ada É.")) == "Ada É."
+    )
+
+
+def test_the_same_name_is_sealed_differently_each_time() -> None:
+    assert field_encryption.seal(KEY, MEMBER, "name", "Ada") != field_encryption.seal(KEY, MEMBER, "name", "Ada")
+
+
+def test_it_opens_for_no_other_key_member_or_field_and_not_when_changed() -> None:
+    sealed = field_encryption.seal(KEY, MEMBER, "name", "Ada")
+    for key, member, field, text in (
+        (bytes(32), MEMBER, "name", sealed),
+        (KEY, uuid4(), "name", sealed),
+        (KEY, MEMBER, "email", sealed),
+        (KEY, MEMBER, "name", sealed[:-1] + bytes([sealed[-1] ^ 1])),
+        (KEY, MEMBER, "name", b""),
+    ):
+        with pytest.raises(Unreadable):
+            field_encryption.unseal(key, member, field, text)  # type: ignore[arg-type]
+
+
+async def test_no_table_holds_an_address_or_a_name_in_the_clear(service: Running) -> None:
+    one, two = await service.member(), await service.phone().sign_in("canaryaddress@example.org", "canaryphone")
+    await two.expect(200, "PATCH", "/v1/me", {"name": "Canaryname"})
+    await two.consent()
+    code = (await one.expect(201, "POST", "/v1/relationships/{rid}/invites"))["code"]
+    await two.expect(200, "POST", "/v1/invites/accept", {"code": code})
+    await two.expect(202, "POST", "/v1/sign-in-codes", {"email": two.email})
+    assert (await one.get("/v1/relationships/{rid}"))["partner"] == {"name": "Canaryname"}
+    assert await hits(service, two.member_id) > 3
+    assert [await hits(service, text) + await hits(service, text.encode().hex()) for text in CANARIES] == [0, 0, 0]
+
+
+async def hits(service: Running, text: str) -> int:
+    """In how many rows of all tables a text stands."""
+    db = await asyncpg.connect(service.database_url)
+    try:
+        tables = [row[0] for row in await db.fetch(TABLES)]
+        found = [await db.fetchval(f"SELECT count(*) FROM {t} AS t WHERE t::text LIKE $1", f"%{text}%") for t in tables]
+        return sum(found)
+    finally:
+        await db.close()
+
+
+async def test_two_processes_that_begin_at_once_hash_alike(database_url: str) -> None:
+    async with create_pool(database_url, KEYS_ROLE, 2) as db:
+        rings = [Keyring(db, KEYS, Clock(), system_chance) for _ in range(2)]
+        one, two = [await ring.look_up_hash("address", "a@example.org") for ring in rings]
+        assert one == two
+        assert one != await rings[0].look_up_hash("identity", "a@example.org")
+        assert await rings[0].look_up_hash("identity", "ab", "c") != await rings[0].look_up_hash("identity", "a", "bc")
+
+
+async def test_without_the_look_up_key_no_address_is_found(database_url: str) -> None:
+    async with create_pool(database_url, KEYS_ROLE, 1) as db:
+        before = await Keyring(db, KEYS, Clock(), system_chance).look_up_hash("address", "a@example.org")
+        await execute(database_url, "DELETE FROM keys.wrapped WHERE purpose = 'look-up'")
+        assert await Keyring(db, KEYS, Clock(), system_chance).look_up_hash("address", "a@example.org") != before
+
+
+async def test_without_a_key_nothing_opens(service: Running) -> None:
+    phone = await service.phone().sign_in()
+    keys = service.app.litestar.state.world.keys
+    await keys.destroy_for_member(UUID(phone.member_id))
+    assert (await phone.call("GET", "/v1/me")).status_code == 503

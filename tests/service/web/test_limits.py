@@ -1,0 +1,236 @@
+"""How often something may be tried: on both sides of the limit, and that nothing is kept longer than it counts."""
+
+import time
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given as for_any
+from hypothesis import strategies as st
+
+from service.core.networks import address_of, networks
+from service.errors import TooManyRequests
+from service.settings import Settings
+from service.web.rate_limits import Key, Limit
+from tests.support.phones import Phone, running, unlimited
+
+NOON = datetime(2026, 6, 15, 12, 0, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+MOMENT = timedelta(microseconds=1)
+HERE = ("192.0.2.1", "one@example.org")
+
+
+def refused(limit: Limit, key: Key, now: datetime) -> int:
+    """The seconds to wait after a try that is refused."""
+    with pytest.raises(TooManyRequests) as refusal:
+        limit.take(key, now)
+    return refusal.value.retry_after_seconds
+
+
+def allowed(limit: Limit, key: Key, now: datetime) -> bool:
+    try:
+        limit.take(key, now)
+    except TooManyRequests:
+        return False
+    return True
+
+
+def test_so_many_tries_and_not_one_more() -> None:
+    limit = Limit(3, HOUR)
+    assert [allowed(limit, HERE, NOON) for _ in range(5)] == [True, True, True, False, False]
+
+
+def test_without_a_limit_anything_goes() -> None:
+    limit = Limit(0, HOUR)
+    assert all(allowed(limit, HERE, NOON) for _ in range(1000))
+
+
+@pytest.mark.parametrize("other", [("192.0.2.1", "two@example.org"), ("192.0.2.2", "one@example.org"), ("192.0.2.1",)])
+def test_each_key_has_its_own_so_that_nobody_locks_another_out(other: Key) -> None:
+    limit = Limit(1, HOUR)
+    limit.take(HERE, NOON)
+    assert allowed(limit, other, NOON)
+    assert not allowed(limit, HERE, NOON)
+
+
+def test_two_limits_do_not_share_their_tries() -> None:
+    one, two = Limit(1, HOUR), Limit(1, HOUR)
+    one.take(HERE, NOON)
+    assert allowed(two, HERE, NOON)
+
+
+def test_a_try_is_free_again_after_the_period_and_not_a_moment_before() -> None:
+    limit = Limit(1, HOUR)
+    limit.take(HERE, NOON)
+    assert not allowed(limit, HERE, NOON + HOUR - MOMENT)
+    assert allowed(limit, HERE, NOON + HOUR)
+
+
+def test_tries_become_free_one_by_one() -> None:
+    limit = Limit(2, HOUR)
+    limit.take(HERE, NOON)
+    limit.take(HERE, NOON + timedelta(minutes=30))
+    assert [allowed(limit, HERE, NOON + HOUR) for _ in range(2)] == [True, False]
+
+
+def test_a_refused_try_costs_nothing() -> None:
+    limit = Limit(1, HOUR)
+    limit.take(HERE, NOON)
+    refused(limit, HERE, NOON + timedelta(minutes=59))
+    assert allowed(limit, HERE, NOON + HOUR)
+
+
+def test_the_wait_is_told_in_whole_seconds() -> None:
+    limit = Limit(1, timedelta(seconds=60))
+    limit.take(HERE, NOON)
+    assert refused(limit, HERE, NOON + timedelta(seconds=59.5)) == 1
+    assert refused(limit, HERE, NOON + timedelta(seconds=0.5)) == 60
+
+
+@for_any(st.lists(st.integers(0, 900), min_size=3, max_size=8), st.integers(1, 3))
+def test_who_waits_as_told_gets_through_and_never_waits_longer_than_the_period(pauses: list[int], tries: int) -> None:
+    limit, now = Limit(tries, timedelta(minutes=10)), NOON
+    for pause in pauses:
+        now += timedelta(seconds=pause)
+        if not allowed(limit, HERE, now):
+            wait = refused(limit, HERE, now)
+            assert 1 <= wait <= 601
+            now += timedelta(seconds=wait)
+            assert allowed(limit, HERE, now)
+
+
+@for_any(st.lists(st.integers(0, 200), max_size=40))
+def test_no_period_ever_holds_more_tries_than_allowed(pauses: list[int]) -> None:
+    limit, now, made = Limit(3, timedelta(minutes=10)), NOON, list[datetime]()
+    for pause in pauses:
+        now += timedelta(seconds=pause)
+        made += [now] if allowed(limit, HERE, now) else []
+    assert all(later - made[i] >= timedelta(minutes=10) for i, later in enumerate(made[3:]))
+
+
+def test_an_address_is_forgotten_when_anybody_tries_after_its_period() -> None:
+    limit = Limit(5, HOUR)
+    limit.take(HERE, NOON)
+    limit.take(("192.0.2.9",), NOON + HOUR)
+    assert HERE not in limit._made
+
+
+def test_the_oldest_key_gives_way_where_there_are_too_many() -> None:
+    limit = Limit(1, HOUR, keys_kept=100)
+    for number in range(1000):
+        limit.take((f"192.0.2.{number}",), NOON)
+    assert 100 <= len(limit._made) <= 101
+    assert not allowed(limit, ("192.0.2.999",), NOON)
+    assert allowed(limit, ("192.0.2.0",), NOON)
+
+
+def test_no_try_is_kept_longer_than_it_counts() -> None:
+    limit = Limit(600, timedelta(minutes=1))
+    for seconds in range(0, 3000, 30):
+        limit.take(HERE, NOON + timedelta(seconds=seconds))
+    assert len(limit._made[HERE]) == 2
+
+
+def test_a_try_costs_the_same_whoever_else_tries() -> None:
+    limit = Limit(5, HOUR)
+    for number in range(50_000):
+        limit.take((str(number),), NOON)
+    began = time.perf_counter()
+    for number in range(1000):
+        limit.take((str(number),), NOON)
+    assert time.perf_counter() - began < 0.5  # a walk over all keys takes seconds
+
+
+# --- From where
+
+
+PROXIES = networks("10.0.0.0/8, 2001:db8:1::/48")
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "found"),
+    [
+        ("192.0.2.1", [], "192.0.2.1"),
+        ("192.0.2.1", ["198.51.100.7"], "192.0.2.1"),
+        ("10.0.0.1", ["198.51.100.7"], "198.51.100.7"),
+        ("10.0.0.1", ["203.0.113.9, 198.51.100.7"], "198.51.100.7"),
+        ("10.0.0.1", ["203.0.113.9", "198.51.100.7, 10.0.0.2"], "198.51.100.7"),
+        ("::ffff:10.0.0.1", ["198.51.100.7"], "198.51.100.7"),
+        ("10.0.0.1", [], "10.0.0.1"),
+        ("10.0.0.1", ["10.0.0.3, 10.0.0.2"], "10.0.0.3"),
+        ("10.0.0.1", ["198.51.100.7, nonsense"], "10.0.0.1"),
+        ("2001:db8:1::1", ["2001:db8:2:3:4:5:6:7"], "2001:db8:2:3::/64"),
+        ("2001:db8:2:3::9", [], "2001:db8:2:3::/64"),
+        ("", ["198.51.100.7"], ""),
+    ],
+)
+def test_the_client_is_the_nearest_that_is_no_trusted_proxy(peer: str, forwarded: list[str], found: str) -> None:
+    assert address_of(peer, forwarded, PROXIES) == found
+
+
+def test_without_trusted_proxies_what_was_forwarded_is_never_looked_at() -> None:
+    assert address_of("10.0.0.1", ["198.51.100.7"], networks(None)) == "10.0.0.1"
+
+
+def test_what_names_no_network_is_no_setting() -> None:
+    with pytest.raises(ValueError, match="trusted_proxies"):
+        Settings(trusted_proxies="10.0.0.0/8, proxy.example.org")
+
+
+async def asked(phone: Phone, address: str, forwarded_for: str) -> int:
+    headers = {"X-Forwarded-For": forwarded_for}
+    return (await phone.call("POST", "/v1/sign-in-codes", {"email": address}, headers=headers)).status_code
+
+
+async def test_who_lies_about_where_they_are_does_not_get_more_tries(database_url: str) -> None:
+    async with running(database_url, settings=unlimited(sign_ins_per_hour=2)) as service:
+        phone = service.phone()
+        assert [await asked(phone, "a@example.org", f"192.0.2.{n}") for n in range(3)] == [202, 202, 429]
+    settings = unlimited(sign_ins_per_hour=1, trusted_proxies="127.0.0.0/8")
+    async with running(database_url, settings=settings) as service:
+        phone = service.phone()
+        assert [await asked(phone, "a@example.org", f"{n}, 192.0.2.1") for n in range(2)] == [202, 429]
+        assert await asked(phone, "a@example.org", "192.0.2.2") == 202
+
+
+# --- Of members
+
+
+async def status(phone: Phone) -> int:
+    return (await phone.call("GET", "/v1/me")).status_code
+
+
+async def test_each_member_has_their_own_requests(database_url: str) -> None:
+    async with running(database_url, settings=unlimited(requests_per_minute=3)) as service:
+        one, two = await service.phone().sign_in(), await service.phone().sign_in()
+        again = await service.phone().sign_in(one.email)
+        assert [await status(phone) for phone in (one, again, one, again, two)] == [200, 200, 200, 429, 200]
+        service.clock.advance(seconds=59)
+        refused = await one.call("GET", "/v1/me")
+        assert (refused.json()["code"], refused.headers["Retry-After"]) == ("too_many_requests", "2")
+        service.clock.advance(seconds=1)
+        assert await status(one) == 200
+
+
+async def test_what_one_does_takes_no_request_from_the_other(database_url: str) -> None:
+    async with running(database_url) as service:
+        one, two = await service.couple()
+    settings = unlimited(requests_per_minute=5)
+    async with running(database_url, settings=settings) as service:
+        one.http, two.http = service.phone().http, service.phone().http
+        while (await one.call("GET", "/v1/relationships/{rid}")).status_code == 200:
+            pass
+        assert [(await two.call("GET", "/v1/relationships/{rid}")).status_code for _ in range(6)] == [200] * 5 + [429]
+
+
+async def test_invite_codes_can_be_tried_so_often_only(database_url: str) -> None:
+    async with running(database_url, settings=unlimited(invite_tries_per_hour=2)) as service:
+        one, two = await service.member(), await service.phone().sign_in()
+        await two.consent()
+        right = (await one.expect(201, "POST", "/v1/relationships/{rid}/invites"))["code"]
+        tried = [await two.call("POST", "/v1/invites/accept", {"code": c}) for c in ("0" * 12, "1" * 12, right)]
+        assert [answer.status_code for answer in tried] == [404, 404, 429]
+        service.clock.advance(hours=1)
+        two.access_token = (
+            await two.expect(200, "POST", "/v1/sessions/refresh", {"refresh_token": two.refresh_token})
+        )["access_token"]
+        await two.expect(200, "POST", "/v1/invites/accept", {"code": right})

@@ -1,0 +1,45 @@
+"""Rows held by somebody else, so that a test decides who waits for whom."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import asyncpg
+
+from tests.support.phones import Running
+
+WAITING = """
+SELECT count(*)
+FROM pg_stat_activity
+WHERE datname = current_database()
+    AND wait_event_type = 'Lock'
+"""
+
+
+class Held:
+    """The rows are held until the block ends."""
+
+    def __init__(self, watcher: "asyncpg.Connection[asyncpg.Record]") -> None:
+        self._watcher = watcher
+
+    async def until_waiting(self, calls: int = 1) -> None:
+        """Return once so many statements of the service wait for a lock."""
+        for _ in range(1000):
+            if await self._watcher.fetchval(WAITING) == calls:
+                return
+            await asyncio.sleep(0.005)
+        raise AssertionError("nobody came to wait")
+
+
+@asynccontextmanager
+async def holding(service: Running, rows: str, *names: Any) -> AsyncIterator[Held]:
+    """Hold the rows that a SELECT … FOR UPDATE names."""
+    holder, watcher = [await asyncpg.connect(service.database_url) for _ in range(2)]
+    try:
+        async with holder.transaction():
+            assert await holder.fetch(rows, *names), "there is nothing to hold"
+            yield Held(watcher)
+    finally:
+        await holder.close()
+        await watcher.close()
