@@ -28,8 +28,7 @@ from service.keys.keyring import Keyring
 from service.metrics import Metrics
 from service.prompts import prompts_api, questions_api, schedule_api
 from service.push import devices
-from service.push.senders import vapid_key
-from service.push.webpush import public_key
+from service.push.senders import vapid_public_key
 from service.reading import live, reads
 from service.reading.answer_cache import Kept
 from service.recording import entries, offline_queue
@@ -108,7 +107,7 @@ def create_app(
     prompts: bool = False,
 ) -> "Edge":
     """The service on a migrated database, as an ASGI application; with `prompts`, it plans and sends them too."""
-    hour, vapid = timedelta(hours=1), vapid_key(settings)
+    hour = timedelta(hours=1)
     opened = opened_world(database_url, settings, mailer, store, now, chance)
     app = Litestar(
         ROUTES,
@@ -125,7 +124,7 @@ def create_app(
                 "invites_tried": Limit(settings.invite_tries_per_hour, hour),
                 "requests": Limit(settings.requests_per_minute, timedelta(minutes=1)),
                 "providers": identity_providers.providers_of(settings),
-                "vapid_public_key": public_key(vapid) if vapid else None,
+                "vapid_public_key": vapid_public_key(settings),
                 "trusted_proxies": networks(settings.trusted_proxies),
             }
         ),

@@ -21,7 +21,7 @@ from service.push.apns import ApnsKey, ApnsSender
 from service.push.console import ConsoleSender
 from service.push.fcm import FcmAccount, FcmSender
 from service.push.notices import AppleDevice, FirebaseDevice, Notice, Outcome, Sender, WebSubscription
-from service.push.webpush import VapidKey, WebPushSender
+from service.push.webpush import VapidKey, WebPushSender, public_key
 from service.settings import Settings
 
 
@@ -84,6 +84,12 @@ def apns_key(settings: Settings) -> ApnsKey | None:
             "MUTUALITY_APNS_KEY_FILE needs MUTUALITY_APNS_KEY_ID, MUTUALITY_APNS_TEAM_ID and MUTUALITY_APNS_TOPIC too."
         )
     return ApnsKey(_curve_key("MUTUALITY_APNS_KEY_FILE", file), key_id, team_id, topic)
+
+
+def vapid_public_key(settings: Settings) -> str | None:
+    """What a web app subscribes with, in base64url; null where no key is set up."""
+    vapid = vapid_key(settings)
+    return public_key(vapid) if vapid else None
 
 
 def vapid_key(settings: Settings) -> VapidKey | None:

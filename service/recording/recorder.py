@@ -29,7 +29,7 @@ from events.rules import Accepted, Author, Known, Recorded
 from events.sealing import NONCE_BYTES, OPENING_BYTES, Ring
 from projections import tallies
 from projections.tallies import Counts, Key
-from service.access.consent import CONSENT_VERSION
+from service.access.consent import has_consented
 from service.context import World, reading_as
 from service.core.tokens import new_id
 from service.database.group_commit import Grouped
@@ -494,7 +494,7 @@ async def _look(world: World, db: DbConnection, submissions: Sequence[Submission
 def _batch(row: Record) -> Batch:
     rid, author_id = row["relationship_id"], row["author_id"]
     shared, private = StreamKey(rid, row["shared_stream_id"]), StreamKey(rid, row["private_stream_id"])
-    author = Author(author_id, row["consent_version"] == CONSENT_VERSION, row["active"])
+    author = Author(author_id, has_consented(row["consent_version"]), row["active"])
     return Batch(Seat(rid, author_id, shared, private), Standing(author, row["partner_id"]))
 
 

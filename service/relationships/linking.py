@@ -142,7 +142,7 @@ async def invite(request: Call, rid: FromPath[str]) -> ASGIApp:
     """The code is shown once; only its hash is kept."""
     member = await signed_in(request)
     membership = await membership_of(request, member, rid)
-    require_consent(member)
+    require_consent(member.consent_version)
     world = world_of(request)
     code = tokens.new_invite(world.chance, membership.relationship_id)
     expires_at = world.now() + INVITE_LIVES
@@ -190,7 +190,7 @@ async def accept_invite(request: Call) -> ASGIApp:
     """Unknown, used, expired and own codes are told apart by nobody."""
     member = await signed_in(request)
     code = (await body_of(request, Accept)).code
-    require_consent(member)
+    require_consent(member.consent_version)
     world = world_of(request)
     request.app.state.invites_tried.take((member.member_id.bytes,), world.now())
     async with world.door.acquire() as db, db.transaction():
@@ -222,7 +222,7 @@ async def confirm(request: Call, rid: FromPath[str]) -> ASGIApp:
     """From now on both can share. Confirming again changes nothing."""
     member = await signed_in(request)
     membership = await membership_of(request, member, rid)
-    require_consent(member)
+    require_consent(member.consent_version)
     if membership.seat != "first":
         raise NotTheInviter
     world = world_of(request)
