@@ -9,33 +9,27 @@ from typing import Any
 from litestar import Litestar
 from litestar.datastructures import State
 
-from service import worker
+from service import accounts, data_rights, prompts, push, reading, recording, relationships, web, worker
 from service.access import reader_lookup
 from service.access.authentication import Doorkeeper
-from service.accounts import identity_providers, mailed_codes, me, sessions
+from service.accounts import identity_providers
 from service.context import World
 from service.contract import document
 from service.core.clock import Clock, utc_now
 from service.core.mail import Mailer, Postman
 from service.core.networks import networks
 from service.core.randomness import Chance, system_chance
-from service.data_rights import erasure, export
 from service.database.pool import create_pool
 from service.database.roles import DOOR_ROLE, KEEPER_ROLE, KEYS_ROLE, PROMPTER_ROLE, RECORDER_ROLE, SERVICE_ROLE
 from service.edge import Edge
 from service.keys.key_store import KeyStore
 from service.keys.keyring import Keyring
 from service.metrics import Metrics
-from service.prompts import prompts_api, questions_api, schedule_api
-from service.push import devices
 from service.push.senders import vapid_public_key
 from service.reading import live, reads
 from service.reading.answer_cache import Kept
-from service.recording import entries, offline_queue
 from service.recording.recorder import RECORDING, Recorder
-from service.relationships import leaving, linking, view
 from service.settings import Settings
-from service.web import health
 from service.web.problems import HANDLERS
 from service.web.rate_limits import Limit
 
@@ -47,53 +41,14 @@ PROMPTER_CONNECTIONS = 2
 RECORDER_CONNECTIONS = 8  # six for groups, and the others for what is held up
 
 ROUTES: list[Any] = [
-    mailed_codes.send_sign_in_code,
-    mailed_codes.sign_in,
-    mailed_codes.step_up,
-    identity_providers.sign_in_with_apple,
-    identity_providers.sign_in_with_google,
-    identity_providers.step_up_with_apple,
-    identity_providers.step_up_with_google,
-    sessions.refresh_session,
-    sessions.list_sessions,
-    sessions.end_session,
-    me.get_me,
-    me.change_me,
-    me.give_consent,
-    me.withdraw_consent,
-    devices.register_device,
-    devices.list_devices,
-    devices.remove_device,
-    schedule_api.get_schedule,
-    schedule_api.put_schedule,
-    prompts_api.list_prompts,
-    prompts_api.dismiss_prompt,
-    export.export_me,
-    erasure.erase_me,
-    linking.make_relationship,
-    view.list_relationships,
-    view.get_relationship,
-    linking.invite,
-    linking.accept_invite,
-    linking.confirm,
-    leaving.leave,
-    entries.record_check_in,
-    entries.record_request,
-    entries.record_decision,
-    entries.record_retraction,
-    offline_queue.sync,
-    reads.list_events,
-    reads.list_requests,
-    reads.get_balances,
-    reads.get_trend,
-    reads.get_perspectives,
-    live.listen_live,
-    questions_api.list_questions,
-    health.get_liveness,
-    health.get_readiness,
-    health.get_document,
-    health.get_docs,
-    health.get_docs_file,
+    *accounts.ROUTES,
+    *relationships.ROUTES,
+    *recording.ROUTES,
+    *reading.ROUTES,
+    *prompts.ROUTES,
+    *push.ROUTES,
+    *data_rights.ROUTES,
+    *web.ROUTES,
 ]
 
 
@@ -104,9 +59,9 @@ def create_app(
     store: KeyStore,
     now: Clock = utc_now,
     chance: Chance = system_chance,
-    prompts: bool = False,
+    with_prompts: bool = False,
 ) -> "Edge":
-    """The service on a migrated database, as an ASGI application; with `prompts`, it plans and sends them too."""
+    """The service on a migrated database, as an ASGI application; `with_prompts`, it plans and sends them too."""
     hour = timedelta(hours=1)
     opened = opened_world(database_url, settings, mailer, store, now, chance)
     app = Litestar(
@@ -115,7 +70,7 @@ def create_app(
         logging_config=None,  # ours is structlog; the default would log bodies
         exception_handlers=HANDLERS,
         request_max_body_size=BODY_BYTES,
-        lifespan=[lambda app: _lifespan(app, database_url, opened, settings if prompts else None)],
+        lifespan=[lambda app: _lifespan(app, database_url, opened, settings if with_prompts else None)],
         state=State(
             {
                 "kept": Kept(),
@@ -135,7 +90,7 @@ def create_app(
 
 @asynccontextmanager
 async def _lifespan(
-    app: Litestar, database_url: str, opened: AbstractAsyncContextManager[World], prompts: Settings | None
+    app: Litestar, database_url: str, opened: AbstractAsyncContextManager[World], worker_settings: Settings | None
 ) -> AsyncIterator[None]:
     async with (
         opened as world,
@@ -143,7 +98,7 @@ async def _lifespan(
             database_url, SERVICE_ROLE, reader_lookup.STATEMENTS_AT_ONCE, reader_lookup.PLANNED, _nothing
         ) as lookup_db,
         create_pool(database_url, SERVICE_ROLE, reads.COUNTING_CONNECTIONS, reads.COUNTING, _nothing) as counting_db,
-        worker.working(world, prompts) if prompts else nullcontext(),
+        worker.working(world, worker_settings) if worker_settings else nullcontext(),
     ):
         app.state.world, app.state.loop = world, asyncio.get_running_loop()
         app.state.lookup = reader_lookup.Lookup(lookup_db)

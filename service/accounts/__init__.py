@@ -1,1 +1,37 @@
-"""Signing in, sessions, and what a member says of themselves."""
+"""Accounts: signing in by a mailed code, Apple or Google; sessions and stepping up; what members say of themselves.
+
+Enters: mail addresses, codes, identity tokens, refresh tokens.
+Leaves: tokens of a session; a member.
+Writes: `members`, `addresses`, `identities`, `used_id_tokens`, `sign_in_codes`, `sessions`, `access_tokens`,
+`refresh_tokens`; a member's name also where the other sees it (`memberships`).
+Never imports: `recording`, `relationships`.
+"""
+
+from typing import Any
+
+from service.accounts.identity_providers import (
+    sign_in_with_apple,
+    sign_in_with_google,
+    step_up_with_apple,
+    step_up_with_google,
+)
+from service.accounts.mailed_codes import send_sign_in_code, sign_in, step_up
+from service.accounts.me import change_me, get_me, give_consent, withdraw_consent
+from service.accounts.sessions import end_session, list_sessions, refresh_session
+
+ROUTES: list[Any] = [
+    send_sign_in_code,
+    sign_in,
+    step_up,
+    sign_in_with_apple,
+    sign_in_with_google,
+    step_up_with_apple,
+    step_up_with_google,
+    refresh_session,
+    list_sessions,
+    end_session,
+    get_me,
+    change_me,
+    give_consent,
+    withdraw_consent,
+]

@@ -27,7 +27,7 @@ def run_demo(settings: Settings) -> None:
         settings = at_port_of(listener, settings)
         asyncio.run(migrate_database(url))
         unlimited = settings.model_copy(update={"sign_ins_per_hour": 0, "requests_per_minute": 0})
-        app = create_app(url, unlimited, mailer, key_store(settings), prompts=True)
+        app = create_app(url, unlimited, mailer, key_store(settings), with_prompts=True)
         run(app, listener, lambda: _load_beside(settings, mailer), app.end_streams)
 
 

@@ -31,7 +31,7 @@ def serve(settings: Settings) -> None:
         asyncio.run(migrate_database(url))
         asyncio.run(remind_of_rotation(url))
         mailer, inside = mail.mailer_for(settings.smtp_url, settings.mail_from), settings.push == "inside"
-        app = create_app(url, settings, mailer, key_store(settings), SteadyClock(), prompts=inside)
+        app = create_app(url, settings, mailer, key_store(settings), SteadyClock(), with_prompts=inside)
         with _counting(app, settings) as counted:
             told = f"{greeting(settings)}\n{counted}{sent}\nCtrl-C stops it."
             run(app, listener, lambda: print(told, flush=True), app.end_streams)

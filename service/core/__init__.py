@@ -1,1 +1,7 @@
-"""What everything may use and what knows nothing of the rest: time, chance, tokens, mail, networks."""
+"""What everything may use, and what knows nothing of the rest: time, randomness, tokens, mail, networks, listeners.
+
+Enters: nothing but the outside world (a clock, the system's random bytes, an SMTP server).
+Leaves: functions and small classes that every room may import.
+Writes: no table.
+Never imports: any other room but `errors`; no web framework.
+"""

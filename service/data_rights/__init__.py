@@ -1,1 +1,17 @@
-"""Taking everything along, and being erased."""
+"""Taking everything of mine along, bringing it into an empty service, and being erased.
+
+Enters: a member who has stepped up; an export.
+Leaves: one document with all proofs; nothing, where somebody was erased.
+Writes: no table by itself: each room forgets and inserts what is its own.
+Never imports: `cli`.
+"""
+
+from typing import Any
+
+from service.data_rights.erasure import erase_me
+from service.data_rights.export import export_me
+
+ROUTES: list[Any] = [
+    export_me,
+    erase_me,
+]

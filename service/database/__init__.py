@@ -1,1 +1,7 @@
-"""The life of the database: its connections, its schema, and the embedded PostgreSQL."""
+"""The life of PostgreSQL: pools, group commit, schema and roles, the embedded server, what its outages look like.
+
+Enters: a DSN or a data folder; submissions to be committed in groups.
+Leaves: connections that act as one role each; a migrated schema.
+Writes: `schema_migrations`.
+Never imports: any other room but `core` and `errors`; no web framework.
+"""

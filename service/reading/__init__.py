@@ -1,1 +1,21 @@
-"""What a phone looks at."""
+"""What a phone looks at: events, requests, balances, trends, perspectives, and events as they happen.
+
+Enters: a bearer and a relationship's id.
+Leaves: the result structs of `projections`, with an ETag of what this reader may see; server-sent events.
+Writes: no table.
+Never imports: `recording`; statistics or SQL over events, which are the projections'.
+"""
+
+from typing import Any
+
+from service.reading.live import listen_live
+from service.reading.reads import get_balances, get_perspectives, get_trend, list_events, list_requests
+
+ROUTES: list[Any] = [
+    list_events,
+    list_requests,
+    get_balances,
+    get_trend,
+    get_perspectives,
+    listen_live,
+]

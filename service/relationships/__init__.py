@@ -1,1 +1,23 @@
-"""Two people become linked, and one of them leaves."""
+"""Two people become linked, by an invite, its acceptance and a confirmation; one of them leaves.
+
+Enters: members; invite codes.
+Leaves: a relationship as its member sees it.
+Writes: `relationships`, `memberships`, `readers`, `invites`.
+Never imports: `data_rights`, `accounts`.
+"""
+
+from typing import Any
+
+from service.relationships.leaving import leave
+from service.relationships.linking import accept_invite, confirm, invite, make_relationship
+from service.relationships.view import get_relationship, list_relationships
+
+ROUTES: list[Any] = [
+    make_relationship,
+    invite,
+    accept_invite,
+    confirm,
+    list_relationships,
+    get_relationship,
+    leave,
+]

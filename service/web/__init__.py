@@ -1,1 +1,19 @@
-"""HTTP: strict requests, answers, problems, limits."""
+"""HTTP: requests decoded strictly, responses with their ETags, problems, rate limits, what an operation declares.
+
+Enters: ASGI requests, exceptions.
+Leaves: structs; responses; the one table from exceptions to statuses.
+Writes: no table.
+Never imports: any room that knows what is asked (`access` and above).
+"""
+
+from typing import Any
+
+from service.web.health import get_docs, get_docs_file, get_document, get_liveness, get_readiness
+
+ROUTES: list[Any] = [
+    get_liveness,
+    get_readiness,
+    get_document,
+    get_docs,
+    get_docs_file,
+]

@@ -7,7 +7,7 @@ from service.core.randomness import Reserve
 
 TWINS = """
 import os
-from service.outside import system_chance
+from service.core.randomness import system_chance
 system_chance(1, "begin a piece")
 read, write = os.pipe()
 if not os.fork():
