@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[3]
 SERVICE = """
 import sys, time
 from pathlib import Path
-from service.embedded import running
+from service.database.embedded import running
 
 with running(Path(sys.argv[1]), {"fsync": "off"}) as url:
     print(url, flush=True)
