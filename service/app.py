@@ -13,7 +13,7 @@ from service import accounts, data_rights, prompts, push, reading, recording, re
 from service.access import reader_lookup
 from service.access.authentication import Doorkeeper
 from service.accounts import identity_providers
-from service.context import World
+from service.context import Context
 from service.contract import document
 from service.core.clock import Clock, utc_now
 from service.core.mail import Mailer, Postman
@@ -63,7 +63,7 @@ def create_app(
 ) -> "Edge":
     """The service on a migrated database, as an ASGI application; `with_prompts`, it plans and sends them too."""
     hour = timedelta(hours=1)
-    opened = opened_world(database_url, settings, mailer, store, now, chance)
+    opened = open_context(database_url, settings, mailer, store, now, chance)
     app = Litestar(
         ROUTES,
         openapi_config=None,
@@ -90,22 +90,22 @@ def create_app(
 
 @asynccontextmanager
 async def _lifespan(
-    app: Litestar, database_url: str, opened: AbstractAsyncContextManager[World], worker_settings: Settings | None
+    app: Litestar, database_url: str, opened: AbstractAsyncContextManager[Context], worker_settings: Settings | None
 ) -> AsyncIterator[None]:
     async with (
-        opened as world,
+        opened as context,
         create_pool(
             database_url, SERVICE_ROLE, reader_lookup.STATEMENTS_AT_ONCE, reader_lookup.PLANNED, _nothing
         ) as lookup_db,
         create_pool(database_url, SERVICE_ROLE, reads.COUNTING_CONNECTIONS, reads.COUNTING, _nothing) as counting_db,
-        worker.working(world, worker_settings) if worker_settings else nullcontext(),
+        worker.working(context, worker_settings) if worker_settings else nullcontext(),
     ):
-        app.state.world, app.state.loop = world, asyncio.get_running_loop()
+        app.state.context, app.state.loop = context, asyncio.get_running_loop()
         app.state.lookup = reader_lookup.Lookup(lookup_db)
         app.state.counting = counting_db
-        app.state.recorder = Recorder(world)
-        app.state.doorkeeper = Doorkeeper(world)
-        watching = asyncio.create_task(live.watch(world))
+        app.state.recorder = Recorder(context)
+        app.state.doorkeeper = Doorkeeper(context)
+        watching = asyncio.create_task(live.watch(context))
         try:
             yield
         finally:
@@ -115,9 +115,9 @@ async def _lifespan(
 
 
 @asynccontextmanager
-async def opened_world(
+async def open_context(
     database_url: str, settings: Settings, mailer: Mailer, store: KeyStore, now: Clock, chance: Chance
-) -> AsyncIterator[World]:
+) -> AsyncIterator[Context]:
     """All that the service needs, with its connections, which end with it."""
     postman = Postman(mailer)
     async with (
@@ -130,7 +130,7 @@ async def opened_world(
     ):
         try:
             keys = Keyring(keys_db, store, now, chance)
-            yield World(db, door, keeper, prompter, recorder, keys, now, chance, postman)
+            yield Context(db, door, keeper, prompter, recorder, keys, now, chance, postman)
         finally:
             await postman.close()
 

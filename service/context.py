@@ -34,21 +34,21 @@ SELECT set_config('role', 'mutuality_recorder', true)
 
 
 @asynccontextmanager
-async def reading_as(db: DbConnection, member_ids: Sequence[UUID]) -> AsyncIterator[None]:
+async def reading_as_members(db: DbConnection, member_ids: Sequence[UUID]) -> AsyncIterator[None]:
     """For a while the recorder's transaction reads what those members may read, and writes nothing."""
     await db.execute(READ, member_ids)
     yield
     await db.execute(RECORD)
 
 
-class World(Struct, frozen=True):
+class Context(Struct, frozen=True):
     """All that a request may need besides what it carries itself."""
 
     db: ConnectionPool
-    door: ConnectionPool
-    keeper: ConnectionPool
-    prompter: ConnectionPool
-    recorder: ConnectionPool
+    auth_db: ConnectionPool
+    maintenance_db: ConnectionPool
+    scheduler_db: ConnectionPool
+    writer_db: ConnectionPool
     keys: Keyring
     now: Clock
     chance: Chance
@@ -56,12 +56,12 @@ class World(Struct, frozen=True):
     listeners: Listeners = field(default_factory=Listeners)
 
     @asynccontextmanager
-    async def acting(self, *member_ids: UUID) -> AsyncIterator[DbConnection]:
+    async def acting_as(self, *member_ids: UUID) -> AsyncIterator[DbConnection]:
         """A connection that acts for signed-in members: it sees the rows of no one else."""
         async with lent(self.db) as db:
             await db.execute(ACT, member_ids)
             yield db
 
-    def recording(self) -> AbstractAsyncContextManager[DbConnection]:
+    def writer(self) -> AbstractAsyncContextManager[DbConnection]:
         """A connection of the recorder: it appends for many members, and reads no text unless it acts for members."""
-        return lent(self.recorder)
+        return lent(self.writer_db)

@@ -39,7 +39,7 @@ class Edge:
 
     def end_streams(self) -> None:
         """End all live streams: a server waits for open answers before it stops, and these never end by themselves."""
-        self.litestar.state.world.listeners.close()
+        self.litestar.state.context.listeners.close()
 
     async def _answer(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
         began, status, method, over = time.perf_counter(), 0, scope["method"], False
@@ -85,7 +85,7 @@ class Edge:
     def _pushes(self) -> list[outbox.Waiting]:
         """Asked of the database, in the loop that has its connections; nothing where it does not answer soon."""
         state = self.litestar.state
-        looking = asyncio.run_coroutine_threadsafe(outbox.waiting(state.world), state.loop)
+        looking = asyncio.run_coroutine_threadsafe(outbox.waiting(state.context), state.loop)
         try:
             return looking.result(LOOK_SECONDS)
         except DATABASE_AWAY:

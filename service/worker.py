@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 import structlog
 
-from service.context import World
+from service.context import Context
 from service.database.outages import DATABASE_AWAY
 from service.prompts import dispatch, planner
 from service.push import outbox, senders
@@ -29,24 +29,24 @@ IN_FLIGHT = 200
 LAST_SECONDS = 5
 
 
-async def work(world: World, sender: Sender) -> None:
+async def work(context: Context, sender: Sender) -> None:
     """All that is due now, once."""
-    while await planner.plan_windows(world):
+    while await planner.plan_windows(context):
         pass
-    while await planner.plan_after_events(world):
+    while await planner.plan_after_events(context):
         pass
-    while await dispatch.dispatch(world):
+    while await dispatch.dispatch(context):
         pass
-    while pushes := await outbox.claim(world, IN_FLIGHT):
-        await asyncio.gather(*(outbox.deliver(world, sender, push) for push in pushes))
+    while pushes := await outbox.claim(context, IN_FLIGHT):
+        await asyncio.gather(*(outbox.deliver(context, sender, push) for push in pushes))
 
 
 @asynccontextmanager
-async def working(world: World, settings: Settings) -> AsyncIterator[None]:
+async def working(context: Context, settings: Settings) -> AsyncIterator[None]:
     """Work beside what happens inside the block, and stop with it. Raises StartupError."""
     stop = Event()
-    async with senders.opened(settings, world.now) as sender:
-        task = asyncio.create_task(run(world, sender, stop))
+    async with senders.opened(settings, context.now) as sender:
+        task = asyncio.create_task(run(context, sender, stop))
         try:
             yield
         finally:
@@ -54,22 +54,22 @@ async def working(world: World, settings: Settings) -> AsyncIterator[None]:
             await task
 
 
-async def run(world: World, sender: Sender, stop: Event) -> None:
+async def run(context: Context, sender: Sender, stop: Event) -> None:
     """Work until told to stop. While the database is away it waits."""
     async with asyncio.TaskGroup() as group:
-        group.create_task(_keep_on(world, stop, lambda: planner.plan_windows(world)))
-        group.create_task(_keep_on(world, stop, lambda: planner.plan_after_events(world)))
-        group.create_task(_keep_sending(world, sender, stop))
+        group.create_task(_keep_on(context, stop, lambda: planner.plan_windows(context)))
+        group.create_task(_keep_on(context, stop, lambda: planner.plan_after_events(context)))
+        group.create_task(_keep_sending(context, sender, stop))
 
 
-async def _keep_on(world: World, stop: Event, step: Step) -> None:
+async def _keep_on(context: Context, stop: Event, step: Step) -> None:
     """Take a step again and again: at once while it finds something, else after about a second."""
     while not stop.is_set():
         if not await _found(step):
-            await _pause(world, stop)
+            await _pause(context, stop)
 
 
-async def _keep_sending(world: World, sender: Sender, stop: Event) -> None:
+async def _keep_sending(context: Context, sender: Sender, stop: Event) -> None:
     """Send what is due, so many at once that a slow provider holds up few others."""
     flying: set[Task[int]] = set()
 
@@ -77,16 +77,16 @@ async def _keep_sending(world: World, sender: Sender, stop: Event) -> None:
         if len(flying) > IN_FLIGHT // 2:
             await asyncio.wait(flying, return_when=asyncio.FIRST_COMPLETED)
         # What is due is sent in the same step: to be late is the one thing that a prompt must not be.
-        found = await _found(lambda: dispatch.dispatch(world))
-        pushes = await outbox.claim(world, IN_FLIGHT - len(flying))
+        found = await _found(lambda: dispatch.dispatch(context))
+        pushes = await outbox.claim(context, IN_FLIGHT - len(flying))
         for push in pushes:
-            task = asyncio.create_task(_found(partial(outbox.deliver, world, sender, push)))
+            task = asyncio.create_task(_found(partial(outbox.deliver, context, sender, push)))
             flying.add(task)
             task.add_done_callback(flying.discard)
         return found + len(pushes)
 
     try:
-        await _keep_on(world, stop, send)
+        await _keep_on(context, stop, send)
         if flying:
             await asyncio.wait(flying, timeout=LAST_SECONDS)
     finally:
@@ -105,9 +105,9 @@ async def _found(step: Step) -> int:
     return 0
 
 
-async def _pause(world: World, stop: Event) -> None:
+async def _pause(context: Context, stop: Event) -> None:
     """About a second, or until told to stop. By chance, so that several workers do not look at the same moments."""
-    share = int.from_bytes(world.chance(4, "pause of the worker")) / 2**32
+    share = int.from_bytes(context.chance(4, "pause of the worker")) / 2**32
     with suppress(TimeoutError):
         async with asyncio.timeout(LOOK_EVERY_SECONDS * (0.5 + share)):
             await stop.wait()

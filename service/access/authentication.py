@@ -8,11 +8,11 @@ from uuid import UUID
 from msgspec import Struct
 
 from events.heads import DbConnection
-from service.context import World
+from service.context import Context
 from service.core import tokens
 from service.database.group_commit import Grouped
 from service.errors import NotSignedIn, StepUpRequired, TooManyRequests
-from service.web.requests import Call, header_of, world_of
+from service.web.requests import Call, context_of, header_of
 
 STEP_UP_LIVES = timedelta(minutes=5)
 
@@ -60,8 +60,8 @@ JOIN members USING (member_id)
 class Doorkeeper:
     """Tells who brings which access token: several at once where several ask."""
 
-    def __init__(self, world: World) -> None:
-        self._world = world
+    def __init__(self, context: Context) -> None:
+        self._context = context
         self._grouped = Grouped[bytes, Member | None](self._look_up, key=lambda token_hash: token_hash)
         self._remembered: dict[bytes, Bearer] = {}
 
@@ -89,7 +89,7 @@ class Doorkeeper:
 
         Each came within a quarter of an hour before its end, so nobody behind is kept for longer than another one.
         """
-        now = self._world.now()
+        now = self._context.now()
         while self._remembered:
             token_hash, oldest = next(iter(self._remembered.items()))
             if len(self._remembered) < MOST_REMEMBERED and oldest.access_expires_at > now:
@@ -97,7 +97,7 @@ class Doorkeeper:
             del self._remembered[token_hash]
 
     async def _look_up(self, token_hashes: Sequence[bytes], patient: bool) -> Sequence[Member | None]:
-        rows = await self._world.door.fetch(BY_ACCESS_TOKENS, list(set(token_hashes)))
+        rows = await self._context.auth_db.fetch(BY_ACCESS_TOKENS, list(set(token_hashes)))
         found = {token_hash: Member(*member) for token_hash, *member in rows}
         return [found.get(token_hash) for token_hash in token_hashes]
 
@@ -146,7 +146,7 @@ def _token_hash(request: Call) -> bytes:
 
 
 def _admitted(request: Call, found: AnyBearer | None) -> AnyBearer:
-    now = world_of(request).now()
+    now = context_of(request).now()
     if found is None or found.access_expires_at <= now:
         raise NotSignedIn
     request.app.state["requests"].take(_counted_for(found.member_id), now)
@@ -162,7 +162,7 @@ def _counted_for(member_id: UUID) -> tuple[bytes]:
 async def stepped_up(request: Call) -> Member:
     """Who asks, for what a borrowed phone must not do alone. Raises NotSignedIn and StepUpRequired."""
     member = await signed_in(request)
-    now = world_of(request).now()
+    now = context_of(request).now()
     if member.stepped_up_at is None or now > member.stepped_up_at + STEP_UP_LIVES:
         raise StepUpRequired
     return member

@@ -11,7 +11,7 @@ from events.records import StreamKey
 from projections.balances import Reader
 from service.access.authentication import Bearer
 from service.errors import NotFound
-from service.web.requests import Call, id_of, world_of
+from service.web.requests import Call, context_of, id_of
 
 State = Literal["solo", "inviting", "confirming", "active", "ended"]
 
@@ -70,9 +70,9 @@ ORDER BY
 
 async def membership_of(request: Call, member: Bearer, relationship_id: str) -> Membership:
     """What the member is to that relationship. Raises NotFound, the same for foreign, unknown and malformed ids."""
-    world, wanted = world_of(request), id_of(relationship_id)
-    async with world.acting(member.member_id) as db:
-        return await membership_in(db, member.member_id, world.now(), wanted)
+    context, wanted = context_of(request), id_of(relationship_id)
+    async with context.acting_as(member.member_id) as db:
+        return await membership_in(db, member.member_id, context.now(), wanted)
 
 
 async def membership_in(db: DbConnection, member_id: UUID, now: datetime, relationship_id: UUID) -> Membership:

@@ -17,13 +17,13 @@ from service.access.authentication import signed_in
 from service.accounts import sessions
 from service.accounts.id_tokens import Proven, Provider, ProviderName
 from service.accounts.sessions import DeviceName, SignedIn
-from service.context import World
+from service.context import Context
 from service.core import tokens
 from service.errors import IdentityRefused, NotFound, ProviderAway, TooManyRequests
 from service.settings import Settings
 from service.web.operation import described
 from service.web.rate_limits import client_of
-from service.web.requests import Call, body_of, world_of
+from service.web.requests import Call, body_of, context_of
 from service.web.responses import empty_answer, json_answer
 
 STEP_UP_FRESH = timedelta(minutes=5)
@@ -115,15 +115,15 @@ async def sign_in_with_google(request: Call) -> ASGIApp:
 
 async def _sign_in(request: Call, name: ProviderName) -> ASGIApp:
     wanted = await body_of(request, IdentitySignIn)
-    provider, world = _provider(request, name), world_of(request)
-    now = world.now()
+    provider, context = _provider(request, name), context_of(request)
+    now = context.now()
     proven = await provider.verify(wanted.id_token, wanted.nonce, now)
-    identity_hash = await _identity_hash(world, proven)
+    identity_hash = await _identity_hash(context, proven)
     request.app.state.codes_tried.take((client_of(request), identity_hash), now)
-    async with world.door.acquire() as db, db.transaction():
-        await _use(world, db, proven, now)
-        member_id = await _member_of(world, db, name, identity_hash, now)
-        answer = await sessions.begin(world, db, member_id, wanted.device_name, now)
+    async with context.auth_db.acquire() as db, db.transaction():
+        await _use(context, db, proven, now)
+        member_id = await _member_of(context, db, name, identity_hash, now)
+        answer = await sessions.begin(context, db, member_id, wanted.device_name, now)
     return json_answer(answer, 201)
 
 
@@ -164,17 +164,17 @@ async def step_up_with_google(request: Call) -> Response[None]:
 async def _step_up(request: Call, name: ProviderName) -> Response[None]:
     member = await signed_in(request)
     wanted = await body_of(request, IdentityStepUp)
-    provider, world = _provider(request, name), world_of(request)
-    now = world.now()
+    provider, context = _provider(request, name), context_of(request)
+    now = context.now()
     proven = await provider.verify(wanted.id_token, wanted.nonce, now)
     if now > proven.authenticated_at + STEP_UP_FRESH:
         raise IdentityRefused
-    identity_hash = await _identity_hash(world, proven)
-    async with world.door.acquire() as db, db.transaction():
+    identity_hash = await _identity_hash(context, proven)
+    async with context.auth_db.acquire() as db, db.transaction():
         if await db.fetchval(MEMBER_OF, identity_hash) != member.member_id:
             raise IdentityRefused
-        await _use(world, db, proven, now)
-    await sessions.step_up(world, member, now)
+        await _use(context, db, proven, now)
+    await sessions.step_up(context, member, now)
     return empty_answer()
 
 
@@ -185,8 +185,8 @@ def _provider(request: Call, name: ProviderName) -> Provider:
     return providers[name]
 
 
-async def _identity_hash(world: World, proven: Proven) -> bytes:
-    return await world.keys.look_up_hash("identity", proven.issuer, proven.subject)
+async def _identity_hash(context: Context, proven: Proven) -> bytes:
+    return await context.keys.look_up_hash("identity", proven.issuer, proven.subject)
 
 
 FORGET_USED = """
@@ -210,11 +210,11 @@ ON CONFLICT DO NOTHING
 """
 
 
-async def _use(world: World, db: DbConnection, proven: Proven, now: datetime) -> None:
+async def _use(context: Context, db: DbConnection, proven: Proven, now: datetime) -> None:
     """Accept the token, this once. Raises IdentityRefused the second time, until it has expired by itself."""
     await db.execute(FORGET_USED, now)
     # What is signed, not the whole token: one signature can be written in several ways.
-    token_hash = await world.keys.look_up_hash("id token", proven.signed)
+    token_hash = await context.keys.look_up_hash("id token", proven.signed)
     if await db.execute(USE, token_hash, proven.expires_at) == "INSERT 0 0":
         raise IdentityRefused
 
@@ -243,18 +243,18 @@ INSERT INTO identities (
 
 
 async def _member_of(
-    world: World, db: DbConnection, provider: ProviderName, identity_hash: bytes, now: datetime
+    context: Context, db: DbConnection, provider: ProviderName, identity_hash: bytes, now: datetime
 ) -> UUID:
     known: UUID | None = await db.fetchval(MEMBER_OF, identity_hash)
     if known is not None:
         return known
-    member_id = tokens.new_id(world.chance, "member id")
-    await world.keys.make_for_member(member_id)
+    member_id = tokens.new_id(context.chance, "member id")
+    await context.keys.make_for_member(member_id)
     try:
         async with db.transaction():
             await db.execute(MAKE_MEMBER, member_id, now)
             await db.execute(GIVE_IDENTITY, identity_hash, provider, member_id)
     except UniqueViolationError:
         # Two first sign-ins of one person at once: the other one made the member.
-        return await _member_of(world, db, provider, identity_hash, now)
+        return await _member_of(context, db, provider, identity_hash, now)
     return member_id

@@ -14,12 +14,12 @@ from events.heads import DbConnection
 from service.access.authentication import signed_in
 from service.accounts import sessions
 from service.accounts.sessions import DeviceName, SignedIn
-from service.context import World
+from service.context import Context
 from service.core import tokens
 from service.errors import TooManyRequests, WrongCode
 from service.web.operation import described
 from service.web.rate_limits import client_of
-from service.web.requests import Call, Nothing, body_of, world_of
+from service.web.requests import Call, Nothing, body_of, context_of
 from service.web.responses import empty_answer, json_answer
 
 CODE_LIVES = timedelta(minutes=10)
@@ -100,17 +100,17 @@ INSERT INTO sign_in_codes (
 )
 async def send_sign_in_code(request: Call) -> ASGIApp:
     """Several live codes may coexist: asking for one takes nothing from who asked before."""
-    world = world_of(request)
+    context = context_of(request)
     email = (await body_of(request, CodeWanted)).email.lower()
-    now, address_hash = world.now(), await world.keys.look_up_hash("address", email)
+    now, address_hash = context.now(), await context.keys.look_up_hash("address", email)
     request.app.state.codes_asked.take((client_of(request), address_hash), now)
-    code_id = tokens.new_id(world.chance, "sign-in code id")
-    code = tokens.new_code(world.chance, code_id)
-    async with world.door.acquire() as db, db.transaction():
+    code_id = tokens.new_id(context.chance, "sign-in code id")
+    code = tokens.new_code(context.chance, code_id)
+    async with context.auth_db.acquire() as db, db.transaction():
         await db.execute(FORGET_CODES, now)
         code_hash = tokens.code_hash(code_id, code)
         await db.execute(KEEP_CODE, address_hash, code_id, code_hash, now + CODE_LIVES, CODE_TRIES)
-    await world.mailer.send(email, "Your sign-in code", MAIL_TEXT.format(code=code))
+    await context.mailer.send(email, "Your sign-in code", MAIL_TEXT.format(code=code))
     return json_answer(Nothing(), 202)
 
 
@@ -161,16 +161,16 @@ WHERE address_hash = $1
 )
 async def sign_in(request: Call) -> ASGIApp:
     """A wrong code costs each live code of the address one try."""
-    world = world_of(request)
+    context = context_of(request)
     wanted = await body_of(request, SignIn)
-    email, now = wanted.email.lower(), world.now()
-    address_hash = await world.keys.look_up_hash("address", email)
+    email, now = wanted.email.lower(), context.now()
+    address_hash = await context.keys.look_up_hash("address", email)
     request.app.state.codes_tried.take((client_of(request), address_hash), now)
-    async with world.door.acquire() as db, db.transaction():
+    async with context.auth_db.acquire() as db, db.transaction():
         answer = None
         if await _use_code(db, address_hash, wanted.code, now):
-            member_id = await _member_of(world, db, address_hash, email, now)
-            answer = await sessions.begin(world, db, member_id, wanted.device_name, now)
+            member_id = await _member_of(context, db, address_hash, email, now)
+            answer = await sessions.begin(context, db, member_id, wanted.device_name, now)
     # Raised only here, so that the tries are charged: an exception inside would undo the transaction.
     if answer is None:
         raise WrongCode
@@ -212,20 +212,20 @@ INSERT INTO addresses (
 """
 
 
-async def _member_of(world: World, db: DbConnection, address_hash: bytes, email: str, now: datetime) -> UUID:
+async def _member_of(context: Context, db: DbConnection, address_hash: bytes, email: str, now: datetime) -> UUID:
     known: UUID | None = await db.fetchval(MEMBER_OF, address_hash)
     if known is not None:
         return known
-    member_id = tokens.new_id(world.chance, "member id")
-    await world.keys.make_for_member(member_id)
-    sealed_email = await world.keys.seal_for(member_id, "email", email)
+    member_id = tokens.new_id(context.chance, "member id")
+    await context.keys.make_for_member(member_id)
+    sealed_email = await context.keys.seal_for(member_id, "email", email)
     try:
         async with db.transaction():
             await db.execute(MAKE_MEMBER, member_id, sealed_email, now)
             await db.execute(GIVE_ADDRESS, address_hash, member_id)
     except UniqueViolationError:
         # Two first sign-ins of one address at once: the other one made the member.
-        return await _member_of(world, db, address_hash, email, now)
+        return await _member_of(context, db, address_hash, email, now)
     return member_id
 
 
@@ -252,15 +252,15 @@ async def step_up(request: Call) -> Response[None]:
     """The code is one from `POST /v1/sign-in-codes` for my own address. A wrong one costs tries as at a sign-in."""
     member = await signed_in(request)
     code = (await body_of(request, StepUp)).code
-    world = world_of(request)
-    now = world.now()
-    address_hash = await world.door.fetchval(ADDRESS_OF, member.member_id)
+    context = context_of(request)
+    now = context.now()
+    address_hash = await context.auth_db.fetchval(ADDRESS_OF, member.member_id)
     if address_hash is None:  # signed in with Apple or Google: no code can be theirs
         raise WrongCode
     request.app.state.codes_tried.take((client_of(request), address_hash), now)
-    async with world.door.acquire() as db, db.transaction():
+    async with context.auth_db.acquire() as db, db.transaction():
         right = await _use_code(db, address_hash, code, now)
     if not right:
         raise WrongCode
-    await sessions.step_up(world, member, now)
+    await sessions.step_up(context, member, now)
     return empty_answer()

@@ -12,11 +12,11 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from service.access.authentication import Member, signed_in
 from service.access.consent import CONSENT_VERSION
-from service.context import World
+from service.context import Context
 from service.errors import Invalid, NotSignedIn
 from service.prompts.replanning import travel
 from service.web.operation import described
-from service.web.requests import Call, body_of, world_of
+from service.web.requests import Call, body_of, context_of
 from service.web.responses import empty_answer, json_answer
 
 Name = Annotated[
@@ -72,14 +72,14 @@ WHERE member_id = $1
 @get("/v1/me", opt=described(id="getMe", tag="Me", summary="Myself", answers={200: Me}))
 async def get_me(request: Call) -> ASGIApp:
     """My own view of me."""
-    return json_answer(await me_of(world_of(request), await signed_in(request)))
+    return json_answer(await me_of(context_of(request), await signed_in(request)))
 
 
-async def me_of(world: World, member: Member) -> Me:
+async def me_of(context: Context, member: Member) -> Me:
     """The member, as only they see it."""
-    async with world.acting(member.member_id) as db:
+    async with context.acting_as(member.member_id) as db:
         row = await db.fetchrow(MYSELF, member.member_id)
-    return await _me(world, member, row)
+    return await _me(context, member, row)
 
 
 CHANGE_MEMBER = """
@@ -118,16 +118,16 @@ async def change_me(request: Call) -> ASGIApp:
     time_zone = None if change.time_zone is UNSET else change.time_zone
     if time_zone is not None and time_zone not in zones():
         raise Invalid("This is not the name of an IANA time zone, such as Europe/Berlin.", "/time_zone")
-    world = world_of(request)
+    context = context_of(request)
     renamed = change.name is not UNSET
-    name = await world.keys.seal_for(member.member_id, "name", change.name) if change.name else None
-    async with world.acting(member.member_id) as db, db.transaction():
+    name = await context.keys.seal_for(member.member_id, "name", change.name) if change.name else None
+    async with context.acting_as(member.member_id) as db, db.transaction():
         if time_zone is not None:
-            await travel(db, member.member_id, time_zone, world.now())
+            await travel(db, member.member_id, time_zone, context.now())
         row = await db.fetchrow(CHANGE_MEMBER, member.member_id, renamed, name, time_zone)
         if renamed:
             await db.execute(SHOW_NAME, member.member_id, name)
-    return json_answer(await _me(world, member, row))
+    return json_answer(await _me(context, member, row))
 
 
 SET_CONSENT = """
@@ -173,7 +173,7 @@ async def withdraw_consent(request: Call) -> Response[None]:
 
 
 async def _set_consent(request: Call, member: Member, version: str | None) -> None:
-    async with world_of(request).acting(member.member_id) as db:
+    async with context_of(request).acting_as(member.member_id) as db:
         await db.execute(SET_CONSENT, member.member_id, version)
 
 
@@ -183,13 +183,13 @@ def zones() -> frozenset[str]:
     return frozenset(available_timezones())
 
 
-async def _me(world: World, member: Member, row: Record | None) -> Me:
+async def _me(context: Context, member: Member, row: Record | None) -> Me:
     if row is None:  # erased since the token was looked at
         raise NotSignedIn
     return Me(
         member.member_id,
-        await world.keys.open_for(member.member_id, "email", row["email"]) if row["email"] else None,
-        await world.keys.open_for(member.member_id, "name", row["name"]) if row["name"] else None,
+        await context.keys.open_for(member.member_id, "email", row["email"]) if row["email"] else None,
+        await context.keys.open_for(member.member_id, "name", row["name"]) if row["name"] else None,
         row["time_zone"],
         Consent(CONSENT_VERSION, row["consent_version"]),
     )

@@ -16,11 +16,11 @@ from msgspec import Meta, Struct
 
 from events.heads import DbConnection
 from service.access.authentication import Member, signed_in
-from service.context import World
+from service.context import Context
 from service.core import tokens
 from service.errors import NotFound, RefreshRefused
 from service.web.operation import described
-from service.web.requests import Call, body_of, id_of, world_of
+from service.web.requests import Call, body_of, context_of, id_of
 from service.web.responses import empty_answer, json_answer
 
 ACCESS_LIVES = timedelta(minutes=15)
@@ -73,9 +73,9 @@ WHERE session_id = $1
 """
 
 
-async def step_up(world: World, member: Member, now: datetime) -> None:
+async def step_up(context: Context, member: Member, now: datetime) -> None:
     """This session has shown that it is the member who asks."""
-    async with world.acting(member.member_id) as db:
+    async with context.acting_as(member.member_id) as db:
         await db.execute(STEPPED_UP, member.session_id, member.member_id, now)
 
 
@@ -106,13 +106,13 @@ INSERT INTO refresh_tokens (
 """
 
 
-async def begin(world: World, db: DbConnection, member_id: UUID, device_name: str, now: datetime) -> SignedIn:
+async def begin(context: Context, db: DbConnection, member_id: UUID, device_name: str, now: datetime) -> SignedIn:
     """A new session of the member, in a transaction at the door."""
-    session_id = tokens.new_id(world.chance, "session id")
-    sealed_name = await world.keys.seal_for(member_id, "device_name", device_name)
+    session_id = tokens.new_id(context.chance, "session id")
+    sealed_name = await context.keys.seal_for(member_id, "device_name", device_name)
     await db.execute(MAKE_SESSION, session_id, member_id, sealed_name, now)
-    access = tokens.new_token(world.chance, f"access {session_id}")
-    refresh = tokens.new_token(world.chance, f"refresh {session_id}")
+    access = tokens.new_token(context.chance, f"access {session_id}")
+    refresh = tokens.new_token(context.chance, f"refresh {session_id}")
     await _keep(db, session_id, access, refresh, now)
     return SignedIn(member_id, access, now + ACCESS_LIVES, refresh)
 
@@ -179,16 +179,16 @@ WHERE session_id = $1
 )
 async def refresh_session(request: Call) -> ASGIApp:
     """For 30 seconds the same token gets the same successors: phones lose answers."""
-    world = world_of(request)
+    context = context_of(request)
     token = (await body_of(request, Refresh)).refresh_token
-    async with world.door.acquire() as db, db.transaction():
-        answer = await _refresh(world, db, token, world.now())
+    async with context.auth_db.acquire() as db, db.transaction():
+        answer = await _refresh(context, db, token, context.now())
     if answer is None:
         raise RefreshRefused
     return json_answer(answer)
 
 
-async def _refresh(world: World, db: DbConnection, token: str, now: datetime) -> SignedIn | None:
+async def _refresh(context: Context, db: DbConnection, token: str, now: datetime) -> SignedIn | None:
     row = await db.fetchrow(BY_REFRESH_TOKEN, tokens.token_hash(token))
     if row is None or now >= min(row["expires_at"], row["created_at"] + SESSION_LIVES):
         return None
@@ -197,7 +197,7 @@ async def _refresh(world: World, db: DbConnection, token: str, now: datetime) ->
         await db.execute(END_SESSION, row["session_id"], row["member_id"])
         return None
     if used_at is None:
-        used_at, salt = now, world.chance(16, f"refresh salt {row['session_id']}")
+        used_at, salt = now, context.chance(16, f"refresh salt {row['session_id']}")
         await db.execute(USE_REFRESH, tokens.token_hash(token), used_at, salt)
         await db.execute(FORGET_ACCESS, row["session_id"], now)
         await db.execute(TOUCH_SESSION, row["session_id"], now)
@@ -229,21 +229,21 @@ ORDER BY created_at DESC, session_id
 )
 async def list_sessions(request: Call) -> ASGIApp:
     """Only one's own: the partner's devices cannot be seen."""
-    return json_answer(await devices_of(world_of(request), await signed_in(request)))
+    return json_answer(await devices_of(context_of(request), await signed_in(request)))
 
 
-async def devices_of(world: World, member: Member) -> Devices:
+async def devices_of(context: Context, member: Member) -> Devices:
     """Where the member is signed in."""
-    async with world.acting(member.member_id) as db:
+    async with context.acting_as(member.member_id) as db:
         # The last token of a session lives from its last refresh on.
-        rows = await db.fetch(SESSIONS, member.member_id, world.now() - REFRESH_LIVES)
-    return Devices([await _device(world, member, row) for row in rows])
+        rows = await db.fetch(SESSIONS, member.member_id, context.now() - REFRESH_LIVES)
+    return Devices([await _device(context, member, row) for row in rows])
 
 
-async def _device(world: World, member: Member, row: Record) -> Device:
+async def _device(context: Context, member: Member, row: Record) -> Device:
     return Device(
         row["session_id"],
-        await world.keys.open_for(member.member_id, "device_name", row["device_name"]),
+        await context.keys.open_for(member.member_id, "device_name", row["device_name"]),
         row["created_at"],
         row["refreshed_at"],
         row["session_id"] == member.session_id,
@@ -265,7 +265,7 @@ async def end_session(request: Call, session_id: FromPath[str]) -> Response[None
     """Its tokens go with it."""
     member = await signed_in(request)
     ended = id_of(session_id)
-    async with world_of(request).acting(member.member_id) as db:
+    async with context_of(request).acting_as(member.member_id) as db:
         done = await db.execute(END_SESSION, ended, member.member_id)
     if done == "DELETE 0":
         raise NotFound

@@ -5,7 +5,7 @@ import signal
 from contextlib import suppress
 
 from service import logs, worker
-from service.app import opened_world
+from service.app import open_context
 from service.cli.database import key_store, missing_migrations
 from service.cli.serve import where_pushes_go
 from service.core import mail
@@ -32,8 +32,8 @@ async def _push(settings: Settings) -> None:
     told = where_pushes_go(settings)
     if url := await _ready_database(settings, stop):
         mailer = mail.mailer_for(settings.smtp_url, settings.mail_from)
-        opened = opened_world(url, settings, mailer, key_store(settings), SteadyClock(), system_chance)
-        async with opened as world, worker.working(world, settings):
+        opened = open_context(url, settings, mailer, key_store(settings), SteadyClock(), system_chance)
+        async with opened as context, worker.working(context, settings):
             print(f"Prompts are planned and sent. {told}\nCtrl-C stops it.", flush=True)
             await stop.wait()
 

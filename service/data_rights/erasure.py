@@ -10,11 +10,11 @@ from projections import tallies
 from projections.rebuild import Stream, rebuild
 from service.access.authentication import stepped_up
 from service.access.memberships import Membership, memberships_of
-from service.context import World
+from service.context import Context
 from service.errors import StepUpRequired
 from service.relationships.leaving import leave_as
 from service.web.operation import described
-from service.web.requests import Call, world_of
+from service.web.requests import Call, context_of
 from service.web.responses import empty_answer
 
 
@@ -32,32 +32,32 @@ from service.web.responses import empty_answer
 async def erase_me(request: Call) -> Response[None]:
     """Relationships end first. Where I was, the partner sees that something was erased, and no more."""
     member = await stepped_up(request)
-    await erase(world_of(request), member.member_id)
+    await erase(context_of(request), member.member_id)
     return empty_answer()
 
 
-async def erase(world: World, member_id: UUID) -> None:
+async def erase(context: Context, member_id: UUID) -> None:
     """Every step can be repeated, and the account goes last: whoever gets no answer can ask again."""
-    await _leave_everything(world, member_id)
-    memberships = await _memberships(world, member_id)
+    await _leave_everything(context, member_id)
+    memberships = await _memberships(context, member_id)
     # From here on nothing that the member wrote can be opened, whatever happens to the rest.
-    await world.keys.destroy_for_member(member_id)
+    await context.keys.destroy_for_member(member_id)
     for membership in memberships:
-        await _erase_from(world, member_id, membership)
-    async with world.keeper.acquire() as db, db.transaction():
+        await _erase_from(context, member_id, membership)
+    async with context.maintenance_db.acquire() as db, db.transaction():
         await _forget_account(db, member_id)
 
 
-async def _memberships(world: World, member_id: UUID) -> list[Membership]:
-    async with world.acting(member_id) as db:
-        return await memberships_of(db, member_id, world.now())
+async def _memberships(context: Context, member_id: UUID) -> list[Membership]:
+    async with context.acting_as(member_id) as db:
+        return await memberships_of(db, member_id, context.now())
 
 
-async def _leave_everything(world: World, member_id: UUID) -> None:
+async def _leave_everything(context: Context, member_id: UUID) -> None:
     # Who leaves while confirming is alone again, and then ends what they are alone in.
-    while left := [m for m in await _memberships(world, member_id) if m.state != "ended"]:
+    while left := [m for m in await _memberships(context, member_id) if m.state != "ended"]:
         for membership in left:
-            await leave_as(world, member_id, membership)
+            await leave_as(context, member_id, membership)
 
 
 FORGET_MEMBERSHIP = """
@@ -76,11 +76,11 @@ WHERE relationship_id = $1
 """
 
 
-async def _erase_from(world: World, member_id: UUID, membership: Membership) -> None:
+async def _erase_from(context: Context, member_id: UUID, membership: Membership) -> None:
     rid, author = membership.relationship_id, membership.author_id
     remaining = (membership.partner_id,) if membership.partner_id else ()
-    ring = await world.keys.ring(rid)
-    async with world.keeper.acquire() as db, db.transaction():
+    ring = await context.keys.ring(rid)
+    async with context.maintenance_db.acquire() as db, db.transaction():
         # Behind the locks: what another device of the member is recording comes before, and is erased too, or is
         # refused, because its author is a reader no more.
         await lock_heads(db, [membership.private, membership.shared])

@@ -20,7 +20,7 @@ from service.access.authentication import Member, stepped_up
 from service.access.memberships import Membership, memberships_of, reader_of
 from service.accounts.me import Me, me_of
 from service.accounts.sessions import Device, devices_of
-from service.context import World
+from service.context import Context
 from service.errors import StepUpRequired
 from service.prompts.prompts_api import Prompt, prompts_of
 from service.prompts.schedule import Schedule
@@ -28,7 +28,7 @@ from service.prompts.schedule_api import schedule_of
 from service.push.devices import RegisteredDevice, push_devices_of
 from service.relationships.view import Relationship, view_of
 from service.web.operation import described
-from service.web.requests import JSON, Call, world_of
+from service.web.requests import JSON, Call, context_of
 
 log = structlog.get_logger()
 
@@ -80,11 +80,11 @@ async def export_me(request: Call) -> Stream:
     Each stream is as it was when its relationship came up. Who asks is checked once, at the beginning.
     """
     member = await stepped_up(request)
-    world = world_of(request)
-    start = await _about_me(world, member)
-    async with world.acting(member.member_id) as db:
-        found = await memberships_of(db, member.member_id, world.now())
-    document = _document(world, start, [one.relationship_id for one in found])
+    context = context_of(request)
+    start = await _about_me(context, member)
+    async with context.acting_as(member.member_id) as db:
+        found = await memberships_of(db, member.member_id, context.now())
+    document = _document(context, start, [one.relationship_id for one in found])
     return Stream(_or_hang_up(document), media_type=JSON, headers=HEADERS)
 
 
@@ -98,46 +98,48 @@ async def _or_hang_up(document: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         raise BrokenOff from None
 
 
-async def _about_me(world: World, member: Member) -> Export:
+async def _about_me(context: Context, member: Member) -> Export:
     return Export(
         format=FORMAT,
-        me=await me_of(world, member),
-        sessions=(await devices_of(world, member)).sessions,
-        devices=await push_devices_of(world, member),
-        schedule=await schedule_of(world, member),
-        prompts=await prompts_of(world, member.member_id, None, None),
+        me=await me_of(context, member),
+        sessions=(await devices_of(context, member)).sessions,
+        devices=await push_devices_of(context, member),
+        schedule=await schedule_of(context, member),
+        prompts=await prompts_of(context, member.member_id, None, None),
         relationships=[],
     )
 
 
-async def _document(world: World, start: Export, relationship_ids: list[UUID]) -> AsyncIterator[bytes]:
+async def _document(context: Context, start: Export, relationship_ids: list[UUID]) -> AsyncIterator[bytes]:
     """The bytes of an Export, exactly as they would be made in one piece; `start` has no relationships yet."""
     yield msgspec.json.encode(start).removesuffix(b"]}")
     comma = b""
     for relationship_id in relationship_ids:
-        async for part in _relationship(world, start.me.member_id, relationship_id):
+        async for part in _relationship(context, start.me.member_id, relationship_id):
             yield comma + part
             comma = b""
         comma = b","
     yield b"]}"
 
 
-async def _relationship(world: World, member_id: UUID, relationship_id: UUID) -> AsyncIterator[bytes]:
-    membership, shared, private = await _as_of_now(world, member_id, relationship_id)
+async def _relationship(context: Context, member_id: UUID, relationship_id: UUID) -> AsyncIterator[bytes]:
+    membership, shared, private = await _as_of_now(context, member_id, relationship_id)
     reader = reader_of(membership)
-    yield b'{"relationship":' + msgspec.json.encode(await view_of(world, membership)) + b',"shared":'
-    async for part in _page(world, member_id, reader, "shared", shared):
+    yield b'{"relationship":' + msgspec.json.encode(await view_of(context, membership)) + b',"shared":'
+    async for part in _page(context, member_id, reader, "shared", shared):
         yield part
     yield b',"private":'
-    async for part in _page(world, member_id, reader, "private", private):
+    async for part in _page(context, member_id, reader, "private", private):
         yield part
     yield b"}"
 
 
-async def _as_of_now(world: World, member_id: UUID, relationship_id: UUID) -> tuple[Membership, chain.Head, chain.Head]:
+async def _as_of_now(
+    context: Context, member_id: UUID, relationship_id: UUID
+) -> tuple[Membership, chain.Head, chain.Head]:
     # One snapshot, so that the state and what the streams say of it agree.
-    async with world.acting(member_id) as db, db.transaction(isolation="repeatable_read", readonly=True):
-        (membership,) = await memberships_of(db, member_id, world.now(), relationship_id)
+    async with context.acting_as(member_id) as db, db.transaction(isolation="repeatable_read", readonly=True):
+        (membership,) = await memberships_of(db, member_id, context.now(), relationship_id)
         return (
             membership,
             await read_head(db, membership.shared),
@@ -146,15 +148,15 @@ async def _as_of_now(world: World, member_id: UUID, relationship_id: UUID) -> tu
 
 
 async def _page(
-    world: World, member_id: UUID, reader: Reader, audience: Audience, head: chain.Head
+    context: Context, member_id: UUID, reader: Reader, audience: Audience, head: chain.Head
 ) -> AsyncIterator[bytes]:
     """All events up to a head, as one page. No connection is held while a slow phone reads."""
     after, comma = 0, b""
     yield b'{"events":['
     while after < head.position:
         wanted = min(CHUNK_EVENTS, head.position - after)
-        ring = await world.keys.ring(reader.relationship_id)
-        async with world.acting(member_id) as db:
+        ring = await context.keys.ring(reader.relationship_id)
+        async with context.acting_as(member_id) as db:
             page = await feed.page(db, ring, reader, audience, after, wanted, proof=True)
         if len(page.events) < wanted:
             raise BrokenOff

@@ -12,7 +12,7 @@ from uuid import UUID
 
 import structlog
 
-from service.context import World
+from service.context import Context
 from service.prompts.catalogue import QuestionId
 from service.prompts.self_questions import rests, those_asked
 
@@ -21,14 +21,14 @@ log = structlog.get_logger()
 BATCH = 1000
 
 
-async def dispatch(world: World) -> int:
+async def dispatch(context: Context) -> int:
     """Put what is due into the outbox, a batch at most; says how many prompts and reminders these were."""
-    now = world.now()
-    await _look_into(world, now)
-    sent = await world.prompter.fetch(SEND, now, BATCH)
-    reminded = await world.prompter.fetch(REMIND, now, BATCH)
-    await world.prompter.execute(FORGET_UNSENT, now)
-    await world.prompter.execute(LAPSE, now)
+    now = context.now()
+    await _look_into(context, now)
+    sent = await context.scheduler_db.fetch(SEND, now, BATCH)
+    reminded = await context.scheduler_db.fetch(REMIND, now, BATCH)
+    await context.scheduler_db.execute(FORGET_UNSENT, now)
+    await context.scheduler_db.execute(LAPSE, now)
     return len(sent) + len(reminded)
 
 
@@ -250,22 +250,22 @@ WHERE member_id = $1
 """
 
 
-async def _look_into(world: World, now: datetime) -> None:
+async def _look_into(context: Context, now: datetime) -> None:
     """Leave out questions about oneself where they rest; a prompt of which nothing is left goes unseen."""
-    for row in await world.prompter.fetch(REFLECTING, now, BATCH):
+    for row in await context.scheduler_db.fetch(REFLECTING, now, BATCH):
         try:
-            rest = await _rest(world, row["member_id"], now)
+            rest = await _rest(context, row["member_id"], now)
         except Exception as error:
             # What cannot be read must not hold up what can; it is looked into again until it is too late.
             log.warning("not_looked_into", prompt=str(row["prompt_id"]), error=type(error).__name__)
             continue
         asked: list[QuestionId] = those_asked(row["questions"], rest=rest)
         if asked:
-            await world.prompter.execute(LOOKED_INTO, row["member_id"], row["prompt_id"], asked)
+            await context.scheduler_db.execute(LOOKED_INTO, row["member_id"], row["prompt_id"], asked)
         else:
-            await world.prompter.execute(FORGET, row["member_id"], row["prompt_id"])
+            await context.scheduler_db.execute(FORGET, row["member_id"], row["prompt_id"])
 
 
-async def _rest(world: World, member_id: UUID, now: datetime) -> bool:
-    async with world.acting(member_id) as db:
-        return await rests(world, db, member_id, now)
+async def _rest(context: Context, member_id: UUID, now: datetime) -> bool:
+    async with context.acting_as(member_id) as db:
+        return await rests(context, db, member_id, now)

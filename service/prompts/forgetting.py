@@ -3,7 +3,7 @@
 from uuid import UUID
 
 from events.records import transposed
-from service.context import World
+from service.context import Context
 
 # Prompts first: what is sent meanwhile holds them. Where one has withdrawn, those who are still members keep theirs.
 FORGET_PROMPTS = """
@@ -38,10 +38,10 @@ WHERE occasions.relationship_id = $1
 """
 
 
-async def forget_prompts(world: World, relationship_id: UUID) -> None:
+async def forget_prompts(context: Context, relationship_id: UUID) -> None:
     """Forget the prompts about a relationship that has ended, and those of who is no member of it any more."""
     # Also where it has ended before: whoever got no answer asks again.
-    async with world.keeper.acquire() as db, db.transaction():
+    async with context.maintenance_db.acquire() as db, db.transaction():
         await db.execute(FORGET_OCCASIONS, relationship_id)
         gone = await db.fetch(FORGET_PROMPTS, relationship_id)
         if gone:

@@ -18,7 +18,7 @@ from asyncpg import Record
 from msgspec import Struct
 from msgspec.structs import replace
 
-from service.context import World
+from service.context import Context
 from service.core.tokens import new_id
 from service.prompts.catalogue import SELF_QUESTIONS
 from service.prompts.lifecycle import reminder_due_at, scheduled, sent
@@ -91,15 +91,15 @@ class Plan(Struct, frozen=True):
 # --- Windows
 
 
-async def plan_windows(world: World) -> int:
+async def plan_windows(context: Context) -> int:
     """Plan for members for whom it is time, a batch at most; says for how many it was done."""
-    now = world.now()
-    planners = _planners(await world.prompter.fetch(DUE, now, BATCH))
+    now = context.now()
+    planners = _planners(await context.scheduler_db.fetch(DUE, now, BATCH))
     if not planners:
         return 0
-    asked, living = await _asked(world, list(planners), now), await _living(world, list(planners))
-    plans = [_windows(world, one, asked[name], living[name], now) for name, one in planners.items()]
-    return len(await _keep(world, plans))
+    asked, living = await _asked(context, list(planners), now), await _living(context, list(planners))
+    plans = [_windows(context, one, asked[name], living[name], now) for name, one in planners.items()]
+    return len(await _keep(context, plans))
 
 
 DUE = """
@@ -136,7 +136,7 @@ def _planner(row: Record) -> Planner:
     return Planner(row["member_id"], schedule, row["seed"], place, row["plan_at"], row["planned"])
 
 
-def _windows(world: World, planner: Planner, asked: Iterable[Asked], living: set[UUID], now: datetime) -> Plan:
+def _windows(context: Context, planner: Planner, asked: Iterable[Asked], living: set[UUID], now: datetime) -> Plan:
     """The days from yesterday, whose windows may cross midnight, to the last one that begins before the next planning.
 
     The item of a relationship that has ended is as if it were not there.
@@ -150,7 +150,7 @@ def _windows(world: World, planner: Planner, asked: Iterable[Asked], living: set
         for found in plan_day(left, planner.place, day, planner.seed, standing):
             standing += _stands(found)
             item = items[found.item_id]
-            prompts += _prompts(world, planner, found, item.relationship_id, "schedule", item.questions, now)
+            prompts += _prompts(context, planner, found, item.relationship_id, "schedule", item.questions, now)
     # Without windows there is nothing to come back for: a new schedule says itself when it is due.
     return Plan(planner, _next_planning(planner, last) if schedule.check_ins else None, prompts)
 
@@ -173,26 +173,28 @@ class Two(Struct, frozen=True):
     partner: UUID
 
 
-async def plan_after_events(world: World) -> int:
+async def plan_after_events(context: Context) -> int:
     """Plan what follows shared events, a batch at most; says how many events there were.
 
     An event goes when both members are done with it. One that could not be planned for, because somebody else planned
     at that moment, is looked at again; who has had their prompt by then is not asked twice.
     """
-    now = world.now()
-    await world.prompter.execute(FORGET_UNASKED, UNASKED_BATCH)
-    events = await world.prompter.fetch(OCCASIONS, BATCH)
+    now = context.now()
+    await context.scheduler_db.execute(FORGET_UNASKED, UNASKED_BATCH)
+    events = await context.scheduler_db.fetch(OCCASIONS, BATCH)
     if not events:
         return 0
-    couples = await _couples(world, [event["relationship_id"] for event in events])
+    couples = await _couples(context, [event["relationship_id"] for event in events])
     members = {two.member_id for twos in couples.values() for two in twos}
-    planners = _planners(await world.prompter.fetch(OF_MEMBERS, list(members)))
+    planners = _planners(await context.scheduler_db.fetch(OF_MEMBERS, list(members)))
     wanting = {name: one for name, one in planners.items() if one.schedule.after_events.enabled}
-    asked = await _asked(world, list(wanting), now)
-    plans = [_after(world, one, asked[name], _lived(events, couples, name), now) for name, one in wanting.items()]
-    missed = set(wanting) - await _keep(world, plans)
+    asked = await _asked(context, list(wanting), now)
+    plans = [_after(context, one, asked[name], _lived(events, couples, name), now) for name, one in wanting.items()]
+    missed = set(wanting) - await _keep(context, plans)
     done = [one for one in events if missed.isdisjoint(two.member_id for two in couples[one["relationship_id"]])]
-    await world.prompter.execute(FORGET, [one["relationship_id"] for one in done], [one["event_id"] for one in done])
+    await context.scheduler_db.execute(
+        FORGET, [one["relationship_id"] for one in done], [one["event_id"] for one in done]
+    )
     return len(done)
 
 
@@ -269,10 +271,10 @@ WHERE relationships.relationship_id = ANY ($1::uuid[])
 """
 
 
-async def _couples(world: World, relationships: Sequence[UUID]) -> dict[UUID, list[Two]]:
+async def _couples(context: Context, relationships: Sequence[UUID]) -> dict[UUID, list[Two]]:
     """The members of those relationships that have not ended."""
     found: dict[UUID, list[Two]] = defaultdict(list)
-    for row in await world.prompter.fetch(COUPLES, relationships):
+    for row in await context.scheduler_db.fetch(COUPLES, relationships):
         found[row["relationship_id"]].append(Two(row["member_id"], row["me"], row["partner"]))
     return found
 
@@ -288,7 +290,7 @@ def _lived(events: Iterable[Record], couples: dict[UUID, list[Two]], member_id: 
 
 
 def _after(
-    world: World,
+    context: Context,
     planner: Planner,
     asked: Iterable[Asked],
     events: Iterable[tuple[UUID, SharedEvent]],
@@ -298,7 +300,7 @@ def _after(
     questions = planner.schedule.after_events.questions
     for relationship_id, event in events:
         found = after_event(event, planner.schedule, planner.place, planner.seed, standing)
-        planned = _prompts(world, planner, found, relationship_id, "after_event", questions, now)
+        planned = _prompts(context, planner, found, relationship_id, "after_event", questions, now)
         # One that came too late was not asked, and takes nobody's place.
         standing += _stands(found) if planned else []
         prompts += planned
@@ -321,10 +323,10 @@ WHERE prompts.member_id = ANY ($1::uuid[])
 """
 
 
-async def _asked(world: World, members: Sequence[UUID], now: datetime) -> dict[UUID, list[Asked]]:
+async def _asked(context: Context, members: Sequence[UUID], now: datetime) -> dict[UUID, list[Asked]]:
     """What stands of each member, of the weeks around. Read behind the planners, so that nothing planned is missed."""
     found: dict[UUID, list[Asked]] = defaultdict(list)
-    for row in await world.prompter.fetch(ASKED, members, now - LOOK_BACK):
+    for row in await context.scheduler_db.fetch(ASKED, members, now - LOOK_BACK):
         found[row["member_id"]].append(Asked(row["item_id"], row["day"], row["due_at"], row["asked_on"]))
     return found
 
@@ -340,10 +342,10 @@ WHERE memberships.member_id = ANY ($1::uuid[])
 """
 
 
-async def _living(world: World, members: Sequence[UUID]) -> dict[UUID, set[UUID]]:
+async def _living(context: Context, members: Sequence[UUID]) -> dict[UUID, set[UUID]]:
     """The relationships of each member that have not ended."""
     found: dict[UUID, set[UUID]] = defaultdict(set)
-    for row in await world.prompter.fetch(LIVING, members):
+    for row in await context.scheduler_db.fetch(LIVING, members):
         found[row["member_id"]].add(row["relationship_id"])
     return found
 
@@ -353,7 +355,7 @@ def _stands(found: Occurrence) -> list[Asked]:
 
 
 def _prompts(
-    world: World,
+    context: Context,
     planner: Planner,
     found: Occurrence,
     relationship_id: UUID,
@@ -375,7 +377,7 @@ def _prompts(
     return [
         Prompt(
             member_id=planner.member_id,
-            prompt_id=new_id(world.chance, f"prompt id {planner.member_id} {found.item_id} {found.day}"),
+            prompt_id=new_id(context.chance, f"prompt id {planner.member_id} {found.item_id} {found.day}"),
             relationship_id=relationship_id,
             reason=reason,
             item_id=found.item_id,
@@ -458,14 +460,14 @@ FROM planned
 """
 
 
-async def _keep(world: World, plans: Iterable[Plan]) -> set[UUID]:
+async def _keep(context: Context, plans: Iterable[Plan]) -> set[UUID]:
     """Keep what was planned, where it still holds; the members for whom it does."""
     # By id, so that two who keep plans of the same members do not wait for each other in a circle.
     ordered = sorted(plans, key=lambda plan: plan.planner.member_id)
     who = [(one.planner.member_id, one.planner.place.since, one.planner.planned, one.next_at) for one in ordered]
     prompts = [msgspec.structs.astuple(prompt) for plan in ordered for prompt in plan.prompts]
     columns = _columns(who, 4) + _columns(prompts, len(Prompt.__struct_fields__))
-    rows = await world.prompter.fetch(KEEP, new_id(world.chance, "planning id"), *columns)
+    rows = await context.scheduler_db.fetch(KEEP, new_id(context.chance, "planning id"), *columns)
     return {row["member_id"] for row in rows}
 
 

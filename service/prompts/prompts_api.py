@@ -11,14 +11,14 @@ from litestar.types import ASGIApp
 from msgspec import Meta, Struct
 
 from service.access.authentication import signed_in
-from service.context import World
+from service.context import Context
 from service.errors import NotFound
 from service.prompts import lifecycle
 from service.prompts.answering import Step, hold, take
 from service.prompts.catalogue import SELF_QUESTIONS, QuestionId
 from service.prompts.self_questions import rests, those_asked
 from service.web.operation import described
-from service.web.requests import Call, id_of, query_of, world_of
+from service.web.requests import Call, context_of, id_of, query_of
 from service.web.responses import empty_answer, json_answer
 
 MOST_PROMPTS = 200
@@ -93,16 +93,16 @@ LIMIT $4
 async def list_prompts(request: Call) -> ASGIApp:
     """Of questions about myself none is shown while they rest, and no prompt that has no other."""
     member, query = await signed_in(request), query_of(request, PromptsQuery)
-    return json_answer(Prompts(await prompts_of(world_of(request), member.member_id, query.state, MOST_PROMPTS)))
+    return json_answer(Prompts(await prompts_of(context_of(request), member.member_id, query.state, MOST_PROMPTS)))
 
 
-async def prompts_of(world: World, member_id: UUID, state: Standing | None, limit: int | None) -> list[Prompt]:
+async def prompts_of(context: Context, member_id: UUID, state: Standing | None, limit: int | None) -> list[Prompt]:
     """The member's prompts that were sent, the newest first; without a limit all of them."""
-    now = world.now()
-    async with world.acting(member_id) as db:
+    now = context.now()
+    async with context.acting_as(member_id) as db:
         rows = await db.fetch(PROMPTS, member_id, now, state, limit)
         reflects = any(not set(SELF_QUESTIONS).isdisjoint(row["questions"]) for row in rows)
-        rest = reflects and await rests(world, db, member_id, now)
+        rest = reflects and await rests(context, db, member_id, now)
     shown = [(row, those_asked(row["questions"], rest=rest)) for row in rows]
     return [_prompt(row, questions) for row, questions in shown if questions or not row["questions"]]
 
@@ -133,9 +133,9 @@ def _prompt(row: Record, questions: list[QuestionId]) -> Prompt:
 )
 async def dismiss_prompt(request: Call, prompt_id: FromPath[str]) -> Response[None]:
     """Again, or when it is over, it changes nothing. Nobody learns of it, and nothing counts it."""
-    member, world, wanted = await signed_in(request), world_of(request), id_of(prompt_id)
-    now, name = world.now(), (member.member_id, wanted)
-    async with world.acting(member.member_id) as db, db.transaction():
+    member, context, wanted = await signed_in(request), context_of(request), id_of(prompt_id)
+    now, name = context.now(), (member.member_id, wanted)
+    async with context.acting_as(member.member_id) as db, db.transaction():
         was = (await hold(db, [name])).get(name)
         if was is None or was.state == "scheduled":
             raise NotFound

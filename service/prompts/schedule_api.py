@@ -6,11 +6,11 @@ from litestar.types import ASGIApp
 
 from service.access.authentication import Member, hold_session, signed_in
 from service.access.memberships import memberships_of
-from service.context import World
+from service.context import Context
 from service.prompts.replanning import is_on, plan_anew, zone_of
 from service.prompts.schedule import Schedule, validate
 from service.web.operation import described
-from service.web.requests import Call, body_of, world_of
+from service.web.requests import Call, body_of, context_of
 from service.web.responses import json_answer
 
 SEED_BYTES = 32
@@ -28,12 +28,12 @@ WHERE member_id = $1
 )
 async def get_schedule(request: Call) -> ASGIApp:
     """Nothing is asked before I have said so."""
-    return json_answer(await schedule_of(world_of(request), await signed_in(request)))
+    return json_answer(await schedule_of(context_of(request), await signed_in(request)))
 
 
-async def schedule_of(world: World, member: Member) -> Schedule:
+async def schedule_of(context: Context, member: Member) -> Schedule:
     """The member's schedule, or that of a new member."""
-    async with world.acting(member.member_id) as db:
+    async with context.acting_as(member.member_id) as db:
         text = await db.fetchval(SCHEDULE, member.member_id)
     return Schedule() if text is None else msgspec.json.decode(text, type=Schedule)
 
@@ -68,13 +68,13 @@ async def put_schedule(request: Call) -> ASGIApp:
 
     An item of a relationship that has ended can stay; it asks for nothing.
     """
-    member, world = await signed_in(request), world_of(request)
-    schedule, now = await body_of(request, Schedule), world.now()
-    async with world.acting(member.member_id) as db, db.transaction():
+    member, context = await signed_in(request), context_of(request)
+    schedule, now = await body_of(request, Schedule), context.now()
+    async with context.acting_as(member.member_id) as db, db.transaction():
         await hold_session(db, member)
         mine = await memberships_of(db, member.member_id, now)
         validate(schedule, {one.relationship_id for one in mine})
-        seed = world.chance(SEED_BYTES, f"seed of {member.member_id}")
+        seed = context.chance(SEED_BYTES, f"seed of {member.member_id}")
         kept = member.member_id, msgspec.json.encode(schedule).decode(), seed, now, now if is_on(schedule) else None
         if await db.fetchval(KEEP_SCHEDULE, *kept):
             await plan_anew(db, member.member_id, schedule, await zone_of(db, member.member_id), now)

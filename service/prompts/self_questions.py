@@ -11,7 +11,7 @@ from events.records import StreamKey
 from events.rules import MAY_BE_AHEAD, Recorded
 from events.sealing import Ring
 from service.access.memberships import memberships_of
-from service.context import World
+from service.context import Context
 from service.prompts.catalogue import SELF_QUESTIONS, QuestionId
 
 REST = timedelta(days=90)
@@ -53,12 +53,12 @@ def those_asked(chosen: Iterable[QuestionId], *, rest: bool) -> list[QuestionId]
 CHUNK_EVENTS = 200
 
 
-async def rests(world: World, db: DbConnection, member_id: UUID, now: datetime) -> bool:
+async def rests(context: Context, db: DbConnection, member_id: UUID, now: datetime) -> bool:
     """Whether questions about oneself rest for a member, by their own check-ins in both streams of any relationship:
     two who link again are the same two. The connection acts for the member.
     """
     for membership in await memberships_of(db, member_id, now):
-        ring = await world.keys.ring(membership.relationship_id)
+        ring = await context.keys.ring(membership.relationship_id)
         said = [one async for one in _lately(db, ring, membership.private, "private", now)]
         said += [one async for one in _lately(db, ring, membership.shared, "shared", now)]
         if self_questions_rest(said, membership.author_id, now):

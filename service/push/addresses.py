@@ -9,7 +9,7 @@ import httpx
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from service.context import World
+from service.context import Context
 from service.errors import Invalid
 from service.push.encryption import BadKeys, read_keys
 from service.push.notices import AppleDevice, Device, FirebaseDevice, SubscriptionKeys, WebSubscription
@@ -54,9 +54,9 @@ class Registration(Struct, frozen=True, forbid_unknown_fields=True, omit_default
     environment: Annotated[Environment, Meta(description="Of the token; production if left out.")] | None = None
 
 
-async def opened_address(world: World, member_id: UUID, provider: str, sealed: bytes) -> Device:
+async def opened_address(context: Context, member_id: UUID, provider: str, sealed: bytes) -> Device:
     """Where a device is reached. Raises Unreadable for who is erased, KeyStoreError."""
-    return msgspec.json.decode(await world.keys.open_for(member_id, "push_address", sealed), type=ADDRESSES[provider])
+    return msgspec.json.decode(await context.keys.open_for(member_id, "push_address", sealed), type=ADDRESSES[provider])
 
 
 # --- What can be an address

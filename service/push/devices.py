@@ -11,13 +11,13 @@ from litestar.types import ASGIApp
 from msgspec import Struct
 
 from service.access.authentication import Member, hold_session, signed_in
-from service.context import World
+from service.context import Context
 from service.core import tokens
 from service.errors import Invalid, NotFound
 from service.push.addresses import Environment, Platform, Provider, Registration, address_of, opened_address
 from service.push.notices import AppleDevice
 from service.web.operation import described
-from service.web.requests import Call, body_of, id_of, world_of
+from service.web.requests import Call, body_of, context_of, id_of
 from service.web.responses import empty_answer, json_answer
 
 MOST_DEVICES = 20
@@ -95,19 +95,19 @@ RETURNING
 )
 async def register_device(request: Call, device_id: FromPath[str]) -> ASGIApp:
     """The id comes from the phone. A device is forgotten with the session that registered it last; 20 at most."""
-    member, world, device = await signed_in(request), world_of(request), id_of(device_id)
+    member, context, device = await signed_in(request), context_of(request), id_of(device_id)
     told = await body_of(request, Registration)
     address = msgspec.json.encode(address_of(told)).decode()
-    sealed = await world.keys.seal_for(member.member_id, "push_address", address)
-    registration = tokens.new_id(world.chance, f"registration of {device} by {member.session_id}")
-    async with world.acting(member.member_id) as db, db.transaction():
+    sealed = await context.keys.seal_for(member.member_id, "push_address", address)
+    registration = tokens.new_id(context.chance, f"registration of {device} by {member.session_id}")
+    async with context.acting_as(member.member_id) as db, db.transaction():
         await hold_session(db, member)
         if await db.fetchval(OTHERS, member.member_id, device) >= MOST_DEVICES:
             raise Invalid(f"You have {MOST_DEVICES} devices already; remove one first.")
-        placed = (told.platform, told.provider, sealed, registration, world.now())
+        placed = (told.platform, told.provider, sealed, registration, context.now())
         row = await db.fetchrow(REGISTER, member.member_id, device, member.session_id, *placed)
     assert row is not None
-    return json_answer(await _device(world, member, row))
+    return json_answer(await _device(context, member, row))
 
 
 DEVICES = """
@@ -132,19 +132,19 @@ ORDER BY
 )
 async def list_devices(request: Call) -> ASGIApp:
     """Only one's own, without their addresses."""
-    devices = await push_devices_of(world_of(request), await signed_in(request))
+    devices = await push_devices_of(context_of(request), await signed_in(request))
     return json_answer(RegisteredDevices(devices, request.app.state.vapid_public_key))
 
 
-async def push_devices_of(world: World, member: Member) -> list[RegisteredDevice]:
+async def push_devices_of(context: Context, member: Member) -> list[RegisteredDevice]:
     """The member's devices, the one registered last first."""
-    async with world.acting(member.member_id) as db:
+    async with context.acting_as(member.member_id) as db:
         rows = await db.fetch(DEVICES, member.member_id)
-    return [await _device(world, member, row) for row in rows]
+    return [await _device(context, member, row) for row in rows]
 
 
-async def _device(world: World, member: Member, row: Record) -> RegisteredDevice:
-    address = await opened_address(world, member.member_id, row["provider"], row["address"])
+async def _device(context: Context, member: Member, row: Record) -> RegisteredDevice:
+    address = await opened_address(context, member.member_id, row["provider"], row["address"])
     return RegisteredDevice(
         row["device_id"],
         row["platform"],
@@ -176,7 +176,7 @@ WHERE member_id = $1
 async def remove_device(request: Call, device_id: FromPath[str]) -> Response[None]:
     """Its address is forgotten at once; the session stays."""
     member, device = await signed_in(request), id_of(device_id)
-    async with world_of(request).acting(member.member_id) as db:
+    async with context_of(request).acting_as(member.member_id) as db:
         done = await db.execute(FORGET_DEVICE, member.member_id, device)
     if done == "DELETE 0":
         raise NotFound

@@ -14,7 +14,7 @@ import structlog
 from asyncpg import Record
 from msgspec import Struct
 
-from service.context import World
+from service.context import Context
 from service.core.tokens import new_id
 from service.push.addresses import opened_address
 from service.push.exchange import LOST_PAUSE_SECONDS
@@ -127,10 +127,10 @@ LEFT JOIN relationships
 """
 
 
-async def claim(world: World, most: int) -> list[Push]:
+async def claim(context: Context, most: int) -> list[Push]:
     """Pushes that are due, under a lease of 30 seconds."""
-    now = world.now()
-    rows = await world.prompter.fetch(CLAIM, now, most, new_id(world.chance, "lease"), now + LEASE)
+    now = context.now()
+    rows = await context.scheduler_db.fetch(CLAIM, now, most, new_id(context.chance, "lease"), now + LEASE)
     return [_push(row) for row in rows]
 
 
@@ -153,18 +153,18 @@ def _push(row: Record) -> Push:
 # --- Sending
 
 
-async def deliver(world: World, sender: Sender, push: Push) -> int:
+async def deliver(context: Context, sender: Sender, push: Push) -> int:
     """Send a push, as one step, and note what came of it; one without use goes as if it were delivered."""
-    await _note(world, push, await _sent(world, sender, push) if push.stands else Delivered())
+    await _note(context, push, await _sent(context, sender, push) if push.stands else Delivered())
     return 1
 
 
-async def _sent(world: World, sender: Sender, push: Push) -> Outcome:
+async def _sent(context: Context, sender: Sender, push: Push) -> Outcome:
     assert push.provider is not None
     assert push.address is not None
     try:
         async with asyncio.timeout(SENDING_SECONDS):
-            device = await opened_address(world, push.member_id, push.provider, push.address)
+            device = await opened_address(context, push.member_id, push.provider, push.address)
             return await sender.send(Notice(device, push.kind))
     except TimeoutError:
         return RetryAfter(LOST_PAUSE_SECONDS)
@@ -174,16 +174,16 @@ async def _sent(world: World, sender: Sender, push: Push) -> Outcome:
         return RetryAfter(LOST_PAUSE_SECONDS) if push.attempts < MOST_FAILURES else Refused()
 
 
-async def _note(world: World, push: Push, outcome: Outcome) -> None:
+async def _note(context: Context, push: Push, outcome: Outcome) -> None:
     match outcome:
         case Delivered():
-            await world.prompter.execute(DONE, *push.row)
+            await context.scheduler_db.execute(DONE, *push.row)
         case Unregistered():
-            await _disable(world, push)
+            await _disable(context, push)
         case RetryAfter():
-            await _try_again(world, push, outcome.seconds)
+            await _try_again(context, push, outcome.seconds)
         case Refused():
-            await world.prompter.execute(PARK, *push.row)
+            await context.scheduler_db.execute(PARK, *push.row)
             log.error("push_parked", push=push.kind, prompt=str(push.prompt_id), device=str(push.device_id))
         case never:
             assert_never(never)
@@ -223,18 +223,18 @@ WHERE member_id = $1
 """
 
 
-async def _try_again(world: World, push: Push, seconds: int) -> None:
+async def _try_again(context: Context, push: Push, seconds: int) -> None:
     """After what the provider asked for and a random while that may double each time; not once it is too late.
 
     The whole while is random, so that what failed together does not come again together.
     """
     longest = min(2**push.attempts, LONGEST_BACK_OFF_SECONDS)
-    share = int.from_bytes(world.chance(8, f"back-off {push.prompt_id} {push.device_id}")) / 2**64
-    due_at = world.now() + timedelta(seconds=seconds + longest * share)
+    share = int.from_bytes(context.chance(8, f"back-off {push.prompt_id} {push.device_id}")) / 2**64
+    due_at = context.now() + timedelta(seconds=seconds + longest * share)
     if due_at < push.send_before:
-        await world.prompter.execute(TRY_AGAIN, *push.row, due_at)
+        await context.scheduler_db.execute(TRY_AGAIN, *push.row, due_at)
     else:
-        await world.prompter.execute(DONE, *push.row)
+        await context.scheduler_db.execute(DONE, *push.row)
         log.warning("push_given_up", push=push.kind, prompt=str(push.prompt_id), attempts=push.attempts)
 
 
@@ -258,10 +258,10 @@ WHERE outbox.member_id = disabled.member_id
 """
 
 
-async def _disable(world: World, push: Push) -> None:
-    done = await world.prompter.execute(DISABLE, push.member_id, push.device_id, push.registration, world.now())
+async def _disable(context: Context, push: Push) -> None:
+    done = await context.scheduler_db.execute(DISABLE, push.member_id, push.device_id, push.registration, context.now())
     if done == "DELETE 0":
-        await _try_again(world, push, 0)
+        await _try_again(context, push, 0)
 
 
 # --- Counting
@@ -287,10 +287,10 @@ GROUP BY outbox.class
 """
 
 
-async def waiting(world: World) -> list[Waiting]:
+async def waiting(context: Context) -> list[Waiting]:
     """What is in the outbox, by class: a parked one is there until somebody has looked at it."""
-    found = {row["class"]: row for row in await world.prompter.fetch(WAITING)}
-    return [_waiting(kind, found[kind], world.now()) if kind in found else Waiting(kind) for kind in PushClass]
+    found = {row["class"]: row for row in await context.scheduler_db.fetch(WAITING)}
+    return [_waiting(kind, found[kind], context.now()) if kind in found else Waiting(kind) for kind in PushClass]
 
 
 def _waiting(kind: PushClass, row: Record, now: datetime) -> Waiting:

@@ -25,11 +25,11 @@ from projections import feed
 from projections.feed import Event, Page
 from service.access.authentication import signed_in
 from service.access.memberships import Membership, membership_in, reader_of
-from service.context import World
+from service.context import Context
 from service.core.listeners import Listener
 from service.errors import Invalid, NotFound
 from service.web.operation import described
-from service.web.requests import Call, id_of, world_of
+from service.web.requests import Call, context_of, id_of
 
 log = structlog.get_logger()
 
@@ -68,12 +68,12 @@ async def listen_live(request: Call, rid: FromPath[str]) -> ASGIApp:
     The stream ends with the access token, and within a second when the session is revoked or the reader may not read
     any more: connect again with a fresh token and the last id. Of more than 5 streams of a member the oldest ends.
     """
-    member, world, wanted = await signed_in(request), world_of(request), id_of(rid)
-    async with world.acting(member.member_id) as db:
-        membership = await membership_in(db, member.member_id, world.now(), wanted)
+    member, context, wanted = await signed_in(request), context_of(request), id_of(rid)
+    async with context.acting_as(member.member_id) as db:
+        membership = await membership_in(db, member.member_id, context.now(), wanted)
         reached = await _beginning(db, membership, request.headers.get("last-event-id"))
     reader, until = reader_of(membership), member.access_expires_at
-    return _answer(world, Listener(member.member_id, member.session_id, reader, until, reached))
+    return _answer(context, Listener(member.member_id, member.session_id, reader, until, reached))
 
 
 async def _beginning(db: DbConnection, membership: Membership, last_event_id: str | None) -> dict[Audience, int]:
@@ -90,16 +90,16 @@ async def _beginning(db: DbConnection, membership: Membership, last_event_id: st
     return {"shared": min(int(told[1]), heads["shared"]), "private": min(int(told[2]), heads["private"])}
 
 
-def _answer(world: World, listener: Listener) -> ASGIApp:
+def _answer(context: Context, listener: Listener) -> ASGIApp:
     """The stream as an application of its own: what the framework streams cannot be ended while nobody reads it."""
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
-        world.listeners.join(listener)
+        context.listeners.join(listener)
         try:
             await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
-            await _until_one_ends(_tell(world, listener, send), _hung_up(receive), listener.ended.wait())
+            await _until_one_ends(_tell(context, listener, send), _hung_up(receive), listener.ended.wait())
         finally:
-            world.listeners.leave(listener)
+            context.listeners.leave(listener)
         with suppress(TimeoutError):
             async with asyncio.timeout(LAST_SECONDS):
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
@@ -122,25 +122,25 @@ async def _hung_up(receive: Receive) -> None:
         pass
 
 
-async def _tell(world: World, listener: Listener, send: Send) -> None:
+async def _tell(context: Context, listener: Listener, send: Send) -> None:
     try:
-        async for chunk in _chunks(world, listener):
+        async for chunk in _chunks(context, listener):
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
     except Exception as error:
         # The phone connects again and misses nothing. What an exception says may be what people wrote.
         log.warning("live_broken_off", failure=type(error).__name__)
 
 
-async def _chunks(world: World, listener: Listener) -> AsyncIterator[bytes]:
+async def _chunks(context: Context, listener: Listener) -> AsyncIterator[bytes]:
     yield beginning(listener.reached)
-    async for frame_told in _news(world, listener):
+    async for frame_told in _news(context, listener):
         yield frame_told
     yield KEEP_ALIVE
     while True:
         if await _woken(listener):
             # Before it is read: what comes in while that happens wakes again.
             listener.woken.clear()
-            async for frame_told in _news(world, listener):
+            async for frame_told in _news(context, listener):
                 yield frame_told
         else:
             yield KEEP_ALIVE
@@ -154,20 +154,20 @@ async def _woken(listener: Listener) -> bool:
     return listener.woken.is_set()
 
 
-async def _news(world: World, listener: Listener) -> AsyncIterator[bytes]:
+async def _news(context: Context, listener: Listener) -> AsyncIterator[bytes]:
     """All that lies behind what was told; no connection is held while a slow phone reads."""
     more = True
     while more:
-        pages = await _pages(world, listener)
+        pages = await _pages(context, listener)
         for event in (event for page in pages for event in page.events):
             listener.reached[event.stream] = event.position
             yield frame(listener.reached, event)
         more = any(page.more and page.events for page in pages)
 
 
-async def _pages(world: World, listener: Listener) -> list[Page]:
-    async with world.acting(listener.member_id) as db:
-        ring = await world.keys.ring(listener.reader.relationship_id)
+async def _pages(context: Context, listener: Listener) -> list[Page]:
+    async with context.acting_as(listener.member_id) as db:
+        ring = await context.keys.ring(listener.reader.relationship_id)
         return [
             await feed.page(db, ring, listener.reader, audience, position, PAGE_EVENTS)
             for audience, position in listener.reached.items()
@@ -188,12 +188,12 @@ def _id(reached: dict[Audience, int]) -> str:
     return f"shared:{reached['shared']},private:{reached['private']}"
 
 
-async def watch(world: World) -> None:
+async def watch(context: Context) -> None:
     """Look again and again while somebody listens: one task of the process, for all of them."""
     while True:
-        await world.listeners.present.wait()
+        await context.listeners.present.wait()
         try:
-            await look(world)
+            await look(context)
         except Exception as error:
             # While the database is away nothing can be told; the next look may find it again.
             log.warning("live_not_watched", failure=type(error).__name__)
@@ -218,11 +218,11 @@ WHERE session_id = ANY ($1::uuid[])
 """
 
 
-async def look(world: World) -> None:
+async def look(context: Context) -> None:
     """Wake whoever is behind one of their streams, and end the streams of those who may not listen any more."""
-    listeners, now = list(world.listeners), world.now()
+    listeners, now = list(context.listeners), context.now()
     watched = {(one.reader.relationship_id, stream) for one in listeners for stream in one.streams.values()}
-    async with world.acting(*{one.member_id for one in listeners}) as db:
+    async with context.acting_as(*{one.member_id for one in listeners}) as db:
         rows = await db.fetch(HEADS, *transposed(list(watched)))
         sessions = await db.fetch(SIGNED_IN, list({one.session_id for one in listeners}))
     heads = {(row["member_id"], row["stream_id"]): row["position"] for row in rows}

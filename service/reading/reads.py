@@ -26,7 +26,7 @@ from service.database.pool import lent
 from service.errors import Invalid, NotFound
 from service.reading.answer_cache import Kept
 from service.web.operation import described
-from service.web.requests import Call, id_of, query_of, world_of
+from service.web.requests import Call, context_of, id_of, query_of
 from service.web.responses import cacheable, cacheable_answer
 
 COUNTING_CONNECTIONS = 4
@@ -99,10 +99,10 @@ class PerspectivesQuery(Struct, frozen=True, forbid_unknown_fields=True, rename=
 )
 async def list_events(request: Call, rid: FromPath[str]) -> ASGIApp:
     """The shared stream is the same for both, but for who is me."""
-    reading, world = await _reading(request, rid), world_of(request)
+    reading, context = await _reading(request, rid), context_of(request)
     query, reader = query_of(request, EventsQuery), reading.reader
-    ring = await world.keys.ring(reader.relationship_id)
-    async with world.acting(reading.member_id) as db:
+    ring = await context.keys.ring(reader.relationship_id)
+    async with context.acting_as(reading.member_id) as db:
         page = await feed.page(db, ring, reader, query.stream, query.after, query.limit, proof=query.proof)
     return cacheable_answer(request, cacheable(page))
 
@@ -121,11 +121,11 @@ async def list_events(request: Call, rid: FromPath[str]) -> ASGIApp:
 )
 async def list_requests(request: Call, rid: FromPath[str]) -> ASGIApp:
     """To who asked, a private answer is no answer."""
-    reading, world = await _reading(request, rid), world_of(request)
+    reading, context = await _reading(request, rid), context_of(request)
     query, reader = query_of(request, RequestsQuery), reading.reader
-    ring = await world.keys.ring(reader.relationship_id)
-    async with world.acting(reading.member_id) as db:
-        listed = await requests.requests(db, ring, reader, query.state, world.now())
+    ring = await context.keys.ring(reader.relationship_id)
+    async with context.acting_as(reading.member_id) as db:
+        listed = await requests.requests(db, ring, reader, query.state, context.now())
     return cacheable_answer(request, cacheable(listed))
 
 
@@ -145,7 +145,7 @@ async def get_balances(request: Call, rid: FromPath[str]) -> ASGIApp:
     """Two tellings, side by side."""
     reading = await _reading(request, rid)
     query = query_of(request, BalancesQuery)
-    on = query.on or _today(world_of(request).now(), reading.time_zone)
+    on = query.on or _today(context_of(request).now(), reading.time_zone)
 
     async def count(db: DbConnection) -> Balances:
         return await balances_of.balances(db, reading.reader, on, query.window, query.domain, reading.member_id)
@@ -168,7 +168,7 @@ async def get_balances(request: Call, rid: FromPath[str]) -> ASGIApp:
 async def get_trend(request: Call, rid: FromPath[str]) -> ASGIApp:
     """At most 400 points, ending on the last date."""
     reading = await _reading(request, rid)
-    asked = _asked(query_of(request, TrendsQuery), _today(world_of(request).now(), reading.time_zone))
+    asked = _asked(query_of(request, TrendsQuery), _today(context_of(request).now(), reading.time_zone))
     member_id = reading.member_id
     return await _counted(request, reading, (asked,), lambda db: trends.trend(db, reading.reader, asked, member_id))
 
@@ -187,12 +187,12 @@ async def get_trend(request: Call, rid: FromPath[str]) -> ASGIApp:
 )
 async def get_perspectives(request: Call, rid: FromPath[str]) -> ASGIApp:
     """Nothing is said about who is right."""
-    reading, world = await _reading(request, rid), world_of(request)
+    reading, context = await _reading(request, rid), context_of(request)
     query, reader = query_of(request, PerspectivesQuery), reading.reader
     item = _item_of(query.measure, query.item)
     period = Period(query.from_, query.to)
-    ring = await world.keys.ring(reader.relationship_id)
-    async with world.acting(reading.member_id) as db:
+    ring = await context.keys.ring(reader.relationship_id)
+    async with context.acting_as(reading.member_id) as db:
         if query.measure == "felt":
             assert item is not None
             found = await perspectives.felt_on_the_same_day(db, ring, reader, item, period)

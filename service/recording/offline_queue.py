@@ -24,7 +24,7 @@ from service.recording.entries import recorder_of
 from service.recording.recorder import Outcome, Submission
 from service.web.operation import described
 from service.web.problems import Problem, problem_of
-from service.web.requests import Call, decode, json_of, world_of
+from service.web.requests import Call, context_of, decode, json_of
 from service.web.responses import json_answer
 
 SYNC_BYTES = 2 * 1024 * 1024
@@ -97,10 +97,10 @@ async def sync(request: Call, rid: FromPath[str]) -> ASGIApp:
     sent = await _sync_body(request)
     read = [_read_entry(raw) for raw in sent.entries]
     good = [entry for entry in read if not isinstance(entry, SyncResult)]
-    world, reader = world_of(request), reader_of(membership)
+    context, reader = context_of(request), reader_of(membership)
     outcomes = iter(await _record_all(request, member, membership, good) if good else [])
-    async with world.acting(member.member_id) as db:
-        ring = await world.keys.ring(membership.relationship_id)
+    async with context.acting_as(member.member_id) as db:
+        ring = await context.keys.ring(membership.relationship_id)
         shared = await feed.page(db, ring, reader, "shared", sent.shared_after, SYNC_PAGE)
         private = await feed.page(db, ring, reader, "private", sent.private_after, SYNC_PAGE)
     results = [e if isinstance(e, SyncResult) else _result(e[0], next(outcomes)) for e in read]

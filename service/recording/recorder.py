@@ -30,7 +30,7 @@ from events.sealing import NONCE_BYTES, OPENING_BYTES, Ring
 from projections import tallies
 from projections.tallies import Counts, Key
 from service.access.consent import has_consented
-from service.context import World, reading_as
+from service.context import Context, reading_as_members
 from service.core.tokens import new_id
 from service.database.group_commit import Grouped
 from service.errors import NotFound, Overloaded, WrongState
@@ -140,8 +140,8 @@ class Group(Struct):
 class Recorder:
     """Records what members submit; each submission gets an answer of its own, and none blocks the others."""
 
-    def __init__(self, world: World) -> None:
-        self._world = world
+    def __init__(self, context: Context) -> None:
+        self._context = context
         self._grouped = Grouped[Submission, Answer](
             self._commit,
             key=_held_up_with,
@@ -172,13 +172,13 @@ class Recorder:
         await self._grouped.close()
 
     async def _commit(self, submissions: Sequence[Submission], patient: bool) -> Sequence[Answer | Exception]:
-        async with self._world.recording() as db:
+        async with self._context.writer() as db:
             done = None
             if _stands_alone(submissions[0]) and not patient:
-                done = await record_at_once(self._world, db, submissions)
-            answers, appended = done or await record_holding(self._world, db, submissions, patient)
+                done = await record_at_once(self._context, db, submissions)
+            answers, appended = done or await record_holding(self._context, db, submissions, patient)
         # Nobody has to be woken for anything to be right: who is not, finds it within half a second.
-        self._world.listeners.stirred(key.stream_id for key, _ in appended)
+        self._context.listeners.stirred(key.stream_id for key, _ in appended)
         return answers
 
 
@@ -249,21 +249,23 @@ def _stands_alone(submission: Submission) -> bool:
 Result: TypeAlias = tuple[list[Answer | Exception], list[tuple[StreamKey, Stored]]]
 
 
-async def record_at_once(world: World, db: DbConnection, submissions: Sequence[Submission]) -> Result | None:
+async def record_at_once(context: Context, db: DbConnection, submissions: Sequence[Submission]) -> Result | None:
     """Record what stands alone, in two statements: nothing is held while it is made ready.
 
     None where an id is taken or another was faster, which the statement that appends finds under its locks, and where
     something is refused, for it may be a replay. Then nothing is written, and it is to be recorded holding all.
     """
-    group = await _look(world, db, submissions)
-    answers = [_answer(world, group, submission) for submission in submissions]
+    group = await _look(context, db, submissions)
+    answers = [_answer(context, group, submission) for submission in submissions]
     if any(isinstance(outcome, Refusal) for one in answers if isinstance(one, Answer) for outcome in one.outcomes):
         return None
     appended = await append(db, group.rings, group.appended, group.counts, group.now, group.versions)
     return (answers, group.appended) if appended else None
 
 
-async def record_holding(world: World, db: DbConnection, submissions: Sequence[Submission], patient: bool) -> Result:
+async def record_holding(
+    context: Context, db: DbConnection, submissions: Sequence[Submission], patient: bool
+) -> Result:
     """Record what may be recorded, in order, in a transaction that holds all that it may follow on."""
     async with db.transaction():
         if patient:
@@ -273,12 +275,12 @@ async def record_holding(world: World, db: DbConnection, submissions: Sequence[S
             await reveal.hold(db, *_asking(submission))
         await _hold_heads(db, submissions)
         # Behind the locks: whoever opens or leaves holds the shared head, so what is read here stays so.
-        group = await _look(world, db, submissions)
+        group = await _look(context, db, submissions)
         await _learn(db, group)
-        answers = [_answer(world, group, submission) for submission in submissions]
+        answers = [_answer(context, group, submission) for submission in submissions]
         news = _news(group)
         if sealing and group.batches:
-            await _reveal(world, db, group)
+            await _reveal(context, db, group)
         if not await append(db, group.rings, group.appended, group.counts, group.now, group.versions):
             # What was to be taken back came into the shared stream behind the look for it: the next try finds it there.
             raise Overloaded
@@ -286,7 +288,7 @@ async def record_holding(world: World, db: DbConnection, submissions: Sequence[S
         return answers, group.appended
 
 
-async def _reveal(world: World, db: DbConnection, group: Group) -> None:
+async def _reveal(context: Context, db: DbConnection, group: Group) -> None:
     """Append what is revealed now that an author, who comes alone, has sealed something."""
     (batch,) = group.batches.values()
     seat, sealed = batch.seat, [stored.event for _, stored in group.appended]
@@ -303,7 +305,7 @@ async def _reveal(world: World, db: DbConnection, group: Group) -> None:
         batch.learn(stored)
     for event in sealed:
         for copy in meeting.copies(event, batch.known):
-            _append(group, batch, "shared", _copied(world, group, batch, copy))
+            _append(group, batch, "shared", _copied(context, group, batch, copy))
             group.count([(key, -count) for key, count in meeting.counts_of(copy)])
 
 
@@ -317,23 +319,23 @@ def _news(group: Group) -> list[News]:
     ]
 
 
-async def announce(world: World, db: DbConnection, key: StreamKey, fact: Opened | Ended) -> None:
+async def announce(context: Context, db: DbConnection, key: StreamKey, fact: Opened | Ended) -> None:
     """Append what the service itself has to say to a shared stream, in the transaction of the caller."""
-    ring = await world.keys.ring(key.relationship_id)
+    ring = await context.keys.ring(key.relationship_id)
     heads = await lock_heads(db, [key])
-    draft = _draft(world, key, new_id(world.chance, f"event id {key.stream_id}"), None, world.now(), fact)
+    draft = _draft(context, key, new_id(context.chance, f"event id {key.stream_id}"), None, context.now(), fact)
     said = encrypt_event(ring, heads[key], key, "shared", draft)
     await append_events(db, {key.relationship_id: ring}, [(key, said)])
 
 
-def _answer(world: World, group: Group, submission: Submission) -> Answer | Exception:
+def _answer(context: Context, group: Group, submission: Submission) -> Answer | Exception:
     if _asking(submission) in group.unconfirmed:
         return WrongState("You can record here as soon as the invite's maker has confirmed you.")
     batch = group.batches[_names(submission)] if _asking(submission) in group.admitted else None
     # Who was erased while this waited for the locks is nobody here any more, and has no key.
     if batch is None or not _ring(group, batch).knows(batch.seat.author_id):
         return NotFound()
-    outcomes = [_outcome(world, group, batch, *entry) for entry in submission.entries]
+    outcomes = [_outcome(context, group, batch, *entry) for entry in submission.entries]
     return Answer(batch.seat.author_id, outcomes)
 
 
@@ -341,25 +343,25 @@ def _ring(group: Group, batch: Batch) -> Ring:
     return group.rings[batch.seat.relationship_id]
 
 
-def _outcome(world: World, group: Group, batch: Batch, entry_id: UUID, entry: Entry) -> Outcome:
+def _outcome(context: Context, group: Group, batch: Batch, entry_id: UUID, entry: Entry) -> Outcome:
     try:
         decided = rules.decide(entry_id, entry, batch.standing.author, batch.known, group.now)
     except Refusal as refusal:
         return refusal
     if isinstance(decided, Recorded):
         return Done(batch.stored[decided.audience, decided.event_id], new=False)
-    return Done(_accept(world, group, batch, entry_id, decided), new=True)
+    return Done(_accept(context, group, batch, entry_id, decided), new=True)
 
 
-def _accept(world: World, group: Group, batch: Batch, entry_id: UUID, accepted: Accepted) -> Stored:
+def _accept(context: Context, group: Group, batch: Batch, entry_id: UUID, accepted: Accepted) -> Stored:
     key = batch.seat.key(accepted.audience)
-    draft = _draft(world, key, entry_id, batch.seat.author_id, group.now, accepted.entry)
+    draft = _draft(context, key, entry_id, batch.seat.author_id, group.now, accepted.entry)
     return _append(group, batch, accepted.audience, draft)
 
 
-def _copied(world: World, group: Group, batch: Batch, copy: Copy) -> Draft:
+def _copied(context: Context, group: Group, batch: Batch, copy: Copy) -> Draft:
     original = copy.original.event
-    return _draft(world, batch.seat.shared, copy.event_id, original.author, group.now, original.fact)
+    return _draft(context, batch.seat.shared, copy.event_id, original.author, group.now, original.fact)
 
 
 def _append(group: Group, batch: Batch, audience: Audience, draft: Draft) -> Stored:
@@ -385,8 +387,8 @@ def _tally(batch: Batch, key: StreamKey, event: Recorded) -> Counts:
     return tallies.tally(key, event, batch.standing.partner_id, lambda target: events[event.audience, target].fact)
 
 
-def _draft(world: World, key: StreamKey, event_id: UUID, by: UUID | None, now: datetime, fact: Fact) -> Draft:
-    drawn = world.chance(OPENING_BYTES + NONCE_BYTES, f"opening and nonce {key.stream_id} {event_id}")
+def _draft(context: Context, key: StreamKey, event_id: UUID, by: UUID | None, now: datetime, fact: Fact) -> Draft:
+    drawn = context.chance(OPENING_BYTES + NONCE_BYTES, f"opening and nonce {key.stream_id} {event_id}")
     return Draft(event_id, by, now, fact, drawn[:OPENING_BYTES], drawn[OPENING_BYTES:])
 
 
@@ -467,7 +469,7 @@ LEFT JOIN memberships AS theirs
 """
 
 
-async def _look(world: World, db: DbConnection, submissions: Sequence[Submission]) -> Group:
+async def _look(context: Context, db: DbConnection, submissions: Sequence[Submission]) -> Group:
     """Who submits, as what, and the heads of what they can write to, as of now."""
     asking = {_asking(one) for one in submissions}
     found = await db.fetch(LOOK, *transposed(list(asking)))
@@ -476,9 +478,9 @@ async def _look(world: World, db: DbConnection, submissions: Sequence[Submission
     batches = {names: _batch(row) for names, row in rows.items()}
     unconfirmed = await _unconfirmed(db, asking - admitted)
     # A partner who came in while this waited for a lock has written with a key of their own.
-    rings = await world.keys.rings({relationship_id for _, relationship_id in batches})
+    rings = await context.keys.rings({relationship_id for _, relationship_id in batches})
     # The time is taken behind the heads on which the events follow, so that it grows along a stream.
-    group = Group(world.now(), rings, admitted, unconfirmed, batches)
+    group = Group(context.now(), rings, admitted, unconfirmed, batches)
     for names, batch in batches.items():
         row, (shared, private) = rows[names], batch.seat.keys
         group.heads[shared] = Head(row["shared_position"], row["shared_link"])
@@ -539,7 +541,7 @@ async def _learn(db: DbConnection, group: Group) -> None:
     # Most often nothing is there yet, and nothing is referred to.
     if not altered and not await ids_present(db, list(named)):
         return
-    async with reading_as(db, [member_id for member_id, _ in group.batches]):
+    async with reading_as_members(db, [member_id for member_id, _ in group.batches]):
         rows = await find_events(db, list(named)) + await find_altering(db, group.rings, list(altered))
     found: dict[StreamKey, list[Record]] = {}
     for key, row in rows:

@@ -21,7 +21,7 @@ from events.rules import Known, Recorded
 from events.sealing import Ring
 from projections import tallies
 from projections.tallies import Counts
-from service.context import reading_as
+from service.context import reading_as_members
 
 
 class Meeting(Struct, frozen=True):
@@ -98,7 +98,7 @@ async def meet(
         return None
     # Nobody seals meanwhile, but until the heads are locked something may be taken back.
     heads = await lock_heads(db, [theirs, shared])
-    async with reading_as(db, [member_id, partner["member_id"]]):
+    async with reading_as_members(db, [member_id, partner["member_id"]]):
         found = await _read(db, ring, shared, [private, theirs], things)
     waiting = [stored.event for key, stored in found if key == theirs]
     return Meeting(private, theirs, heads, waiting, [stored for key, stored in found if key != theirs])

@@ -8,13 +8,13 @@ from litestar.params import FromPath
 from events.entries import Ended
 from service.access.authentication import signed_in
 from service.access.memberships import Membership, membership_of
-from service.context import World
+from service.context import Context
 from service.errors import NotFound
 from service.prompts.forgetting import forget_prompts
 from service.recording import recorder
 from service.relationships.state import FORGET_INVITE, SET_STATE, hold
 from service.web.operation import described
-from service.web.requests import Call, world_of
+from service.web.requests import Call, context_of
 from service.web.responses import empty_answer
 
 
@@ -33,21 +33,21 @@ async def leave(request: Call, rid: FromPath[str]) -> Response[None]:
     """Leaving an ended relationship again changes nothing. While confirming, its maker is alone again."""
     member = await signed_in(request)
     membership = await membership_of(request, member, rid)
-    await leave_as(world_of(request), member.member_id, membership)
+    await leave_as(context_of(request), member.member_id, membership)
     return empty_answer()
 
 
-async def leave_as(world: World, member_id: UUID, membership: Membership) -> None:
+async def leave_as(context: Context, member_id: UUID, membership: Membership) -> None:
     """End it, or withdraw from what is not confirmed yet. Nobody is asked about it any more."""
     # Each looks again behind its lock: the state may have changed since it was read, and between the two.
-    done = membership.state == "confirming" and await _withdraw(world, membership)
+    done = membership.state == "confirming" and await _withdraw(context, membership)
     while not done:
-        done = await _end(world, member_id, membership) or await _withdraw(world, membership)
-    await forget_prompts(world, membership.relationship_id)
+        done = await _end(context, member_id, membership) or await _withdraw(context, membership)
+    await forget_prompts(context, membership.relationship_id)
 
 
-async def _end(world: World, member_id: UUID, membership: Membership) -> bool:
-    async with world.acting(member_id) as db, db.transaction():
+async def _end(context: Context, member_id: UUID, membership: Membership) -> bool:
+    async with context.acting_as(member_id) as db, db.transaction():
         match await hold(db, membership):
             case "confirming":
                 return False
@@ -56,7 +56,7 @@ async def _end(world: World, member_id: UUID, membership: Membership) -> bool:
                 await db.execute(SET_STATE, membership.relationship_id, "ended", None)
             case "active":
                 # The head first: whoever is sharing at this moment finishes before, and nobody begins behind it.
-                await recorder.announce(world, db, membership.shared, Ended())
+                await recorder.announce(context, db, membership.shared, Ended())
                 await db.execute(SET_STATE, membership.relationship_id, "ended", None)
             case "ended":
                 pass
@@ -77,8 +77,8 @@ WHERE relationship_id = $1
 """
 
 
-async def _withdraw(world: World, membership: Membership) -> bool:
-    async with world.door.acquire() as db, db.transaction():
+async def _withdraw(context: Context, membership: Membership) -> bool:
+    async with context.auth_db.acquire() as db, db.transaction():
         if await hold(db, membership) != "confirming":
             return False
         second = await db.fetchval(REMOVE_SECOND, membership.relationship_id)

@@ -16,14 +16,14 @@ from events.records import StreamKey
 from service.access.authentication import Member, signed_in
 from service.access.consent import require_consent
 from service.access.memberships import Membership, membership_of
-from service.context import World
+from service.context import Context
 from service.core import tokens
 from service.errors import InviteNotFound, NotFound, NotTheInviter, WrongState
 from service.recording import recorder
 from service.relationships.state import FORGET_INVITE, SET_STATE, hold
 from service.relationships.view import Relationship, view_of
 from service.web.operation import described
-from service.web.requests import Call, Nothing, body_of, world_of
+from service.web.requests import Call, Nothing, body_of, context_of
 from service.web.responses import json_answer
 
 INVITE_LIVES = timedelta(hours=24)
@@ -95,25 +95,25 @@ async def make_relationship(request: Call) -> ASGIApp:
     """Its streams begin with it."""
     member = await signed_in(request)
     await body_of(request, Nothing)
-    world = world_of(request)
-    relationship_id = tokens.new_id(world.chance, "relationship id")
-    await world.keys.make_for_relationship(relationship_id)
-    shared = StreamKey(relationship_id, tokens.new_id(world.chance, f"shared stream of {relationship_id}"))
-    async with world.door.acquire() as db, db.transaction():
-        await db.execute(MAKE_RELATIONSHIP, relationship_id, shared.stream_id, world.now())
+    context = context_of(request)
+    relationship_id = tokens.new_id(context.chance, "relationship id")
+    await context.keys.make_for_relationship(relationship_id)
+    shared = StreamKey(relationship_id, tokens.new_id(context.chance, f"shared stream of {relationship_id}"))
+    async with context.auth_db.acquire() as db, db.transaction():
+        await db.execute(MAKE_RELATIONSHIP, relationship_id, shared.stream_id, context.now())
         await create_stream(db, shared, "shared")
-        private = await _join(world, db, shared, "first", member)
+        private = await _join(context, db, shared, "first", member)
         await create_stream(db, private, "private")
     membership = await membership_of(request, member, str(relationship_id))
-    return json_answer(await view_of(world, membership), 201)
+    return json_answer(await view_of(context, membership), 201)
 
 
 async def _join(
-    world: World, db: DbConnection, shared: StreamKey, seat: Literal["first", "second"], member: Member
+    context: Context, db: DbConnection, shared: StreamKey, seat: Literal["first", "second"], member: Member
 ) -> StreamKey:
-    rid, now = shared.relationship_id, world.now()
-    author_id = tokens.new_id(world.chance, f"author of {rid}")
-    private = StreamKey(rid, tokens.new_id(world.chance, f"private stream of {rid}"))
+    rid, now = shared.relationship_id, context.now()
+    author_id = tokens.new_id(context.chance, f"author of {rid}")
+    private = StreamKey(rid, tokens.new_id(context.chance, f"private stream of {rid}"))
     await db.execute(JOIN, rid, seat, member.member_id, author_id, private.stream_id, member.sealed_name, now)
     await db.execute(LET_READ, rid, shared.stream_id, private.stream_id, member.member_id)
     return private
@@ -143,10 +143,10 @@ async def invite(request: Call, rid: FromPath[str]) -> ASGIApp:
     member = await signed_in(request)
     membership = await membership_of(request, member, rid)
     require_consent(member.consent_version)
-    world = world_of(request)
-    code = tokens.new_invite(world.chance, membership.relationship_id)
-    expires_at = world.now() + INVITE_LIVES
-    async with world.acting(member.member_id) as db, db.transaction():
+    context = context_of(request)
+    code = tokens.new_invite(context.chance, membership.relationship_id)
+    expires_at = context.now() + INVITE_LIVES
+    async with context.acting_as(member.member_id) as db, db.transaction():
         if await hold(db, membership) not in ("solo", "inviting"):
             raise WrongState("An invite can be made only while nobody else is in.")
         await db.execute(SET_STATE, membership.relationship_id, "inviting", expires_at)
@@ -191,18 +191,18 @@ async def accept_invite(request: Call) -> ASGIApp:
     member = await signed_in(request)
     code = (await body_of(request, Accept)).code
     require_consent(member.consent_version)
-    world = world_of(request)
-    request.app.state.invites_tried.take((member.member_id.bytes,), world.now())
-    async with world.door.acquire() as db, db.transaction():
+    context = context_of(request)
+    request.app.state.invites_tried.take((member.member_id.bytes,), context.now())
+    async with context.auth_db.acquire() as db, db.transaction():
         code_hash = tokens.invite_hash(code)
-        row = await db.fetchrow(INVITED, code_hash, world.now())
+        row = await db.fetchrow(INVITED, code_hash, context.now())
         if row is None or row["invited_by"] == member.member_id:
             raise InviteNotFound
         shared = StreamKey(row["relationship_id"], row["shared_stream_id"])
         # Used or replaced while this call waited for the row: of two who use one code at once, one gets in.
         if await db.execute(USE_INVITE, code_hash) == "DELETE 0":
             raise InviteNotFound
-        await _join(world, db, shared, "second", member)
+        await _join(context, db, shared, "second", member)
         await db.execute(SET_STATE, shared.relationship_id, "confirming", None)
     return json_answer(Accepted(shared.relationship_id, "confirming"))
 
@@ -225,14 +225,14 @@ async def confirm(request: Call, rid: FromPath[str]) -> ASGIApp:
     require_consent(member.consent_version)
     if membership.seat != "first":
         raise NotTheInviter
-    world = world_of(request)
-    async with world.acting(member.member_id) as db, db.transaction():
+    context = context_of(request)
+    async with context.acting_as(member.member_id) as db, db.transaction():
         state = await hold(db, membership)
         if state == "confirming":
-            await _open(world, db, membership)
+            await _open(context, db, membership)
         elif state != "active":
             raise WrongState("Nobody is waiting to be confirmed.")
-    return json_answer(await view_of(world, await membership_of(request, member, rid)))
+    return json_answer(await view_of(context, await membership_of(request, member, rid)))
 
 
 SECOND_PRIVATE_STREAM = """
@@ -243,8 +243,8 @@ WHERE relationship_id = $1
 """
 
 
-async def _open(world: World, db: DbConnection, membership: Membership) -> None:
+async def _open(context: Context, db: DbConnection, membership: Membership) -> None:
     second = await db.fetchval(SECOND_PRIVATE_STREAM, membership.relationship_id)
     await create_stream(db, StreamKey(membership.relationship_id, second), "private")
     await db.execute(SET_STATE, membership.relationship_id, "active", None)
-    await recorder.announce(world, db, membership.shared, Opened())
+    await recorder.announce(context, db, membership.shared, Opened())

@@ -9,10 +9,10 @@ from msgspec import Struct
 
 from service.access.authentication import signed_in
 from service.access.memberships import Membership, State, membership_of, memberships_of
-from service.context import World
+from service.context import Context
 from service.errors import NotFound
 from service.web.operation import described
-from service.web.requests import Call, world_of
+from service.web.requests import Call, context_of
 from service.web.responses import json_answer
 
 
@@ -54,10 +54,10 @@ class Relationships(Struct, frozen=True):
 async def list_relationships(request: Call) -> ASGIApp:
     """Ended ones too: what was shared stays readable."""
     member = await signed_in(request)
-    world = world_of(request)
-    async with world.acting(member.member_id) as db:
-        found = await memberships_of(db, member.member_id, world.now())
-    return json_answer(Relationships([await view_of(world, one) for one in found]))
+    context = context_of(request)
+    async with context.acting_as(member.member_id) as db:
+        found = await memberships_of(db, member.member_id, context.now())
+    return json_answer(Relationships([await view_of(context, one) for one in found]))
 
 
 @get(
@@ -73,28 +73,28 @@ async def list_relationships(request: Call) -> ASGIApp:
 async def get_relationship(request: Call, rid: FromPath[str]) -> ASGIApp:
     """As I see it."""
     membership = await membership_of(request, await signed_in(request), rid)
-    return json_answer(await view_of(world_of(request), membership))
+    return json_answer(await view_of(context_of(request), membership))
 
 
-async def view_of(world: World, membership: Membership) -> Relationship:
+async def view_of(context: Context, membership: Membership) -> Relationship:
     """The relationship as its member sees it."""
     return Relationship(
         membership.relationship_id,
         membership.state,
-        await _partner(world, membership),
+        await _partner(context, membership),
         StreamIds(membership.shared_stream_id, membership.private_stream_id),
         membership.author_id,
     )
 
 
-async def _partner(world: World, membership: Membership) -> Partner | None:
+async def _partner(context: Context, membership: Membership) -> Partner | None:
     if membership.partner_id is None:
         return None
     theirs, sealed_name = membership.partner_member_id, membership.partner_sealed_name
     if theirs is None or sealed_name is None:
         return Partner(None)
     # In a restored backup an erased partner has a name still, and no key that opens it.
-    ring = await world.keys.ring(membership.relationship_id)
+    ring = await context.keys.ring(membership.relationship_id)
     if not ring.knows(membership.partner_id):
         return Partner(None)
-    return Partner(await world.keys.open_for(theirs, "name", sealed_name))
+    return Partner(await context.keys.open_for(theirs, "name", sealed_name))

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from service.errors import NotFound
 from service.web.operation import described
-from service.web.requests import Call, world_of
+from service.web.requests import Call, context_of
 from service.web.responses import json_answer
 
 PAGE_POLICY = (
@@ -76,7 +76,7 @@ async def get_liveness(request: Call) -> ASGIApp:
 )
 async def get_readiness(request: Call) -> ASGIApp:
     """503 while the database is away."""
-    await world_of(request).db.fetchval("SELECT 1")
+    await context_of(request).db.fetchval("SELECT 1")
     return json_answer(Health("ok"))
 
 

@@ -13,7 +13,7 @@ from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 from litestar.types import ReceiveMessage
 from msgspec import Struct
 
-from service.context import World
+from service.context import Context
 from service.errors import Invalid, MalformedJson, NotFound, TooLarge, UnsupportedMediaType
 
 Call: TypeAlias = Request[Any, Any, State]
@@ -24,10 +24,10 @@ HYPHENATED = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _decoders: dict[Any, msgspec.json.Decoder[Any]] = {}
 
 
-def world_of(request: Call) -> World:
+def context_of(request: Call) -> Context:
     """What the application was started with."""
-    world: World = request.app.state["world"]  # as an attribute it takes six times as long to find
-    return world
+    context: Context = request.app.state["context"]  # as an attribute it takes six times as long to find
+    return context
 
 
 def id_of(text: str) -> UUID:

@@ -14,8 +14,8 @@ import msgspec
 import structlog
 
 from service import worker
-from service.app import opened_world
-from service.context import World
+from service.app import open_context
+from service.context import Context
 from service.core.clock import utc_now
 from service.core.mail import ConsoleMailer
 from service.core.randomness import system_chance
@@ -69,19 +69,19 @@ def told() -> str:
 
 async def _measured(url: str, setting: Setting, members: int, share: float) -> list[Figure]:
     store = FileKeyStore(setting.folder / "asking-keys")
-    opened = opened_world(url, Settings(), ConsoleMailer(), store, utc_now, system_chance)
-    async with opened as world:
-        planning = await _seconds(lambda: planner.plan_windows(world))
-        prompts = await world.prompter.fetchval("SELECT count(*) FROM prompts")
+    opened = open_context(url, Settings(), ConsoleMailer(), store, utc_now, system_chance)
+    async with opened as context:
+        planning = await _seconds(lambda: planner.plan_windows(context))
+        prompts = await context.scheduler_db.fetchval("SELECT count(*) FROM prompts")
         await execute(url, "DELETE FROM prompts WHERE day > (SELECT min(day) FROM prompts)")
-        due = await world.prompter.fetchval("SELECT count(*) FROM prompts")
+        due = await context.scheduler_db.fetchval("SELECT count(*) FROM prompts")
         await execute(
             url, "UPDATE prompts SET due_at = now(), send_before = now() + interval '1 hour'; ANALYZE prompts"
         )
-        dispatching = await _seconds(lambda: dispatch.dispatch(world))
-        claiming = await _seconds(lambda: _claimed(world))
+        dispatching = await _seconds(lambda: dispatch.dispatch(context))
+        claiming = await _seconds(lambda: _claimed(context))
         await execute(url, "DELETE FROM outbox; DELETE FROM prompts")
-        late = await _late(world, url, int(DUE * share), DUE_SECONDS * share)
+        late = await _late(context, url, int(DUE * share), DUE_SECONDS * share)
     late.sort()
     middle, last = statistics.median(late), late[int(len(late) * 0.99)]
     return [
@@ -103,8 +103,8 @@ async def _seconds(step: Callable[[], Awaitable[int]]) -> float:
     return time.perf_counter() - began
 
 
-async def _claimed(world: World) -> int:
-    return len(await outbox.claim(world, worker.IN_FLIGHT))
+async def _claimed(context: Context) -> int:
+    return len(await outbox.claim(context, worker.IN_FLIGHT))
 
 
 class Noting:
@@ -130,16 +130,16 @@ INSERT INTO prompts (
 """
 
 
-async def _late(world: World, url: str, count: int, seconds: float) -> list[float]:
+async def _late(context: Context, url: str, count: int, seconds: float) -> list[float]:
     """The seconds from due to handed over, of so many prompts that are due in so long a time."""
     members = [
-        row["member_id"] for row in await world.prompter.fetch("SELECT member_id FROM schedules LIMIT $1", count)
+        row["member_id"] for row in await context.scheduler_db.fetch("SELECT member_id FROM schedules LIMIT $1", count)
     ]
     db, chance = await asyncpg.connect(url), random.Random(8)
     for member in members:
-        await world.keys.make_for_member(member)
+        await context.keys.make_for_member(member)
         told = msgspec.json.encode(AppleDevice(member.hex)).decode()
-        await db.execute(ADDRESS, member, await world.keys.seal_for(member, "push_address", told))
+        await db.execute(ADDRESS, member, await context.keys.seal_for(member, "push_address", told))
     begin = utc_now() + timedelta(seconds=2)
     due = {member.hex: begin + timedelta(seconds=seconds * chance.random()) for member in members}
     times = [(member, due[member.hex]) for member in members]
@@ -147,7 +147,7 @@ async def _late(world: World, url: str, count: int, seconds: float) -> list[floa
     await db.executemany(PROMPT, rows)
     await db.close()
     sender, stop = Noting(), asyncio.Event()
-    running = asyncio.create_task(worker.run(world, sender, stop))
+    running = asyncio.create_task(worker.run(context, sender, stop))
     await asyncio.sleep(seconds + 6)
     stop.set()
     await running

@@ -23,7 +23,7 @@ from msgspec import Struct
 from events import chain, sealing
 from service.access import authentication
 from service.access.reader_lookup import Lookup
-from service.context import World
+from service.context import Context
 from service.reading import reads
 from service.recording import entries
 from tests.noninterference.worlds import ask
@@ -77,11 +77,11 @@ def acting(bench: Bench, patch: Patch) -> None:
     """A connection is not told for whom it acts; its role sees everything."""
 
     @asynccontextmanager
-    async def anybody(world: World, member_id: UUID) -> Any:
-        async with world.db.acquire() as db:
+    async def anybody(context: Context, member_id: UUID) -> Any:
+        async with context.db.acquire() as db:
             yield db
 
-    patch.setattr(World, "acting", anybody)
+    patch.setattr(Context, "acting_as", anybody)
 
 
 def authorization(bench: Bench, patch: Patch) -> None:

@@ -18,7 +18,7 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from events.sealing import Ring
 from service.app import create_app
-from service.context import World
+from service.context import Context
 from service.core.mail import SmtpMailer
 from service.edge import Edge
 from service.keys.key_store import FileKeyStore
@@ -193,8 +193,8 @@ class Running:
 
     async def ring(self, rid: str) -> Ring:
         """The keys of a relationship, which no phone ever sees."""
-        world: World = self.app.litestar.state.world
-        return await world.keys.ring(UUID(rid))
+        context: Context = self.app.litestar.state.context
+        return await context.keys.ring(UUID(rid))
 
     def phone(self) -> Phone:
         """A device that is not signed in yet."""

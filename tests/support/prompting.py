@@ -10,7 +10,7 @@ import asyncpg
 import msgspec
 
 from service import worker
-from service.context import World
+from service.context import Context
 from service.prompts.schedule import AfterEvents, Quiet, Schedule, ScheduledCheckIn
 from service.push.notices import AppleDevice, Delivered, Device, FirebaseDevice, Notice, Outcome, PushClass, Sender
 from tests.support.phones import Clock, Phone, Running
@@ -50,15 +50,15 @@ class Remembering:
         return [str(one.kind) for one in self.sent]
 
 
-def world_of(service: Running) -> World:
+def context_of(service: Running) -> Context:
     """What the worker works with."""
-    world: World = service.app.litestar.state.world
-    return world
+    context: Context = service.app.litestar.state.context
+    return context
 
 
 async def work(service: Running, sender: Sender) -> None:
     """All that is due at this moment."""
-    await worker.work(world_of(service), sender)
+    await worker.work(context_of(service), sender)
 
 
 async def work_until(service: Running, sender: Sender, until: datetime, every: timedelta) -> None:
@@ -90,7 +90,7 @@ async def register(service: Running, phone: Phone, address: str = "c0ffee", prov
     device: Device = AppleDevice(address) if provider == "apns" else FirebaseDevice(address)
     told = msgspec.json.encode(device).decode()
     member, device_id = UUID(phone.member_id), uuid4()
-    sealed = await world_of(service).keys.seal_for(member, "push_address", told)
+    sealed = await context_of(service).keys.seal_for(member, "push_address", told)
     await service.ask(REGISTER, member, device_id, provider, sealed, uuid4())
     return device_id
 

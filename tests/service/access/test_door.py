@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 from asyncpg import Record
 
-from service.context import World
+from service.context import Context
 from service.database.migrate import migrate
 from service.database.roles import ROLES
 from tests.support.phones import NOON, Phone, Running, running
@@ -46,9 +46,9 @@ WHERE tablename = 'members'
 """
 
 
-def world_of(service: Running) -> World:
-    world: World = service.app.litestar.state.world
-    return world
+def context_of(service: Running) -> Context:
+    context: Context = service.app.litestar.state.context
+    return context
 
 
 async def refused(db: Pool, statement: str) -> bool:
@@ -74,13 +74,13 @@ async def test_every_table_of_accounts_is_forced(database_url: str) -> None:
 
 
 async def test_with_no_member_set_nobody_is_seen(service: Running, two: tuple[Phone, Phone]) -> None:
-    db = world_of(service).db
+    db = context_of(service).db
     assert [await db.fetchval(f"SELECT count(*) FROM {table}") for table in ("members", "sessions")] == [0, 0]
 
 
 async def test_who_acts_sees_and_changes_their_own_rows_only(service: Running, two: tuple[Phone, Phone]) -> None:
     me = UUID(two[0].member_id)
-    async with world_of(service).acting(me) as db:
+    async with context_of(service).acting_as(me) as db:
         for table in ("members", "sessions"):
             assert {row["member_id"] for row in await db.fetch(f"SELECT member_id FROM {table}")} == {me}
         assert await db.execute("UPDATE members SET consent_version = '1'") == "UPDATE 1"
@@ -91,22 +91,22 @@ async def test_who_acts_sees_and_changes_their_own_rows_only(service: Running, t
 
 
 async def test_a_connection_goes_back_acting_for_nobody(service: Running, two: tuple[Phone, Phone]) -> None:
-    world = world_of(service)
+    context = context_of(service)
     for phone in two:
-        async with world.acting(UUID(phone.member_id)):
+        async with context.acting_as(UUID(phone.member_id)):
             pass
-    assert {await world.db.fetchval("SELECT count(*) FROM members") for _ in range(8)} == {0}
+    assert {await context.db.fetchval("SELECT count(*) FROM members") for _ in range(8)} == {0}
 
 
 async def test_who_acts_for_members_can_look_up_no_credential(service: Running) -> None:
-    db = world_of(service).db
+    db = context_of(service).db
     assert [t for t in AT_THE_DOOR if not await refused(db, f"SELECT FROM {t}")] == []
     assert await refused(db, "INSERT INTO members TABLE members")
     assert await refused(db, "UPDATE sessions SET member_id = member_id")
 
 
 async def test_the_door_opens_to_no_entry_key_or_profile(service: Running) -> None:
-    door = world_of(service).door
+    door = context_of(service).auth_db
     closed = [*(f"SELECT * FROM {table}" for table in LOG), "SELECT email FROM members", "DELETE FROM members"]
     closed += ["SELECT device_name FROM sessions", "UPDATE sessions SET stepped_up_at = now()", "DELETE FROM addresses"]
     assert [statement for statement in closed if not await refused(door, statement)] == []

@@ -12,7 +12,7 @@ from msgspec import convert
 from events.entries import Request
 from service.access import authentication
 from service.access.authentication import Doorkeeper
-from service.context import World
+from service.context import Context
 from service.errors import NotFound
 from service.recording import recorder
 from service.recording.recorder import Answer, Submission
@@ -147,9 +147,9 @@ async def test_of_two_phones_of_one_member_in_one_group_the_other_goes_on(servic
         for one in (lost, kept, lost)
     ]
     await service.ask(END, group[0].session_id)
-    world: World = service.app.litestar.state.world
-    async with world.recording() as db:
-        done = await recorder.record_at_once(world, db, group)
+    context: Context = service.app.litestar.state.context
+    async with context.writer() as db:
+        done = await recorder.record_at_once(context, db, group)
         assert done is not None
     assert [type(answer) for answer in done[0]] == [NotFound, Answer, NotFound]
     assert [stored.event.event_id for _, stored in done[1]] == [group[1].entries[0][0]]

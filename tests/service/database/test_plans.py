@@ -5,7 +5,7 @@ from uuid import UUID
 import pytest
 
 from events.lookups import ALTERING, FIND, PRESENT, SEALED
-from service.context import World, reading_as
+from service.context import Context, reading_as_members
 from tests.support.phones import Running
 
 # Many short streams and a long one: the planner believes that a stream is as good as an id.
@@ -48,8 +48,8 @@ async def test_no_stream_is_read_for_an_id(service: Running, statement: str, nam
     await service.ask(FILL, one.rid, shared)
     await service.ask("ANALYZE")
     ids = [row[name] for row in await service.ask(SOME, shared)]
-    world: World = service.app.litestar.state.world
-    async with world.recording() as db, db.transaction(), reading_as(db, [UUID(one.member_id)]):
+    context: Context = service.app.litestar.state.context
+    async with context.writer() as db, db.transaction(), reading_as_members(db, [UUID(one.member_id)]):
         columns = ([UUID(one.rid)] * len(ids), [UUID(shared)] * len(ids), ids)
         plan = "\n".join(row[0] for row in await db.fetch(f"EXPLAIN (ANALYZE) {statement}", *columns))
     assert "Removed by Filter" not in plan, plan

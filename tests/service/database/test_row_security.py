@@ -17,7 +17,7 @@ from asyncpg import Record
 import events
 import projections
 import service as service_package
-from service.context import World
+from service.context import Context
 from tests.support.asking import device, prompted, pushing
 from tests.support.phones import Phone, Running
 
@@ -86,10 +86,10 @@ async def test_no_role_of_the_service_is_above_the_wall(db: Database) -> None:
 # --- What is seen
 
 
-async def seen(world: World, table: str, *members: str) -> list[Record]:
+async def seen(context: Context, table: str, *members: str) -> list[Record]:
     """The rows of a table, with the wall open for those members, or for nobody."""
     try:
-        async with world.db.acquire() as connection, connection.transaction():
+        async with context.db.acquire() as connection, connection.transaction():
             await connection.execute("SELECT set_config('mutuality.members', $1, true)", "{" + ",".join(members) + "}")
             return await connection.fetch(f"TABLE {table}")
     except asyncpg.InsufficientPrivilegeError:
@@ -98,11 +98,11 @@ async def seen(world: World, table: str, *members: str) -> list[Record]:
 
 async def test_without_a_member_no_table_shows_a_row(service: Running, db: Database) -> None:
     await recorded(service)
-    world = service.app.litestar.state.world
+    context = service.app.litestar.state.context
     for table in await names(db, TABLES):
         assert await db.fetchval(f"SELECT count(*) FROM {table}") > 0 or table in EMPTY, f"{table} holds nothing"
-        assert await seen(world, table) == []
-        assert await seen(world, table, str(uuid4())) == []
+        assert await seen(context, table) == []
+        assert await seen(context, table, str(uuid4())) == []
 
 
 EMPTY = {"identities", "used_id_tokens"}  # those who sign in by mail leave nothing there
@@ -111,25 +111,25 @@ EMPTY = {"identities", "used_id_tokens"}  # those who sign in by mail leave noth
 async def test_a_member_sees_only_streams_of_their_own(service: Running, db: Database) -> None:
     one, two = await recorded(service)
     await recorded(service)
-    world = service.app.litestar.state.world
+    context = service.app.litestar.state.context
     mine = {UUID(stream) for stream in (await one.get(HERE))["streams"].values()}
     for table in ("readers", "heads", "events", "texts", "tallies"):
-        rows = await seen(world, table, one.member_id)
+        rows = await seen(context, table, one.member_id)
         assert {row["stream_id"] for row in rows} == mine, table
-        assert await seen(world, table, one.member_id, two.member_id) != rows
+        assert await seen(context, table, one.member_id, two.member_id) != rows
 
 
 async def test_a_member_sees_only_what_asks_themselves(service: Running) -> None:
     one, _ = await recorded(service)
-    world = service.app.litestar.state.world
+    context = service.app.litestar.state.context
     for table in ("devices", "schedules", "prompts", "outbox"):
-        assert [row["member_id"] for row in await seen(world, table, one.member_id)] == [UUID(one.member_id)], table
-    assert await seen(world, "occasions", one.member_id) == []
+        assert [row["member_id"] for row in await seen(context, table, one.member_id)] == [UUID(one.member_id)], table
+    assert await seen(context, "occasions", one.member_id) == []
 
 
 async def test_who_plans_and_sends_reads_no_event_and_no_key(service: Running) -> None:
     await recorded(service)
-    prompter = service.app.litestar.state.world.prompter
+    prompter = service.app.litestar.state.context.scheduler_db
     for table in ("events", "texts", "tallies", "heads", "keys.wrapped", "sessions", "addresses"):
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await prompter.fetch(f"TABLE {table}")
@@ -137,17 +137,17 @@ async def test_who_plans_and_sends_reads_no_event_and_no_key(service: Running) -
 
 async def test_a_connection_acts_for_who_uses_it_now(service: Running) -> None:
     couples = [await recorded(service) for _ in range(2)]
-    world: World = service.app.litestar.state.world
+    context: Context = service.app.litestar.state.context
     for phone in [phone for couple in couples for phone in couple] * 3:
         for _ in range(2):
-            async with world.acting(UUID(phone.member_id)) as connection:
+            async with context.acting_as(UUID(phone.member_id)) as connection:
                 readers = await connection.fetch("SELECT DISTINCT member_id::text FROM readers")
             assert [row["member_id"] for row in readers] == [phone.member_id]
 
 
 async def test_the_door_reads_no_event(service: Running) -> None:
     await recorded(service)
-    door = service.app.litestar.state.world.door
+    door = service.app.litestar.state.context.auth_db
     for table in ("events", "texts", "tallies", "heads", "keys.wrapped"):
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await door.fetch(f"TABLE {table}")
@@ -162,7 +162,7 @@ async def test_the_recorder_appends_for_all_and_reads_no_text(service: Running) 
         "DELETE FROM events",
         "UPDATE texts SET sealed = ''",
     ):
-        async with service.app.litestar.state.world.recording() as db:
+        async with service.app.litestar.state.context.writer() as db:
             with pytest.raises(asyncpg.InsufficientPrivilegeError):
                 await db.fetch(statement)
 
@@ -269,10 +269,10 @@ async def test_every_statement_with_its_where_removed_sees_and_changes_nothing_f
     await recorded(service)
     foreign = dict(await db.fetchrow("SELECT * FROM events ORDER BY stream_id, position LIMIT 1") or {})
     stranger = await service.phone().sign_in()
-    world: World = service.app.litestar.state.world
+    context: Context = service.app.litestar.state.context
     outcomes = {}
     for name, statement in statements().items():
-        async with world.acting(uuid4()) as connection:
+        async with context.acting_as(uuid4()) as connection:
             outcomes[name] = await outcome(connection, statement, foreign)
     assert stranger.member_id
     assert {n: o for n, o in outcomes.items() if o not in ("refused", "0 rows") and n not in HARMLESS} == {}
@@ -280,12 +280,12 @@ async def test_every_statement_with_its_where_removed_sees_and_changes_nothing_f
 
 
 async def test_a_connection_that_was_left_in_the_middle_is_not_used_again(service: Running) -> None:
-    world: World = service.app.litestar.state.world
+    context: Context = service.app.litestar.state.context
     used: list[int] = []
     begun = asyncio.Event()
 
     async def wait() -> None:
-        async with world.acting(uuid4()) as connection:
+        async with context.acting_as(uuid4()) as connection:
             used.append(connection.get_server_pid())
             begun.set()
             await connection.execute("SELECT pg_sleep(60)")
@@ -295,5 +295,5 @@ async def test_a_connection_that_was_left_in_the_middle_is_not_used_again(servic
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    async with world.acting(uuid4()) as connection:
+    async with context.acting_as(uuid4()) as connection:
         assert connection.get_server_pid() not in used

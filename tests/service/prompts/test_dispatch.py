@@ -17,6 +17,7 @@ from tests.support.phones import KEYS, NOON, Phone, Running
 from tests.support.prompting import (
     Remembering,
     after_events,
+    context_of,
     evenings,
     happened,
     outbox,
@@ -26,7 +27,6 @@ from tests.support.prompting import (
     want,
     work,
     work_until,
-    world_of,
 )
 
 HERE = "/v1/relationships/{rid}"
@@ -286,8 +286,8 @@ async def test_a_private_concern_of_the_other_rests_nobody_else(service: Running
 
 
 async def test_sending_and_reminding_use_their_indexes(service: Running) -> None:
-    world, now = world_of(service), service.clock()
-    async with world.prompter.acquire() as db:
+    context, now = context_of(service), service.clock()
+    async with context.scheduler_db.acquire() as db:
         await db.execute("SET enable_seqscan = off")
         for statement, index in ((dispatch.SEND, "prompts_due"), (dispatch.REMIND, "prompts_to_remind")):
             plan = await db.fetch(f"EXPLAIN {statement}", now, 10)
@@ -313,7 +313,7 @@ async def test_each_step_holds_its_prompts_in_the_order_of_their_ids(
     ids = sorted([UUID(await laid_down(service, one, state, due_at)) for _ in range(7)])
     values = (NOON, 10) if "$2" in step else (NOON,)
     async with holding(service, "SELECT FROM prompts WHERE prompt_id = $1 FOR UPDATE", ids[3]) as held:
-        going = asyncio.create_task(world_of(service).prompter.execute(step, *values))
+        going = asyncio.create_task(context_of(service).scheduler_db.execute(step, *values))
         await held.until_waiting()
         assert sorted(row["prompt_id"] for row in await service.ask(FREE)) == ids[4:]
     await going

@@ -18,6 +18,7 @@ from tests.support.planned import NO_QUIET
 from tests.support.prompting import (
     Remembering,
     after_events,
+    context_of,
     evenings,
     happened,
     outbox,
@@ -26,7 +27,6 @@ from tests.support.prompting import (
     want,
     work,
     work_until,
-    world_of,
 )
 
 HERE = "/v1/relationships/{rid}"
@@ -106,8 +106,8 @@ async def test_members_are_not_planned_for_all_at_the_same_moment(service: Runni
 async def test_two_who_plan_the_same_at_once_plan_it_once(service: Running, one: Phone) -> None:
     await want(service, one, replace(evenings(one), max_per_day=1))
     await happened(service, one)
-    world = world_of(service)
-    found = await asyncio.gather(*(planner.plan_windows(world) for _ in range(2)))
+    context = context_of(service)
+    found = await asyncio.gather(*(planner.plan_windows(context) for _ in range(2)))
     assert sum(found) >= 1
     days = Counter(row["day"] for row in await prompts_of(service, one))
     assert set(days.values()) == {1}
@@ -115,12 +115,12 @@ async def test_two_who_plan_the_same_at_once_plan_it_once(service: Running, one:
 
 async def test_what_was_read_before_a_change_is_not_kept(service: Running, one: Phone) -> None:
     await want(service, one, evenings(one))
-    world = world_of(service)
-    planners = planner._planners(await world.prompter.fetch(planner.DUE, service.clock(), 10))
-    plans = [planner._windows(world, each, [], {UUID(one.rid)}, service.clock()) for each in planners.values()]
+    context = context_of(service)
+    planners = planner._planners(await context.scheduler_db.fetch(planner.DUE, service.clock(), 10))
+    plans = [planner._windows(context, each, [], {UUID(one.rid)}, service.clock()) for each in planners.values()]
     assert plans[0].prompts
     await service.ask("UPDATE schedules SET since = $1", service.clock())
-    assert await planner._keep(world, plans) == set()
+    assert await planner._keep(context, plans) == set()
     assert await prompts_of(service, one) == []
 
 
@@ -287,12 +287,12 @@ async def test_windows_and_events_share_the_caps(service: Running, sender: Remem
 
 async def test_planning_windows_and_events_at_once_keeps_the_cap(service: Running) -> None:
     one, _ = await service.couple()
-    world = world_of(service)
+    context = context_of(service)
     for _ in range(10):
         both = replace(evenings(one, "12:00", "23:00"), after_events=AfterEvents(True, 60), max_per_day=1)
         await want(service, one, both)
         await happened(service, one)
-        await asyncio.gather(planner.plan_windows(world), planner.plan_after_events(world))
+        await asyncio.gather(planner.plan_windows(context), planner.plan_after_events(context))
         today = [row for row in await prompts_of(service, one) if row["asked_on"] == date(2026, 6, 15)]
         assert len(today) == 1
         await service.ask("DELETE FROM prompts")

@@ -36,7 +36,7 @@ from service.push.webpush import VapidKey, WebPushSender
 from tests.service.push.test_webpush import BROWSER
 from tests.support.phones import Running
 from tests.support.planned import item
-from tests.support.prompting import world_of
+from tests.support.prompting import context_of
 from tests.support.pushing import EC_KEY
 from tests.support.vouching import RSA_KEY
 
@@ -162,7 +162,7 @@ async def registered(service: Running) -> Devices:
         known.append(("apns", AppleDevice(f"{n:064x}", "sandbox" if n % 2 else "production")))
         known.append(("fcm", FirebaseDevice(f"{n:064x}")))
         known.append(("webpush", BROWSER.subscribed(f"https://push.example.org/{n:064x}")))
-    seal = world_of(service).keys.seal_for
+    seal = context_of(service).keys.seal_for
     member = UUID(one.member_id)
     told = [(name, await seal(member, "push_address", msgspec.json.encode(one).decode())) for name, one in known]
     return Devices(member, told)
@@ -202,13 +202,13 @@ Found = dict[tuple[str, PushClass], Counter[tuple[Any, ...]]]
 async def pushed(service: Running, histories: int, patch: pytest.MonkeyPatch) -> Found:
     """How often each payload was sent, by provider and class."""
     patch.setattr(webpush, "encrypt", unsealed)
-    chance, world, wire, devices = random.Random(8), world_of(service), Wire(), await registered(service)
+    chance, context, wire, devices = random.Random(8), context_of(service), Wire(), await registered(service)
     sender, found = senders_on(wire, service), defaultdict[tuple[str, PushClass], Counter[tuple[Any, ...]]](Counter)
     for moment in (one for _ in range(histories) for one in lived(chance)):
         service.clock.time = moment.at
         for provider, address in chance.sample(devices.rows, chance.choice([0, 1, 1, 2])):
             row = push_of(devices.member_id, moment, provider, address, chance)
-            assert await outbox._sent(world, sender, row) == Delivered()
+            assert await outbox._sent(context, sender, row) == Delivered()
             found[provider, moment.kind][payload(provider, *wire.carried.pop(), moment.at)] += 1
     return found
 
@@ -254,10 +254,10 @@ def prompt_in_the_body(patch: pytest.MonkeyPatch) -> None:
         def __getitem__(self, kind: PushClass) -> bytes:
             return super().__getitem__(kind).replace(b'"}', b'","prompt":"%s"}' % str(self.prompt_id).encode())
 
-    async def remembered(world: Any, sender: Any, push: outbox.Push) -> Any:
+    async def remembered(context: Any, sender: Any, push: outbox.Push) -> Any:
         for table in tables:
             table.prompt_id = push.prompt_id
-        return await sent(world, sender, push)
+        return await sent(context, sender, push)
 
     sent, tables = outbox._sent, [Naming(payloads.FCM), Naming(payloads.WEB_PUSH)]
     patch.setattr(outbox, "_sent", remembered)

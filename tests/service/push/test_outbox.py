@@ -18,7 +18,7 @@ from service.push import apns
 from service.push import outbox as sending
 from service.push.notices import AppleDevice, Delivered, Notice, Outcome, Refused, RetryAfter, Unregistered
 from tests.support.phones import Clock, Phone, Running
-from tests.support.prompting import NOTE, Remembering, after_events, happened, outbox, register, want, work, world_of
+from tests.support.prompting import NOTE, Remembering, after_events, context_of, happened, outbox, register, want, work
 from tests.support.pushing import CLIENT_TLS, EC_KEY, PushService, Received, Reply
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")  # where its service lives
@@ -53,25 +53,25 @@ async def test_what_is_claimed_is_claimed_by_nobody_else_until_the_lease_runs_ou
     sender.outcomes.append(RetryAfter(1))
     await work(service, sender)
     service.clock.advance(seconds=4)
-    world = world_of(service)
-    first, second = await asyncio.gather(*(sending.claim(world, 10) for _ in range(2)))
+    context = context_of(service)
+    first, second = await asyncio.gather(*(sending.claim(context, 10) for _ in range(2)))
     assert len(first + second) == 1
     service.clock.advance(seconds=29)
-    assert await sending.claim(world, 10) == []
+    assert await sending.claim(context, 10) == []
     service.clock.advance(seconds=1)
-    assert len(await sending.claim(world, 10)) == 1
+    assert len(await sending.claim(context, 10)) == 1
 
 
 async def test_who_lost_the_lease_notes_nothing(service: Running, one: Phone, sender: Remembering) -> None:
-    world = world_of(service)
+    context = context_of(service)
     sender.outcomes.append(RetryAfter(1))
     await work(service, sender)
     service.clock.advance(seconds=4)
-    (slow,) = await sending.claim(world, 10)
+    (slow,) = await sending.claim(context, 10)
     service.clock.advance(seconds=31)
-    (quick,) = await sending.claim(world, 10)
+    (quick,) = await sending.claim(context, 10)
     for outcome in (Delivered(), RetryAfter(5), Refused()):
-        await sending._note(world, slow, outcome)
+        await sending._note(context, slow, outcome)
     assert [row["lease"] for row in await outbox(service)] == [quick.lease]
 
 
@@ -110,7 +110,7 @@ async def test_what_is_refused_is_parked_and_counted(service: Running, one: Phon
     service.clock.advance(hours=2)
     await work(service, sender)
     assert sender.kinds().count("prompt") == 1
-    counted = {one.kind: (one.waiting, one.parked) for one in await sending.waiting(world_of(service))}
+    counted = {one.kind: (one.waiting, one.parked) for one in await sending.waiting(context_of(service))}
     assert counted == {"prompt": (0, 1), "reminder": (0, 0), "withdraw": (0, 0)}
 
 
@@ -279,7 +279,7 @@ async def test_a_worker_that_is_killed_anywhere_loses_nothing_and_shows_nothing_
     record_property: Callable[[str, object], None],
 ) -> None:
     chance, killed = random.Random(kills), Killed()
-    world, db = world_of(service), await asyncpg.connect(service.database_url)
+    context, db = context_of(service), await asyncpg.connect(service.database_url)
     one, _ = await service.couple()
     for token in ("aa", "bb", "cc"):
         await register(service, one, token)
@@ -294,7 +294,7 @@ async def test_a_worker_that_is_killed_anywhere_loses_nothing_and_shows_nothing_
         while await db.fetchval(LEFT):
             # Connections die with who has them.
             sender = line(apple, service.clock)
-            done += not await killed.kill(lambda: worker.work(world, sender), chance.randint(1, steps))  # noqa: B023
+            done += not await killed.kill(lambda: worker.work(context, sender), chance.randint(1, steps))  # noqa: B023
             await sender.close()
             service.clock.advance(seconds=31)
         came = shown(apple)
@@ -317,7 +317,7 @@ async def test_what_is_broken_off_again_and_again_is_delivered_by_the_same_sende
         await service.ask("DELETE FROM prompts")
         await happened(service, one)
         while (await service.ask(LEFT))[0][0]:
-            await killed.kill(lambda: worker.work(world_of(service), sender), chance.randint(1, 400))
+            await killed.kill(lambda: worker.work(context_of(service), sender), chance.randint(1, 400))
             service.clock.advance(seconds=31)
         assert len(shown(apple)) == 1
         assert await outbox(service) == []

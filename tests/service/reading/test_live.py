@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service.context import World
+from service.context import Context
 from service.core.listeners import MOST_STREAMS
 from service.reading import live
 from service.reading.live import KEEP_ALIVE
@@ -36,9 +36,9 @@ def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live, "TICK_SECONDS", 0.02)
 
 
-def world_of(service: Running) -> World:
-    world: World = service.app.litestar.state.world
-    return world
+def context_of(service: Running) -> Context:
+    context: Context = service.app.litestar.state.context
+    return context
 
 
 def positions(events: list[Json], stream: str) -> list[int]:
@@ -228,7 +228,7 @@ async def test_who_does_not_read_holds_one_page_and_ends_all_the_same(
         await one.put("check-ins", NOTE)
     async with Listening(service.app, one, ALL) as listening:
         await listening.stuck()
-        (listener,) = world_of(service).listeners
+        (listener,) = context_of(service).listeners
         assert listener.reached["private"] < 10
         service.app.end_streams()
         async with asyncio.timeout(5):
@@ -246,7 +246,7 @@ async def test_more_listen_than_there_are_connections(database_url: str) -> None
         for stream in streams:
             assert positions(await stream.events(1), "shared") == [2]
             await stream.__aexit__(None, None, None)
-        assert not world_of(service).listeners.present.is_set()
+        assert not context_of(service).listeners.present.is_set()
 
 
 # --- Over a real socket

@@ -8,7 +8,7 @@ import pytest
 from msgspec import convert
 
 from events.entries import CheckIn, Entry, Request, Retraction
-from service.context import World
+from service.context import Context
 from service.data_rights import erasure
 from service.recording import recorder
 from service.recording.append import append
@@ -33,10 +33,10 @@ async def asks(one: Phone, event_id: UUID | None = None) -> Submission:
 
 async def at_once(service: Running, *submissions: Submission) -> recorder.Result | None:
     """Record with the patience to wait for a lock."""
-    world: World = service.app.litestar.state.world
-    async with world.recording() as db:
+    context: Context = service.app.litestar.state.context
+    async with context.writer() as db:
         await db.execute("SET lock_timeout = '5s'")
-        return await recorder.record_at_once(world, db, list(submissions))
+        return await recorder.record_at_once(context, db, list(submissions))
 
 
 async def shared_of(one: Phone) -> str:
@@ -94,12 +94,12 @@ async def test_nothing_is_written_where_an_id_is_taken(service: Running) -> None
 
 async def test_who_is_erased_between_the_two_statements_writes_nothing(service: Running) -> None:
     one, _ = await service.couple()
-    world: World = service.app.litestar.state.world
+    context: Context = service.app.litestar.state.context
     noted = await submission(one, convert(NOTE, CheckIn))
-    async with world.recording() as db:
-        group = await recorder._look(world, db, [noted])
-        assert isinstance(recorder._answer(world, group, noted), recorder.Answer)
-        await erasure.erase(world, noted.member_id)
+    async with context.writer() as db:
+        group = await recorder._look(context, db, [noted])
+        assert isinstance(recorder._answer(context, group, noted), recorder.Answer)
+        await erasure.erase(context, noted.member_id)
         appended = (group.appended, group.counts, group.now, group.versions)
         assert not await append(db, group.rings, *appended)
     assert await service.ask("SELECT FROM texts WHERE author_id = $1::text::uuid", one.author) == []
@@ -115,8 +115,8 @@ async def test_each_shared_head_of_a_group_is_held_also_where_another_takes_some
     back = convert({"occurred_at": AT, "event_id": mine}, Retraction)
     prompted = convert(SHARED_NOTE | {"prompt_id": str(uuid4())}, CheckIn)
     group = [await submission(phone, entry) for phone, entry in ((one, back), (other, prompted))]
-    world: World = service.app.litestar.state.world
-    async with world.recording() as db, db.transaction():
+    context: Context = service.app.litestar.state.context
+    async with context.writer() as db, db.transaction():
         await recorder._hold_heads(db, group)
         assert [await service.ask(FREE, await shared_of(phone)) for phone in (one, other)] == [[], []]
 
@@ -126,8 +126,8 @@ async def test_who_is_confirmed_between_two_looks_is_told_to_come_again(service:
     code = (await one.expect(201, "POST", f"{HERE}/invites"))["code"]
     two.rid = (await two.expect(200, "POST", "/v1/invites/accept", {"code": code}))["relationship_id"]
     await one.expect(200, "POST", f"{HERE}/confirm")
-    world: World = service.app.litestar.state.world
-    async with world.recording() as db:
+    context: Context = service.app.litestar.state.context
+    async with context.writer() as db:
         asked = (await two.session(), UUID(two.member_id), UUID(two.rid))
         others = {(asked[0], uuid4(), asked[2]), (uuid4(), *asked[1:])}
         assert await recorder._unconfirmed(db, {asked, *others}) == {asked}
