@@ -11,7 +11,7 @@ from litestar.datastructures import State
 
 from service import accounts, data_rights, prompts, push, reading, recording, relationships, web, worker
 from service.access import reader_lookup
-from service.access.authentication import Doorkeeper
+from service.access.authentication import Authenticator
 from service.accounts import identity_providers
 from service.context import Context
 from service.contract import document
@@ -101,10 +101,10 @@ async def _lifespan(
         worker.working(context, worker_settings) if worker_settings else nullcontext(),
     ):
         app.state.context, app.state.loop = context, asyncio.get_running_loop()
-        app.state.lookup = reader_lookup.Lookup(lookup_db)
+        app.state.lookup = reader_lookup.ReaderLookup(lookup_db)
         app.state.counting = counting_db
         app.state.recorder = Recorder(context)
-        app.state.doorkeeper = Doorkeeper(context)
+        app.state.authenticator = Authenticator(context)
         watching = asyncio.create_task(live.watch(context))
         try:
             yield

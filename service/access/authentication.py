@@ -57,7 +57,7 @@ JOIN members USING (member_id)
 """
 
 
-class Doorkeeper:
+class Authenticator:
     """Tells who brings which access token: several at once where several ask."""
 
     def __init__(self, context: Context) -> None:
@@ -65,22 +65,22 @@ class Doorkeeper:
         self._grouped = Grouped[bytes, Member | None](self._look_up, key=lambda token_hash: token_hash)
         self._remembered: dict[bytes, Bearer] = {}
 
-    async def tell(self, token_hash: bytes) -> Member | None:
+    async def authenticate(self, token_hash: bytes) -> Member | None:
         """Whom it names at this moment."""
         return await self._grouped.submit(token_hash)
 
-    async def recall(self, token_hash: bytes) -> Bearer | None:
+    async def authenticate_cached(self, token_hash: bytes) -> Bearer | None:
         """Whom it named when it was first brought here: the session may have ended since."""
         if remembered := self._remembered.get(token_hash):
             return remembered
-        found = await self.tell(token_hash)
+        found = await self.authenticate(token_hash)
         if found is None:
             return None
         self._make_room()
         bearer = self._remembered[token_hash] = Bearer(found.member_id, found.session_id, found.access_expires_at)
         return bearer
 
-    def forget(self, token_hash: bytes) -> None:
+    def evict(self, token_hash: bytes) -> None:
         """One whose session has ended."""
         self._remembered.pop(token_hash, None)
 
@@ -102,37 +102,37 @@ class Doorkeeper:
         return [found.get(token_hash) for token_hash in token_hashes]
 
 
-def doorkeeper_of(request: Call) -> Doorkeeper:
-    """The one doorkeeper of this process."""
-    doorkeeper: Doorkeeper = request.app.state["doorkeeper"]
-    return doorkeeper
+def authenticator_of(request: Call) -> Authenticator:
+    """The one authenticator of this process."""
+    authenticator: Authenticator = request.app.state["authenticator"]
+    return authenticator
 
 
-async def signed_in(request: Call) -> Member:
+async def current_member(request: Call) -> Member:
     """Who asks, by their access token, as of now. Raises NotSignedIn and TooManyRequests."""
-    return _admitted(request, await doorkeeper_of(request).tell(_token_hash(request)))
+    return _admitted(request, await authenticator_of(request).authenticate(_token_hash(request)))
 
 
-async def recognised(request: Call) -> Bearer:
+async def bearer_without_recheck(request: Call) -> Bearer:
     """Who asks, unless their session has ended: that is for the caller's own statement to find, in the same look.
 
-    For what is asked all the time. Where that statement finds nothing, `still_signed_in` tells why. Raises as
-    `signed_in` does.
+    For what is asked all the time. Where that statement finds nothing, `recheck_session` tells why. Raises as
+    `current_member` does.
     """
-    bearer = await doorkeeper_of(request).recall(_token_hash(request))
+    bearer = await authenticator_of(request).authenticate_cached(_token_hash(request))
     try:
         return _admitted(request, bearer)
     except TooManyRequests:
         # How much its member asks is not for a phone that was signed out.
-        await still_signed_in(request)
+        await recheck_session(request)
         raise
 
 
-async def still_signed_in(request: Call) -> None:
+async def recheck_session(request: Call) -> None:
     """Raises NotSignedIn where the session has ended since its token first came: then this call counts for nobody."""
-    doorkeeper, token_hash = doorkeeper_of(request), _token_hash(request)
-    if await doorkeeper.tell(token_hash) is None:
-        doorkeeper.forget(token_hash)
+    authenticator, token_hash = authenticator_of(request), _token_hash(request)
+    if await authenticator.authenticate(token_hash) is None:
+        authenticator.evict(token_hash)
         if member_id := request.scope.pop(ADMITTED, None):  # type: ignore[misc]
             request.app.state["requests"].give_back(_counted_for(UUID(member_id)))
         raise NotSignedIn
@@ -159,9 +159,9 @@ def _counted_for(member_id: UUID) -> tuple[bytes]:
     return (member_id.bytes,)
 
 
-async def stepped_up(request: Call) -> Member:
+async def require_step_up(request: Call) -> Member:
     """Who asks, for what a borrowed phone must not do alone. Raises NotSignedIn and StepUpRequired."""
-    member = await signed_in(request)
+    member = await current_member(request)
     now = context_of(request).now()
     if member.stepped_up_at is None or now > member.stepped_up_at + STEP_UP_LIVES:
         raise StepUpRequired

@@ -18,7 +18,7 @@ from service.database.pool import lent
 from service.errors import NotFound
 
 Database: TypeAlias = "Pool[Record]"
-Asked: TypeAlias = tuple[UUID, UUID, UUID]  # a session, its member, a relationship
+LookupKey: TypeAlias = tuple[UUID, UUID, UUID]  # a session, its member, a relationship
 
 STATEMENTS_AT_ONCE = 2  # while the database works at one, the answers of the other are given
 # One plan for any number, by index, made once: planning takes longer than looking up.
@@ -66,7 +66,7 @@ CROSS JOIN LATERAL (
 """
 
 
-class Found(Struct, frozen=True):
+class ReaderAccess(Struct, frozen=True):
     """The member as one who reads, where their days begin, and a text that differs whenever their counts may."""
 
     reader: Reader
@@ -74,12 +74,12 @@ class Found(Struct, frozen=True):
     version: str
 
 
-class Lookup:
+class ReaderLookup:
     """Answers many at once. The pool's connections must belong to the service's role."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
-        self._waiting: dict[Asked, list[asyncio.Future[Found | None]]] = {}
+        self._waiting: dict[LookupKey, list[asyncio.Future[ReaderAccess | None]]] = {}
         self._at_work: set[asyncio.Task[None] | None] = set()
 
     @property
@@ -87,9 +87,9 @@ class Lookup:
         """How many requests wait for a statement that has not begun."""
         return sum(map(len, list(self._waiting.values())))
 
-    async def find(self, session_id: UUID, member_id: UUID, relationship_id: UUID) -> Found:
+    async def find(self, session_id: UUID, member_id: UUID, relationship_id: UUID) -> ReaderAccess:
         """The member as one who reads that relationship, as of now or later. Raises NotFound, without a session too."""
-        answer: asyncio.Future[Found | None] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[ReaderAccess | None] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault((session_id, member_id, relationship_id), []).append(answer)
         if len(self._at_work) < STATEMENTS_AT_ONCE:
             self._at_work.add(asyncio.create_task(self._work()))
@@ -111,25 +111,27 @@ class Lookup:
         # At once: who asks before the loop's next turn must find that nobody is at work.
         self._at_work.remove(asyncio.current_task())
 
-    async def _look_up(self, asked: Sequence[Asked]) -> dict[Asked, Found]:
+    async def _look_up(self, asked: Sequence[LookupKey]) -> dict[LookupKey, ReaderAccess]:
         async with lent(self._db) as db:
             rows = await db.fetch(LOOK_UP, *transposed(asked))
         return dict(_found(row) for row in rows)
 
 
-def _found(row: Record) -> tuple[Asked, Found]:
+def _found(row: Record) -> tuple[LookupKey, ReaderAccess]:
     session_id, member_id, relationship_id, time_zone, *columns, version = row
-    return (session_id, member_id, relationship_id), Found(Reader(relationship_id, *columns), time_zone, version)
+    return (session_id, member_id, relationship_id), ReaderAccess(Reader(relationship_id, *columns), time_zone, version)
 
 
-def _tell(waiting: dict[Asked, list["asyncio.Future[Found | None]"]], found: dict[Asked, Found]) -> None:
+def _tell(
+    waiting: dict[LookupKey, list["asyncio.Future[ReaderAccess | None]"]], found: dict[LookupKey, ReaderAccess]
+) -> None:
     for asked, answers in waiting.items():
         for answer in answers:
             if not answer.done():  # whoever asked may be gone
                 answer.set_result(found.get(asked))
 
 
-def _fail(waiting: dict[Asked, list["asyncio.Future[Found | None]"]], error: Exception) -> None:
+def _fail(waiting: dict[LookupKey, list["asyncio.Future[ReaderAccess | None]"]], error: Exception) -> None:
     for answers in waiting.values():
         for answer in answers:
             if not answer.done():

@@ -13,7 +13,7 @@ from litestar.types import ASGIApp
 from msgspec import Meta, Struct
 
 from events.heads import DbConnection
-from service.access.authentication import signed_in
+from service.access.authentication import current_member
 from service.accounts import sessions
 from service.accounts.id_tokens import Proven, Provider, ProviderName
 from service.accounts.sessions import DeviceName, SignedIn
@@ -162,7 +162,7 @@ async def step_up_with_google(request: Call) -> Response[None]:
 
 
 async def _step_up(request: Call, name: ProviderName) -> Response[None]:
-    member = await signed_in(request)
+    member = await current_member(request)
     wanted = await body_of(request, IdentityStepUp)
     provider, context = _provider(request, name), context_of(request)
     now = context.now()

@@ -11,7 +11,7 @@ from litestar.types import ASGIApp
 from msgspec import Meta, Struct
 
 from events.heads import DbConnection
-from service.access.authentication import signed_in
+from service.access.authentication import current_member
 from service.accounts import sessions
 from service.accounts.sessions import DeviceName, SignedIn
 from service.context import Context
@@ -250,7 +250,7 @@ WHERE member_id = $1
 )
 async def step_up(request: Call) -> Response[None]:
     """The code is one from `POST /v1/sign-in-codes` for my own address. A wrong one costs tries as at a sign-in."""
-    member = await signed_in(request)
+    member = await current_member(request)
     code = (await body_of(request, StepUp)).code
     context = context_of(request)
     now = context.now()

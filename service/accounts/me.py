@@ -10,7 +10,7 @@ from litestar import Response, delete, get, patch, put
 from litestar.types import ASGIApp
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from service.access.authentication import Member, signed_in
+from service.access.authentication import Member, current_member
 from service.access.consent import CONSENT_VERSION
 from service.context import Context
 from service.errors import Invalid, NotSignedIn
@@ -72,7 +72,7 @@ WHERE member_id = $1
 @get("/v1/me", opt=described(id="getMe", tag="Me", summary="Myself", answers={200: Me}))
 async def get_me(request: Call) -> ASGIApp:
     """My own view of me."""
-    return json_answer(await me_of(context_of(request), await signed_in(request)))
+    return json_answer(await me_of(context_of(request), await current_member(request)))
 
 
 async def me_of(context: Context, member: Member) -> Me:
@@ -113,7 +113,7 @@ WHERE relationships.relationship_id = memberships.relationship_id
 )
 async def change_me(request: Call) -> ASGIApp:
     """Only what is named changes, whatever another device changes meanwhile."""
-    member = await signed_in(request)
+    member = await current_member(request)
     change = await body_of(request, Change)
     time_zone = None if change.time_zone is UNSET else change.time_zone
     if time_zone is not None and time_zone not in zones():
@@ -150,7 +150,7 @@ WHERE member_id = $1
 )
 async def give_consent(request: Call) -> Response[None]:
     """Needed before anything is recorded."""
-    member = await signed_in(request)
+    member = await current_member(request)
     given = await body_of(request, ConsentGiven)
     if given.version != CONSENT_VERSION:
         raise Invalid("This is not the version in force; GET /v1/me names it.", "/version")
@@ -167,7 +167,7 @@ async def give_consent(request: Call) -> Response[None]:
 )
 async def withdraw_consent(request: Call) -> Response[None]:
     """One call, at any time."""
-    member = await signed_in(request)
+    member = await current_member(request)
     await _set_consent(request, member, None)
     return empty_answer()
 

@@ -15,7 +15,7 @@ from litestar.types import ASGIApp
 from msgspec import Meta, Struct
 
 from events.heads import DbConnection
-from service.access.authentication import Member, signed_in
+from service.access.authentication import Member, current_member
 from service.context import Context
 from service.core import tokens
 from service.errors import NotFound, RefreshRefused
@@ -229,7 +229,7 @@ ORDER BY created_at DESC, session_id
 )
 async def list_sessions(request: Call) -> ASGIApp:
     """Only one's own: the partner's devices cannot be seen."""
-    return json_answer(await devices_of(context_of(request), await signed_in(request)))
+    return json_answer(await devices_of(context_of(request), await current_member(request)))
 
 
 async def devices_of(context: Context, member: Member) -> Devices:
@@ -263,7 +263,7 @@ async def _device(context: Context, member: Member, row: Record) -> Device:
 )
 async def end_session(request: Call, session_id: FromPath[str]) -> Response[None]:
     """Its tokens go with it."""
-    member = await signed_in(request)
+    member = await current_member(request)
     ended = id_of(session_id)
     async with context_of(request).acting_as(member.member_id) as db:
         done = await db.execute(END_SESSION, ended, member.member_id)

@@ -8,7 +8,7 @@ from events.append import erase_texts
 from events.heads import DbConnection, lock_heads, touch_head
 from projections import tallies
 from projections.rebuild import Stream, rebuild
-from service.access.authentication import stepped_up
+from service.access.authentication import require_step_up
 from service.access.memberships import Membership, memberships_of
 from service.context import Context
 from service.errors import StepUpRequired
@@ -31,7 +31,7 @@ from service.web.responses import empty_answer
 )
 async def erase_me(request: Call) -> Response[None]:
     """Relationships end first. Where I was, the partner sees that something was erased, and no more."""
-    member = await stepped_up(request)
+    member = await require_step_up(request)
     await erase(context_of(request), member.member_id)
     return empty_answer()
 

@@ -16,7 +16,7 @@ from events.heads import read_head
 from projections import feed
 from projections.balances import Reader
 from projections.feed import Page
-from service.access.authentication import Member, stepped_up
+from service.access.authentication import Member, require_step_up
 from service.access.memberships import Membership, memberships_of, reader_of
 from service.accounts.me import Me, me_of
 from service.accounts.sessions import Device, devices_of
@@ -79,7 +79,7 @@ async def export_me(request: Call) -> Stream:
 
     Each stream is as it was when its relationship came up. Who asks is checked once, at the beginning.
     """
-    member = await stepped_up(request)
+    member = await require_step_up(request)
     context = context_of(request)
     start = await _about_me(context, member)
     async with context.acting_as(member.member_id) as db:

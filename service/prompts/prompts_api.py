@@ -10,7 +10,7 @@ from litestar.params import FromPath
 from litestar.types import ASGIApp
 from msgspec import Meta, Struct
 
-from service.access.authentication import signed_in
+from service.access.authentication import current_member
 from service.context import Context
 from service.errors import NotFound
 from service.prompts import lifecycle
@@ -92,7 +92,7 @@ LIMIT $4
 )
 async def list_prompts(request: Call) -> ASGIApp:
     """Of questions about myself none is shown while they rest, and no prompt that has no other."""
-    member, query = await signed_in(request), query_of(request, PromptsQuery)
+    member, query = await current_member(request), query_of(request, PromptsQuery)
     return json_answer(Prompts(await prompts_of(context_of(request), member.member_id, query.state, MOST_PROMPTS)))
 
 
@@ -133,7 +133,7 @@ def _prompt(row: Record, questions: list[QuestionId]) -> Prompt:
 )
 async def dismiss_prompt(request: Call, prompt_id: FromPath[str]) -> Response[None]:
     """Again, or when it is over, it changes nothing. Nobody learns of it, and nothing counts it."""
-    member, context, wanted = await signed_in(request), context_of(request), id_of(prompt_id)
+    member, context, wanted = await current_member(request), context_of(request), id_of(prompt_id)
     now, name = context.now(), (member.member_id, wanted)
     async with context.acting_as(member.member_id) as db, db.transaction():
         was = (await hold(db, [name])).get(name)

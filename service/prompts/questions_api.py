@@ -6,7 +6,7 @@ from litestar import get
 from litestar.types import ASGIApp
 from msgspec import Meta, Struct
 
-from service.access.authentication import signed_in
+from service.access.authentication import current_member
 from service.prompts.catalogue import ENGLISH, Questions, catalogue
 from service.web.operation import described
 from service.web.requests import Call, query_of
@@ -39,5 +39,5 @@ class QuestionsQuery(Struct, frozen=True, forbid_unknown_fields=True):
 )
 async def list_questions(request: Call) -> ASGIApp:
     """The same for everybody; it changes with a release only."""
-    await signed_in(request)
+    await current_member(request)
     return cacheable_answer(request, cacheable(catalogue(query_of(request, QuestionsQuery).language)))

@@ -4,7 +4,7 @@ import msgspec
 from litestar import get, put
 from litestar.types import ASGIApp
 
-from service.access.authentication import Member, hold_session, signed_in
+from service.access.authentication import Member, current_member, hold_session
 from service.access.memberships import memberships_of
 from service.context import Context
 from service.prompts.replanning import is_on, plan_anew, zone_of
@@ -28,7 +28,7 @@ WHERE member_id = $1
 )
 async def get_schedule(request: Call) -> ASGIApp:
     """Nothing is asked before I have said so."""
-    return json_answer(await schedule_of(context_of(request), await signed_in(request)))
+    return json_answer(await schedule_of(context_of(request), await current_member(request)))
 
 
 async def schedule_of(context: Context, member: Member) -> Schedule:
@@ -68,7 +68,7 @@ async def put_schedule(request: Call) -> ASGIApp:
 
     An item of a relationship that has ended can stay; it asks for nothing.
     """
-    member, context = await signed_in(request), context_of(request)
+    member, context = await current_member(request), context_of(request)
     schedule, now = await body_of(request, Schedule), context.now()
     async with context.acting_as(member.member_id) as db, db.transaction():
         await hold_session(db, member)

@@ -10,7 +10,7 @@ from litestar.params import FromPath
 from litestar.types import ASGIApp
 from msgspec import Struct
 
-from service.access.authentication import Member, hold_session, signed_in
+from service.access.authentication import Member, current_member, hold_session
 from service.context import Context
 from service.core import tokens
 from service.errors import Invalid, NotFound
@@ -95,7 +95,7 @@ RETURNING
 )
 async def register_device(request: Call, device_id: FromPath[str]) -> ASGIApp:
     """The id comes from the phone. A device is forgotten with the session that registered it last; 20 at most."""
-    member, context, device = await signed_in(request), context_of(request), id_of(device_id)
+    member, context, device = await current_member(request), context_of(request), id_of(device_id)
     told = await body_of(request, Registration)
     address = msgspec.json.encode(address_of(told)).decode()
     sealed = await context.keys.seal_for(member.member_id, "push_address", address)
@@ -132,7 +132,7 @@ ORDER BY
 )
 async def list_devices(request: Call) -> ASGIApp:
     """Only one's own, without their addresses."""
-    devices = await push_devices_of(context_of(request), await signed_in(request))
+    devices = await push_devices_of(context_of(request), await current_member(request))
     return json_answer(RegisteredDevices(devices, request.app.state.vapid_public_key))
 
 
@@ -175,7 +175,7 @@ WHERE member_id = $1
 )
 async def remove_device(request: Call, device_id: FromPath[str]) -> Response[None]:
     """Its address is forgotten at once; the session stays."""
-    member, device = await signed_in(request), id_of(device_id)
+    member, device = await current_member(request), id_of(device_id)
     async with context_of(request).acting_as(member.member_id) as db:
         done = await db.execute(FORGET_DEVICE, member.member_id, device)
     if done == "DELETE 0":

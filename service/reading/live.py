@@ -23,7 +23,7 @@ from events.heads import DbConnection, read_head
 from events.records import transposed
 from projections import feed
 from projections.feed import Event, Page
-from service.access.authentication import signed_in
+from service.access.authentication import current_member
 from service.access.memberships import Membership, membership_in, reader_of
 from service.context import Context
 from service.core.listeners import Listener
@@ -68,7 +68,7 @@ async def listen_live(request: Call, rid: FromPath[str]) -> ASGIApp:
     The stream ends with the access token, and within a second when the session is revoked or the reader may not read
     any more: connect again with a fresh token and the last id. Of more than 5 streams of a member the oldest ends.
     """
-    member, context, wanted = await signed_in(request), context_of(request), id_of(rid)
+    member, context, wanted = await current_member(request), context_of(request), id_of(rid)
     async with context.acting_as(member.member_id) as db:
         membership = await membership_in(db, member.member_id, context.now(), wanted)
         reached = await _beginning(db, membership, request.headers.get("last-event-id"))

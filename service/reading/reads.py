@@ -20,8 +20,8 @@ from projections.feed import Page
 from projections.perspectives import Period, Perspectives
 from projections.requests import Requests
 from projections.trends import Measure, Trend
-from service.access.authentication import recognised, still_signed_in
-from service.access.reader_lookup import Lookup
+from service.access.authentication import bearer_without_recheck, recheck_session
+from service.access.reader_lookup import ReaderLookup
 from service.database.pool import lent
 from service.errors import Invalid, NotFound
 from service.reading.answer_cache import Kept
@@ -211,12 +211,12 @@ class Reading(Struct, frozen=True):
 
 
 async def _reading(request: Call, rid: str) -> Reading:
-    bearer = await recognised(request)
-    lookup: Lookup = request.app.state["lookup"]
+    bearer = await bearer_without_recheck(request)
+    lookup: ReaderLookup = request.app.state["lookup"]
     try:
         found = await lookup.find(bearer.session_id, bearer.member_id, id_of(rid))
     except NotFound:
-        await still_signed_in(request)
+        await recheck_session(request)
         raise
     return Reading(bearer.member_id, found.reader, found.time_zone, found.version)
 

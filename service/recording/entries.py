@@ -13,7 +13,7 @@ from events.entries import CheckIn, Decision, Request, Retraction
 from events.errors import Refusal
 from projections import feed
 from projections.feed import Event, Head
-from service.access.authentication import Bearer, recognised, still_signed_in
+from service.access.authentication import Bearer, bearer_without_recheck, recheck_session
 from service.access.memberships import membership_of
 from service.errors import NotFound, Overloaded, ServiceError, WrongState
 from service.recording.recorder import Done, Recorder, Submission
@@ -124,14 +124,14 @@ Sent = TypeVar("Sent", CheckIn, Request, Decision, Retraction)
 
 
 async def _record(request: Call, rid: str, entry_id: str, kind: type[Sent]) -> ASGIApp:
-    bearer = await recognised(request)
+    bearer = await bearer_without_recheck(request)
     try:
         recorded = await recorder_of(request).record(await _submission(request, bearer, rid, entry_id, kind))
     except Overloaded:
         raise  # nothing more is looked up where there is too much to do
     except ServiceError:
         # To who was signed out nothing else is told, whatever is sent.
-        await still_signed_in(request)
+        await recheck_session(request)
         raise
     (outcome,) = recorded.outcomes
     if isinstance(outcome, Refusal):

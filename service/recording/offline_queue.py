@@ -17,7 +17,7 @@ from events.entries import CheckIn, Decision, Entry, EntryKind, Request, Retract
 from events.errors import Refusal
 from projections import feed
 from projections.feed import Page
-from service.access.authentication import Member, signed_in, still_signed_in
+from service.access.authentication import Member, current_member, recheck_session
 from service.access.memberships import Membership, membership_of, reader_of
 from service.errors import Invalid, MalformedJson, NotFound, ServiceError, WrongState
 from service.recording.entries import recorder_of
@@ -92,7 +92,7 @@ class Synced(Struct, frozen=True):
 )
 async def sync(request: Call, rid: FromPath[str]) -> ASGIApp:
     """At most 500 entries, kept in order; each has a result of its own."""
-    member = await signed_in(request)
+    member = await current_member(request)
     membership = await membership_of(request, member, rid)
     sent = await _sync_body(request)
     read = [_read_entry(raw) for raw in sent.entries]
@@ -116,7 +116,7 @@ async def _record_all(
     except WrongState as error:
         return [error] * len(entries)  # the news are for everybody
     except NotFound:
-        await still_signed_in(request)
+        await recheck_session(request)
         raise
 
 

@@ -6,7 +6,7 @@ from litestar import Response, post
 from litestar.params import FromPath
 
 from events.entries import Ended
-from service.access.authentication import signed_in
+from service.access.authentication import current_member
 from service.access.memberships import Membership, membership_of
 from service.context import Context
 from service.errors import NotFound
@@ -31,7 +31,7 @@ from service.web.responses import empty_answer
 )
 async def leave(request: Call, rid: FromPath[str]) -> Response[None]:
     """Leaving an ended relationship again changes nothing. While confirming, its maker is alone again."""
-    member = await signed_in(request)
+    member = await current_member(request)
     membership = await membership_of(request, member, rid)
     await leave_as(context_of(request), member.member_id, membership)
     return empty_answer()

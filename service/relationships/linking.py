@@ -13,7 +13,7 @@ from events.entries import Opened
 from events.errors import ConsentRequired
 from events.heads import DbConnection, create_stream
 from events.records import StreamKey
-from service.access.authentication import Member, signed_in
+from service.access.authentication import Member, current_member
 from service.access.consent import require_consent
 from service.access.memberships import Membership, membership_of
 from service.context import Context
@@ -93,7 +93,7 @@ INSERT INTO readers (
 )
 async def make_relationship(request: Call) -> ASGIApp:
     """Its streams begin with it."""
-    member = await signed_in(request)
+    member = await current_member(request)
     await body_of(request, Nothing)
     context = context_of(request)
     relationship_id = tokens.new_id(context.chance, "relationship id")
@@ -140,7 +140,7 @@ INSERT INTO invites (
 )
 async def invite(request: Call, rid: FromPath[str]) -> ASGIApp:
     """The code is shown once; only its hash is kept."""
-    member = await signed_in(request)
+    member = await current_member(request)
     membership = await membership_of(request, member, rid)
     require_consent(member.consent_version)
     context = context_of(request)
@@ -188,7 +188,7 @@ WHERE code_hash = $1
 )
 async def accept_invite(request: Call) -> ASGIApp:
     """Unknown, used, expired and own codes are told apart by nobody."""
-    member = await signed_in(request)
+    member = await current_member(request)
     code = (await body_of(request, Accept)).code
     require_consent(member.consent_version)
     context = context_of(request)
@@ -220,7 +220,7 @@ async def accept_invite(request: Call) -> ASGIApp:
 )
 async def confirm(request: Call, rid: FromPath[str]) -> ASGIApp:
     """From now on both can share. Confirming again changes nothing."""
-    member = await signed_in(request)
+    member = await current_member(request)
     membership = await membership_of(request, member, rid)
     require_consent(member.consent_version)
     if membership.seat != "first":

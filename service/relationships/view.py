@@ -7,7 +7,7 @@ from litestar.params import FromPath
 from litestar.types import ASGIApp
 from msgspec import Struct
 
-from service.access.authentication import signed_in
+from service.access.authentication import current_member
 from service.access.memberships import Membership, State, membership_of, memberships_of
 from service.context import Context
 from service.errors import NotFound
@@ -53,7 +53,7 @@ class Relationships(Struct, frozen=True):
 )
 async def list_relationships(request: Call) -> ASGIApp:
     """Ended ones too: what was shared stays readable."""
-    member = await signed_in(request)
+    member = await current_member(request)
     context = context_of(request)
     async with context.acting_as(member.member_id) as db:
         found = await memberships_of(db, member.member_id, context.now())
@@ -72,7 +72,7 @@ async def list_relationships(request: Call) -> ASGIApp:
 )
 async def get_relationship(request: Call, rid: FromPath[str]) -> ASGIApp:
     """As I see it."""
-    membership = await membership_of(request, await signed_in(request), rid)
+    membership = await membership_of(request, await current_member(request), rid)
     return json_answer(await view_of(context_of(request), membership))
 
 

@@ -22,7 +22,7 @@ from msgspec import Struct
 
 from events import chain, sealing
 from service.access import authentication
-from service.access.reader_lookup import Lookup
+from service.access.reader_lookup import ReaderLookup
 from service.context import Context
 from service.reading import reads
 from service.recording import entries
@@ -87,22 +87,22 @@ def acting(bench: Bench, patch: Patch) -> None:
 def authorization(bench: Bench, patch: Patch) -> None:
     """Who asks, and what they are to the relationship, was found out before."""
     known: dict[str, Any] = {}
-    recognised = authentication.recognised
+    recognised = authentication.bearer_without_recheck
 
     async def member(request: Any) -> Any:
         if "member" not in known:
             known["member"] = await recognised(request)
         return known["member"]
 
-    async def find(self: Lookup, *asked: UUID) -> Any:
+    async def find(self: ReaderLookup, *asked: UUID) -> Any:
         if "found" not in known:
             known["found"] = await original(self, *asked)
         return known["found"]
 
-    original = Lookup.find
+    original = ReaderLookup.find
     for module in (entries, reads):
-        patch.setattr(module, "recognised", member)
-    patch.setattr(Lookup, "find", find)
+        patch.setattr(module, "bearer_without_recheck", member)
+    patch.setattr(ReaderLookup, "find", find)
 
 
 PARTS: dict[str, Callable[[Bench, Patch], None]] = {

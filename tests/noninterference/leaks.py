@@ -688,7 +688,7 @@ def _updated_at(patch: Patch) -> None:
 
 @leak("last seen")
 def _last_seen(patch: Patch) -> None:
-    signed_in = authentication.recognised
+    signed_in = authentication.bearer_without_recheck
 
     async def noticed(request: Any) -> Any:
         member = await signed_in(request)
@@ -701,7 +701,7 @@ def _last_seen(patch: Patch) -> None:
 
 @leak("presence: who has called since I did")
 def _presence(patch: Patch) -> None:
-    signed_in = authentication.recognised
+    signed_in = authentication.bearer_without_recheck
 
     async def noticed(request: Any) -> Any:
         member = await signed_in(request)

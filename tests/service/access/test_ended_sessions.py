@@ -11,7 +11,7 @@ from msgspec import convert
 
 from events.entries import Request
 from service.access import authentication
-from service.access.authentication import Doorkeeper
+from service.access.authentication import Authenticator
 from service.context import Context
 from service.errors import NotFound
 from service.recording import recorder
@@ -120,8 +120,8 @@ async def test_its_calls_count_for_nobody_and_tell_nothing_of_others(database_ur
         await service.ask(END, session)
         for _ in range(30):
             assert (await CALLS["look"](lost)).status_code == 401
-        doorkeeper: Doorkeeper = service.app.litestar.state.doorkeeper
-        assert session not in {bearer.session_id for bearer in doorkeeper._remembered.values()}
+        authenticator: Authenticator = service.app.litestar.state.authenticator
+        assert session not in {bearer.session_id for bearer in authenticator._remembered.values()}
         assert [(await CALLS["look"](kept)).status_code for _ in range(21)] == [200] * 20 + [429]
         assert (await CALLS["look"](lost)).status_code == 401
 
@@ -170,7 +170,7 @@ async def test_more_are_served_than_are_remembered(service: Running, monkeypatch
     phones = [await service.member() for _ in range(3)]
     for one in [*phones, *phones]:
         await one.put("check-ins", NOTE)
-    assert len(service.app.litestar.state.doorkeeper._remembered) == 2
+    assert len(service.app.litestar.state.authenticator._remembered) == 2
 
 
 async def test_who_comes_lets_those_be_forgotten_whose_time_is_over(service: Running) -> None:
@@ -178,6 +178,6 @@ async def test_who_comes_lets_those_be_forgotten_whose_time_is_over(service: Run
     await gone.put("check-ins", NOTE)
     service.clock.time += timedelta(minutes=15)
     await (await service.member()).put("check-ins", NOTE)
-    remembered_members = {str(one.member_id) for one in service.app.litestar.state.doorkeeper._remembered.values()}
+    remembered_members = {str(one.member_id) for one in service.app.litestar.state.authenticator._remembered.values()}
     assert gone.member_id not in remembered_members
     assert len(remembered_members) == 1

@@ -5,21 +5,21 @@ from collections.abc import Sequence
 from uuid import UUID, uuid4
 
 from projections.balances import Reader
-from service.access.reader_lookup import Asked, Found, Lookup
+from service.access.reader_lookup import LookupKey, ReaderAccess, ReaderLookup
 
 
-class Gated(Lookup):
+class Gated(ReaderLookup):
     """Answers when it is let."""
 
     def __init__(self) -> None:
         super().__init__(None)  # type: ignore[arg-type]
         self.gates: list[asyncio.Future[None]] = []
 
-    async def _look_up(self, asked: Sequence[Asked]) -> dict[Asked, Found]:
+    async def _look_up(self, asked: Sequence[LookupKey]) -> dict[LookupKey, ReaderAccess]:
         gate: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.gates.append(gate)
         await gate
-        return {one: Found(Reader(one[2], one[1], UUID(int=1), UUID(int=2)), "UTC", "1") for one in asked}
+        return {one: ReaderAccess(Reader(one[2], one[1], UUID(int=1), UUID(int=2)), "UTC", "1") for one in asked}
 
 
 async def until_begun(lookup: Gated, statements: int) -> None:
@@ -31,7 +31,7 @@ async def until_begun(lookup: Gated, statements: int) -> None:
     raise AssertionError("nobody is at work")
 
 
-async def begun(lookup: Gated, statements: int) -> asyncio.Task[Found]:
+async def begun(lookup: Gated, statements: int) -> asyncio.Task[ReaderAccess]:
     """Somebody who asks, once so many statements have begun."""
     task = asyncio.create_task(lookup.find(uuid4(), uuid4(), uuid4()))
     await until_begun(lookup, statements)
@@ -42,7 +42,7 @@ async def test_who_asks_in_the_turn_in_which_both_statements_end_is_not_forgotte
     lookup, now = Gated(), asyncio.Event()
     first, second = await begun(lookup, 1), await begun(lookup, 2)
 
-    async def ask() -> Found:
+    async def ask() -> ReaderAccess:
         await now.wait()
         return await lookup.find(uuid4(), uuid4(), uuid4())
 

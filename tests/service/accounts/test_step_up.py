@@ -1,8 +1,8 @@
-"""Step-up: a fresh code, for what a borrowed phone must not do alone. Asked of `stepped_up`, which such calls ask."""
+"""Step-up: a fresh code, for what a borrowed phone must not do alone. Asked of `require_step_up`, which such calls ask."""
 
 import pytest
 
-from service.access.authentication import stepped_up
+from service.access.authentication import require_step_up
 from service.errors import NotSignedIn, StepUpRequired
 from service.web.requests import Call
 from tests.support.phones import Phone, Running
@@ -17,7 +17,7 @@ async def may(service: Running, phone: Phone) -> bool:
         "state": {},
     }
     try:
-        return str((await stepped_up(Call(scope))).member_id) == phone.member_id  # type: ignore[arg-type]
+        return str((await require_step_up(Call(scope))).member_id) == phone.member_id  # type: ignore[arg-type]
     except StepUpRequired:
         return False
 

@@ -11,7 +11,7 @@ import pytest
 from events.records import StreamKey
 from projections import balances
 from projections.rebuild import Stream, rebuild
-from service.access.reader_lookup import Lookup
+from service.access.reader_lookup import ReaderLookup
 from service.database.pool import lent
 from service.errors import NotFound
 from service.reading.answer_cache import OVERHEAD_BYTES, Kept
@@ -114,7 +114,7 @@ async def test_what_a_rebuild_sets_right_shows_in_the_next_answer(service: Runni
 
 async def test_many_look_up_at_once_and_each_finds_their_own(service: Running) -> None:
     couples = [await service.couple() for _ in range(3)]
-    lookup: Lookup = service.app.litestar.state.lookup
+    lookup: ReaderLookup = service.app.litestar.state.lookup
     phones = [phone for couple in couples for phone in couple] * 5
     found = await asyncio.gather(*[lookup.find(await p.session(), UUID(p.member_id), UUID(p.rid)) for p in phones])
     assert [str(one.reader.author_id) for one in found] == [phone.author for phone in phones]
@@ -127,7 +127,7 @@ async def test_many_look_up_at_once_and_each_finds_their_own(service: Running) -
 
 async def test_a_look_up_leaves_nothing_on_its_connection(service: Running) -> None:
     one, _ = await service.couple()
-    lookup: Lookup = service.app.litestar.state.lookup
+    lookup: ReaderLookup = service.app.litestar.state.lookup
     await lookup.find(await one.session(), UUID(one.member_id), UUID(one.rid))
     for _ in range(2):
         assert await lookup._db.fetch("SELECT * FROM readers") == []
