@@ -5,10 +5,10 @@ from typing import Any
 from uuid import UUID
 
 from events import entries
+from events.encryption import RelationshipKeys
 from events.heads import DbConnection
 from events.records import Stored, StreamKey, transposed
 from events.rules import Recorded
-from events.sealing import Ring
 
 APPEND = """
 WITH appended AS (
@@ -69,7 +69,7 @@ WHERE sealed IS NOT NULL
 
 
 async def append_events(
-    db: DbConnection, rings: Mapping[UUID, Ring], appended: Sequence[tuple[StreamKey, Stored]]
+    db: DbConnection, rings: Mapping[UUID, RelationshipKeys], appended: Sequence[tuple[StreamKey, Stored]]
 ) -> None:
     """Append events, each to its stream, in order. The heads must be locked by this transaction."""
     if not appended:
@@ -79,7 +79,7 @@ async def append_events(
     await db.execute(APPEND, *transposed(rows), *transposed(list(last.values())))
 
 
-def event_row(ring: Ring, key: StreamKey, stored: Stored) -> tuple[Any, ...]:
+def event_row(ring: RelationshipKeys, key: StreamKey, stored: Stored) -> tuple[Any, ...]:
     """An event as it stands in the tables: the columns of events, then author and sealed text."""
     event = stored.event
     return (
@@ -95,12 +95,12 @@ def event_row(ring: Ring, key: StreamKey, stored: Stored) -> tuple[Any, ...]:
     )
 
 
-def _found_by(ring: Ring, event: Recorded) -> UUID:
+def _found_by(ring: RelationshipKeys, event: Recorded) -> UUID:
     if altered := entries.alters(event.fact):
-        return ring.altered(altered)
+        return ring.alters_index(altered)
     if entries.is_sealed(event.fact):
-        return ring.sealed_for(entries.thing_of(event.fact))
-    return ring.altering_nothing(event.event_id)
+        return ring.sealed_for_index(entries.thing_of(event.fact))
+    return ring.alters_nothing_index(event.event_id)
 
 
 ERASE = """

@@ -6,9 +6,9 @@ from uuid import UUID
 from asyncpg import Record
 
 from events.chain import read_header
+from events.encryption import RelationshipKeys
 from events.heads import DbConnection
 from events.records import Mention, StreamKey
-from events.sealing import Ring
 
 # Here and below, an id finds few rows, mostly one, and of these those of the stream are kept. Were the stream compared
 # in the plain way, the planner could take an index that begins with it for as good as one of ids, and read all of it.
@@ -80,7 +80,7 @@ ORDER BY
 
 
 async def find_altering(
-    db: DbConnection, rings: Mapping[UUID, Ring], mentions: Sequence[Mention]
+    db: DbConnection, rings: Mapping[UUID, RelationshipKeys], mentions: Sequence[Mention]
 ) -> list[tuple[StreamKey, Record]]:
     """The rows of the events that retract or retell the mentioned ones, and of those that retract these."""
     found: list[tuple[StreamKey, Record]] = []
@@ -88,17 +88,17 @@ async def find_altering(
     # An id may stand in both streams, so what alters what can go in a circle: b alters a, and another a alters b.
     while mentions := [m for m in mentions if m not in looked_at]:
         looked_at.update(mentions)
-        rows = await _altering(db, [(m.key, rings[m.key.relationship_id].altered(m.event_id)) for m in mentions])
+        rows = await _altering(db, [(m.key, rings[m.key.relationship_id].alters_index(m.event_id)) for m in mentions])
         mentions = [Mention(key, read_header(row["header"]).id) for key, row in rows]
         found += rows
     return found
 
 
 async def find_sealed(
-    db: DbConnection, ring: Ring, keys: Sequence[StreamKey], things: Iterable[str]
+    db: DbConnection, ring: RelationshipKeys, keys: Sequence[StreamKey], things: Iterable[str]
 ) -> list[tuple[StreamKey, Record]]:
     """The rows of the check-ins in those streams that are, or once were, sealed for one of the things."""
-    return await _altering(db, [(key, ring.sealed_for(thing)) for key in keys for thing in things])
+    return await _altering(db, [(key, ring.sealed_for_index(thing)) for key in keys for thing in things])
 
 
 SEALED = """
@@ -113,10 +113,10 @@ WHERE ((events.relationship_id, events.stream_id) = (sought.relationship_id, sou
 
 
 async def sealed_things(
-    db: DbConnection, ring: Ring, keys: Sequence[StreamKey], things: Iterable[str]
+    db: DbConnection, ring: RelationshipKeys, keys: Sequence[StreamKey], things: Iterable[str]
 ) -> dict[StreamKey, set[str]]:
     """For which of the things something is, or once was, sealed in each of those streams. Reads no text."""
-    sought = {ring.sealed_for(thing): thing for thing in things}
+    sought = {ring.sealed_for_index(thing): thing for thing in things}
     rows = _keyed(await db.fetch(SEALED, *_columns([(key, blinded) for key in keys for blinded in sought])))
     return {key: {sought[row["alters"]] for at, row in rows if at == key} for key in keys}
 

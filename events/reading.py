@@ -9,13 +9,13 @@ from uuid import UUID
 from asyncpg import Record
 from msgspec import Struct
 
-from events import entries, sealing
+from events import encryption, entries
 from events.chain import Head, read_header
+from events.encryption import BulkDecryptor, DecryptionFailed, RelationshipKeys
 from events.entries import Audience, Erased, Fact
 from events.heads import DbConnection, read_head
 from events.records import Stored, StreamKey, transposed
 from events.rules import Recorded
-from events.sealing import Opener, Ring, Unreadable
 
 PAGE = """
 SELECT
@@ -39,7 +39,7 @@ LIMIT $5
 
 
 async def read_page(
-    db: DbConnection, ring: Ring, key: StreamKey, audience: Audience, after: int, limit: int
+    db: DbConnection, ring: RelationshipKeys, key: StreamKey, audience: Audience, after: int, limit: int
 ) -> tuple[Head, list[Stored]]:
     """The head of a stream and at most `limit` of its events behind position `after`, none later than the head."""
     head = await read_head(db, key)
@@ -69,7 +69,7 @@ ORDER BY
 
 
 async def read_streams(
-    db: DbConnection, ring: Ring, relationship_id: UUID, audiences: dict[UUID, Audience]
+    db: DbConnection, ring: RelationshipKeys, relationship_id: UUID, audiences: dict[UUID, Audience]
 ) -> list[Stored]:
     """Every event of the given streams of one relationship, as of one moment, each stream in order."""
     rows = await db.fetch(ALL, relationship_id, list(audiences))
@@ -126,19 +126,19 @@ BODIES_AT_ONCE = 2_000
 
 
 async def read_bodies(
-    db: DbConnection, rings: Mapping[UUID, Ring], heads: Mapping[StreamKey, Head]
+    db: DbConnection, rings: Mapping[UUID, RelationshipKeys], heads: Mapping[StreamKey, Head]
 ) -> AsyncGenerator[tuple[StreamKey, list[tuple[UUID | None, bytes]]], None]:
     """All bodies of some streams, each with its author, a part after the other; what is erased is left out.
 
     In a transaction that holds the heads. Whoever does not read to the end has to close it, before anything else is
     asked of the database. Raises sealing.Unreadable.
     """
-    openers = {key.relationship_id: Opener(rings[key.relationship_id]) for key in heads}
+    openers = {key.relationship_id: BulkDecryptor(rings[key.relationship_id]) for key in heads}
     async with aclosing(_fetched(db, _parts(heads))) as parts:
         async for rows in parts:
             for relationship_id, stream_id, after, until, headers, positions, texts in rows:
                 if len(headers) != until - after:
-                    raise Unreadable  # an event is missing: no text would be where it belongs
+                    raise DecryptionFailed  # an event is missing: no text would be where it belongs
                 sealed = dict(zip(positions, texts, strict=True))
                 in_order = [sealed.get(position) for position in range(after + 1, until + 1)]
                 yield StreamKey(relationship_id, stream_id), openers[relationship_id].bodies(headers, in_order)
@@ -178,7 +178,7 @@ def _parts(heads: Mapping[StreamKey, Head]) -> Iterator[list[Span]]:
         yield spans
 
 
-def decrypt_row(ring: Ring, audience: Audience, row: Record) -> Stored:
+def decrypt_row(ring: RelationshipKeys, audience: Audience, row: Record) -> Stored:
     """A row of events, opened; one without its text, or whose author has no key any more, is erased.
 
     Raises sealing.Unreadable where its text is not the one that was sealed.
@@ -188,7 +188,7 @@ def decrypt_row(ring: Ring, audience: Audience, row: Record) -> Stored:
     body: str | None = None
     fact: Fact = Erased()
     if sealed is not None and ring.knows(header.by):
-        opening, text = sealing.unseal(ring.of(header.by), sealing.place_of(row["header"]), sealed)
+        opening, text = encryption.decrypt(ring.of(header.by), encryption.associated_data_of(row["header"]), sealed)
         body, fact = text.decode(), entries.from_text(text)
     event = Recorded(audience, header.position, header.id, header.by, header.recorded_at, fact)
     return Stored(row["header"], row["link"], sealed, body, opening, event)

@@ -7,11 +7,11 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from events import entries, sealing
+from events import encryption, entries
 from events.chain import Head, extend
+from events.encryption import AssociatedData, RelationshipKeys
 from events.entries import Audience, Fact
 from events.rules import Recorded
-from events.sealing import Place, Ring
 
 
 class StreamKey(Struct, frozen=True, order=True):
@@ -57,11 +57,11 @@ class Draft(Struct, frozen=True):
     nonce: bytes | None = None
 
 
-def encrypt_event(ring: Ring, head: Head, key: StreamKey, audience: Audience, draft: Draft) -> Stored:
+def encrypt_event(ring: RelationshipKeys, head: Head, key: StreamKey, audience: Audience, draft: Draft) -> Stored:
     """The event that follows `head`, ready to be appended."""
     body = entries.to_text(draft.fact)
     link = extend(head, key.stream_id, draft.event_id, draft.by, draft.at, body, draft.opening)
-    place = Place(str(key.stream_id), str(draft.event_id), str(draft.by) if draft.by else None, link.commit)
-    sealed = sealing.seal(ring.of(draft.by), place, draft.opening, body, draft.nonce)
+    place = AssociatedData(str(key.stream_id), str(draft.event_id), str(draft.by) if draft.by else None, link.commit)
+    sealed = encryption.encrypt(ring.of(draft.by), place, draft.opening, body, draft.nonce)
     event = Recorded(audience, link.position, draft.event_id, draft.by, draft.at, draft.fact)
     return Stored(link.header.decode(), link.link, sealed, body.decode(), draft.opening, event)

@@ -8,6 +8,7 @@ from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from events import chain
+from events.encryption import RelationshipKeys
 from events.entries import (
     KINDS,
     Audience,
@@ -24,7 +25,6 @@ from events.heads import DbConnection
 from events.reading import read_page
 from events.records import Stored, StreamKey
 from events.rules import Recorded, is_late
-from events.sealing import Ring
 from projections.balances import Reader
 
 Position = Annotated[int, Meta(ge=0, le=2**63 - 1, description="1, 2, 3 … in one stream, without gaps.")]
@@ -71,7 +71,14 @@ class Page(Struct, frozen=True):
 
 
 async def page(
-    db: DbConnection, ring: Ring, reader: Reader, audience: Audience, after: int, limit: int, *, proof: bool = False
+    db: DbConnection,
+    ring: RelationshipKeys,
+    reader: Reader,
+    audience: Audience,
+    after: int,
+    limit: int,
+    *,
+    proof: bool = False,
 ) -> Page:
     """At most `limit` events of one of the reader's streams, behind a position."""
     stream_id = reader.shared_stream if audience == "shared" else reader.private_stream

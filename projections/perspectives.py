@@ -7,11 +7,11 @@ from uuid import UUID
 
 from msgspec import Struct
 
+from events.encryption import RelationshipKeys
 from events.entries import WHO, CheckIn, Decision, FeltItem, Who, day_of, other
 from events.heads import DbConnection
 from events.reading import read_streams
 from events.rules import Recorded
-from events.sealing import Ring
 from projections import statistics
 from projections.balances import Reader
 from projections.standing import standing
@@ -46,7 +46,7 @@ class Period(Struct, frozen=True):
 
 
 async def decisions_told_twice(
-    db: DbConnection, ring: Ring, reader: Reader, measure: Literal["decides", "initiates"], period: Period
+    db: DbConnection, ring: RelationshipKeys, reader: Reader, measure: Literal["decides", "initiates"], period: Period
 ) -> Perspectives:
     """The decisions that both described: a decision and the other member's telling about it."""
     shared = await _shared(db, ring, reader)
@@ -55,7 +55,7 @@ async def decisions_told_twice(
 
 
 async def felt_on_the_same_day(
-    db: DbConnection, ring: Ring, reader: Reader, item: FeltItem, period: Period
+    db: DbConnection, ring: RelationshipKeys, reader: Reader, item: FeltItem, period: Period
 ) -> Perspectives:
     """The days on which both shared how the item felt; of several answers on a day the last one counts."""
     shared = await _shared(db, ring, reader)
@@ -65,7 +65,7 @@ async def felt_on_the_same_day(
     return _tabled("felt", item, list(range(1, 8)), pairs)
 
 
-async def _shared(db: DbConnection, ring: Ring, reader: Reader) -> list[Recorded]:
+async def _shared(db: DbConnection, ring: RelationshipKeys, reader: Reader) -> list[Recorded]:
     stored = await read_streams(db, ring, reader.relationship_id, {reader.shared_stream: "shared"})
     return standing(s.event for s in stored)
 

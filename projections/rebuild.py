@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from events.chain import Head
+from events.encryption import RelationshipKeys
 from events.entries import Audience, CheckIn, Decision, Fact, Request, Retraction, day_of, from_text
 from events.heads import DbConnection, lock_heads, shared_stream_of, touch_head
 from events.lookups import find_events, find_sealed
@@ -19,7 +20,6 @@ from events.reading import decrypt_row, read_bodies
 from events.records import Mention, StreamKey
 from events.reveals import copy_ids, is_revealed, things_in
 from events.rules import Recorded
-from events.sealing import Ring
 from projections import tallies
 from projections.tallies import Key, Place, Tellers
 
@@ -30,7 +30,7 @@ class Stream(Struct, frozen=True):
     key: StreamKey
     audience: Audience
     authors: tuple[UUID, ...]
-    ring: Ring
+    ring: RelationshipKeys
 
 
 class Rebuilt(Struct, frozen=True):

@@ -8,11 +8,11 @@ from uuid import UUID
 
 from msgspec import Struct
 
+from events.encryption import RelationshipKeys
 from events.entries import Decision, Request
 from events.heads import DbConnection
 from events.reading import read_streams
 from events.rules import Recorded
-from events.sealing import Ring
 from projections.balances import Reader
 from projections.feed import Event, as_read
 from projections.standing import standing
@@ -38,7 +38,9 @@ class Requests(Struct, frozen=True):
     requests: list[RequestStanding]
 
 
-async def requests(db: DbConnection, ring: Ring, reader: Reader, state: State | None, now: datetime) -> Requests:
+async def requests(
+    db: DbConnection, ring: RelationshipKeys, reader: Reader, state: State | None, now: datetime
+) -> Requests:
     """All requests of the relationship, or those in one state."""
     stored = await read_streams(
         db, ring, reader.relationship_id, {reader.shared_stream: "shared", reader.private_stream: "private"}

@@ -31,7 +31,7 @@ class Bearer(Struct, frozen=True):
 class Member(Bearer, frozen=True):
     """Who asks. The name stays sealed until somebody has to see it."""
 
-    sealed_name: bytes | None
+    name_ciphertext: bytes | None
     time_zone: str
     consent_version: str | None
     stepped_up_at: datetime | None
@@ -46,7 +46,7 @@ SELECT
     members.member_id,
     sessions.session_id,
     access_tokens.expires_at,
-    members.name AS sealed_name,
+    members.name AS name_ciphertext,
     members.time_zone,
     members.consent_version,
     sessions.stepped_up_at

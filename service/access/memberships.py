@@ -27,7 +27,7 @@ class Membership(Struct, frozen=True):
     private_stream_id: UUID
     partner_id: UUID | None
     partner_member_id: UUID | None
-    partner_sealed_name: bytes | None
+    partner_name_ciphertext: bytes | None
 
     @property
     def shared(self) -> StreamKey:
@@ -54,7 +54,7 @@ SELECT
     mine.private_stream_id,
     theirs.author_id AS partner_id,
     theirs.member_id AS partner_member_id,
-    theirs.name AS partner_sealed_name
+    theirs.name AS partner_name_ciphertext
 FROM memberships AS mine
 JOIN relationships USING (relationship_id)
 LEFT JOIN memberships AS theirs

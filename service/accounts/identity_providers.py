@@ -186,7 +186,7 @@ def _provider(request: Call, name: ProviderName) -> Provider:
 
 
 async def _identity_hash(context: Context, proven: Proven) -> bytes:
-    return await context.keys.look_up_hash("identity", proven.issuer, proven.subject)
+    return await context.keys.blind_index("identity", proven.issuer, proven.subject)
 
 
 FORGET_USED = """
@@ -214,7 +214,7 @@ async def _use(context: Context, db: DbConnection, proven: Proven, now: datetime
     """Accept the token, this once. Raises IdentityRefused the second time, until it has expired by itself."""
     await db.execute(FORGET_USED, now)
     # What is signed, not the whole token: one signature can be written in several ways.
-    token_hash = await context.keys.look_up_hash("id token", proven.signed)
+    token_hash = await context.keys.blind_index("id token", proven.signed)
     if await db.execute(USE, token_hash, proven.expires_at) == "INSERT 0 0":
         raise IdentityRefused
 

@@ -102,7 +102,7 @@ async def send_sign_in_code(request: Call) -> ASGIApp:
     """Several live codes may coexist: asking for one takes nothing from who asked before."""
     context = context_of(request)
     email = (await body_of(request, CodeWanted)).email.lower()
-    now, address_hash = context.now(), await context.keys.look_up_hash("address", email)
+    now, address_hash = context.now(), await context.keys.blind_index("address", email)
     request.app.state.codes_asked.take((client_of(request), address_hash), now)
     code_id = tokens.new_id(context.chance, "sign-in code id")
     code = tokens.new_code(context.chance, code_id)
@@ -164,7 +164,7 @@ async def sign_in(request: Call) -> ASGIApp:
     context = context_of(request)
     wanted = await body_of(request, SignIn)
     email, now = wanted.email.lower(), context.now()
-    address_hash = await context.keys.look_up_hash("address", email)
+    address_hash = await context.keys.blind_index("address", email)
     request.app.state.codes_tried.take((client_of(request), address_hash), now)
     async with context.auth_db.acquire() as db, db.transaction():
         answer = None
@@ -218,7 +218,7 @@ async def _member_of(context: Context, db: DbConnection, address_hash: bytes, em
         return known
     member_id = tokens.new_id(context.chance, "member id")
     await context.keys.make_for_member(member_id)
-    sealed_email = await context.keys.seal_for(member_id, "email", email)
+    sealed_email = await context.keys.encrypt_for(member_id, "email", email)
     try:
         async with db.transaction():
             await db.execute(MAKE_MEMBER, member_id, sealed_email, now)

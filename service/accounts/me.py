@@ -120,7 +120,7 @@ async def change_me(request: Call) -> ASGIApp:
         raise Invalid("This is not the name of an IANA time zone, such as Europe/Berlin.", "/time_zone")
     context = context_of(request)
     renamed = change.name is not UNSET
-    name = await context.keys.seal_for(member.member_id, "name", change.name) if change.name else None
+    name = await context.keys.encrypt_for(member.member_id, "name", change.name) if change.name else None
     async with context.acting_as(member.member_id) as db, db.transaction():
         if time_zone is not None:
             await travel(db, member.member_id, time_zone, context.now())
@@ -188,8 +188,8 @@ async def _me(context: Context, member: Member, row: Record | None) -> Me:
         raise NotSignedIn
     return Me(
         member.member_id,
-        await context.keys.open_for(member.member_id, "email", row["email"]) if row["email"] else None,
-        await context.keys.open_for(member.member_id, "name", row["name"]) if row["name"] else None,
+        await context.keys.decrypt_for(member.member_id, "email", row["email"]) if row["email"] else None,
+        await context.keys.decrypt_for(member.member_id, "name", row["name"]) if row["name"] else None,
         row["time_zone"],
         Consent(CONSENT_VERSION, row["consent_version"]),
     )

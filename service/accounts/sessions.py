@@ -109,8 +109,8 @@ INSERT INTO refresh_tokens (
 async def begin(context: Context, db: DbConnection, member_id: UUID, device_name: str, now: datetime) -> SignedIn:
     """A new session of the member, in a transaction at the door."""
     session_id = tokens.new_id(context.chance, "session id")
-    sealed_name = await context.keys.seal_for(member_id, "device_name", device_name)
-    await db.execute(MAKE_SESSION, session_id, member_id, sealed_name, now)
+    name_ciphertext = await context.keys.encrypt_for(member_id, "device_name", device_name)
+    await db.execute(MAKE_SESSION, session_id, member_id, name_ciphertext, now)
     access = tokens.new_token(context.chance, f"access {session_id}")
     refresh = tokens.new_token(context.chance, f"refresh {session_id}")
     await _keep(db, session_id, access, refresh, now)
@@ -243,7 +243,7 @@ async def devices_of(context: Context, member: Member) -> Devices:
 async def _device(context: Context, member: Member, row: Record) -> Device:
     return Device(
         row["session_id"],
-        await context.keys.open_for(member.member_id, "device_name", row["device_name"]),
+        await context.keys.decrypt_for(member.member_id, "device_name", row["device_name"]),
         row["created_at"],
         row["refreshed_at"],
         row["session_id"] == member.session_id,

@@ -21,10 +21,10 @@ import asyncpg
 from msgspec import Struct
 from tqdm import tqdm
 
+from events.encryption import DecryptionFailed
 from events.entries import Audience
 from events.heads import DbConnection, lock_heads
 from events.records import StreamKey
-from events.sealing import Unreadable
 from projections.rebuild import Stream, rebuild
 from service.core.clock import utc_now
 from service.core.randomness import system_chance
@@ -239,7 +239,7 @@ async def rebuild_part(db: DbConnection, keys: Keyring, part: Sequence[Listed]) 
             # Who waits for one head must not keep writers of the others waiting.
             await db.execute(SHORTLY)
             return Done(len(part), await _rebuild(db, keys, part), [])
-    except (Unreadable, asyncpg.LockNotAvailableError):
+    except (DecryptionFailed, asyncpg.LockNotAvailableError):
         each = [await _rebuild_alone(db, keys, one) for one in part]
     return Done(len(part), sum(d.differences for d in each), [stream for d in each for stream in d.left_alone])
 
@@ -248,7 +248,7 @@ async def _rebuild_alone(db: DbConnection, keys: Keyring, one: Listed) -> Done:
     try:
         async with db.transaction():
             return Done(1, await _rebuild(db, keys, [one]), [])
-    except Unreadable:
+    except DecryptionFailed:
         return Done(1, 0, [one.key.stream_id])
 
 
@@ -270,7 +270,7 @@ async def _rebuild(db: DbConnection, keys: Keyring, part: Sequence[Listed]) -> i
     authors: defaultdict[UUID, list[UUID]] = defaultdict(list)
     for relationship_id, author_id in await db.fetch(AUTHORS, relationships):
         authors[relationship_id].append(author_id)
-    rings = await keys.rings(relationships)
+    rings = await keys.many_relationship_keys(relationships)
     given = [
         Stream(one.key, one.audience, tuple(authors[rid]), rings[rid])
         for one in part

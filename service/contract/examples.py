@@ -11,9 +11,9 @@ from uuid import UUID
 from msgspec.structs import asdict
 
 from events import chain
+from events.encryption import RelationshipKeys
 from events.entries import Audience, CheckIn, Decision, Entry, Opened, Request, Retraction, complete
 from events.records import Draft, Stored, StreamKey, encrypt_event
-from events.sealing import Ring
 from projections import feed, statistics
 from projections.balances import Balances, Telling
 from projections.feed import Head, Page
@@ -82,7 +82,7 @@ DECISION = Decision(
 )
 
 
-RING = Ring(_bytes("relationship key"), {ME: _bytes("my key"), PARTNER: _bytes("partner's key")})
+RING = RelationshipKeys(_bytes("relationship key"), {ME: _bytes("my key"), PARTNER: _bytes("partner's key")})
 
 
 def _log(key: StreamKey, audience: Audience, *said: tuple[str, UUID | None, Entry | Opened]) -> list[Stored]:

@@ -79,7 +79,7 @@ WHERE relationship_id = $1
 async def _erase_from(context: Context, member_id: UUID, membership: Membership) -> None:
     rid, author = membership.relationship_id, membership.author_id
     remaining = (membership.partner_id,) if membership.partner_id else ()
-    ring = await context.keys.ring(rid)
+    ring = await context.keys.relationship_keys(rid)
     async with context.maintenance_db.acquire() as db, db.transaction():
         # Behind the locks: what another device of the member is recording comes before, and is erased too, or is
         # refused, because its author is a reader no more.

@@ -155,7 +155,7 @@ async def _page(
     yield b'{"events":['
     while after < head.position:
         wanted = min(CHUNK_EVENTS, head.position - after)
-        ring = await context.keys.ring(reader.relationship_id)
+        ring = await context.keys.relationship_keys(reader.relationship_id)
         async with context.acting_as(member_id) as db:
             page = await feed.page(db, ring, reader, audience, after, wanted, proof=True)
         if len(page.events) < wanted:

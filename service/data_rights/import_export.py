@@ -18,14 +18,14 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from events import chain, entries, sealing
+from events import chain, encryption, entries
 from events.append import append_events
+from events.encryption import RelationshipKeys
 from events.entries import Audience, CheckIn, Decision, Ended, Erased, Fact, Opened, Request, Retraction
 from events.errors import UnknownKind
 from events.heads import DbConnection, create_stream
 from events.records import Stored, StreamKey
 from events.rules import Recorded
-from events.sealing import Ring
 from projections import feed
 from projections.feed import Event, Page, Proof
 from projections.rebuild import Stream, rebuild
@@ -220,7 +220,7 @@ async def _take_in_one(db: Connection, keys: Keyring, me: Me, one: Arriving, joi
     authors = [view.author]
     if not one.alone:
         authors += [await _keep_seat_of_partner(db, keys, one, joined_at)]
-    ring = await keys.ring(view.id)
+    ring = await keys.relationship_keys(view.id)
     counted = (view.author,) if one.partner_erased else tuple(authors)
     await _fill(db, Stream(StreamKey(view.id, view.streams.shared), "shared", counted, ring), one.shared)
     await _fill(db, Stream(StreamKey(view.id, view.streams.private), "private", counted, ring), one.private)
@@ -239,7 +239,7 @@ async def _keep_seat_of_partner(db: Connection, keys: Keyring, one: Arriving, jo
 
 
 async def _name(keys: Keyring, member_id: UUID, name: str | None) -> bytes | None:
-    return await keys.seal_for(member_id, "name", name) if name else None
+    return await keys.encrypt_for(member_id, "name", name) if name else None
 
 
 async def _fill(db: DbConnection, stream: Stream, log: list[Stored]) -> None:
@@ -251,11 +251,11 @@ async def _fill(db: DbConnection, stream: Stream, log: list[Stored]) -> None:
     await rebuild(db, [stream])
 
 
-def _sealed(ring: Ring, stored: Stored) -> Stored:
+def _sealed(ring: RelationshipKeys, stored: Stored) -> Stored:
     if stored.opening is None or stored.body is None:
         return stored
-    key, place = ring.of(stored.event.author), sealing.place_of(stored.header)
-    return replace(stored, sealed=sealing.seal(key, place, stored.opening, stored.body.encode()))
+    key, place = ring.of(stored.event.author), encryption.associated_data_of(stored.header)
+    return replace(stored, sealed=encryption.encrypt(key, place, stored.opening, stored.body.encode()))
 
 
 MAKE_MEMBER = """
@@ -279,10 +279,10 @@ INSERT INTO addresses (
 
 async def _make_member(db: DbConnection, keys: Keyring, me: Me, now: datetime) -> None:
     assert me.email is not None
-    email = await keys.seal_for(me.member_id, "email", me.email)
+    email = await keys.encrypt_for(me.member_id, "email", me.email)
     name = await _name(keys, me.member_id, me.name)
     await db.execute(MAKE_MEMBER, me.member_id, email, name, me.time_zone, me.consent.accepted, now)
-    await db.execute(GIVE_ADDRESS, await keys.look_up_hash("address", me.email), me.member_id)
+    await db.execute(GIVE_ADDRESS, await keys.blind_index("address", me.email), me.member_id)
 
 
 async def _keep_schedule(db: DbConnection, member_id: UUID, schedule: Schedule, now: datetime) -> None:

@@ -9,25 +9,25 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
-from events.sealing import KEY_BYTES, NONCE_BYTES, Unreadable
+from events.encryption import KEY_BYTES, NONCE_BYTES, DecryptionFailed
 
 Field = Literal["email", "name", "device_name", "push_address"]
 
 
-def seal(key: bytes, member_id: UUID, field: Field, text: str) -> bytes:
+def encrypt(key: bytes, member_id: UUID, field: Field, text: str) -> bytes:
     """The sealed text: a nonce, then the ciphertext. `key` is the member's."""
     nonce = os.urandom(NONCE_BYTES)
     bound = _place(member_id, field)
     return nonce + AESGCM(_field_key(key, bound)).encrypt(nonce, text.encode(), bound)
 
 
-def unseal(key: bytes, member_id: UUID, field: Field, sealed: bytes) -> str:
-    """The text. Raises Unreadable where it is of another member or field, or was changed."""
+def decrypt(key: bytes, member_id: UUID, field: Field, sealed: bytes) -> str:
+    """The text. Raises DecryptionFailed where it is of another member or field, or was changed."""
     bound = _place(member_id, field)
     try:
         return AESGCM(_field_key(key, bound)).decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], bound).decode()
     except (InvalidTag, ValueError):  # the second where too little is left
-        raise Unreadable from None
+        raise DecryptionFailed from None
 
 
 def _place(member_id: UUID, field: Field) -> bytes:

@@ -17,7 +17,7 @@ from typing import Protocol
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from events.sealing import KEY_BYTES, NONCE_BYTES
+from events.encryption import KEY_BYTES, NONCE_BYTES
 from service.errors import KeyStoreError
 
 

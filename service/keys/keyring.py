@@ -12,7 +12,7 @@ from uuid import UUID
 from asyncpg import Connection, Pool, Record
 
 from events import chain
-from events.sealing import KEY_BYTES, Ring, Unreadable
+from events.encryption import KEY_BYTES, DecryptionFailed, RelationshipKeys
 from service.core.clock import Clock
 from service.core.randomness import Chance
 from service.keys import field_encryption
@@ -86,7 +86,7 @@ class Keyring:
 
     def __init__(self, db: Database, store: KeyStore, now: Clock, chance: Chance) -> None:
         self._db, self._store, self._now, self._chance = db, store, now, chance
-        self._rings: dict[UUID, tuple[float, Ring]] = {}
+        self._rings: dict[UUID, tuple[float, RelationshipKeys]] = {}
         self._members: dict[UUID, tuple[float, bytes]] = {}
         self._look_up_key: bytes | None = None
 
@@ -104,11 +104,11 @@ class Keyring:
         self._rings.clear()
         self._members.pop(member_id, None)
 
-    async def ring(self, relationship_id: UUID) -> Ring:
+    async def relationship_keys(self, relationship_id: UUID) -> RelationshipKeys:
         """The keys with which the texts of one relationship are sealed. Raises KeyStoreError."""
-        return (await self.rings([relationship_id]))[relationship_id]
+        return (await self.many_relationship_keys([relationship_id]))[relationship_id]
 
-    async def rings(self, relationship_ids: Collection[UUID]) -> dict[UUID, Ring]:
+    async def many_relationship_keys(self, relationship_ids: Collection[UUID]) -> dict[UUID, RelationshipKeys]:
         """The same for several, by relationship."""
         found = {rid: ring for rid in relationship_ids if (ring := self._kept_ring(rid))}
         if missing := [rid for rid in relationship_ids if rid not in found]:
@@ -117,26 +117,26 @@ class Keyring:
             found |= fetched
         return found
 
-    def _kept_ring(self, relationship_id: UUID) -> Ring | None:
+    def _kept_ring(self, relationship_id: UUID) -> RelationshipKeys | None:
         fetched_at, ring = self._rings.get(relationship_id, (0.0, None))
         return ring if time.monotonic() < fetched_at + RING_LIVES_SECONDS else None
 
-    def _keep_rings(self, fetched: dict[UUID, Ring]) -> None:
+    def _keep_rings(self, fetched: dict[UUID, RelationshipKeys]) -> None:
         if len(self._rings) + len(fetched) > RINGS_KEPT:
             self._rings.clear()
         # One who is alone may be joined at any moment: only a couple's ring stays what it is.
         couples = {rid: ring for rid, ring in fetched.items() if len(ring.authors) == 2}
         self._rings |= {rid: (time.monotonic(), ring) for rid, ring in couples.items()}
 
-    async def seal_for(self, member_id: UUID, field: field_encryption.Field, text: str) -> bytes:
-        """What a member says of themselves, sealed. Raises Unreadable for who is erased, KeyStoreError."""
-        return field_encryption.seal(await self._of_member(member_id), member_id, field, text)
+    async def encrypt_for(self, member_id: UUID, field: field_encryption.Field, text: str) -> bytes:
+        """What a member says of themselves, sealed. Raises DecryptionFailed for who is erased, KeyStoreError."""
+        return field_encryption.encrypt(await self._of_member(member_id), member_id, field, text)
 
-    async def open_for(self, member_id: UUID, field: field_encryption.Field, sealed: bytes) -> str:
+    async def decrypt_for(self, member_id: UUID, field: field_encryption.Field, sealed: bytes) -> str:
         """The reverse, and it raises the same."""
-        return field_encryption.unseal(await self._of_member(member_id), member_id, field, sealed)
+        return field_encryption.decrypt(await self._of_member(member_id), member_id, field, sealed)
 
-    async def look_up_hash(self, kind: Literal["address", "identity", "id token"], *parts: str) -> bytes:
+    async def blind_index(self, kind: Literal["address", "identity", "id token"], *parts: str) -> bytes:
         """What stands in an index for something that must not: equal for equal texts, opaque without the key."""
         if self._look_up_key is None:
             self._look_up_key = await self._fetch_look_up_key()
@@ -149,7 +149,7 @@ class Keyring:
             return key
         key = await self._one("member", member_id)
         if key is None:
-            raise Unreadable
+            raise DecryptionFailed
         if len(self._members) >= RINGS_KEPT:
             self._members.clear()
         self._members[member_id] = (time.monotonic(), key)
@@ -167,7 +167,7 @@ class Keyring:
         row = await self._db.fetchrow(ONE, purpose, owner)
         return self._store.unwrap(row["epoch"], row["wrapped"]) if row else None
 
-    async def _fetch(self, relationship_ids: list[UUID]) -> dict[UUID, Ring]:
+    async def _fetch(self, relationship_ids: list[UUID]) -> dict[UUID, RelationshipKeys]:
         own: dict[UUID, bytes] = {}
         authors: dict[UUID, dict[UUID, bytes]] = {rid: {} for rid in relationship_ids}
         for row in await self._db.fetch(RINGS, relationship_ids):
@@ -176,7 +176,7 @@ class Keyring:
                 own[row["relationship_id"]] = key
             else:
                 authors[row["relationship_id"]][row["author_id"]] = key
-        return {rid: Ring(own[rid], authors[rid]) for rid in relationship_ids}
+        return {rid: RelationshipKeys(own[rid], authors[rid]) for rid in relationship_ids}
 
     async def _make(self, purpose: Purpose, owner: UUID) -> None:
         epoch = epoch_of(self._now())

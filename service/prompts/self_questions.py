@@ -4,12 +4,12 @@ from collections.abc import AsyncIterator, Iterable
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from events.encryption import RelationshipKeys
 from events.entries import Audience, CheckIn
 from events.heads import DbConnection, read_head
 from events.reading import read_page
 from events.records import StreamKey
 from events.rules import MAY_BE_AHEAD, Recorded
-from events.sealing import Ring
 from service.access.memberships import memberships_of
 from service.context import Context
 from service.prompts.catalogue import SELF_QUESTIONS, QuestionId
@@ -58,7 +58,7 @@ async def rests(context: Context, db: DbConnection, member_id: UUID, now: dateti
     two who link again are the same two. The connection acts for the member.
     """
     for membership in await memberships_of(db, member_id, now):
-        ring = await context.keys.ring(membership.relationship_id)
+        ring = await context.keys.relationship_keys(membership.relationship_id)
         said = [one async for one in _lately(db, ring, membership.private, "private", now)]
         said += [one async for one in _lately(db, ring, membership.shared, "shared", now)]
         if self_questions_rest(said, membership.author_id, now):
@@ -67,7 +67,7 @@ async def rests(context: Context, db: DbConnection, member_id: UUID, now: dateti
 
 
 async def _lately(
-    db: DbConnection, ring: Ring, key: StreamKey, audience: Audience, now: datetime
+    db: DbConnection, ring: RelationshipKeys, key: StreamKey, audience: Audience, now: datetime
 ) -> AsyncIterator[Recorded]:
     """The events of a stream that may still matter, from its end on backwards, some at a time."""
     before = (await read_head(db, key)).position

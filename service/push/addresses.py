@@ -56,7 +56,9 @@ class Registration(Struct, frozen=True, forbid_unknown_fields=True, omit_default
 
 async def opened_address(context: Context, member_id: UUID, provider: str, sealed: bytes) -> Device:
     """Where a device is reached. Raises Unreadable for who is erased, KeyStoreError."""
-    return msgspec.json.decode(await context.keys.open_for(member_id, "push_address", sealed), type=ADDRESSES[provider])
+    return msgspec.json.decode(
+        await context.keys.decrypt_for(member_id, "push_address", sealed), type=ADDRESSES[provider]
+    )
 
 
 # --- What can be an address

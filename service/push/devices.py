@@ -98,7 +98,7 @@ async def register_device(request: Call, device_id: FromPath[str]) -> ASGIApp:
     member, context, device = await current_member(request), context_of(request), id_of(device_id)
     told = await body_of(request, Registration)
     address = msgspec.json.encode(address_of(told)).decode()
-    sealed = await context.keys.seal_for(member.member_id, "push_address", address)
+    sealed = await context.keys.encrypt_for(member.member_id, "push_address", address)
     registration = tokens.new_id(context.chance, f"registration of {device} by {member.session_id}")
     async with context.acting_as(member.member_id) as db, db.transaction():
         await hold_session(db, member)

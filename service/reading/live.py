@@ -167,7 +167,7 @@ async def _news(context: Context, listener: Listener) -> AsyncIterator[bytes]:
 
 async def _pages(context: Context, listener: Listener) -> list[Page]:
     async with context.acting_as(listener.member_id) as db:
-        ring = await context.keys.ring(listener.reader.relationship_id)
+        ring = await context.keys.relationship_keys(listener.reader.relationship_id)
         return [
             await feed.page(db, ring, listener.reader, audience, position, PAGE_EVENTS)
             for audience, position in listener.reached.items()

@@ -101,7 +101,7 @@ async def list_events(request: Call, rid: FromPath[str]) -> ASGIApp:
     """The shared stream is the same for both, but for who is me."""
     reading, context = await _reading(request, rid), context_of(request)
     query, reader = query_of(request, EventsQuery), reading.reader
-    ring = await context.keys.ring(reader.relationship_id)
+    ring = await context.keys.relationship_keys(reader.relationship_id)
     async with context.acting_as(reading.member_id) as db:
         page = await feed.page(db, ring, reader, query.stream, query.after, query.limit, proof=query.proof)
     return cacheable_answer(request, cacheable(page))
@@ -123,7 +123,7 @@ async def list_requests(request: Call, rid: FromPath[str]) -> ASGIApp:
     """To who asked, a private answer is no answer."""
     reading, context = await _reading(request, rid), context_of(request)
     query, reader = query_of(request, RequestsQuery), reading.reader
-    ring = await context.keys.ring(reader.relationship_id)
+    ring = await context.keys.relationship_keys(reader.relationship_id)
     async with context.acting_as(reading.member_id) as db:
         listed = await requests.requests(db, ring, reader, query.state, context.now())
     return cacheable_answer(request, cacheable(listed))
@@ -191,7 +191,7 @@ async def get_perspectives(request: Call, rid: FromPath[str]) -> ASGIApp:
     query, reader = query_of(request, PerspectivesQuery), reading.reader
     item = _item_of(query.measure, query.item)
     period = Period(query.from_, query.to)
-    ring = await context.keys.ring(reader.relationship_id)
+    ring = await context.keys.relationship_keys(reader.relationship_id)
     async with context.acting_as(reading.member_id) as db:
         if query.measure == "felt":
             assert item is not None

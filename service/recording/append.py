@@ -5,9 +5,9 @@ from datetime import datetime
 from uuid import UUID
 
 from events.append import event_row
+from events.encryption import RelationshipKeys
 from events.heads import DbConnection
 from events.records import Stored, StreamKey, transposed
-from events.sealing import Ring
 from projections import tallies
 from projections.tallies import Key
 from service.prompts.answering import is_occasion
@@ -145,7 +145,7 @@ SELECT EXISTS (SELECT FROM unchanged)
 
 async def append(
     db: DbConnection,
-    rings: Mapping[UUID, Ring],
+    rings: Mapping[UUID, RelationshipKeys],
     appended: Sequence[tuple[StreamKey, Stored]],
     counts: Mapping[Key, int],
     now: datetime,

@@ -18,6 +18,7 @@ from msgspec.structs import replace
 from events import rules
 from events.append import append_events
 from events.chain import Head
+from events.encryption import NONCE_BYTES, OPENING_BYTES, RelationshipKeys
 from events.entries import Audience, CheckIn, Ended, Entry, Fact, Opened, Retraction, is_sealed, refers_to
 from events.errors import Refusal
 from events.heads import DbConnection, lock_heads
@@ -26,7 +27,6 @@ from events.reading import decrypt_row
 from events.records import Draft, Mention, Stored, StreamKey, encrypt_event, transposed
 from events.reveals import Copy, copy_ids, takes_back_revealed
 from events.rules import Accepted, Author, Known, Recorded
-from events.sealing import NONCE_BYTES, OPENING_BYTES, Ring
 from projections import tallies
 from projections.tallies import Counts, Key
 from service.access.consent import has_consented
@@ -121,7 +121,7 @@ class Group(Struct):
     """What a group of submissions is recorded from, and what it comes to. A head's version is that of its row."""
 
     now: datetime
-    rings: dict[UUID, Ring]
+    rings: dict[UUID, RelationshipKeys]
     admitted: set[Asking]
     unconfirmed: set[Asking]
     batches: dict[Names, Batch]
@@ -321,7 +321,7 @@ def _news(group: Group) -> list[News]:
 
 async def announce(context: Context, db: DbConnection, key: StreamKey, fact: Opened | Ended) -> None:
     """Append what the service itself has to say to a shared stream, in the transaction of the caller."""
-    ring = await context.keys.ring(key.relationship_id)
+    ring = await context.keys.relationship_keys(key.relationship_id)
     heads = await lock_heads(db, [key])
     draft = _draft(context, key, new_id(context.chance, f"event id {key.stream_id}"), None, context.now(), fact)
     said = encrypt_event(ring, heads[key], key, "shared", draft)
@@ -339,7 +339,7 @@ def _answer(context: Context, group: Group, submission: Submission) -> Answer | 
     return Answer(batch.seat.author_id, outcomes)
 
 
-def _ring(group: Group, batch: Batch) -> Ring:
+def _ring(group: Group, batch: Batch) -> RelationshipKeys:
     return group.rings[batch.seat.relationship_id]
 
 
@@ -478,7 +478,7 @@ async def _look(context: Context, db: DbConnection, submissions: Sequence[Submis
     batches = {names: _batch(row) for names, row in rows.items()}
     unconfirmed = await _unconfirmed(db, asking - admitted)
     # A partner who came in while this waited for a lock has written with a key of their own.
-    rings = await context.keys.rings({relationship_id for _, relationship_id in batches})
+    rings = await context.keys.many_relationship_keys({relationship_id for _, relationship_id in batches})
     # The time is taken behind the heads on which the events follow, so that it grows along a stream.
     group = Group(context.now(), rings, admitted, unconfirmed, batches)
     for names, batch in batches.items():

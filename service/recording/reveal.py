@@ -11,6 +11,7 @@ from asyncpg import Record
 from msgspec import Struct
 
 from events.chain import Head
+from events.encryption import RelationshipKeys
 from events.entries import is_sealed, thing_of
 from events.heads import DbConnection, lock_heads
 from events.lookups import find_altering, find_events, find_sealed, sealed_things
@@ -18,7 +19,6 @@ from events.reading import decrypt_row
 from events.records import Mention, Stored, StreamKey
 from events.reveals import Copy, copy_ids, oldest, reveal, things_in
 from events.rules import Known, Recorded
-from events.sealing import Ring
 from projections import tallies
 from projections.tallies import Counts
 from service.context import reading_as_members
@@ -81,7 +81,12 @@ WHERE relationship_id = $1
 
 
 async def meet(
-    db: DbConnection, ring: Ring, member_id: UUID, shared: StreamKey, private: StreamKey, sealed: Iterable[Recorded]
+    db: DbConnection,
+    ring: RelationshipKeys,
+    member_id: UUID,
+    shared: StreamKey,
+    private: StreamKey,
+    sealed: Iterable[Recorded],
 ) -> Meeting | None:
     """What the other has waiting for the same things as these check-ins, just accepted; none where nobody waits.
 
@@ -105,7 +110,7 @@ async def meet(
 
 
 async def _read(
-    db: DbConnection, ring: Ring, shared: StreamKey, private: list[StreamKey], things: set[str]
+    db: DbConnection, ring: RelationshipKeys, shared: StreamKey, private: list[StreamKey], things: set[str]
 ) -> list[tuple[StreamKey, Stored]]:
     """All that is sealed for the things, what has taken it back, and what has an id that a copy could have."""
     found = _opened(ring, shared, await find_sealed(db, ring, [*private, shared], things))
@@ -115,5 +120,7 @@ async def _read(
     return found + _opened(ring, shared, await find_events(db, list(names)))
 
 
-def _opened(ring: Ring, shared: StreamKey, rows: Iterable[tuple[StreamKey, Record]]) -> list[tuple[StreamKey, Stored]]:
+def _opened(
+    ring: RelationshipKeys, shared: StreamKey, rows: Iterable[tuple[StreamKey, Record]]
+) -> list[tuple[StreamKey, Stored]]:
     return [(key, decrypt_row(ring, "shared" if key == shared else "private", row)) for key, row in rows]

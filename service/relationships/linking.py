@@ -114,7 +114,7 @@ async def _join(
     rid, now = shared.relationship_id, context.now()
     author_id = tokens.new_id(context.chance, f"author of {rid}")
     private = StreamKey(rid, tokens.new_id(context.chance, f"private stream of {rid}"))
-    await db.execute(JOIN, rid, seat, member.member_id, author_id, private.stream_id, member.sealed_name, now)
+    await db.execute(JOIN, rid, seat, member.member_id, author_id, private.stream_id, member.name_ciphertext, now)
     await db.execute(LET_READ, rid, shared.stream_id, private.stream_id, member.member_id)
     return private
 

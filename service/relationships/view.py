@@ -90,11 +90,11 @@ async def view_of(context: Context, membership: Membership) -> Relationship:
 async def _partner(context: Context, membership: Membership) -> Partner | None:
     if membership.partner_id is None:
         return None
-    theirs, sealed_name = membership.partner_member_id, membership.partner_sealed_name
-    if theirs is None or sealed_name is None:
+    theirs, name_ciphertext = membership.partner_member_id, membership.partner_name_ciphertext
+    if theirs is None or name_ciphertext is None:
         return Partner(None)
     # In a restored backup an erased partner has a name still, and no key that opens it.
-    ring = await context.keys.ring(membership.relationship_id)
+    ring = await context.keys.relationship_keys(membership.relationship_id)
     if not ring.knows(membership.partner_id):
         return Partner(None)
-    return Partner(await context.keys.open_for(theirs, "name", sealed_name))
+    return Partner(await context.keys.decrypt_for(theirs, "name", name_ciphertext))

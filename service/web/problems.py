@@ -11,7 +11,7 @@ from litestar.exceptions import HTTPException
 from msgspec import UNSET, Struct, UnsetType
 
 from events import errors as refusals
-from events.sealing import Unreadable
+from events.encryption import DecryptionFailed
 from service import errors
 from service.database.outages import DATABASE_AWAY, SPOILED
 from service.errors import KeyStoreError
@@ -165,7 +165,7 @@ HANDLERS: dict[int | type[Exception], Any] = {
     errors.ServiceError: on_expected,
     HTTPException: on_http,
     **dict.fromkeys(DATABASE_AWAY, on_database_away),
-    Unreadable: on_unreadable,
+    DecryptionFailed: on_unreadable,
     KeyStoreError: on_unreadable,
     **dict.fromkeys(SPOILED, on_unreadable),
     Exception: on_unexpected,

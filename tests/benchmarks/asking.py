@@ -139,7 +139,7 @@ async def _late(context: Context, url: str, count: int, seconds: float) -> list[
     for member in members:
         await context.keys.make_for_member(member)
         told = msgspec.json.encode(AppleDevice(member.hex)).decode()
-        await db.execute(ADDRESS, member, await context.keys.seal_for(member, "push_address", told))
+        await db.execute(ADDRESS, member, await context.keys.encrypt_for(member, "push_address", told))
     begin = utc_now() + timedelta(seconds=2)
     due = {member.hex: begin + timedelta(seconds=seconds * chance.random()) for member in members}
     times = [(member, due[member.hex]) for member in members]

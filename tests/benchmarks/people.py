@@ -17,9 +17,9 @@ from msgspec import Struct
 
 from events.append import event_row
 from events.chain import Head, genesis
+from events.encryption import KEY_BYTES, RelationshipKeys
 from events.entries import Audience, CheckIn, Decision, Entry, Fact, Opened, Request
 from events.records import Draft, Stored, StreamKey, encrypt_event
-from events.sealing import KEY_BYTES, Ring
 from projections import tallies
 from projections.tallies import Key
 from service.access.consent import CONSENT_VERSION
@@ -66,9 +66,9 @@ class Couple(Struct, frozen=True):
     second: Person
 
     @property
-    def ring(self) -> Ring:
+    def ring(self) -> RelationshipKeys:
         """What their events are sealed with."""
-        return Ring(self.key, {p.author_id: p.key for p in (self.first, self.second)})
+        return RelationshipKeys(self.key, {p.author_id: p.key for p in (self.first, self.second)})
 
     @property
     def path(self) -> str:
@@ -122,7 +122,7 @@ def _write(rows: Rows, couple: Couple, store: FileKeyStore, now: datetime) -> No
     rows["keys.wrapped"].append(("relationship", rid, epoch, store.wrap(epoch, couple.key)))
     for seat, person in (("first", couple.first), ("second", couple.second)):
         member_id, session_id = person.member_id, uuid4()
-        device = field_encryption.seal(person.key, member_id, "device_name", "a phone")
+        device = field_encryption.encrypt(person.key, member_id, "device_name", "a phone")
         rows["members"].append((member_id, "UTC", CONSENT_VERSION, now))
         rows["keys.wrapped"].append(("member", member_id, epoch, store.wrap(epoch, person.key)))
         rows["sessions"].append((session_id, member_id, device, now, now))
@@ -171,7 +171,7 @@ def _none(event_id: UUID) -> Fact:
     raise AssertionError("nothing is taken back here")
 
 
-def _write_event(rows: Rows, ring: Ring, key: StreamKey, stored: Stored) -> None:
+def _write_event(rows: Rows, ring: RelationshipKeys, key: StreamKey, stored: Stored) -> None:
     *event, author, sealed = event_row(ring, key, stored)
     rows["events"].append(tuple(event))
     rows["texts"].append((*event[:3], author, sealed))

@@ -20,7 +20,7 @@ import pytest
 import structlog
 from msgspec import Struct
 
-from events import chain, sealing
+from events import chain, encryption
 from service.access import authentication
 from service.access.reader_lookup import ReaderLookup
 from service.context import Context
@@ -63,8 +63,8 @@ def nothing(bench: Bench, patch: Patch) -> None:
 
 def sealing_(bench: Bench, patch: Patch) -> None:
     """Texts are stored as they are."""
-    patch.setattr(sealing, "seal", lambda key, place, opening, body: opening + body)
-    patch.setattr(sealing, "unseal", lambda key, place, sealed: (sealed[:32], sealed[32:]))
+    patch.setattr(encryption, "seal", lambda key, place, opening, body: opening + body)
+    patch.setattr(encryption, "unseal", lambda key, place, sealed: (sealed[:32], sealed[32:]))
 
 
 def chaining(bench: Bench, patch: Patch) -> None:

@@ -676,7 +676,7 @@ def _new_name(patch: Patch) -> None:
 
     async def shown(world: Any, membership: Any) -> Any:
         name = await here().superuser.fetchval(current, membership.partner_member_id)
-        return await view_of(world, replace(membership, partner_sealed_name=name))
+        return await view_of(world, replace(membership, partner_name_ciphertext=name))
 
     everywhere(patch, view_of, shown)
 

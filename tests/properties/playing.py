@@ -10,8 +10,8 @@ import asyncpg
 from hypothesis import note
 from msgspec import Struct
 
+from events.encryption import RelationshipKeys
 from events.records import StreamKey
-from events.sealing import Ring
 from projections.rebuild import Stream
 from projections.tallies import read, turned
 from tests.properties.histories import Call, Step, respelled
@@ -143,7 +143,7 @@ WHERE relationship_id = $1
 """
 
 
-async def streams_of(db: Database, couple: Couple, ring: Ring) -> dict[str, Stream]:
+async def streams_of(db: Database, couple: Couple, ring: RelationshipKeys) -> dict[str, Stream]:
     """The three streams of the couple: shared, and the private one of who sits first and of who sits second."""
     rows = await db.fetch(STREAMS, couple[0].rid)
     authors = (UUID(couple[0].author), UUID(couple[1].author))
@@ -157,7 +157,9 @@ async def streams_of(db: Database, couple: Couple, ring: Ring) -> dict[str, Stre
 
 async def rows(db: Database, couple: Couple) -> dict[tuple[Any, ...], int]:
     """All counts that are kept of the couple, with names in place of random ids."""
-    names = {stream.key.stream_id: name for name, stream in (await streams_of(db, couple, Ring(b"", {}))).items()}
+    names = {
+        stream.key.stream_id: name for name, stream in (await streams_of(db, couple, RelationshipKeys(b"", {}))).items()
+    }
     names |= {UUID(couple[0].author): "first", UUID(couple[1].author): "second"}
     kept = await db.fetch(TALLIES, couple[0].rid)
     return {(names[row["stream_id"]], names[row["teller"]], *list(row.values())[2:-1]): row["count"] for row in kept}

@@ -16,7 +16,7 @@ import asyncpg
 import httpx
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
-from events.sealing import Ring
+from events.encryption import RelationshipKeys
 from service.app import create_app
 from service.context import Context
 from service.core.mail import SmtpMailer
@@ -191,10 +191,10 @@ class Running:
         if self._superuser:
             await self._superuser.close()
 
-    async def ring(self, rid: str) -> Ring:
+    async def ring(self, rid: str) -> RelationshipKeys:
         """The keys of a relationship, which no phone ever sees."""
         context: Context = self.app.litestar.state.context
-        return await context.keys.ring(UUID(rid))
+        return await context.keys.relationship_keys(UUID(rid))
 
     def phone(self) -> Phone:
         """A device that is not signed in yet."""

@@ -90,7 +90,7 @@ async def register(service: Running, phone: Phone, address: str = "c0ffee", prov
     device: Device = AppleDevice(address) if provider == "apns" else FirebaseDevice(address)
     told = msgspec.json.encode(device).decode()
     member, device_id = UUID(phone.member_id), uuid4()
-    sealed = await context_of(service).keys.seal_for(member, "push_address", told)
+    sealed = await context_of(service).keys.encrypt_for(member, "push_address", told)
     await service.ask(REGISTER, member, device_id, provider, sealed, uuid4())
     return device_id
 

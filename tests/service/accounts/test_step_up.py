@@ -1,4 +1,4 @@
-"""Step-up: a fresh code, for what a borrowed phone must not do alone. Asked of `require_step_up`, which such calls ask."""
+"""Step-up: a fresh code, for what a borrowed phone must not do alone: `require_step_up`, which such calls ask."""
 
 import pytest
 

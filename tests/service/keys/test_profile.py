@@ -5,7 +5,7 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
-from events.sealing import Unreadable
+from events.encryption import DecryptionFailed
 from service.core.randomness import system_chance
 from service.database.pool import create_pool
 from service.database.roles import KEYS_ROLE
@@ -26,16 +26,17 @@ WHERE relkind = 'r'
 
 def test_what_is_sealed_opens_again() -> None:
     assert (
-        field_encryption.unseal(KEY, MEMBER, "name", field_encryption.seal(KEY, MEMBER, "name", "Ada É.")) == "Ada É."
+        field_encryption.decrypt(KEY, MEMBER, "name", field_encryption.encrypt(KEY, MEMBER, "name", "Ada É."))
+        == "Ada É."
     )
 
 
 def test_the_same_name_is_sealed_differently_each_time() -> None:
-    assert field_encryption.seal(KEY, MEMBER, "name", "Ada") != field_encryption.seal(KEY, MEMBER, "name", "Ada")
+    assert field_encryption.encrypt(KEY, MEMBER, "name", "Ada") != field_encryption.encrypt(KEY, MEMBER, "name", "Ada")
 
 
 def test_it_opens_for_no_other_key_member_or_field_and_not_when_changed() -> None:
-    sealed = field_encryption.seal(KEY, MEMBER, "name", "Ada")
+    sealed = field_encryption.encrypt(KEY, MEMBER, "name", "Ada")
     for key, member, field, text in (
         (bytes(32), MEMBER, "name", sealed),
         (KEY, uuid4(), "name", sealed),
@@ -43,8 +44,8 @@ def test_it_opens_for_no_other_key_member_or_field_and_not_when_changed() -> Non
         (KEY, MEMBER, "name", sealed[:-1] + bytes([sealed[-1] ^ 1])),
         (KEY, MEMBER, "name", b""),
     ):
-        with pytest.raises(Unreadable):
-            field_encryption.unseal(key, member, field, text)  # type: ignore[arg-type]
+        with pytest.raises(DecryptionFailed):
+            field_encryption.decrypt(key, member, field, text)  # type: ignore[arg-type]
 
 
 async def test_no_table_holds_an_address_or_a_name_in_the_clear(service: Running) -> None:
@@ -73,17 +74,17 @@ async def hits(service: Running, text: str) -> int:
 async def test_two_processes_that_begin_at_once_hash_alike(database_url: str) -> None:
     async with create_pool(database_url, KEYS_ROLE, 2) as db:
         rings = [Keyring(db, KEYS, Clock(), system_chance) for _ in range(2)]
-        one, two = [await ring.look_up_hash("address", "a@example.org") for ring in rings]
+        one, two = [await ring.blind_index("address", "a@example.org") for ring in rings]
         assert one == two
-        assert one != await rings[0].look_up_hash("identity", "a@example.org")
-        assert await rings[0].look_up_hash("identity", "ab", "c") != await rings[0].look_up_hash("identity", "a", "bc")
+        assert one != await rings[0].blind_index("identity", "a@example.org")
+        assert await rings[0].blind_index("identity", "ab", "c") != await rings[0].blind_index("identity", "a", "bc")
 
 
 async def test_without_the_look_up_key_no_address_is_found(database_url: str) -> None:
     async with create_pool(database_url, KEYS_ROLE, 1) as db:
-        before = await Keyring(db, KEYS, Clock(), system_chance).look_up_hash("address", "a@example.org")
+        before = await Keyring(db, KEYS, Clock(), system_chance).blind_index("address", "a@example.org")
         await execute(database_url, "DELETE FROM keys.wrapped WHERE purpose = 'look-up'")
-        assert await Keyring(db, KEYS, Clock(), system_chance).look_up_hash("address", "a@example.org") != before
+        assert await Keyring(db, KEYS, Clock(), system_chance).blind_index("address", "a@example.org") != before
 
 
 async def test_without_a_key_nothing_opens(service: Running) -> None:

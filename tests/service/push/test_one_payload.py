@@ -162,9 +162,9 @@ async def registered(service: Running) -> Devices:
         known.append(("apns", AppleDevice(f"{n:064x}", "sandbox" if n % 2 else "production")))
         known.append(("fcm", FirebaseDevice(f"{n:064x}")))
         known.append(("webpush", BROWSER.subscribed(f"https://push.example.org/{n:064x}")))
-    seal = context_of(service).keys.seal_for
+    encrypt = context_of(service).keys.encrypt_for
     member = UUID(one.member_id)
-    told = [(name, await seal(member, "push_address", msgspec.json.encode(one).decode())) for name, one in known]
+    told = [(name, await encrypt(member, "push_address", msgspec.json.encode(one).decode())) for name, one in known]
     return Devices(member, told)
 
 

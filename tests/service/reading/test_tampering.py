@@ -20,8 +20,8 @@ from asyncpg import Record
 from msgspec import Struct
 from msgspec.structs import replace
 
-from events import chain, sealing
-from events.sealing import Place, Ring
+from events import chain, encryption
+from events.encryption import AssociatedData, RelationshipKeys
 from tests.support.phones import Phone, Running
 
 VERIFIER = Path(__file__).parents[3] / "openapi" / "verify.py"
@@ -39,7 +39,7 @@ class Stream(Struct, frozen=True):
     stream_id: str
     remembered: tuple[int, str]
     db: Database
-    ring: Ring
+    ring: RelationshipKeys
 
 
 @pytest.fixture
@@ -345,14 +345,14 @@ async def said_at(at: Stream, position: int) -> Said:
     header = (await event_at(at, position))["header"]
     sealed = await at.db.fetchval("SELECT sealed FROM texts WHERE position = $1", position)
     key, place = placed(at, header)
-    opening, body = sealing.unseal(key, place, sealed)
+    opening, body = encryption.decrypt(key, place, sealed)
     return Said(header, opening, body.decode())
 
 
 async def reword(at: Stream, position: int, said: Said) -> None:
     """Let the event say that, sealed as the service would."""
     key, place = placed(at, said.header)
-    sealed = sealing.seal(key, place, said.opening, said.body.encode())
+    sealed = encryption.encrypt(key, place, said.opening, said.body.encode())
     await at.db.execute("UPDATE events SET header = $2 WHERE position = $1", position, said.header)
     await at.db.execute("UPDATE texts SET sealed = $2 WHERE position = $1", position, sealed)
 
@@ -363,9 +363,9 @@ async def reword_header(at: Stream, position: int, old: str, new: str) -> None:
     await reword(at, position, replace(said, header=said.header.replace(old, new)))
 
 
-def placed(at: Stream, header: str) -> tuple[bytes, Place]:
+def placed(at: Stream, header: str) -> tuple[bytes, AssociatedData]:
     """The key and the place of what stands under a header."""
-    return at.ring.of(chain.read_header(header.encode()).by), sealing.place_of(header)
+    return at.ring.of(chain.read_header(header.encode()).by), encryption.associated_data_of(header)
 
 
 async def reseal(at: Stream, rewritten: Callable[[str], str], shift: timedelta, stream_id: UUID | None = None) -> None:
