@@ -18,7 +18,7 @@ from service.contract import document
 from service.core.clock import Clock, utc_now
 from service.core.mail import Mailer, Postman
 from service.core.networks import networks
-from service.core.randomness import Chance, system_chance
+from service.core.randomness import RandomBytes, system_random_bytes
 from service.database.pool import create_pool
 from service.database.roles import DOOR_ROLE, KEEPER_ROLE, KEYS_ROLE, PROMPTER_ROLE, RECORDER_ROLE, SERVICE_ROLE
 from service.edge import Edge
@@ -27,7 +27,7 @@ from service.keys.keyring import Keyring
 from service.metrics import Metrics
 from service.push.senders import vapid_public_key
 from service.reading import live, reads
-from service.reading.answer_cache import Kept
+from service.reading.answer_cache import AnswerCache
 from service.recording.recorder import RECORDING, Recorder
 from service.settings import Settings
 from service.web.problems import HANDLERS
@@ -58,12 +58,12 @@ def create_app(
     mailer: Mailer,
     store: KeyStore,
     now: Clock = utc_now,
-    chance: Chance = system_chance,
+    random_bytes: RandomBytes = system_random_bytes,
     with_prompts: bool = False,
 ) -> "Edge":
     """The service on a migrated database, as an ASGI application; `with_prompts`, it plans and sends them too."""
     hour = timedelta(hours=1)
-    opened = open_context(database_url, settings, mailer, store, now, chance)
+    opened = open_context(database_url, settings, mailer, store, now, random_bytes)
     app = Litestar(
         ROUTES,
         openapi_config=None,
@@ -73,7 +73,7 @@ def create_app(
         lifespan=[lambda app: _lifespan(app, database_url, opened, settings if with_prompts else None)],
         state=State(
             {
-                "kept": Kept(),
+                "answer_cache": AnswerCache(),
                 "codes_asked": Limit(settings.sign_ins_per_hour, hour),
                 "codes_tried": Limit(settings.sign_ins_per_hour, hour),
                 "invites_tried": Limit(settings.invite_tries_per_hour, hour),
@@ -95,9 +95,9 @@ async def _lifespan(
     async with (
         opened as context,
         create_pool(
-            database_url, SERVICE_ROLE, reader_lookup.STATEMENTS_AT_ONCE, reader_lookup.PLANNED, _nothing
+            database_url, SERVICE_ROLE, reader_lookup.STATEMENTS_AT_ONCE, reader_lookup.PLANNED, no_reset
         ) as lookup_db,
-        create_pool(database_url, SERVICE_ROLE, reads.COUNTING_CONNECTIONS, reads.COUNTING, _nothing) as counting_db,
+        create_pool(database_url, SERVICE_ROLE, reads.COUNTING_CONNECTIONS, reads.COUNTING, no_reset) as counting_db,
         worker.working(context, worker_settings) if worker_settings else nullcontext(),
     ):
         app.state.context, app.state.loop = context, asyncio.get_running_loop()
@@ -116,24 +116,24 @@ async def _lifespan(
 
 @asynccontextmanager
 async def open_context(
-    database_url: str, settings: Settings, mailer: Mailer, store: KeyStore, now: Clock, chance: Chance
+    database_url: str, settings: Settings, mailer: Mailer, store: KeyStore, now: Clock, random_bytes: RandomBytes
 ) -> AsyncIterator[Context]:
     """All that the service needs, with its connections, which end with it."""
     postman = Postman(mailer)
     async with (
         create_pool(database_url, SERVICE_ROLE, settings.database_connections) as db,
-        create_pool(database_url, DOOR_ROLE, DOOR_CONNECTIONS, reset=_nothing) as door,
+        create_pool(database_url, DOOR_ROLE, DOOR_CONNECTIONS, reset=no_reset) as door,
         create_pool(database_url, KEEPER_ROLE, KEEPER_CONNECTIONS) as keeper,
         create_pool(database_url, PROMPTER_ROLE, PROMPTER_CONNECTIONS) as prompter,
-        create_pool(database_url, RECORDER_ROLE, RECORDER_CONNECTIONS, RECORDING, _nothing) as recorder,
+        create_pool(database_url, RECORDER_ROLE, RECORDER_CONNECTIONS, RECORDING, no_reset) as recorder,
         create_pool(database_url, KEYS_ROLE, KEY_CONNECTIONS) as keys_db,
     ):
         try:
-            keys = Keyring(keys_db, store, now, chance)
-            yield Context(db, door, keeper, prompter, recorder, keys, now, chance, postman)
+            keys = Keyring(keys_db, store, now, random_bytes)
+            yield Context(db, door, keeper, prompter, recorder, keys, now, random_bytes, postman)
         finally:
             await postman.close()
 
 
-async def _nothing(connection: Any) -> None:
+async def no_reset(connection: Any) -> None:
     """It keeps nothing that the next one could find."""

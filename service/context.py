@@ -12,8 +12,8 @@ from events.heads import DbConnection
 from service.core.clock import Clock
 from service.core.listeners import Listeners
 from service.core.mail import Mailer
-from service.core.randomness import Chance
-from service.database.pool import lent
+from service.core.randomness import RandomBytes
+from service.database.pool import checked_out
 from service.keys.keyring import Keyring
 
 ConnectionPool: TypeAlias = "Pool[Record]"
@@ -51,17 +51,17 @@ class Context(Struct, frozen=True):
     writer_db: ConnectionPool
     keys: Keyring
     now: Clock
-    chance: Chance
+    random_bytes: RandomBytes
     mailer: Mailer
     listeners: Listeners = field(default_factory=Listeners)
 
     @asynccontextmanager
     async def acting_as(self, *member_ids: UUID) -> AsyncIterator[DbConnection]:
         """A connection that acts for signed-in members: it sees the rows of no one else."""
-        async with lent(self.db) as db:
+        async with checked_out(self.db) as db:
             await db.execute(ACT, member_ids)
             yield db
 
     def writer(self) -> AbstractAsyncContextManager[DbConnection]:
         """A connection of the recorder: it appends for many members, and reads no text unless it acts for members."""
-        return lent(self.writer_db)
+        return checked_out(self.writer_db)

@@ -9,7 +9,7 @@ from litestar import Litestar
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
-from service.database.outages import DATABASE_AWAY
+from service.database.outages import DATABASE_UNAVAILABLE
 from service.metrics import Metrics
 from service.push import outbox
 
@@ -88,7 +88,7 @@ class Edge:
         looking = asyncio.run_coroutine_threadsafe(outbox.waiting(state.context), state.loop)
         try:
             return looking.result(LOOK_SECONDS)
-        except DATABASE_AWAY:
+        except DATABASE_UNAVAILABLE:
             looking.cancel()
             return []
 

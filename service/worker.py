@@ -13,7 +13,7 @@ from typing import TypeAlias
 import structlog
 
 from service.context import Context
-from service.database.outages import DATABASE_AWAY
+from service.database.outages import DATABASE_UNAVAILABLE
 from service.prompts import dispatch, planner
 from service.push import outbox, senders
 from service.push.notices import Sender
@@ -98,7 +98,7 @@ async def _found(step: Step) -> int:
     """What a step found; whatever goes wrong is told, and the next one tries again."""
     try:
         return await step()
-    except DATABASE_AWAY as error:
+    except DATABASE_UNAVAILABLE as error:
         log.warning("push_waits_for_the_database", error=type(error).__name__)
     except Exception as error:
         log.error("push_step_failed", error=type(error).__name__)
@@ -106,8 +106,8 @@ async def _found(step: Step) -> int:
 
 
 async def _pause(context: Context, stop: Event) -> None:
-    """About a second, or until told to stop. By chance, so that several workers do not look at the same moments."""
-    share = int.from_bytes(context.chance(4, "pause of the worker")) / 2**32
+    """About a second, or until told to stop. At random, so that several workers do not look at the same moments."""
+    share = int.from_bytes(context.random_bytes(4, "pause of the worker")) / 2**32
     with suppress(TimeoutError):
         async with asyncio.timeout(LOOK_EVERY_SECONDS * (0.5 + share)):
             await stop.wait()

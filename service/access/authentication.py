@@ -10,9 +10,9 @@ from msgspec import Struct
 from events.heads import DbConnection
 from service.context import Context
 from service.core import tokens
-from service.database.group_commit import Grouped
+from service.database.group_commit import GroupCommit
 from service.errors import NotSignedIn, StepUpRequired, TooManyRequests
-from service.web.requests import Call, context_of, header_of
+from service.web.requests import ApiRequest, context_of, header_of
 
 STEP_UP_LIVES = timedelta(minutes=5)
 
@@ -62,7 +62,7 @@ class Authenticator:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._grouped = Grouped[bytes, Member | None](self._look_up, key=lambda token_hash: token_hash)
+        self._grouped = GroupCommit[bytes, Member | None](self._look_up, key=lambda token_hash: token_hash)
         self._remembered: dict[bytes, Bearer] = {}
 
     async def authenticate(self, token_hash: bytes) -> Member | None:
@@ -102,18 +102,18 @@ class Authenticator:
         return [found.get(token_hash) for token_hash in token_hashes]
 
 
-def authenticator_of(request: Call) -> Authenticator:
+def authenticator_of(request: ApiRequest) -> Authenticator:
     """The one authenticator of this process."""
     authenticator: Authenticator = request.app.state["authenticator"]
     return authenticator
 
 
-async def current_member(request: Call) -> Member:
+async def current_member(request: ApiRequest) -> Member:
     """Who asks, by their access token, as of now. Raises NotSignedIn and TooManyRequests."""
     return _admitted(request, await authenticator_of(request).authenticate(_token_hash(request)))
 
 
-async def bearer_without_recheck(request: Call) -> Bearer:
+async def bearer_without_recheck(request: ApiRequest) -> Bearer:
     """Who asks, unless their session has ended: that is for the caller's own statement to find, in the same look.
 
     For what is asked all the time. Where that statement finds nothing, `recheck_session` tells why. Raises as
@@ -128,7 +128,7 @@ async def bearer_without_recheck(request: Call) -> Bearer:
         raise
 
 
-async def recheck_session(request: Call) -> None:
+async def recheck_session(request: ApiRequest) -> None:
     """Raises NotSignedIn where the session has ended since its token first came: then this call counts for nobody."""
     authenticator, token_hash = authenticator_of(request), _token_hash(request)
     if await authenticator.authenticate(token_hash) is None:
@@ -138,14 +138,14 @@ async def recheck_session(request: Call) -> None:
         raise NotSignedIn
 
 
-def _token_hash(request: Call) -> bytes:
+def _token_hash(request: ApiRequest) -> bytes:
     scheme, _, token = header_of(request, b"authorization").partition(" ")
     if scheme.lower() != "bearer" or not token:
         raise NotSignedIn
     return tokens.token_hash(token)
 
 
-def _admitted(request: Call, found: AnyBearer | None) -> AnyBearer:
+def _admitted(request: ApiRequest, found: AnyBearer | None) -> AnyBearer:
     now = context_of(request).now()
     if found is None or found.access_expires_at <= now:
         raise NotSignedIn
@@ -159,7 +159,7 @@ def _counted_for(member_id: UUID) -> tuple[bytes]:
     return (member_id.bytes,)
 
 
-async def require_step_up(request: Call) -> Member:
+async def require_step_up(request: ApiRequest) -> Member:
     """Who asks, for what a borrowed phone must not do alone. Raises NotSignedIn and StepUpRequired."""
     member = await current_member(request)
     now = context_of(request).now()

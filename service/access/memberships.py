@@ -11,7 +11,7 @@ from events.records import StreamKey
 from projections.balances import Reader
 from service.access.authentication import Bearer
 from service.errors import NotFound
-from service.web.requests import Call, context_of, id_of
+from service.web.requests import ApiRequest, context_of, path_uuid
 
 State = Literal["solo", "inviting", "confirming", "active", "ended"]
 
@@ -68,9 +68,9 @@ ORDER BY
 """
 
 
-async def membership_of(request: Call, member: Bearer, relationship_id: str) -> Membership:
+async def membership_of(request: ApiRequest, member: Bearer, relationship_id: str) -> Membership:
     """What the member is to that relationship. Raises NotFound, the same for foreign, unknown and malformed ids."""
-    context, wanted = context_of(request), id_of(relationship_id)
+    context, wanted = context_of(request), path_uuid(relationship_id)
     async with context.acting_as(member.member_id) as db:
         return await membership_in(db, member.member_id, context.now(), wanted)
 

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from events.records import transposed
 from projections.balances import Reader
-from service.database.pool import lent
+from service.database.pool import checked_out
 from service.errors import NotFound
 
 Database: TypeAlias = "Pool[Record]"
@@ -112,7 +112,7 @@ class ReaderLookup:
         self._at_work.remove(asyncio.current_task())
 
     async def _look_up(self, asked: Sequence[LookupKey]) -> dict[LookupKey, ReaderAccess]:
-        async with lent(self._db) as db:
+        async with checked_out(self._db) as db:
             rows = await db.fetch(LOOK_UP, *transposed(asked))
         return dict(_found(row) for row in rows)
 

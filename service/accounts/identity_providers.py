@@ -23,7 +23,7 @@ from service.errors import IdentityRefused, NotFound, ProviderAway, TooManyReque
 from service.settings import Settings
 from service.web.operation import described
 from service.web.rate_limits import client_of
-from service.web.requests import Call, body_of, context_of
+from service.web.requests import ApiRequest, context_of, decode_body
 from service.web.responses import empty_answer, json_answer
 
 STEP_UP_FRESH = timedelta(minutes=5)
@@ -91,7 +91,7 @@ def _listed(text: str | None) -> tuple[str, ...]:
         signed_in=False,
     ),
 )
-async def sign_in_with_apple(request: Call) -> ASGIApp:
+async def sign_in_with_apple(request: ApiRequest) -> ASGIApp:
     """404 where the operator has not registered with Apple."""
     return await _sign_in(request, "apple")
 
@@ -108,13 +108,13 @@ async def sign_in_with_apple(request: Call) -> ASGIApp:
         signed_in=False,
     ),
 )
-async def sign_in_with_google(request: Call) -> ASGIApp:
+async def sign_in_with_google(request: ApiRequest) -> ASGIApp:
     """404 where the operator has not registered with Google."""
     return await _sign_in(request, "google")
 
 
-async def _sign_in(request: Call, name: ProviderName) -> ASGIApp:
-    wanted = await body_of(request, IdentitySignIn)
+async def _sign_in(request: ApiRequest, name: ProviderName) -> ASGIApp:
+    wanted = await decode_body(request, IdentitySignIn)
     provider, context = _provider(request, name), context_of(request)
     now = context.now()
     proven = await provider.verify(wanted.id_token, wanted.nonce, now)
@@ -139,7 +139,7 @@ async def _sign_in(request: Call, name: ProviderName) -> ASGIApp:
         problems=(IdentityRefused, NotFound, ProviderAway),
     ),
 )
-async def step_up_with_apple(request: Call) -> Response[None]:
+async def step_up_with_apple(request: ApiRequest) -> Response[None]:
     """The token must be of my own account, and not older than 5 minutes."""
     return await _step_up(request, "apple")
 
@@ -156,14 +156,14 @@ async def step_up_with_apple(request: Call) -> Response[None]:
         problems=(IdentityRefused, NotFound, ProviderAway),
     ),
 )
-async def step_up_with_google(request: Call) -> Response[None]:
+async def step_up_with_google(request: ApiRequest) -> Response[None]:
     """The token must be of my own account, and not older than 5 minutes."""
     return await _step_up(request, "google")
 
 
-async def _step_up(request: Call, name: ProviderName) -> Response[None]:
+async def _step_up(request: ApiRequest, name: ProviderName) -> Response[None]:
     member = await current_member(request)
-    wanted = await body_of(request, IdentityStepUp)
+    wanted = await decode_body(request, IdentityStepUp)
     provider, context = _provider(request, name), context_of(request)
     now = context.now()
     proven = await provider.verify(wanted.id_token, wanted.nonce, now)
@@ -178,7 +178,7 @@ async def _step_up(request: Call, name: ProviderName) -> Response[None]:
     return empty_answer()
 
 
-def _provider(request: Call, name: ProviderName) -> Provider:
+def _provider(request: ApiRequest, name: ProviderName) -> Provider:
     providers: dict[ProviderName, Provider] = request.app.state.providers
     if name not in providers:
         raise NotFound
@@ -248,7 +248,7 @@ async def _member_of(
     known: UUID | None = await db.fetchval(MEMBER_OF, identity_hash)
     if known is not None:
         return known
-    member_id = tokens.new_id(context.chance, "member id")
+    member_id = tokens.new_id(context.random_bytes, "member id")
     await context.keys.make_for_member(member_id)
     try:
         async with db.transaction():

@@ -19,7 +19,7 @@ from service.core import tokens
 from service.errors import TooManyRequests, WrongCode
 from service.web.operation import described
 from service.web.rate_limits import client_of
-from service.web.requests import Call, Nothing, body_of, context_of
+from service.web.requests import ApiRequest, Nothing, context_of, decode_body
 from service.web.responses import empty_answer, json_answer
 
 CODE_LIVES = timedelta(minutes=10)
@@ -98,14 +98,14 @@ INSERT INTO sign_in_codes (
         signed_in=False,
     ),
 )
-async def send_sign_in_code(request: Call) -> ASGIApp:
+async def send_sign_in_code(request: ApiRequest) -> ASGIApp:
     """Several live codes may coexist: asking for one takes nothing from who asked before."""
     context = context_of(request)
-    email = (await body_of(request, CodeWanted)).email.lower()
+    email = (await decode_body(request, CodeWanted)).email.lower()
     now, address_hash = context.now(), await context.keys.blind_index("address", email)
     request.app.state.codes_asked.take((client_of(request), address_hash), now)
-    code_id = tokens.new_id(context.chance, "sign-in code id")
-    code = tokens.new_code(context.chance, code_id)
+    code_id = tokens.new_id(context.random_bytes, "sign-in code id")
+    code = tokens.new_code(context.random_bytes, code_id)
     async with context.auth_db.acquire() as db, db.transaction():
         await db.execute(FORGET_CODES, now)
         code_hash = tokens.code_hash(code_id, code)
@@ -159,10 +159,10 @@ WHERE address_hash = $1
         signed_in=False,
     ),
 )
-async def sign_in(request: Call) -> ASGIApp:
+async def sign_in(request: ApiRequest) -> ASGIApp:
     """A wrong code costs each live code of the address one try."""
     context = context_of(request)
-    wanted = await body_of(request, SignIn)
+    wanted = await decode_body(request, SignIn)
     email, now = wanted.email.lower(), context.now()
     address_hash = await context.keys.blind_index("address", email)
     request.app.state.codes_tried.take((client_of(request), address_hash), now)
@@ -216,7 +216,7 @@ async def _member_of(context: Context, db: DbConnection, address_hash: bytes, em
     known: UUID | None = await db.fetchval(MEMBER_OF, address_hash)
     if known is not None:
         return known
-    member_id = tokens.new_id(context.chance, "member id")
+    member_id = tokens.new_id(context.random_bytes, "member id")
     await context.keys.make_for_member(member_id)
     sealed_email = await context.keys.encrypt_for(member_id, "email", email)
     try:
@@ -248,10 +248,10 @@ WHERE member_id = $1
         problems=(WrongCode,),
     ),
 )
-async def step_up(request: Call) -> Response[None]:
+async def step_up(request: ApiRequest) -> Response[None]:
     """The code is one from `POST /v1/sign-in-codes` for my own address. A wrong one costs tries as at a sign-in."""
     member = await current_member(request)
-    code = (await body_of(request, StepUp)).code
+    code = (await decode_body(request, StepUp)).code
     context = context_of(request)
     now = context.now()
     address_hash = await context.auth_db.fetchval(ADDRESS_OF, member.member_id)

@@ -16,7 +16,7 @@ from service.context import Context
 from service.errors import Invalid, NotSignedIn
 from service.prompts.replanning import travel
 from service.web.operation import described
-from service.web.requests import Call, body_of, context_of
+from service.web.requests import ApiRequest, context_of, decode_body
 from service.web.responses import empty_answer, json_answer
 
 Name = Annotated[
@@ -70,7 +70,7 @@ WHERE member_id = $1
 
 
 @get("/v1/me", opt=described(id="getMe", tag="Me", summary="Myself", answers={200: Me}))
-async def get_me(request: Call) -> ASGIApp:
+async def get_me(request: ApiRequest) -> ASGIApp:
     """My own view of me."""
     return json_answer(await me_of(context_of(request), await current_member(request)))
 
@@ -111,10 +111,10 @@ WHERE relationships.relationship_id = memberships.relationship_id
     "/v1/me",
     opt=described(id="changeMe", tag="Me", summary="Change my name or time zone", body=Change, answers={200: Me}),
 )
-async def change_me(request: Call) -> ASGIApp:
+async def change_me(request: ApiRequest) -> ASGIApp:
     """Only what is named changes, whatever another device changes meanwhile."""
     member = await current_member(request)
-    change = await body_of(request, Change)
+    change = await decode_body(request, Change)
     time_zone = None if change.time_zone is UNSET else change.time_zone
     if time_zone is not None and time_zone not in zones():
         raise Invalid("This is not the name of an IANA time zone, such as Europe/Berlin.", "/time_zone")
@@ -148,10 +148,10 @@ WHERE member_id = $1
         answers={204: None},
     ),
 )
-async def give_consent(request: Call) -> Response[None]:
+async def give_consent(request: ApiRequest) -> Response[None]:
     """Needed before anything is recorded."""
     member = await current_member(request)
-    given = await body_of(request, ConsentGiven)
+    given = await decode_body(request, ConsentGiven)
     if given.version != CONSENT_VERSION:
         raise Invalid("This is not the version in force; GET /v1/me names it.", "/version")
     await _set_consent(request, member, given.version)
@@ -165,14 +165,14 @@ async def give_consent(request: Call) -> Response[None]:
         id="withdrawConsent", tag="Me", summary="Withdraw my consent; nothing more is recorded", answers={204: None}
     ),
 )
-async def withdraw_consent(request: Call) -> Response[None]:
+async def withdraw_consent(request: ApiRequest) -> Response[None]:
     """One call, at any time."""
     member = await current_member(request)
     await _set_consent(request, member, None)
     return empty_answer()
 
 
-async def _set_consent(request: Call, member: Member, version: str | None) -> None:
+async def _set_consent(request: ApiRequest, member: Member, version: str | None) -> None:
     async with context_of(request).acting_as(member.member_id) as db:
         await db.execute(SET_CONSENT, member.member_id, version)
 

@@ -20,7 +20,7 @@ from service.context import Context
 from service.core import tokens
 from service.errors import NotFound, RefreshRefused
 from service.web.operation import described
-from service.web.requests import Call, body_of, context_of, id_of
+from service.web.requests import ApiRequest, context_of, decode_body, path_uuid
 from service.web.responses import empty_answer, json_answer
 
 ACCESS_LIVES = timedelta(minutes=15)
@@ -108,11 +108,11 @@ INSERT INTO refresh_tokens (
 
 async def begin(context: Context, db: DbConnection, member_id: UUID, device_name: str, now: datetime) -> SignedIn:
     """A new session of the member, in a transaction at the door."""
-    session_id = tokens.new_id(context.chance, "session id")
+    session_id = tokens.new_id(context.random_bytes, "session id")
     name_ciphertext = await context.keys.encrypt_for(member_id, "device_name", device_name)
     await db.execute(MAKE_SESSION, session_id, member_id, name_ciphertext, now)
-    access = tokens.new_token(context.chance, f"access {session_id}")
-    refresh = tokens.new_token(context.chance, f"refresh {session_id}")
+    access = tokens.new_token(context.random_bytes, f"access {session_id}")
+    refresh = tokens.new_token(context.random_bytes, f"refresh {session_id}")
     await _keep(db, session_id, access, refresh, now)
     return SignedIn(member_id, access, now + ACCESS_LIVES, refresh)
 
@@ -177,10 +177,10 @@ WHERE session_id = $1
         signed_in=False,
     ),
 )
-async def refresh_session(request: Call) -> ASGIApp:
+async def refresh_session(request: ApiRequest) -> ASGIApp:
     """For 30 seconds the same token gets the same successors: phones lose answers."""
     context = context_of(request)
-    token = (await body_of(request, Refresh)).refresh_token
+    token = (await decode_body(request, Refresh)).refresh_token
     async with context.auth_db.acquire() as db, db.transaction():
         answer = await _refresh(context, db, token, context.now())
     if answer is None:
@@ -197,7 +197,7 @@ async def _refresh(context: Context, db: DbConnection, token: str, now: datetime
         await db.execute(END_SESSION, row["session_id"], row["member_id"])
         return None
     if used_at is None:
-        used_at, salt = now, context.chance(16, f"refresh salt {row['session_id']}")
+        used_at, salt = now, context.random_bytes(16, f"refresh salt {row['session_id']}")
         await db.execute(USE_REFRESH, tokens.token_hash(token), used_at, salt)
         await db.execute(FORGET_ACCESS, row["session_id"], now)
         await db.execute(TOUCH_SESSION, row["session_id"], now)
@@ -227,7 +227,7 @@ ORDER BY created_at DESC, session_id
     "/v1/sessions",
     opt=described(id="listSessions", tag="Sign in", summary="My devices that are signed in", answers={200: Devices}),
 )
-async def list_sessions(request: Call) -> ASGIApp:
+async def list_sessions(request: ApiRequest) -> ASGIApp:
     """Only one's own: the partner's devices cannot be seen."""
     return json_answer(await devices_of(context_of(request), await current_member(request)))
 
@@ -261,10 +261,10 @@ async def _device(context: Context, member: Member, row: Record) -> Device:
         problems=(NotFound,),
     ),
 )
-async def end_session(request: Call, session_id: FromPath[str]) -> Response[None]:
+async def end_session(request: ApiRequest, session_id: FromPath[str]) -> Response[None]:
     """Its tokens go with it."""
     member = await current_member(request)
-    ended = id_of(session_id)
+    ended = path_uuid(session_id)
     async with context_of(request).acting_as(member.member_id) as db:
         done = await db.execute(END_SESSION, ended, member.member_id)
     if done == "DELETE 0":

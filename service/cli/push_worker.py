@@ -9,8 +9,8 @@ from service.app import open_context
 from service.cli.database import key_store, missing_migrations
 from service.cli.serve import where_pushes_go
 from service.core import mail
-from service.core.clock import SteadyClock
-from service.core.randomness import system_chance
+from service.core.clock import JumpGuardedClock
+from service.core.randomness import system_random_bytes
 from service.database import embedded
 from service.errors import MigrationError, StartupError
 from service.settings import Settings
@@ -32,7 +32,7 @@ async def _push(settings: Settings) -> None:
     told = where_pushes_go(settings)
     if url := await _ready_database(settings, stop):
         mailer = mail.mailer_for(settings.smtp_url, settings.mail_from)
-        opened = open_context(url, settings, mailer, key_store(settings), SteadyClock(), system_chance)
+        opened = open_context(url, settings, mailer, key_store(settings), JumpGuardedClock(), system_random_bytes)
         async with opened as context, worker.working(context, settings):
             print(f"Prompts are planned and sent. {told}\nCtrl-C stops it.", flush=True)
             await stop.wait()

@@ -27,7 +27,7 @@ from events.heads import DbConnection, lock_heads
 from events.records import StreamKey
 from projections.rebuild import Stream, rebuild
 from service.core.clock import utc_now
-from service.core.randomness import system_chance
+from service.core.randomness import system_random_bytes
 from service.database.pool import connect
 from service.database.roles import KEEPER_ROLE, KEYS_ROLE
 from service.errors import StartupError
@@ -220,7 +220,7 @@ async def work(url: str, store: KeyStore, parts: Iterable[Sequence[Listed]], tel
     try:
         keys_db = await connect(url, role=KEYS_ROLE)
         try:
-            keys = Keyring(keys_db, store, utc_now, system_chance)
+            keys = Keyring(keys_db, store, utc_now, system_random_bytes)
             for part in parts:
                 tell(await rebuild_part(db, keys, part))
         finally:

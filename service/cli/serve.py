@@ -14,7 +14,7 @@ from service import logs, metrics
 from service.app import create_app
 from service.cli.database import key_store, lasting_database, migrate_database, remind_of_rotation
 from service.core import mail
-from service.core.clock import SteadyClock
+from service.core.clock import JumpGuardedClock
 from service.edge import Edge
 from service.errors import StartupError
 from service.push import senders
@@ -31,7 +31,7 @@ def serve(settings: Settings) -> None:
         asyncio.run(migrate_database(url))
         asyncio.run(remind_of_rotation(url))
         mailer, inside = mail.mailer_for(settings.smtp_url, settings.mail_from), settings.push == "inside"
-        app = create_app(url, settings, mailer, key_store(settings), SteadyClock(), with_prompts=inside)
+        app = create_app(url, settings, mailer, key_store(settings), JumpGuardedClock(), with_prompts=inside)
         with _counting(app, settings) as counted:
             told = f"{greeting(settings)}\n{counted}{sent}\nCtrl-C stops it."
             run(app, listener, lambda: print(told, flush=True), app.end_streams)

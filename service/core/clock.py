@@ -27,7 +27,7 @@ def _since_boot() -> timedelta:
     return timedelta(seconds=time.clock_gettime(BOOT_CLOCK))
 
 
-class SteadyClock:
+class JumpGuardedClock:
     """The time, unless it has jumped: a clock that is believed years ahead ends sessions and lets requests lapse."""
 
     def __init__(self, wall: Clock = utc_now, since_boot: Callable[[], timedelta] = _since_boot) -> None:

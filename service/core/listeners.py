@@ -65,7 +65,7 @@ class Listeners:
         if not self._of_member:
             self.present.clear()
 
-    def stirred(self, stream_ids: Iterable[UUID]) -> None:
+    def notify(self, stream_ids: Iterable[UUID]) -> None:
         """Wake whoever listens to these streams: something was appended, and is committed."""
         for stream_id in stream_ids:
             for listener in self._of_stream.get(stream_id, []):

@@ -5,10 +5,10 @@ import threading
 from collections.abc import Callable
 
 # How many bytes, and what for. The purpose lets a test give equal bytes for equal purposes, whatever else happens.
-Chance = Callable[[int, str], bytes]
+RandomBytes = Callable[[int, str], bytes]
 
 
-class Reserve:
+class RandomPool:
     """Unpredictable bytes from the operating system, asked for in larger pieces: each asking is a system call."""
 
     def __init__(self, piece: int = 4096) -> None:
@@ -32,9 +32,9 @@ class Reserve:
         self._drawn, self._at, self._lock = bytearray(), 0, threading.Lock()
 
 
-_reserve = Reserve()
+_reserve = RandomPool()
 
 
-def system_chance(size: int, purpose: str) -> bytes:
+def system_random_bytes(size: int, purpose: str) -> bytes:
     """Unpredictable bytes from the operating system."""
     return _reserve.take(size)

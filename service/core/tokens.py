@@ -6,16 +6,16 @@ from base64 import urlsafe_b64encode
 from typing import Literal
 from uuid import UUID
 
-from service.core.randomness import Chance
+from service.core.randomness import RandomBytes
 
 INVITE_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 INVITE_LENGTH = 12
 _LOOKALIKES = str.maketrans("ILO", "110", "- ")
 
 
-def new_token(chance: Chance, purpose: str) -> str:
+def new_token(random_bytes: RandomBytes, purpose: str) -> str:
     """A token of 256 random bits."""
-    return _text(chance(32, purpose))
+    return _text(random_bytes(32, purpose))
 
 
 def successor(token: str, salt: bytes, kind: Literal["access", "refresh"]) -> str:
@@ -28,9 +28,9 @@ def token_hash(token: str) -> bytes:
     return hashlib.sha256(token.encode()).digest()
 
 
-def new_code(chance: Chance, code_id: UUID) -> str:
+def new_code(random_bytes: RandomBytes, code_id: UUID) -> str:
     """Six digits, all equally likely but for a bias below 1 in 10^13."""
-    return f"{int.from_bytes(chance(8, f'sign-in code {code_id}')) % 1_000_000:06}"
+    return f"{int.from_bytes(random_bytes(8, f'sign-in code {code_id}')) % 1_000_000:06}"
 
 
 def code_hash(code_id: UUID, code: str) -> bytes:
@@ -38,9 +38,9 @@ def code_hash(code_id: UUID, code: str) -> bytes:
     return hashlib.sha256(code_id.bytes + code.encode()).digest()
 
 
-def new_invite(chance: Chance, relationship_id: UUID) -> str:
+def new_invite(random_bytes: RandomBytes, relationship_id: UUID) -> str:
     """Twelve Crockford base-32 characters: 60 random bits."""
-    number = int.from_bytes(chance(8, f"invite {relationship_id}"))
+    number = int.from_bytes(random_bytes(8, f"invite {relationship_id}"))
     return "".join(INVITE_ALPHABET[number >> (5 * i) & 31] for i in range(INVITE_LENGTH))
 
 
@@ -49,9 +49,9 @@ def invite_hash(code: str) -> bytes:
     return hashlib.sha256(code.upper().translate(_LOOKALIKES).encode("utf-8", "replace")).digest()
 
 
-def new_id(chance: Chance, purpose: str) -> UUID:
+def new_id(random_bytes: RandomBytes, purpose: str) -> UUID:
     """A random UUID (version 4)."""
-    return UUID(bytes=chance(16, purpose), version=4)
+    return UUID(bytes=random_bytes(16, purpose), version=4)
 
 
 def _text(secret: bytes) -> str:

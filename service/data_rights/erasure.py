@@ -14,7 +14,7 @@ from service.context import Context
 from service.errors import StepUpRequired
 from service.relationships.leaving import leave_as
 from service.web.operation import described
-from service.web.requests import Call, context_of
+from service.web.requests import ApiRequest, context_of
 from service.web.responses import empty_answer
 
 
@@ -29,7 +29,7 @@ from service.web.responses import empty_answer
         problems=(StepUpRequired,),
     ),
 )
-async def erase_me(request: Call) -> Response[None]:
+async def erase_me(request: ApiRequest) -> Response[None]:
     """Relationships end first. Where I was, the partner sees that something was erased, and no more."""
     member = await require_step_up(request)
     await erase(context_of(request), member.member_id)

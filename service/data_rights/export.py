@@ -28,7 +28,7 @@ from service.prompts.schedule_api import schedule_of
 from service.push.devices import RegisteredDevice, push_devices_of
 from service.relationships.view import Relationship, view_of
 from service.web.operation import described
-from service.web.requests import JSON, Call, context_of
+from service.web.requests import JSON, ApiRequest, context_of
 
 log = structlog.get_logger()
 
@@ -74,7 +74,7 @@ class BrokenOff(Exception):
         problems=(StepUpRequired,),
     ),
 )
-async def export_me(request: Call) -> Stream:
+async def export_me(request: ApiRequest) -> Stream:
     """Sent while it is read: a document that does not close is not complete, and the connection then ends in an error.
 
     Each stream is as it was when its relationship came up. Who asks is checked once, at the beginning.

@@ -31,7 +31,7 @@ from projections.feed import Event, Page, Proof
 from projections.rebuild import Stream, rebuild
 from service.accounts.mailed_codes import Email
 from service.accounts.me import Me, Name, zones
-from service.core.randomness import system_chance
+from service.core.randomness import system_random_bytes
 from service.data_rights.export import Export, ExportedRelationship
 from service.errors import ImportRefused, Invalid
 from service.keys.key_store import KeyStore
@@ -198,7 +198,7 @@ async def take_in(db: Connection, store: KeyStore, export: Export, now: datetime
             if await db.fetchval(ANYBODY):
                 raise ImportRefused("This service has members already: an export goes into an empty one only.")
             # On this connection, so that a refusal leaves no keys behind.
-            keys = Keyring(db, store, lambda: now, system_chance)
+            keys = Keyring(db, store, lambda: now, system_random_bytes)
             await keys.make_for_member(export.me.member_id)
             await _make_member(db, keys, export.me, now)
             await _keep_schedule(db, export.me.member_id, export.schedule, now)
@@ -288,7 +288,7 @@ async def _make_member(db: DbConnection, keys: Keyring, me: Me, now: datetime) -
 async def _keep_schedule(db: DbConnection, member_id: UUID, schedule: Schedule, now: datetime) -> None:
     """Planned from now on, by a seed of this service's own."""
     plan_at = now if is_on(schedule) else None
-    seed = system_chance(SEED_BYTES, "seed")
+    seed = system_random_bytes(SEED_BYTES, "seed")
     await db.execute(KEEP_SCHEDULE, member_id, msgspec.json.encode(schedule).decode(), seed, now, plan_at)
 
 

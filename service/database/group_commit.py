@@ -13,7 +13,7 @@ import structlog
 from asyncpg import DeadlockDetectedError, LockNotAvailableError
 from msgspec import Struct
 
-from service.database.outages import DATABASE_AWAY
+from service.database.outages import DATABASE_UNAVAILABLE
 from service.errors import Overloaded
 
 log = structlog.get_logger()
@@ -45,7 +45,7 @@ class Waiting(Struct, Generic[S, A]):
     answer: "Future[A]"
 
 
-class Grouped(Generic[S, A]):
+class GroupCommit(Generic[S, A]):
     """Commits submissions in groups: each of one `kind`, and one of a kind at a time.
 
     Two of a kind at a time would each be half as large, and half of the work is done once for a group. What has one of
@@ -173,7 +173,7 @@ class Grouped(Generic[S, A]):
             answers = await self._commit([one.submission for one in group], False)
         except Exception as error:
             # Where the database is away, asking once more for each would only be late.
-            if isinstance(error, DATABASE_AWAY) and not isinstance(error, HELD_UP):
+            if isinstance(error, DATABASE_UNAVAILABLE) and not isinstance(error, HELD_UP):
                 answers = [error] * len(group)
             else:
                 log.info("group_taken_apart", failure=type(error).__name__, submissions=len(group))

@@ -3,7 +3,7 @@
 import asyncpg
 
 # What means that the database cannot be reached or cannot work just now: nothing was recorded, trying again may help.
-DATABASE_AWAY: tuple[type[Exception], ...] = (
+DATABASE_UNAVAILABLE: tuple[type[Exception], ...] = (
     OSError,
     TimeoutError,
     asyncpg.InterfaceError,
@@ -18,7 +18,7 @@ DATABASE_AWAY: tuple[type[Exception], ...] = (
     asyncpg.PostgresSystemError,  # its disk fails
 )
 # What means that rows are not what they were: found damaged, or at odds with what is to be recorded.
-SPOILED: tuple[type[Exception], ...] = (
+DATA_CORRUPTED: tuple[type[Exception], ...] = (
     asyncpg.DataCorruptedError,
     asyncpg.IndexCorruptedError,
     asyncpg.UniqueViolationError,

@@ -68,7 +68,7 @@ class _Acquiring(_AcquireContext):
 
 
 @asynccontextmanager
-async def lent(pool: "Pool[Record]") -> AsyncIterator["PoolConnectionProxy[Record]"]:
+async def checked_out(pool: "Pool[Record]") -> AsyncIterator["PoolConnectionProxy[Record]"]:
     """A connection of the pool, which goes back to it unless it was left in the middle of something."""
     async with pool.acquire() as db:
         try:

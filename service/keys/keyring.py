@@ -14,7 +14,7 @@ from asyncpg import Connection, Pool, Record
 from events import chain
 from events.encryption import KEY_BYTES, DecryptionFailed, RelationshipKeys
 from service.core.clock import Clock
-from service.core.randomness import Chance
+from service.core.randomness import RandomBytes
 from service.keys import field_encryption
 from service.keys.key_store import KeyStore, epoch_of
 
@@ -84,8 +84,8 @@ WHERE purpose = 'relationship'
 class Keyring:
     """Makes, fetches and destroys keys; fetched ones are kept in memory for half a minute."""
 
-    def __init__(self, db: Database, store: KeyStore, now: Clock, chance: Chance) -> None:
-        self._db, self._store, self._now, self._chance = db, store, now, chance
+    def __init__(self, db: Database, store: KeyStore, now: Clock, random_bytes: RandomBytes) -> None:
+        self._db, self._store, self._now, self._random_bytes = db, store, now, random_bytes
         self._rings: dict[UUID, tuple[float, RelationshipKeys]] = {}
         self._members: dict[UUID, tuple[float, bytes]] = {}
         self._look_up_key: bytes | None = None
@@ -180,5 +180,5 @@ class Keyring:
 
     async def _make(self, purpose: Purpose, owner: UUID) -> None:
         epoch = epoch_of(self._now())
-        key = self._chance(KEY_BYTES, f"key of {owner}")
+        key = self._random_bytes(KEY_BYTES, f"key of {owner}")
         await self._db.execute(KEEP, purpose, owner, epoch, self._store.wrap(epoch, key))

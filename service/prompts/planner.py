@@ -377,7 +377,7 @@ def _prompts(
     return [
         Prompt(
             member_id=planner.member_id,
-            prompt_id=new_id(context.chance, f"prompt id {planner.member_id} {found.item_id} {found.day}"),
+            prompt_id=new_id(context.random_bytes, f"prompt id {planner.member_id} {found.item_id} {found.day}"),
             relationship_id=relationship_id,
             reason=reason,
             item_id=found.item_id,
@@ -467,7 +467,7 @@ async def _keep(context: Context, plans: Iterable[Plan]) -> set[UUID]:
     who = [(one.planner.member_id, one.planner.place.since, one.planner.planned, one.next_at) for one in ordered]
     prompts = [msgspec.structs.astuple(prompt) for plan in ordered for prompt in plan.prompts]
     columns = _columns(who, 4) + _columns(prompts, len(Prompt.__struct_fields__))
-    rows = await context.scheduler_db.fetch(KEEP, new_id(context.chance, "planning id"), *columns)
+    rows = await context.scheduler_db.fetch(KEEP, new_id(context.random_bytes, "planning id"), *columns)
     return {row["member_id"] for row in rows}
 
 

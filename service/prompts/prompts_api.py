@@ -18,7 +18,7 @@ from service.prompts.answering import Step, hold, take
 from service.prompts.catalogue import SELF_QUESTIONS, QuestionId
 from service.prompts.self_questions import rests, those_asked
 from service.web.operation import described
-from service.web.requests import Call, context_of, id_of, query_of
+from service.web.requests import ApiRequest, context_of, decode_query, path_uuid
 from service.web.responses import empty_answer, json_answer
 
 MOST_PROMPTS = 200
@@ -90,9 +90,9 @@ LIMIT $4
         answers={200: Prompts},
     ),
 )
-async def list_prompts(request: Call) -> ASGIApp:
+async def list_prompts(request: ApiRequest) -> ASGIApp:
     """Of questions about myself none is shown while they rest, and no prompt that has no other."""
-    member, query = await current_member(request), query_of(request, PromptsQuery)
+    member, query = await current_member(request), decode_query(request, PromptsQuery)
     return json_answer(Prompts(await prompts_of(context_of(request), member.member_id, query.state, MOST_PROMPTS)))
 
 
@@ -131,9 +131,9 @@ def _prompt(row: Record, questions: list[QuestionId]) -> Prompt:
         problems=(NotFound,),
     ),
 )
-async def dismiss_prompt(request: Call, prompt_id: FromPath[str]) -> Response[None]:
+async def dismiss_prompt(request: ApiRequest, prompt_id: FromPath[str]) -> Response[None]:
     """Again, or when it is over, it changes nothing. Nobody learns of it, and nothing counts it."""
-    member, context, wanted = await current_member(request), context_of(request), id_of(prompt_id)
+    member, context, wanted = await current_member(request), context_of(request), path_uuid(prompt_id)
     now, name = context.now(), (member.member_id, wanted)
     async with context.acting_as(member.member_id) as db, db.transaction():
         was = (await hold(db, [name])).get(name)

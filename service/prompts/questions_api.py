@@ -9,7 +9,7 @@ from msgspec import Meta, Struct
 from service.access.authentication import current_member
 from service.prompts.catalogue import ENGLISH, Questions, catalogue
 from service.web.operation import described
-from service.web.requests import Call, query_of
+from service.web.requests import ApiRequest, decode_query
 from service.web.responses import cacheable, cacheable_answer
 
 
@@ -37,7 +37,7 @@ class QuestionsQuery(Struct, frozen=True, forbid_unknown_fields=True):
         cached=True,
     ),
 )
-async def list_questions(request: Call) -> ASGIApp:
+async def list_questions(request: ApiRequest) -> ASGIApp:
     """The same for everybody; it changes with a release only."""
     await current_member(request)
-    return cacheable_answer(request, cacheable(catalogue(query_of(request, QuestionsQuery).language)))
+    return cacheable_answer(request, cacheable(catalogue(decode_query(request, QuestionsQuery).language)))

@@ -10,7 +10,7 @@ from service.context import Context
 from service.prompts.replanning import is_on, plan_anew, zone_of
 from service.prompts.schedule import Schedule, validate
 from service.web.operation import described
-from service.web.requests import Call, body_of, context_of
+from service.web.requests import ApiRequest, context_of, decode_body
 from service.web.responses import json_answer
 
 SEED_BYTES = 32
@@ -26,7 +26,7 @@ WHERE member_id = $1
     "/v1/me/schedule",
     opt=described(id="getSchedule", tag="Be asked", summary="When I want to be asked", answers={200: Schedule}),
 )
-async def get_schedule(request: Call) -> ASGIApp:
+async def get_schedule(request: ApiRequest) -> ASGIApp:
     """Nothing is asked before I have said so."""
     return json_answer(await schedule_of(context_of(request), await current_member(request)))
 
@@ -63,18 +63,18 @@ RETURNING member_id
         id="putSchedule", tag="Be asked", summary="Say when I want to be asked", body=Schedule, answers={200: Schedule}
     ),
 )
-async def put_schedule(request: Call) -> ASGIApp:
+async def put_schedule(request: ApiRequest) -> ASGIApp:
     """The whole of it. What was planned and not sent is planned anew.
 
     An item of a relationship that has ended can stay; it asks for nothing.
     """
     member, context = await current_member(request), context_of(request)
-    schedule, now = await body_of(request, Schedule), context.now()
+    schedule, now = await decode_body(request, Schedule), context.now()
     async with context.acting_as(member.member_id) as db, db.transaction():
         await hold_session(db, member)
         mine = await memberships_of(db, member.member_id, now)
         validate(schedule, {one.relationship_id for one in mine})
-        seed = context.chance(SEED_BYTES, f"seed of {member.member_id}")
+        seed = context.random_bytes(SEED_BYTES, f"seed of {member.member_id}")
         kept = member.member_id, msgspec.json.encode(schedule).decode(), seed, now, now if is_on(schedule) else None
         if await db.fetchval(KEEP_SCHEDULE, *kept):
             await plan_anew(db, member.member_id, schedule, await zone_of(db, member.member_id), now)

@@ -17,7 +17,7 @@ from service.errors import Invalid, NotFound
 from service.push.addresses import Environment, Platform, Provider, Registration, address_of, opened_address
 from service.push.notices import AppleDevice
 from service.web.operation import described
-from service.web.requests import Call, body_of, context_of, id_of
+from service.web.requests import ApiRequest, context_of, decode_body, path_uuid
 from service.web.responses import empty_answer, json_answer
 
 MOST_DEVICES = 20
@@ -93,13 +93,13 @@ RETURNING
         problems=(NotFound,),
     ),
 )
-async def register_device(request: Call, device_id: FromPath[str]) -> ASGIApp:
+async def register_device(request: ApiRequest, device_id: FromPath[str]) -> ASGIApp:
     """The id comes from the phone. A device is forgotten with the session that registered it last; 20 at most."""
-    member, context, device = await current_member(request), context_of(request), id_of(device_id)
-    told = await body_of(request, Registration)
+    member, context, device = await current_member(request), context_of(request), path_uuid(device_id)
+    told = await decode_body(request, Registration)
     address = msgspec.json.encode(address_of(told)).decode()
     sealed = await context.keys.encrypt_for(member.member_id, "push_address", address)
-    registration = tokens.new_id(context.chance, f"registration of {device} by {member.session_id}")
+    registration = tokens.new_id(context.random_bytes, f"registration of {device} by {member.session_id}")
     async with context.acting_as(member.member_id) as db, db.transaction():
         await hold_session(db, member)
         if await db.fetchval(OTHERS, member.member_id, device) >= MOST_DEVICES:
@@ -130,7 +130,7 @@ ORDER BY
     "/v1/me/devices",
     opt=described(id="listDevices", tag="Be asked", summary="Where my pushes go", answers={200: RegisteredDevices}),
 )
-async def list_devices(request: Call) -> ASGIApp:
+async def list_devices(request: ApiRequest) -> ASGIApp:
     """Only one's own, without their addresses."""
     devices = await push_devices_of(context_of(request), await current_member(request))
     return json_answer(RegisteredDevices(devices, request.app.state.vapid_public_key))
@@ -173,9 +173,9 @@ WHERE member_id = $1
         problems=(NotFound,),
     ),
 )
-async def remove_device(request: Call, device_id: FromPath[str]) -> Response[None]:
+async def remove_device(request: ApiRequest, device_id: FromPath[str]) -> Response[None]:
     """Its address is forgotten at once; the session stays."""
-    member, device = await current_member(request), id_of(device_id)
+    member, device = await current_member(request), path_uuid(device_id)
     async with context_of(request).acting_as(member.member_id) as db:
         done = await db.execute(FORGET_DEVICE, member.member_id, device)
     if done == "DELETE 0":

@@ -130,7 +130,7 @@ LEFT JOIN relationships
 async def claim(context: Context, most: int) -> list[Push]:
     """Pushes that are due, under a lease of 30 seconds."""
     now = context.now()
-    rows = await context.scheduler_db.fetch(CLAIM, now, most, new_id(context.chance, "lease"), now + LEASE)
+    rows = await context.scheduler_db.fetch(CLAIM, now, most, new_id(context.random_bytes, "lease"), now + LEASE)
     return [_push(row) for row in rows]
 
 
@@ -229,7 +229,7 @@ async def _try_again(context: Context, push: Push, seconds: int) -> None:
     The whole while is random, so that what failed together does not come again together.
     """
     longest = min(2**push.attempts, LONGEST_BACK_OFF_SECONDS)
-    share = int.from_bytes(context.chance(8, f"back-off {push.prompt_id} {push.device_id}")) / 2**64
+    share = int.from_bytes(context.random_bytes(8, f"back-off {push.prompt_id} {push.device_id}")) / 2**64
     due_at = context.now() + timedelta(seconds=seconds + longest * share)
     if due_at < push.send_before:
         await context.scheduler_db.execute(TRY_AGAIN, *push.row, due_at)

@@ -22,7 +22,7 @@ class _Entry(Struct, frozen=True):
         return len(self.answer.content) + OVERHEAD_BYTES
 
 
-class Kept:
+class AnswerCache:
     """The newest of each name; when they are too many, those go that nobody has asked for the longest."""
 
     def __init__(self, bytes_kept: int = BYTES_KEPT) -> None:

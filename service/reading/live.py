@@ -29,7 +29,7 @@ from service.context import Context
 from service.core.listeners import Listener
 from service.errors import Invalid, NotFound
 from service.web.operation import described
-from service.web.requests import Call, context_of, id_of
+from service.web.requests import ApiRequest, context_of, path_uuid
 
 log = structlog.get_logger()
 
@@ -58,7 +58,7 @@ POSITIONS = re.compile(r"shared:(0|[1-9][0-9]{0,18}),private:(0|[1-9][0-9]{0,18}
         live=True,
     ),
 )
-async def listen_live(request: Call, rid: FromPath[str]) -> ASGIApp:
+async def listen_live(request: ApiRequest, rid: FromPath[str]) -> ASGIApp:
     """Server-sent events: `data` is an Event as in pages, `id` names the positions of both streams that are reached.
 
     Without Last-Event-ID it begins with what is new from now on. The first frame has no data: its id tells where the
@@ -68,7 +68,7 @@ async def listen_live(request: Call, rid: FromPath[str]) -> ASGIApp:
     The stream ends with the access token, and within a second when the session is revoked or the reader may not read
     any more: connect again with a fresh token and the last id. Of more than 5 streams of a member the oldest ends.
     """
-    member, context, wanted = await current_member(request), context_of(request), id_of(rid)
+    member, context, wanted = await current_member(request), context_of(request), path_uuid(rid)
     async with context.acting_as(member.member_id) as db:
         membership = await membership_in(db, member.member_id, context.now(), wanted)
         reached = await _beginning(db, membership, request.headers.get("last-event-id"))

@@ -22,11 +22,11 @@ from projections.requests import Requests
 from projections.trends import Measure, Trend
 from service.access.authentication import bearer_without_recheck, recheck_session
 from service.access.reader_lookup import ReaderLookup
-from service.database.pool import lent
+from service.database.pool import checked_out
 from service.errors import Invalid, NotFound
-from service.reading.answer_cache import Kept
+from service.reading.answer_cache import AnswerCache
 from service.web.operation import described
-from service.web.requests import Call, context_of, id_of, query_of
+from service.web.requests import ApiRequest, context_of, decode_query, path_uuid
 from service.web.responses import cacheable, cacheable_answer
 
 COUNTING_CONNECTIONS = 4
@@ -97,10 +97,10 @@ class PerspectivesQuery(Struct, frozen=True, forbid_unknown_fields=True, rename=
         cached=True,
     ),
 )
-async def list_events(request: Call, rid: FromPath[str]) -> ASGIApp:
+async def list_events(request: ApiRequest, rid: FromPath[str]) -> ASGIApp:
     """The shared stream is the same for both, but for who is me."""
     reading, context = await _reading(request, rid), context_of(request)
-    query, reader = query_of(request, EventsQuery), reading.reader
+    query, reader = decode_query(request, EventsQuery), reading.reader
     ring = await context.keys.relationship_keys(reader.relationship_id)
     async with context.acting_as(reading.member_id) as db:
         page = await feed.page(db, ring, reader, query.stream, query.after, query.limit, proof=query.proof)
@@ -119,10 +119,10 @@ async def list_events(request: Call, rid: FromPath[str]) -> ASGIApp:
         cached=True,
     ),
 )
-async def list_requests(request: Call, rid: FromPath[str]) -> ASGIApp:
+async def list_requests(request: ApiRequest, rid: FromPath[str]) -> ASGIApp:
     """To who asked, a private answer is no answer."""
     reading, context = await _reading(request, rid), context_of(request)
-    query, reader = query_of(request, RequestsQuery), reading.reader
+    query, reader = decode_query(request, RequestsQuery), reading.reader
     ring = await context.keys.relationship_keys(reader.relationship_id)
     async with context.acting_as(reading.member_id) as db:
         listed = await requests.requests(db, ring, reader, query.state, context.now())
@@ -141,10 +141,10 @@ async def list_requests(request: Call, rid: FromPath[str]) -> ASGIApp:
         cached=True,
     ),
 )
-async def get_balances(request: Call, rid: FromPath[str]) -> ASGIApp:
+async def get_balances(request: ApiRequest, rid: FromPath[str]) -> ASGIApp:
     """Two tellings, side by side."""
     reading = await _reading(request, rid)
-    query = query_of(request, BalancesQuery)
+    query = decode_query(request, BalancesQuery)
     on = query.on or _today(context_of(request).now(), reading.time_zone)
 
     async def count(db: DbConnection) -> Balances:
@@ -165,10 +165,10 @@ async def get_balances(request: Call, rid: FromPath[str]) -> ASGIApp:
         cached=True,
     ),
 )
-async def get_trend(request: Call, rid: FromPath[str]) -> ASGIApp:
+async def get_trend(request: ApiRequest, rid: FromPath[str]) -> ASGIApp:
     """At most 400 points, ending on the last date."""
     reading = await _reading(request, rid)
-    asked = _asked(query_of(request, TrendsQuery), _today(context_of(request).now(), reading.time_zone))
+    asked = _asked(decode_query(request, TrendsQuery), _today(context_of(request).now(), reading.time_zone))
     member_id = reading.member_id
     return await _counted(request, reading, (asked,), lambda db: trends.trend(db, reading.reader, asked, member_id))
 
@@ -185,10 +185,10 @@ async def get_trend(request: Call, rid: FromPath[str]) -> ASGIApp:
         cached=True,
     ),
 )
-async def get_perspectives(request: Call, rid: FromPath[str]) -> ASGIApp:
+async def get_perspectives(request: ApiRequest, rid: FromPath[str]) -> ASGIApp:
     """Nothing is said about who is right."""
     reading, context = await _reading(request, rid), context_of(request)
-    query, reader = query_of(request, PerspectivesQuery), reading.reader
+    query, reader = decode_query(request, PerspectivesQuery), reading.reader
     item = _item_of(query.measure, query.item)
     period = Period(query.from_, query.to)
     ring = await context.keys.relationship_keys(reader.relationship_id)
@@ -210,11 +210,11 @@ class Reading(Struct, frozen=True):
     version: str
 
 
-async def _reading(request: Call, rid: str) -> Reading:
+async def _reading(request: ApiRequest, rid: str) -> Reading:
     bearer = await bearer_without_recheck(request)
     lookup: ReaderLookup = request.app.state["lookup"]
     try:
-        found = await lookup.find(bearer.session_id, bearer.member_id, id_of(rid))
+        found = await lookup.find(bearer.session_id, bearer.member_id, path_uuid(rid))
     except NotFound:
         await recheck_session(request)
         raise
@@ -222,7 +222,7 @@ async def _reading(request: Call, rid: str) -> Reading:
 
 
 async def _counted(
-    request: Call,
+    request: ApiRequest,
     reading: Reading,
     asked: tuple[object, ...],
     count: Callable[[DbConnection], Awaitable[Balances | Trend]],
@@ -231,11 +231,11 @@ async def _counted(
 
     They are counted after the version was looked up: what is kept under a version is as new as that, or newer.
     """
-    kept: Kept = request.app.state["kept"]
+    kept: AnswerCache = request.app.state["answer_cache"]
     name = (reading.reader.author_id, *asked)
     found = kept.find(name, reading.version)
     if found is None:
-        async with lent(request.app.state["counting"]) as db:
+        async with checked_out(request.app.state["counting"]) as db:
             found = cacheable(await count(db))
         kept.keep(name, reading.version, found)
     return cacheable_answer(request, found)

@@ -18,7 +18,7 @@ from service.access.memberships import membership_of
 from service.errors import NotFound, Overloaded, ServiceError, WrongState
 from service.recording.recorder import Done, Recorder, Submission
 from service.web.operation import described
-from service.web.requests import Call, body_of, id_of
+from service.web.requests import ApiRequest, decode_body, path_uuid
 from service.web.responses import json_answer
 
 
@@ -62,7 +62,7 @@ def _described(operation: str, summary: str, body: type[Any], *more: type[Except
         refusals.SealedAboutNothing,
     ),
 )
-async def record_check_in(request: Call, rid: FromPath[str], id: FromPath[str]) -> ASGIApp:
+async def record_check_in(request: ApiRequest, rid: FromPath[str], id: FromPath[str]) -> ASGIApp:
     """Private unless it says otherwise."""
     return await _record(request, rid, id, CheckIn)
 
@@ -77,7 +77,7 @@ async def record_check_in(request: Call, rid: FromPath[str], id: FromPath[str]) 
         refusals.NotARequestToMe,
     ),
 )
-async def record_request(request: Call, rid: FromPath[str], id: FromPath[str]) -> ASGIApp:
+async def record_request(request: ApiRequest, rid: FromPath[str], id: FromPath[str]) -> ASGIApp:
     """Always shared."""
     return await _record(request, rid, id, Request)
 
@@ -99,7 +99,7 @@ async def record_request(request: Call, rid: FromPath[str], id: FromPath[str]) -
         refusals.AlreadyTold,
     ),
 )
-async def record_decision(request: Call, rid: FromPath[str], id: FromPath[str]) -> ASGIApp:
+async def record_decision(request: ApiRequest, rid: FromPath[str], id: FromPath[str]) -> ASGIApp:
     """A no stays with its author unless they share it."""
     return await _record(request, rid, id, Decision)
 
@@ -115,7 +115,7 @@ async def record_decision(request: Call, rid: FromPath[str], id: FromPath[str]) 
         refusals.AlreadyRetracted,
     ),
 )
-async def record_retraction(request: Call, rid: FromPath[str], id: FromPath[str]) -> ASGIApp:
+async def record_retraction(request: ApiRequest, rid: FromPath[str], id: FromPath[str]) -> ASGIApp:
     """Read by whoever could read the entry."""
     return await _record(request, rid, id, Retraction)
 
@@ -123,7 +123,7 @@ async def record_retraction(request: Call, rid: FromPath[str], id: FromPath[str]
 Sent = TypeVar("Sent", CheckIn, Request, Decision, Retraction)
 
 
-async def _record(request: Call, rid: str, entry_id: str, kind: type[Sent]) -> ASGIApp:
+async def _record(request: ApiRequest, rid: str, entry_id: str, kind: type[Sent]) -> ASGIApp:
     bearer = await bearer_without_recheck(request)
     try:
         recorded = await recorder_of(request).record(await _submission(request, bearer, rid, entry_id, kind))
@@ -139,10 +139,10 @@ async def _record(request: Call, rid: str, entry_id: str, kind: type[Sent]) -> A
     return json_answer(_recorded(outcome, recorded.author_id), 201 if outcome.new else 200)
 
 
-async def _submission(request: Call, bearer: Bearer, rid: str, entry_id: str, kind: type[Sent]) -> Submission:
-    relationship_id = id_of(rid)
+async def _submission(request: ApiRequest, bearer: Bearer, rid: str, entry_id: str, kind: type[Sent]) -> Submission:
+    relationship_id = path_uuid(rid)
     try:
-        named = id_of(entry_id), await body_of(request, kind)
+        named = path_uuid(entry_id), await decode_body(request, kind)
     except ServiceError:
         # To who is nothing here, everything is unknown, whatever it is called and whatever is sent.
         await membership_of(request, bearer, rid)
@@ -150,7 +150,7 @@ async def _submission(request: Call, bearer: Bearer, rid: str, entry_id: str, ki
     return Submission(bearer.session_id, bearer.member_id, relationship_id, [named])
 
 
-def recorder_of(request: Call) -> Recorder:
+def recorder_of(request: ApiRequest) -> Recorder:
     """The one recorder of this process."""
     recorder: Recorder = request.app.state["recorder"]
     return recorder

@@ -24,7 +24,7 @@ from service.recording.entries import recorder_of
 from service.recording.recorder import Outcome, Submission
 from service.web.operation import described
 from service.web.problems import Problem, problem_of
-from service.web.requests import Call, context_of, decode, json_of
+from service.web.requests import ApiRequest, context_of, decode, json_of
 from service.web.responses import json_answer
 
 SYNC_BYTES = 2 * 1024 * 1024
@@ -90,7 +90,7 @@ class Synced(Struct, frozen=True):
         problems=(WrongState, NotFound),
     ),
 )
-async def sync(request: Call, rid: FromPath[str]) -> ASGIApp:
+async def sync(request: ApiRequest, rid: FromPath[str]) -> ASGIApp:
     """At most 500 entries, kept in order; each has a result of its own."""
     member = await current_member(request)
     membership = await membership_of(request, member, rid)
@@ -108,7 +108,7 @@ async def sync(request: Call, rid: FromPath[str]) -> ASGIApp:
 
 
 async def _record_all(
-    request: Call, member: Member, membership: Membership, entries: list[tuple[UUID, Entry]]
+    request: ApiRequest, member: Member, membership: Membership, entries: list[tuple[UUID, Entry]]
 ) -> Sequence[Outcome | WrongState]:
     submission = Submission(member.session_id, member.member_id, membership.relationship_id, entries)
     try:
@@ -120,7 +120,7 @@ async def _record_all(
         raise
 
 
-async def _sync_body(request: Call) -> RawSync:
+async def _sync_body(request: ApiRequest) -> RawSync:
     text = await json_of(request)
     try:
         return decode(text, RawSync)

@@ -32,7 +32,7 @@ from projections.tallies import Counts, Key
 from service.access.consent import has_consented
 from service.context import Context, reading_as_members
 from service.core.tokens import new_id
-from service.database.group_commit import Grouped
+from service.database.group_commit import GroupCommit
 from service.errors import NotFound, Overloaded, WrongState
 from service.prompts import answering
 from service.prompts.answering import News
@@ -142,7 +142,7 @@ class Recorder:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._grouped = Grouped[Submission, Answer](
+        self._grouped = GroupCommit[Submission, Answer](
             self._commit,
             key=_held_up_with,
             rooms=_rooms,
@@ -178,7 +178,7 @@ class Recorder:
                 done = await record_at_once(self._context, db, submissions)
             answers, appended = done or await record_holding(self._context, db, submissions, patient)
         # Nobody has to be woken for anything to be right: who is not, finds it within half a second.
-        self._context.listeners.stirred(key.stream_id for key, _ in appended)
+        self._context.listeners.notify(key.stream_id for key, _ in appended)
         return answers
 
 
@@ -323,7 +323,7 @@ async def announce(context: Context, db: DbConnection, key: StreamKey, fact: Ope
     """Append what the service itself has to say to a shared stream, in the transaction of the caller."""
     ring = await context.keys.relationship_keys(key.relationship_id)
     heads = await lock_heads(db, [key])
-    draft = _draft(context, key, new_id(context.chance, f"event id {key.stream_id}"), None, context.now(), fact)
+    draft = _draft(context, key, new_id(context.random_bytes, f"event id {key.stream_id}"), None, context.now(), fact)
     said = encrypt_event(ring, heads[key], key, "shared", draft)
     await append_events(db, {key.relationship_id: ring}, [(key, said)])
 
@@ -388,7 +388,7 @@ def _tally(batch: Batch, key: StreamKey, event: Recorded) -> Counts:
 
 
 def _draft(context: Context, key: StreamKey, event_id: UUID, by: UUID | None, now: datetime, fact: Fact) -> Draft:
-    drawn = context.chance(OPENING_BYTES + NONCE_BYTES, f"opening and nonce {key.stream_id} {event_id}")
+    drawn = context.random_bytes(OPENING_BYTES + NONCE_BYTES, f"opening and nonce {key.stream_id} {event_id}")
     return Draft(event_id, by, now, fact, drawn[:OPENING_BYTES], drawn[OPENING_BYTES:])
 
 

@@ -14,7 +14,7 @@ from service.prompts.forgetting import forget_prompts
 from service.recording import recorder
 from service.relationships.state import FORGET_INVITE, SET_STATE, hold
 from service.web.operation import described
-from service.web.requests import Call, context_of
+from service.web.requests import ApiRequest, context_of
 from service.web.responses import empty_answer
 
 
@@ -29,7 +29,7 @@ from service.web.responses import empty_answer
         problems=(NotFound,),
     ),
 )
-async def leave(request: Call, rid: FromPath[str]) -> Response[None]:
+async def leave(request: ApiRequest, rid: FromPath[str]) -> Response[None]:
     """Leaving an ended relationship again changes nothing. While confirming, its maker is alone again."""
     member = await current_member(request)
     membership = await membership_of(request, member, rid)

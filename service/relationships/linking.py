@@ -23,7 +23,7 @@ from service.recording import recorder
 from service.relationships.state import FORGET_INVITE, SET_STATE, hold
 from service.relationships.view import Relationship, view_of
 from service.web.operation import described
-from service.web.requests import Call, Nothing, body_of, context_of
+from service.web.requests import ApiRequest, Nothing, context_of, decode_body
 from service.web.responses import json_answer
 
 INVITE_LIVES = timedelta(hours=24)
@@ -91,14 +91,14 @@ INSERT INTO readers (
         answers={201: Relationship},
     ),
 )
-async def make_relationship(request: Call) -> ASGIApp:
+async def make_relationship(request: ApiRequest) -> ASGIApp:
     """Its streams begin with it."""
     member = await current_member(request)
-    await body_of(request, Nothing)
+    await decode_body(request, Nothing)
     context = context_of(request)
-    relationship_id = tokens.new_id(context.chance, "relationship id")
+    relationship_id = tokens.new_id(context.random_bytes, "relationship id")
     await context.keys.make_for_relationship(relationship_id)
-    shared = StreamKey(relationship_id, tokens.new_id(context.chance, f"shared stream of {relationship_id}"))
+    shared = StreamKey(relationship_id, tokens.new_id(context.random_bytes, f"shared stream of {relationship_id}"))
     async with context.auth_db.acquire() as db, db.transaction():
         await db.execute(MAKE_RELATIONSHIP, relationship_id, shared.stream_id, context.now())
         await create_stream(db, shared, "shared")
@@ -112,8 +112,8 @@ async def _join(
     context: Context, db: DbConnection, shared: StreamKey, seat: Literal["first", "second"], member: Member
 ) -> StreamKey:
     rid, now = shared.relationship_id, context.now()
-    author_id = tokens.new_id(context.chance, f"author of {rid}")
-    private = StreamKey(rid, tokens.new_id(context.chance, f"private stream of {rid}"))
+    author_id = tokens.new_id(context.random_bytes, f"author of {rid}")
+    private = StreamKey(rid, tokens.new_id(context.random_bytes, f"private stream of {rid}"))
     await db.execute(JOIN, rid, seat, member.member_id, author_id, private.stream_id, member.name_ciphertext, now)
     await db.execute(LET_READ, rid, shared.stream_id, private.stream_id, member.member_id)
     return private
@@ -138,13 +138,13 @@ INSERT INTO invites (
         problems=(ConsentRequired, WrongState, NotFound),
     ),
 )
-async def invite(request: Call, rid: FromPath[str]) -> ASGIApp:
+async def invite(request: ApiRequest, rid: FromPath[str]) -> ASGIApp:
     """The code is shown once; only its hash is kept."""
     member = await current_member(request)
     membership = await membership_of(request, member, rid)
     require_consent(member.consent_version)
     context = context_of(request)
-    code = tokens.new_invite(context.chance, membership.relationship_id)
+    code = tokens.new_invite(context.random_bytes, membership.relationship_id)
     expires_at = context.now() + INVITE_LIVES
     async with context.acting_as(member.member_id) as db, db.transaction():
         if await hold(db, membership) not in ("solo", "inviting"):
@@ -186,10 +186,10 @@ WHERE code_hash = $1
         problems=(ConsentRequired, InviteNotFound),
     ),
 )
-async def accept_invite(request: Call) -> ASGIApp:
+async def accept_invite(request: ApiRequest) -> ASGIApp:
     """Unknown, used, expired and own codes are told apart by nobody."""
     member = await current_member(request)
-    code = (await body_of(request, Accept)).code
+    code = (await decode_body(request, Accept)).code
     require_consent(member.consent_version)
     context = context_of(request)
     request.app.state.invites_tried.take((member.member_id.bytes,), context.now())
@@ -218,7 +218,7 @@ async def accept_invite(request: Call) -> ASGIApp:
         problems=(ConsentRequired, NotTheInviter, WrongState, NotFound),
     ),
 )
-async def confirm(request: Call, rid: FromPath[str]) -> ASGIApp:
+async def confirm(request: ApiRequest, rid: FromPath[str]) -> ASGIApp:
     """From now on both can share. Confirming again changes nothing."""
     member = await current_member(request)
     membership = await membership_of(request, member, rid)

@@ -12,7 +12,7 @@ from service.access.memberships import Membership, State, membership_of, members
 from service.context import Context
 from service.errors import NotFound
 from service.web.operation import described
-from service.web.requests import Call, context_of
+from service.web.requests import ApiRequest, context_of
 from service.web.responses import json_answer
 
 
@@ -51,7 +51,7 @@ class Relationships(Struct, frozen=True):
         id="listRelationships", tag="Relationships", summary="My relationships", answers={200: Relationships}
     ),
 )
-async def list_relationships(request: Call) -> ASGIApp:
+async def list_relationships(request: ApiRequest) -> ASGIApp:
     """Ended ones too: what was shared stays readable."""
     member = await current_member(request)
     context = context_of(request)
@@ -70,7 +70,7 @@ async def list_relationships(request: Call) -> ASGIApp:
         problems=(NotFound,),
     ),
 )
-async def get_relationship(request: Call, rid: FromPath[str]) -> ASGIApp:
+async def get_relationship(request: ApiRequest, rid: FromPath[str]) -> ASGIApp:
     """As I see it."""
     membership = await membership_of(request, await current_member(request), rid)
     return json_answer(await view_of(context_of(request), membership))

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from service.errors import NotFound
 from service.web.operation import described
-from service.web.requests import Call, context_of
+from service.web.requests import ApiRequest, context_of
 from service.web.responses import json_answer
 
 PAGE_POLICY = (
@@ -59,7 +59,7 @@ class Health(Struct, frozen=True):
         id="getLiveness", tag="Health", summary="Whether the process lives", answers={200: Health}, signed_in=False
     ),
 )
-async def get_liveness(request: Call) -> ASGIApp:
+async def get_liveness(request: ApiRequest) -> ASGIApp:
     """Asks nothing of the database."""
     return json_answer(Health("ok"))
 
@@ -74,27 +74,27 @@ async def get_liveness(request: Call) -> ASGIApp:
         signed_in=False,
     ),
 )
-async def get_readiness(request: Call) -> ASGIApp:
+async def get_readiness(request: ApiRequest) -> ASGIApp:
     """503 while the database is away."""
     await context_of(request).db.fetchval("SELECT 1")
     return json_answer(Health("ok"))
 
 
 @get("/openapi.json")
-async def get_document(request: Call) -> Response[bytes]:
+async def get_document(request: ApiRequest) -> Response[bytes]:
     """The contract document; openapi/openapi.json is the same, laid out for reading."""
     document: dict[str, Any] = request.app.state.document
     return Response(msgspec.json.encode(document), media_type="application/json")
 
 
 @get("/docs")
-async def get_docs(request: Call) -> Response[bytes]:
+async def get_docs(request: ApiRequest) -> Response[bytes]:
     """The contract document as a page; all of it comes from here, so it works without a network."""
     return Response(PAGE.encode(), media_type="text/html", headers={"Content-Security-Policy": PAGE_POLICY})
 
 
 @get("/docs/{name:str}")
-async def get_docs_file(request: Call, name: FromPath[str]) -> Response[bytes]:
+async def get_docs_file(request: ApiRequest, name: FromPath[str]) -> Response[bytes]:
     """A file of that page."""
     if name not in PAGE_FILES:
         raise NotFound

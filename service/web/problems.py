@@ -13,7 +13,7 @@ from msgspec import UNSET, Struct, UnsetType
 from events import errors as refusals
 from events.encryption import DecryptionFailed
 from service import errors
-from service.database.outages import DATABASE_AWAY, SPOILED
+from service.database.outages import DATA_CORRUPTED, DATABASE_UNAVAILABLE
 from service.errors import KeyStoreError
 
 log = structlog.get_logger()
@@ -164,9 +164,9 @@ HANDLERS: dict[int | type[Exception], Any] = {
     refusals.Refusal: on_expected,
     errors.ServiceError: on_expected,
     HTTPException: on_http,
-    **dict.fromkeys(DATABASE_AWAY, on_database_away),
+    **dict.fromkeys(DATABASE_UNAVAILABLE, on_database_away),
     DecryptionFailed: on_unreadable,
     KeyStoreError: on_unreadable,
-    **dict.fromkeys(SPOILED, on_unreadable),
+    **dict.fromkeys(DATA_CORRUPTED, on_unreadable),
     Exception: on_unexpected,
 }

@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from service.core.networks import address_of
 from service.errors import TooManyRequests
-from service.web.requests import Call
+from service.web.requests import ApiRequest
 
 Key: TypeAlias = tuple[str | bytes, ...]
 
@@ -52,7 +52,7 @@ class Limit:
             del self._made[oldest]
 
 
-def client_of(request: Call) -> str:
+def client_of(request: ApiRequest) -> str:
     """The address that the request came from, as far as proxies are trusted."""
     peer = request.client.host if request.client else ""
     return address_of(peer, request.headers.getall("x-forwarded-for", []), request.app.state.trusted_proxies)

@@ -16,7 +16,7 @@ from msgspec import Struct
 from service.context import Context
 from service.errors import Invalid, MalformedJson, NotFound, TooLarge, UnsupportedMediaType
 
-Call: TypeAlias = Request[Any, Any, State]
+ApiRequest: TypeAlias = Request[Any, Any, State]
 T = TypeVar("T")
 
 JSON = "application/json"
@@ -24,13 +24,13 @@ HYPHENATED = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _decoders: dict[Any, msgspec.json.Decoder[Any]] = {}
 
 
-def context_of(request: Call) -> Context:
+def context_of(request: ApiRequest) -> Context:
     """What the application was started with."""
     context: Context = request.app.state["context"]  # as an attribute it takes six times as long to find
     return context
 
 
-def id_of(text: str) -> UUID:
+def path_uuid(text: str) -> UUID:
     """The id in a path. A malformed one is as unknown as any other: raises NotFound."""
     if not HYPHENATED.fullmatch(text):
         raise NotFound
@@ -38,7 +38,7 @@ def id_of(text: str) -> UUID:
     return pgproto.UUID(text)
 
 
-async def body_of(request: Call, kind: type[T]) -> T:
+async def decode_body(request: ApiRequest, kind: type[T]) -> T:
     """The body, decoded strictly.
 
     Raises UnsupportedMediaType, TooLarge, MalformedJson, and Invalid with a pointer to what does not fit.
@@ -46,7 +46,7 @@ async def body_of(request: Call, kind: type[T]) -> T:
     return decode(await json_of(request), kind)
 
 
-async def json_of(request: Call) -> bytes:
+async def json_of(request: ApiRequest) -> bytes:
     """The body as it was sent, once. Raises UnsupportedMediaType where it does not call itself JSON, and TooLarge."""
     if header_of(request, b"content-type").partition(";")[0].strip().lower() != JSON:
         raise UnsupportedMediaType
@@ -56,7 +56,7 @@ async def json_of(request: Call) -> bytes:
 WHOLE_BYTES = 64 * 1024  # less than any body may have
 
 
-async def _bytes_of(request: Call) -> bytes:
+async def _bytes_of(request: ApiRequest) -> bytes:
     # A small one that comes in one piece, as most do, is taken as it is: the framework takes 15 µs to join it.
     announced = header_of(request, b"content-length")
     if not announced.isdecimal() or len(announced) > 9 or int(announced) > WHOLE_BYTES:
@@ -67,7 +67,7 @@ async def _bytes_of(request: Call) -> bytes:
     return await _joined(request, piece)
 
 
-async def _joined(request: Call, *begun: ReceiveMessage) -> bytes:
+async def _joined(request: ApiRequest, *begun: ReceiveMessage) -> bytes:
     """A body as the framework joins and limits it; one that is announced as too large is refused unseen."""
     pieces, receive = list(begun), request.receive
 
@@ -106,7 +106,7 @@ def _is_json(text: bytes | msgspec.Raw) -> bool:
     return True
 
 
-def query_of(request: Call, kind: type[T]) -> T:
+def decode_query(request: ApiRequest, kind: type[T]) -> T:
     """The query as a struct: unknown and repeated names are refused, and so are spellings like 1e2. Raises Invalid."""
     given = request.scope["query_string"]
     pairs = parse_qsl(given.decode("latin-1"), keep_blank_values=True) if given else []
@@ -163,7 +163,7 @@ def _escaped(name: str) -> str:
     return name[:SAID_CHARACTERS].replace("~", "~0").replace("/", "~1")
 
 
-def header_of(request: Call, name: bytes) -> str:
+def header_of(request: ApiRequest, name: bytes) -> str:
     """The first header of that name, which is in lower case; empty where there is none.
 
     Looked for among the few that there are: the framework's mapping of all of them takes longer to make.

@@ -18,7 +18,7 @@ from service.app import open_context
 from service.context import Context
 from service.core.clock import utc_now
 from service.core.mail import ConsoleMailer
-from service.core.randomness import system_chance
+from service.core.randomness import system_random_bytes
 from service.keys.key_store import FileKeyStore
 from service.prompts import dispatch, planner
 from service.prompts.schedule import WEEKDAYS, Schedule, ScheduledCheckIn
@@ -69,7 +69,7 @@ def told() -> str:
 
 async def _measured(url: str, setting: Setting, members: int, share: float) -> list[Figure]:
     store = FileKeyStore(setting.folder / "asking-keys")
-    opened = open_context(url, Settings(), ConsoleMailer(), store, utc_now, system_chance)
+    opened = open_context(url, Settings(), ConsoleMailer(), store, utc_now, system_random_bytes)
     async with opened as context:
         planning = await _seconds(lambda: planner.plan_windows(context))
         prompts = await context.scheduler_db.fetchval("SELECT count(*) FROM prompts")

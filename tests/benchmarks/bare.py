@@ -16,13 +16,13 @@ from service.app import BODY_BYTES
 from service.cli import serve
 from service.errors import UnsupportedMediaType
 from service.web.problems import HANDLERS
-from service.web.requests import JSON, Call, decode, header_of
+from service.web.requests import JSON, ApiRequest, decode, header_of
 
 RECORDED, READ = (Path(name).read_bytes() for name in sys.argv[1:3])
 
 
 @put("/v1/relationships/{rid:str}/requests/{id:str}")
-async def record(request: Call, rid: FromPath[str], id: FromPath[str]) -> Response[bytes]:
+async def record(request: ApiRequest, rid: FromPath[str], id: FromPath[str]) -> Response[bytes]:
     """Decode strictly what the framework reads, and claim to have recorded it."""
     if header_of(request, b"content-type") != JSON:
         raise UnsupportedMediaType
@@ -31,7 +31,7 @@ async def record(request: Call, rid: FromPath[str], id: FromPath[str]) -> Respon
 
 
 @get("/v1/relationships/{rid:str}/balances")
-async def read(request: Call, rid: FromPath[str]) -> Response[bytes]:
+async def read(request: ApiRequest, rid: FromPath[str]) -> Response[bytes]:
     """Always the same."""
     return Response(READ, media_type=JSON)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from service.__main__ import main
 from service.cli import serve
-from service.core.clock import SteadyClock, utc_now
+from service.core.clock import JumpGuardedClock, utc_now
 
 
 def wrong_clock() -> datetime:
@@ -17,5 +17,5 @@ def wrong_clock() -> datetime:
 
 
 if __name__ == "__main__":
-    vars(serve)["SteadyClock"] = partial(SteadyClock, wrong_clock)
+    vars(serve)["JumpGuardedClock"] = partial(JumpGuardedClock, wrong_clock)
     sys.exit(main())

@@ -542,7 +542,7 @@ def _not_modified(patch: Patch) -> None:
         key = (str(request.url), request.scope["mutuality_member"])
         known, here().memory[key] = here().memory.get(key), len(log())
         if known == len(log()) and "if-none-match" in request.headers:
-            return responses.Ready(304, [], b"")
+            return responses.RawResponse(304, [], b"")
         return answer(SimpleNamespace(scope={"headers": []}), value)
 
     _recached(patch, decided)

@@ -180,7 +180,12 @@ class _Writing:
     def _set_up(self) -> list[tuple[str, str, Json | None]]:
         """What anybody sets up for themselves, so that they are asked: under the same ids, and differently."""
         device = {"platform": "android", "provider": "fcm", "token": "{me} " + self.chance.choice("abc")}
-        window = {"weekdays": [self.chance.choice(["mon", "wed"])], "from": "09:00", "to": "21:00", "questions": []}
+        window = {
+            "weekdays": [self.chance.choice(["mon", "wed"])],
+            "from": "09:00",
+            "to": "21:00",
+            "questions": [],
+        }
         item = {"id": _id(1), "relationship_id": "{rid}", **window}
         after = {"enabled": self.chance.random() < 0.5, "delay_minutes": self.chance.choice([60, 240])}
         return [
@@ -371,7 +376,10 @@ class _Writing:
 
     def _check_in(self) -> Json:
         body: Json = {"domain": self.chance.choice(DOMAINS), "initiated_by": self.chance.choice(WHO)}
-        body |= {"felt": {self.chance.choice(ITEMS): self.chance.randint(1, 7)}, "note": self.chance.choice("abc")}
+        body |= {
+            "felt": {self.chance.choice(ITEMS): self.chance.randint(1, 7)},
+            "note": self.chance.choice("abc"),
+        }
         body |= {"audience": self.chance.choice(["shared", "shared", "private"])}
         return body | ({"about": _id(self._any_number())} if self.chance.random() < 0.25 else {})
 

@@ -4,7 +4,7 @@ import pytest
 
 from service.access.authentication import require_step_up
 from service.errors import NotSignedIn, StepUpRequired
-from service.web.requests import Call
+from service.web.requests import ApiRequest
 from tests.support.phones import Phone, Running
 
 
@@ -17,7 +17,7 @@ async def may(service: Running, phone: Phone) -> bool:
         "state": {},
     }
     try:
-        return str((await require_step_up(Call(scope))).member_id) == phone.member_id  # type: ignore[arg-type]
+        return str((await require_step_up(ApiRequest(scope))).member_id) == phone.member_id  # type: ignore[arg-type]
     except StepUpRequired:
         return False
 

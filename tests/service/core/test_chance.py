@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from service.core.randomness import Reserve
+from service.core.randomness import RandomPool
 
 TWINS = """
 import os
@@ -18,7 +18,7 @@ print(os.read(read, 32) != system_chance(32, "the parent's"))
 
 
 def test_whatever_sizes_are_taken_each_byte_is_given_once() -> None:
-    reserve = Reserve(piece=64)
+    reserve = RandomPool(piece=64)
     taken = [reserve.take(size) for size in (12, 44, 44, 16, 200, 8, 8) for _ in range(40)]
     assert [len(one) for one in taken[::40]] == [12, 44, 44, 16, 200, 8, 8]
     assert len(set(taken)) == len(taken)

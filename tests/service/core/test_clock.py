@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from service.core.clock import SteadyClock
+from service.core.clock import JumpGuardedClock
 from service.errors import ClockJumped, TooManyRequests
 from service.web.rate_limits import Limit
 from tests.support.phones import NOON, Clock
@@ -18,7 +18,7 @@ class Machine:
     def __init__(self) -> None:
         self.wall = Clock()
         self.since_boot = timedelta(hours=5)
-        self.clock = SteadyClock(self.wall, lambda: self.since_boot)
+        self.clock = JumpGuardedClock(self.wall, lambda: self.since_boot)
 
     def wait(self, **time: float) -> None:
         """Let time pass on both."""
@@ -85,5 +85,5 @@ def test_tries_of_a_clock_that_was_ahead_lock_nobody_out() -> None:
 
 
 def test_the_clock_of_the_machine_is_read() -> None:
-    now: datetime = SteadyClock()()
+    now: datetime = JumpGuardedClock()()
     assert now.tzinfo is not None

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given as for_any
 from hypothesis import strategies as st
 
-from service.core.randomness import Chance, system_chance
+from service.core.randomness import RandomBytes, system_random_bytes
 from service.core.tokens import (
     INVITE_ALPHABET,
     code_hash,
@@ -25,12 +25,12 @@ ID, OTHER_ID = UUID(int=1), UUID(int=2)
 SALT = bytes(range(16))
 
 
-def drawn(number: int) -> Chance:
+def drawn(number: int) -> RandomBytes:
     """Chance that comes up with that number."""
     return lambda size, purpose: number.to_bytes(size)
 
 
-CHANCE = system_chance
+CHANCE = system_random_bytes
 
 
 # Tokens

@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 
 from service.database import group_commit
-from service.database.group_commit import Grouped
+from service.database.group_commit import GroupCommit
 from service.errors import Overloaded
 
 
@@ -44,11 +44,11 @@ def weight(n: int) -> int:
     return 100 if n == 50 else 1
 
 
-def grouped(committing: Committing, most_waiting: int = 1000) -> Grouped[int, str]:
-    return Grouped[int, str](committing, lambda n: n, lambda _: ["one room"], weight, most_waiting)
+def grouped(committing: Committing, most_waiting: int = 1000) -> GroupCommit[int, str]:
+    return GroupCommit[int, str](committing, lambda n: n, lambda _: ["one room"], weight, most_waiting)
 
 
-async def begin(group: Grouped[int, str], *numbers: int) -> list[asyncio.Task[str]]:
+async def begin(group: GroupCommit[int, str], *numbers: int) -> list[asyncio.Task[str]]:
     tasks = [asyncio.create_task(group.submit(n)) for n in numbers]
     await asyncio.sleep(0)
     return tasks
@@ -64,7 +64,7 @@ async def test_what_waits_while_one_commits_goes_together(committing: Committing
 
 
 async def test_two_kinds_are_under_way_at_once_but_no_room_is_in_both(committing: Committing) -> None:
-    group = Grouped[int, str](committing, key=lambda n: n, rooms=lambda n: [n % 6], kind=lambda n: n == 0)
+    group = GroupCommit[int, str](committing, key=lambda n: n, rooms=lambda n: [n % 6], kind=lambda n: n == 0)
     tasks = await begin(group, 0)
     await asyncio.sleep(0)
     tasks += await begin(group, 6, 2, 4)
@@ -90,7 +90,7 @@ async def test_what_is_heavy_fills_a_group_sooner(committing: Committing) -> Non
 
 
 async def test_what_is_apart_is_committed_alone_and_at_once(committing: Committing) -> None:
-    group = Grouped[int, str](committing, lambda n: n, lambda _: [0], apart=lambda n: n > 10)
+    group = GroupCommit[int, str](committing, lambda n: n, lambda _: [0], apart=lambda n: n > 10)
     tasks = await begin(group, 2, 12, 14, 4)
     committing.may_go_on.set()
     assert await asyncio.gather(*tasks) == ["2", "12", "14", "4"]
@@ -98,7 +98,7 @@ async def test_what_is_apart_is_committed_alone_and_at_once(committing: Committi
 
 
 async def test_a_group_is_of_one_kind_and_nobody_overtakes_in_a_room(committing: Committing) -> None:
-    group = Grouped[int, str](committing, lambda n: n, rooms=lambda n: [n % 6], kind=lambda n: n > 10)
+    group = GroupCommit[int, str](committing, lambda n: n, rooms=lambda n: [n % 6], kind=lambda n: n > 10)
     tasks = await begin(group, 0, 2, 12, 6, 8, 14, 4)
     committing.may_go_on.set()
     assert await asyncio.gather(*tasks) == ["0", "2", "12", "6", "8", "14", "4"]
@@ -209,7 +209,7 @@ async def test_a_group_that_does_not_end_holds_up_its_rooms_alone_and_a_second_o
     committing: Committing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(group_commit, "LATE_SECONDS", 0.05)
-    group = Grouped[int, str](committing, lambda n: n, rooms=lambda n: [n % 6])
+    group = GroupCommit[int, str](committing, lambda n: n, rooms=lambda n: [n % 6])
     stuck = await begin(group, 2)
     await asyncio.sleep(0.01)
     behind, beside = await begin(group, 8, 4)
@@ -225,7 +225,7 @@ async def test_a_group_that_does_not_end_holds_up_its_rooms_alone_and_a_second_o
 
 
 async def test_who_waits_behind_what_is_held_up_shares_its_fate(committing: Committing) -> None:
-    group = Grouped[int, str](committing, lambda n: n % 2, lambda _: [0])
+    group = GroupCommit[int, str](committing, lambda n: n % 2, lambda _: [0])
     committing.may_go_on.set()
     committing.held.set()
     committing.breaks, committing.held_up_for_ever = asyncpg.LockNotAvailableError, True

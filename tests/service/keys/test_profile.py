@@ -6,7 +6,7 @@ import asyncpg
 import pytest
 
 from events.encryption import DecryptionFailed
-from service.core.randomness import system_chance
+from service.core.randomness import system_random_bytes
 from service.database.pool import create_pool
 from service.database.roles import KEYS_ROLE
 from service.keys import field_encryption
@@ -73,7 +73,7 @@ async def hits(service: Running, text: str) -> int:
 
 async def test_two_processes_that_begin_at_once_hash_alike(database_url: str) -> None:
     async with create_pool(database_url, KEYS_ROLE, 2) as db:
-        rings = [Keyring(db, KEYS, Clock(), system_chance) for _ in range(2)]
+        rings = [Keyring(db, KEYS, Clock(), system_random_bytes) for _ in range(2)]
         one, two = [await ring.blind_index("address", "a@example.org") for ring in rings]
         assert one == two
         assert one != await rings[0].blind_index("identity", "a@example.org")
@@ -82,9 +82,9 @@ async def test_two_processes_that_begin_at_once_hash_alike(database_url: str) ->
 
 async def test_without_the_look_up_key_no_address_is_found(database_url: str) -> None:
     async with create_pool(database_url, KEYS_ROLE, 1) as db:
-        before = await Keyring(db, KEYS, Clock(), system_chance).blind_index("address", "a@example.org")
+        before = await Keyring(db, KEYS, Clock(), system_random_bytes).blind_index("address", "a@example.org")
         await execute(database_url, "DELETE FROM keys.wrapped WHERE purpose = 'look-up'")
-        assert await Keyring(db, KEYS, Clock(), system_chance).blind_index("address", "a@example.org") != before
+        assert await Keyring(db, KEYS, Clock(), system_random_bytes).blind_index("address", "a@example.org") != before
 
 
 async def test_without_a_key_nothing_opens(service: Running) -> None:

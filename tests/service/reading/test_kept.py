@@ -12,9 +12,9 @@ from events.records import StreamKey
 from projections import balances
 from projections.rebuild import Stream, rebuild
 from service.access.reader_lookup import ReaderLookup
-from service.database.pool import lent
+from service.database.pool import checked_out
 from service.errors import NotFound
-from service.reading.answer_cache import OVERHEAD_BYTES, Kept
+from service.reading.answer_cache import OVERHEAD_BYTES, AnswerCache
 from service.web.responses import cacheable
 from tests.support.phones import Phone, Running
 from tests.support.postgres import execute
@@ -53,7 +53,7 @@ async def test_an_answer_from_memory_has_the_tag_of_one_made_anew(service: Runni
     one, _ = await service.couple()
     await one.put("check-ins", SHARED)
     first, kept = [await one.call("GET", f"{HERE}/balances") for _ in range(2)]
-    service.app.litestar.state.kept = Kept()
+    service.app.litestar.state.answer_cache = AnswerCache()
     anew = await one.call("GET", f"{HERE}/balances")
     assert first.headers["etag"] == kept.headers["etag"] == anew.headers["etag"] == cacheable(anew.json()).tag.decode()
 
@@ -101,7 +101,7 @@ async def test_what_a_rebuild_sets_right_shows_in_the_next_answer(service: Runni
     await one.put("check-ins", SHARED)
     right = await looked(one, two)
     await execute(service.database_url, "UPDATE tallies SET count = 7")
-    service.app.litestar.state.kept = Kept()
+    service.app.litestar.state.answer_cache = AnswerCache()
     assert await looked(one, two) != right
     shared = (await one.get(HERE))["streams"]["shared"]
     key = StreamKey(UUID(one.rid), UUID(shared))
@@ -148,12 +148,12 @@ async def test_counting_sees_the_streams_of_who_asks_only(service: Running) -> N
     named = (UUID(two.rid), UUID(two.author), UUID(shared), UUID(private))
     for phone, seen in ((two, 1), (one, 0)):
         counts = (balances.Reader(*named), date(2026, 6, 15), 28, None, UUID(phone.member_id))
-        async with lent(service.app.litestar.state.counting) as db:
+        async with checked_out(service.app.litestar.state.counting) as db:
             assert (await balances.balances(db, *counts)).mine.initiates.me == seen
 
 
 def test_what_was_asked_for_the_longest_ago_goes_first() -> None:
-    kept = Kept(2 * (OVERHEAD_BYTES + 10))
+    kept = AnswerCache(2 * (OVERHEAD_BYTES + 10))
     names = [(uuid4(),) for _ in range(3)]
     for name in names[:2]:
         kept.keep(name, "1", cacheable("01234567"))
