@@ -105,7 +105,7 @@ async def _lifespan(
         app.state.counting = counting_db
         app.state.recorder = Recorder(context)
         app.state.authenticator = Authenticator(context)
-        watching = asyncio.create_task(live.watch(context))
+        watching = asyncio.create_task(live.poll_forever(context))
         try:
             yield
         finally:

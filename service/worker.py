@@ -21,7 +21,7 @@ from service.settings import Settings
 
 log = structlog.get_logger()
 
-Step: TypeAlias = Callable[[], Awaitable[int]]  # says how much there was to do
+WorkerStep: TypeAlias = Callable[[], Awaitable[int]]  # says how much there was to do
 
 LOOK_EVERY_SECONDS = 1.0
 IN_FLIGHT = 200
@@ -62,7 +62,7 @@ async def run(context: Context, sender: Sender, stop: Event) -> None:
         group.create_task(_keep_sending(context, sender, stop))
 
 
-async def _keep_on(context: Context, stop: Event, step: Step) -> None:
+async def _keep_on(context: Context, stop: Event, step: WorkerStep) -> None:
     """Take a step again and again: at once while it finds something, else after about a second."""
     while not stop.is_set():
         if not await _found(step):
@@ -94,7 +94,7 @@ async def _keep_sending(context: Context, sender: Sender, stop: Event) -> None:
             task.cancel()
 
 
-async def _found(step: Step) -> int:
+async def _found(step: WorkerStep) -> int:
     """What a step found; whatever goes wrong is told, and the next one tries again."""
     try:
         return await step()

@@ -178,7 +178,7 @@ FOR KEY SHARE
 """
 
 
-async def hold_session(db: DbConnection, member: Member) -> None:
+async def lock_session(db: DbConnection, member: Member) -> None:
     """Keep the session until the transaction ends. Raises NotSignedIn where it has ended since it was looked at."""
     if await db.fetchval(HOLD_SESSION, member.session_id, member.member_id) is None:
         raise NotSignedIn

@@ -13,14 +13,14 @@ from service.access.authentication import Bearer
 from service.errors import NotFound
 from service.web.requests import ApiRequest, context_of, path_uuid
 
-State = Literal["solo", "inviting", "confirming", "active", "ended"]
+RelationshipState = Literal["solo", "inviting", "confirming", "active", "ended"]
 
 
 class Membership(Struct, frozen=True):
     """What one member is to one relationship."""
 
     relationship_id: UUID
-    state: State
+    state: RelationshipState
     seat: Literal["first", "second"]
     author_id: UUID
     shared_stream_id: UUID

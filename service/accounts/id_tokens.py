@@ -50,7 +50,7 @@ class Claims(Struct, frozen=True):
     auth_time: Seconds | None = None
 
 
-class Proven(Struct, frozen=True):
+class VerifiedIdentity(Struct, frozen=True):
     """Whom a genuine token is of. `signed` is what its signature covers: the same token again has the same."""
 
     issuer: str
@@ -66,7 +66,7 @@ class Published(Struct, frozen=True):
     keys: list[dict[str, Any]]
 
 
-class PublishedKeys:
+class JwksCache:
     """The keys of one provider by their ids: fetched when first needed, then once an hour."""
 
     def __init__(self, url: str) -> None:
@@ -148,15 +148,15 @@ class Provider:
         self.name = name
         self.client_ids = client_ids
         self._issuers = issuers
-        self._keys = PublishedKeys(keys_url)
+        self._keys = JwksCache(keys_url)
 
-    async def verify(self, token: str, nonce: str, now: datetime) -> Proven:
+    async def verify(self, token: str, nonce: str, now: datetime) -> VerifiedIdentity:
         """Whom the token is of. Raises IdentityRefused, the same for everything that is wrong, and ProviderAway."""
         claims = _claims(token, await self._key_of(token, now))
         said_by_provider = claims.iss in self._issuers and claims.aud in self.client_ids
         if not (said_by_provider and _timely(claims, now) and self._is_nonce(claims.nonce, nonce)):
             raise IdentityRefused
-        return Proven(
+        return VerifiedIdentity(
             self._issuers[0],  # a provider with two spellings of its name is still one
             claims.sub,
             token.rpartition(".")[0],

@@ -15,7 +15,7 @@ from msgspec import Meta, Struct
 from events.heads import DbConnection
 from service.access.authentication import current_member
 from service.accounts import sessions
-from service.accounts.id_tokens import Proven, Provider, ProviderName
+from service.accounts.id_tokens import Provider, ProviderName, VerifiedIdentity
 from service.accounts.sessions import DeviceName, SignedIn
 from service.context import Context
 from service.core import tokens
@@ -185,7 +185,7 @@ def _provider(request: ApiRequest, name: ProviderName) -> Provider:
     return providers[name]
 
 
-async def _identity_hash(context: Context, proven: Proven) -> bytes:
+async def _identity_hash(context: Context, proven: VerifiedIdentity) -> bytes:
     return await context.keys.blind_index("identity", proven.issuer, proven.subject)
 
 
@@ -210,7 +210,7 @@ ON CONFLICT DO NOTHING
 """
 
 
-async def _use(context: Context, db: DbConnection, proven: Proven, now: datetime) -> None:
+async def _use(context: Context, db: DbConnection, proven: VerifiedIdentity, now: datetime) -> None:
     """Accept the token, this once. Raises IdentityRefused the second time, until it has expired by itself."""
     await db.execute(FORGET_USED, now)
     # What is signed, not the whole token: one signature can be written in several ways.

@@ -14,7 +14,7 @@ from service.access.authentication import Member, current_member
 from service.access.consent import CONSENT_VERSION
 from service.context import Context
 from service.errors import Invalid, NotSignedIn
-from service.prompts.replanning import travel
+from service.prompts.replanning import change_time_zone
 from service.web.operation import described
 from service.web.requests import ApiRequest, context_of, decode_body
 from service.web.responses import empty_answer, json_answer
@@ -123,7 +123,7 @@ async def change_me(request: ApiRequest) -> ASGIApp:
     name = await context.keys.encrypt_for(member.member_id, "name", change.name) if change.name else None
     async with context.acting_as(member.member_id) as db, db.transaction():
         if time_zone is not None:
-            await travel(db, member.member_id, time_zone, context.now())
+            await change_time_zone(db, member.member_id, time_zone, context.now())
         row = await db.fetchrow(CHANGE_MEMBER, member.member_id, renamed, name, time_zone)
         if renamed:
             await db.execute(SHOW_NAME, member.member_id, name)

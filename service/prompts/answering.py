@@ -14,12 +14,12 @@ from events.heads import DbConnection
 from events.records import transposed
 from events.rules import Recorded, is_late
 from service.prompts import lifecycle
-from service.prompts.lifecycle import Prompt
+from service.prompts.lifecycle import PromptLife
 
 WITHDRAW_FOR = timedelta(hours=24)  # a device that was off for longer has let the notification go by itself
 
 
-class News(Struct, frozen=True):
+class RecordedNotice(Struct, frozen=True):
     """An event that was recorded just now, and whose it is."""
 
     member_id: UUID
@@ -27,7 +27,7 @@ class News(Struct, frozen=True):
     event: Recorded
 
 
-class Answer(Struct, frozen=True):
+class PromptAnswer(Struct, frozen=True):
     """A check-in that names a prompt, which may be anybody's, or nobody's."""
 
     member_id: UUID
@@ -35,28 +35,28 @@ class Answer(Struct, frozen=True):
     occurred_at: datetime
 
 
-class Step(Struct, frozen=True):
+class PromptStep(Struct, frozen=True):
     """What became of one prompt."""
 
     member_id: UUID
     prompt_id: UUID
-    before: Prompt
-    after: Prompt
+    before: PromptLife
+    after: PromptLife
 
 
-async def follow(db: DbConnection, news: Sequence[News], now: datetime) -> None:
+async def on_recorded(db: DbConnection, news: Sequence[RecordedNotice], now: datetime) -> None:
     """Answer prompts: with new events only, for what is replayed has been followed before."""
     answers = [found for one in news if (found := answer_in(one))]
     if answers:
         await answer(db, answers, now)
 
 
-def answer_in(one: News) -> Answer | None:
+def answer_in(one: RecordedNotice) -> PromptAnswer | None:
     """The answer to a prompt that an event is, if it is one."""
     fact = one.event.fact
     if not isinstance(fact, CheckIn) or fact.prompt_id is None:
         return None
-    return Answer(one.member_id, fact.prompt_id, fact.occurred_at)
+    return PromptAnswer(one.member_id, fact.prompt_id, fact.occurred_at)
 
 
 def is_occasion(event: Recorded) -> bool:
@@ -99,25 +99,27 @@ FOR UPDATE OF prompts
 """
 
 
-async def hold(db: DbConnection, names: Sequence[tuple[UUID, UUID]]) -> dict[tuple[UUID, UUID], Prompt]:
+async def lock_prompts(db: DbConnection, names: Sequence[tuple[UUID, UUID]]) -> dict[tuple[UUID, UUID], PromptLife]:
     """Those prompts that exist, by member and prompt id, held until the transaction ends. The names are distinct."""
     rows = await db.fetch(HOLD, *transposed(names))
     return {
-        (row["member_id"], row["prompt_id"]): Prompt(
+        (row["member_id"], row["prompt_id"]): PromptLife(
             row["state"], row["due_at"], row["expires_at"], row["reminded_at"], row["answered_at"], row["late"]
         )
         for row in rows
     }
 
 
-async def answer(db: DbConnection, answers: Sequence[Answer], now: datetime) -> None:
+async def answer(db: DbConnection, answers: Sequence[PromptAnswer], now: datetime) -> None:
     """Each prompt of a member's own is answered, as of when its earliest answer says; all others stay as they are."""
     earliest: dict[tuple[UUID, UUID], datetime] = {}
     for one in answers:
         name = one.member_id, one.prompt_id
         earliest[name] = min(one.occurred_at, earliest.get(name, one.occurred_at))
-    held = await hold(db, list(earliest))
-    await take(db, [Step(*name, was, lifecycle.answered(was, earliest[name])) for name, was in held.items()], now)
+    held = await lock_prompts(db, list(earliest))
+    await apply_steps(
+        db, [PromptStep(*name, was, lifecycle.answered(was, earliest[name])) for name, was in held.items()], now
+    )
 
 
 TAKE = """
@@ -134,7 +136,7 @@ WHERE prompts.member_id = taken.member_id
 """
 
 
-async def take(db: DbConnection, steps: Sequence[Step], now: datetime) -> None:
+async def apply_steps(db: DbConnection, steps: Sequence[PromptStep], now: datetime) -> None:
     """Take the steps with prompts that are held, and the notifications back that this makes useless."""
     changed = [one for one in steps if one.after != one.before]
     if not changed:
@@ -187,7 +189,7 @@ ON CONFLICT DO NOTHING
 """
 
 
-async def _withdraw(db: DbConnection, steps: list[Step], now: datetime) -> None:
+async def _withdraw(db: DbConnection, steps: list[PromptStep], now: datetime) -> None:
     rows = [(one.member_id, one.prompt_id, one.after.due_at + WITHDRAW_FOR) for one in steps]
     members, prompts, ends = transposed(rows)
     await db.execute(STOP, members, prompts)

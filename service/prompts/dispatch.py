@@ -14,7 +14,7 @@ import structlog
 
 from service.context import Context
 from service.prompts.catalogue import QuestionId
-from service.prompts.self_questions import rests, those_asked
+from service.prompts.self_questions import self_questions_paused, those_asked
 
 log = structlog.get_logger()
 
@@ -268,4 +268,4 @@ async def _look_into(context: Context, now: datetime) -> None:
 
 async def _rest(context: Context, member_id: UUID, now: datetime) -> bool:
     async with context.acting_as(member_id) as db:
-        return await rests(context, db, member_id, now)
+        return await self_questions_paused(context, db, member_id, now)

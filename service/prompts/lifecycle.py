@@ -14,17 +14,17 @@ from msgspec.structs import replace
 from service.prompts.planning import is_quiet
 from service.prompts.schedule import Quiet
 
-State = Literal["scheduled", "sent", "answered", "dismissed", "lapsed"]
+PromptState = Literal["scheduled", "sent", "answered", "dismissed", "lapsed"]
 
 # An evening's prompt can still be answered in the morning, and is gone before the next evening's.
 OPEN_FOR = timedelta(hours=12)
 REMIND_AFTER = timedelta(hours=2)
 
 
-class Prompt(Struct, frozen=True):
+class PromptLife(Struct, frozen=True):
     """One prompt of one member. `late` says of an answer that it was given when the prompt was over."""
 
-    state: State
+    state: PromptState
     due_at: datetime
     expires_at: datetime
     reminded_at: datetime | None = None
@@ -32,19 +32,19 @@ class Prompt(Struct, frozen=True):
     late: bool = False
 
 
-def scheduled(due_at: datetime) -> Prompt:
+def scheduled(due_at: datetime) -> PromptLife:
     """A prompt at the beginning of its life."""
-    return Prompt("scheduled", due_at, due_at + OPEN_FOR)
+    return PromptLife("scheduled", due_at, due_at + OPEN_FOR)
 
 
-def sent(prompt: Prompt, at: datetime) -> Prompt:
+def sent(prompt: PromptLife, at: datetime) -> PromptLife:
     """Handed to the member's devices. Not before it is due, not when it is over, and never a second time."""
     if prompt.state != "scheduled" or at < prompt.due_at:
         return prompt
     return lapsed(prompt, at) if at >= prompt.expires_at else replace(prompt, state="sent")
 
 
-def reminder_due_at(prompt: Prompt, quiet: Quiet, zone: ZoneInfo) -> datetime | None:
+def reminder_due_at(prompt: PromptLife, quiet: Quiet, zone: ZoneInfo) -> datetime | None:
     """When to remind of it: once, while it is open, and never in quiet hours, where it is left out.
 
     A reminder is no second prompt, so it does not count against the caps.
@@ -55,14 +55,14 @@ def reminder_due_at(prompt: Prompt, quiet: Quiet, zone: ZoneInfo) -> datetime | 
     return at
 
 
-def reminded(prompt: Prompt, at: datetime) -> Prompt:
+def reminded(prompt: PromptLife, at: datetime) -> PromptLife:
     """The one reminder is on its way; where there can be none (any more), nothing changes, and none may be sent."""
     if prompt.state != "sent" or prompt.reminded_at or at >= prompt.expires_at:
         return prompt
     return replace(prompt, reminded_at=at)
 
 
-def answered(prompt: Prompt, occurred_at: datetime) -> Prompt:
+def answered(prompt: PromptLife, occurred_at: datetime) -> PromptLife:
     """A check-in names it. The time of answering counts, not that of arriving here: phones are offline.
 
     Whoever answers before it was sent is not asked any more. Of several answers the earliest says when it was answered.
@@ -71,17 +71,17 @@ def answered(prompt: Prompt, occurred_at: datetime) -> Prompt:
     return replace(prompt, state="answered", answered_at=first, late=first >= prompt.expires_at)
 
 
-def dismissed(prompt: Prompt) -> Prompt:
+def dismissed(prompt: PromptLife) -> PromptLife:
     """Put aside on one device; no other shows it any more."""
     return replace(prompt, state="dismissed") if prompt.state in ("scheduled", "sent") else prompt
 
 
-def lapsed(prompt: Prompt, at: datetime) -> Prompt:
+def lapsed(prompt: PromptLife, at: datetime) -> PromptLife:
     """Over without an answer, once its time has passed. That is all that happens: nothing counts or shows it."""
     over = prompt.state in ("scheduled", "sent") and at >= prompt.expires_at
     return replace(prompt, state="lapsed") if over else prompt
 
 
-def withdraws(before: Prompt, after: Prompt) -> bool:
+def withdraws(before: PromptLife, after: PromptLife) -> bool:
     """Whether the step takes the notification back from the devices that show it."""
     return before.state == "sent" and after.state != "sent"

@@ -24,10 +24,10 @@ from service.prompts.catalogue import SELF_QUESTIONS
 from service.prompts.lifecycle import reminder_due_at, scheduled, sent
 from service.prompts.planning import (
     ONE_DAY,
-    Asked,
+    AskedBefore,
     Occurrence,
-    Place,
     SharedEvent,
+    Whereabouts,
     after_event,
     draw,
     instant_of,
@@ -56,12 +56,12 @@ class Planner(Struct, frozen=True):
     member_id: UUID
     schedule: Schedule
     seed: bytes
-    place: Place
+    place: Whereabouts
     plan_at: datetime | None
     planned: UUID | None
 
 
-class Prompt(Struct, frozen=True):
+class PlannedPrompt(Struct, frozen=True):
     """A row to be, in the order of its columns."""
 
     member_id: UUID
@@ -85,7 +85,7 @@ class Plan(Struct, frozen=True):
 
     planner: Planner
     next_at: datetime | None
-    prompts: list[Prompt]
+    prompts: list[PlannedPrompt]
 
 
 # --- Windows
@@ -132,11 +132,13 @@ def _planners(rows: Iterable[Record]) -> dict[UUID, Planner]:
 
 def _planner(row: Record) -> Planner:
     schedule = msgspec.json.decode(row["schedule"], type=Schedule)
-    place = Place(ZoneInfo(row["time_zone"]), row["since"])
+    place = Whereabouts(ZoneInfo(row["time_zone"]), row["since"])
     return Planner(row["member_id"], schedule, row["seed"], place, row["plan_at"], row["planned"])
 
 
-def _windows(context: Context, planner: Planner, asked: Iterable[Asked], living: set[UUID], now: datetime) -> Plan:
+def _windows(
+    context: Context, planner: Planner, asked: Iterable[AskedBefore], living: set[UUID], now: datetime
+) -> Plan:
     """The days from yesterday, whose windows may cross midnight, to the last one that begins before the next planning.
 
     The item of a relationship that has ended is as if it were not there.
@@ -145,7 +147,7 @@ def _windows(context: Context, planner: Planner, asked: Iterable[Asked], living:
     items = {item.id: item for item in schedule.check_ins if item.relationship_id in living}
     left = replace(schedule, check_ins=list(items.values()))
     first, last = now.astimezone(zone).date() - ONE_DAY, (now + LEAD + SPREAD).astimezone(zone).date()
-    standing, prompts = list(asked), list[Prompt]()
+    standing, prompts = list(asked), list[PlannedPrompt]()
     for day in (first + timedelta(days=n) for n in range((last - first).days + 1)):
         for found in plan_day(left, planner.place, day, planner.seed, standing):
             standing += _stands(found)
@@ -292,11 +294,11 @@ def _lived(events: Iterable[Record], couples: dict[UUID, list[Two]], member_id: 
 def _after(
     context: Context,
     planner: Planner,
-    asked: Iterable[Asked],
+    asked: Iterable[AskedBefore],
     events: Iterable[tuple[UUID, SharedEvent]],
     now: datetime,
 ) -> Plan:
-    standing, prompts = list(asked), list[Prompt]()
+    standing, prompts = list(asked), list[PlannedPrompt]()
     questions = planner.schedule.after_events.questions
     for relationship_id, event in events:
         found = after_event(event, planner.schedule, planner.place, planner.seed, standing)
@@ -323,11 +325,11 @@ WHERE prompts.member_id = ANY ($1::uuid[])
 """
 
 
-async def _asked(context: Context, members: Sequence[UUID], now: datetime) -> dict[UUID, list[Asked]]:
+async def _asked(context: Context, members: Sequence[UUID], now: datetime) -> dict[UUID, list[AskedBefore]]:
     """What stands of each member, of the weeks around. Read behind the planners, so that nothing planned is missed."""
-    found: dict[UUID, list[Asked]] = defaultdict(list)
+    found: dict[UUID, list[AskedBefore]] = defaultdict(list)
     for row in await context.scheduler_db.fetch(ASKED, members, now - LOOK_BACK):
-        found[row["member_id"]].append(Asked(row["item_id"], row["day"], row["due_at"], row["asked_on"]))
+        found[row["member_id"]].append(AskedBefore(row["item_id"], row["day"], row["due_at"], row["asked_on"]))
     return found
 
 
@@ -350,8 +352,8 @@ async def _living(context: Context, members: Sequence[UUID]) -> dict[UUID, set[U
     return found
 
 
-def _stands(found: Occurrence) -> list[Asked]:
-    return [Asked(found.item_id, found.day, found.at, found.on)] if found.at and found.on else []
+def _stands(found: Occurrence) -> list[AskedBefore]:
+    return [AskedBefore(found.item_id, found.day, found.at, found.on)] if found.at and found.on else []
 
 
 def _prompts(
@@ -362,7 +364,7 @@ def _prompts(
     reason: Literal["schedule", "after_event"],
     questions: Sequence[str],
     now: datetime,
-) -> list[Prompt]:
+) -> list[PlannedPrompt]:
     """The prompt that an occurrence comes to, or none: a day that is left out has a reason, in the log at most."""
     if not (found.at and found.on):
         log.debug("not_asked", member=str(planner.member_id), day=str(found.day), why=found.omitted)
@@ -375,7 +377,7 @@ def _prompts(
     life = scheduled(found.at)
     remind_at = reminder_due_at(sent(life, found.at), quiet, zone)
     return [
-        Prompt(
+        PlannedPrompt(
             member_id=planner.member_id,
             prompt_id=new_id(context.random_bytes, f"prompt id {planner.member_id} {found.item_id} {found.day}"),
             relationship_id=relationship_id,
@@ -466,7 +468,7 @@ async def _keep(context: Context, plans: Iterable[Plan]) -> set[UUID]:
     ordered = sorted(plans, key=lambda plan: plan.planner.member_id)
     who = [(one.planner.member_id, one.planner.place.since, one.planner.planned, one.next_at) for one in ordered]
     prompts = [msgspec.structs.astuple(prompt) for plan in ordered for prompt in plan.prompts]
-    columns = _columns(who, 4) + _columns(prompts, len(Prompt.__struct_fields__))
+    columns = _columns(who, 4) + _columns(prompts, len(PlannedPrompt.__struct_fields__))
     rows = await context.scheduler_db.fetch(KEEP, new_id(context.random_bytes, "planning id"), *columns)
     return {row["member_id"] for row in rows}
 

@@ -25,7 +25,7 @@ ONE_DAY, ONE_WEEK = timedelta(days=1), timedelta(days=7)
 APART_SECONDS = 30 * 60
 
 
-class Place(Struct, frozen=True):
+class Whereabouts(Struct, frozen=True):
     """Where the member is, and since when their zone and schedule are what they are: nothing is asked before."""
 
     zone: ZoneInfo
@@ -45,7 +45,7 @@ class Occurrence(Struct, frozen=True):
     omitted: Omitted | None = None
 
 
-class Asked(Struct, frozen=True):
+class AskedBefore(Struct, frozen=True):
     """A prompt that stands, planned or sent: `on` is its date on the wall where the member was at that time.
 
     `item_id` is the schedule's item and `day` its day; for one after an event, the event's id and the date `on`.
@@ -60,7 +60,9 @@ class Asked(Struct, frozen=True):
 # --- A schedule's windows
 
 
-def plan_day(schedule: Schedule, place: Place, day: date, seed: bytes, asked: Collection[Asked]) -> list[Occurrence]:
+def plan_day(
+    schedule: Schedule, place: Whereabouts, day: date, seed: bytes, asked: Collection[AskedBefore]
+) -> list[Occurrence]:
     """What each item of the schedule comes to on one local day, in the order of the items.
 
     `asked` are the member's prompts of the ISO weeks around. Whoever has had a (item, day) is not asked it again,
@@ -77,7 +79,7 @@ def plan_day(schedule: Schedule, place: Place, day: date, seed: bytes, asked: Co
         found = _unless_asked(item, schedule, place, day, seed, standing)
         occurrences[item.id] = found
         if found.at and found.on:
-            standing.append(Asked(item.id, day, found.at, found.on))
+            standing.append(AskedBefore(item.id, day, found.at, found.on))
     return [occurrences[item.id] for item in todays]
 
 
@@ -86,14 +88,19 @@ def _in_turn(items: list[ScheduledCheckIn], day: date, seed: bytes) -> list[Sche
 
 
 def _unless_asked(
-    item: ScheduledCheckIn, schedule: Schedule, place: Place, day: date, seed: bytes, asked: Collection[Asked]
+    item: ScheduledCheckIn,
+    schedule: Schedule,
+    place: Whereabouts,
+    day: date,
+    seed: bytes,
+    asked: Collection[AskedBefore],
 ) -> Occurrence:
     if any(one.day == day and one.item_id == item.id for one in asked):
         return Occurrence(item.id, day, omitted="asked")
     return _within_caps(occurrence(item, schedule, place, day, seed), schedule, place, asked)
 
 
-def occurrence(item: ScheduledCheckIn, schedule: Schedule, place: Place, day: date, seed: bytes) -> Occurrence:
+def occurrence(item: ScheduledCheckIn, schedule: Schedule, place: Whereabouts, day: date, seed: bytes) -> Occurrence:
     """The moment of one item on one local day, drawn evenly from what is free of its window.
 
     Quiet hours, the pause, and what lay before `place` are not free. A moment is not moved to the end of the quiet
@@ -108,17 +115,21 @@ def occurrence(item: ScheduledCheckIn, schedule: Schedule, place: Place, day: da
     return _occurrence(item.id, day, place, at, omitted)
 
 
-def _occurrence(item_id: UUID, day: date, place: Place, at: datetime | None, omitted: Omitted | None) -> Occurrence:
+def _occurrence(
+    item_id: UUID, day: date, place: Whereabouts, at: datetime | None, omitted: Omitted | None
+) -> Occurrence:
     return Occurrence(item_id, day, at, at and at.astimezone(place.zone).date(), omitted)
 
 
-def _within_caps(found: Occurrence, schedule: Schedule, place: Place, asked: Collection[Asked]) -> Occurrence:
+def _within_caps(
+    found: Occurrence, schedule: Schedule, place: Whereabouts, asked: Collection[AskedBefore]
+) -> Occurrence:
     full = found.at and over_cap(found.at, place.zone, schedule, asked)
     return Occurrence(found.item_id, found.day, omitted=full) if full else found
 
 
 def _moment(
-    window: Span, closed: Iterable[Span], schedule: Schedule, place: Place, drawn: int
+    window: Span, closed: Iterable[Span], schedule: Schedule, place: Whereabouts, drawn: int
 ) -> tuple[datetime | None, Omitted | None]:
     start, end = window
     begun = max(start, ceil(place.since.timestamp()))
@@ -207,7 +218,7 @@ def until_quiet(at: datetime, before: datetime, quiet: Quiet, zone: ZoneInfo) ->
 
 
 def over_cap(
-    at: datetime, zone: ZoneInfo, schedule: Schedule, asked: Collection[Asked]
+    at: datetime, zone: ZoneInfo, schedule: Schedule, asked: Collection[AskedBefore]
 ) -> Literal["full_day", "full_week"] | None:
     """Whether one more prompt at that instant would be too many, and for what.
 
@@ -239,7 +250,7 @@ class SharedEvent(Struct, frozen=True):
 
 
 def after_event(
-    event: SharedEvent, schedule: Schedule, place: Place, seed: bytes, asked: Collection[Asked]
+    event: SharedEvent, schedule: Schedule, place: Whereabouts, seed: bytes, asked: Collection[AskedBefore]
 ) -> Occurrence:
     """When one member is asked after a shared event: drawn from what is free of their half of their own delay.
 

@@ -14,9 +14,9 @@ from service.access.authentication import current_member
 from service.context import Context
 from service.errors import NotFound
 from service.prompts import lifecycle
-from service.prompts.answering import Step, hold, take
+from service.prompts.answering import PromptStep, apply_steps, lock_prompts
 from service.prompts.catalogue import SELF_QUESTIONS, QuestionId
-from service.prompts.self_questions import rests, those_asked
+from service.prompts.self_questions import self_questions_paused, those_asked
 from service.web.operation import described
 from service.web.requests import ApiRequest, context_of, decode_query, path_uuid
 from service.web.responses import empty_answer, json_answer
@@ -102,7 +102,7 @@ async def prompts_of(context: Context, member_id: UUID, state: Standing | None, 
     async with context.acting_as(member_id) as db:
         rows = await db.fetch(PROMPTS, member_id, now, state, limit)
         reflects = any(not set(SELF_QUESTIONS).isdisjoint(row["questions"]) for row in rows)
-        rest = reflects and await rests(context, db, member_id, now)
+        rest = reflects and await self_questions_paused(context, db, member_id, now)
     shown = [(row, those_asked(row["questions"], rest=rest)) for row in rows]
     return [_prompt(row, questions) for row, questions in shown if questions or not row["questions"]]
 
@@ -136,9 +136,9 @@ async def dismiss_prompt(request: ApiRequest, prompt_id: FromPath[str]) -> Respo
     member, context, wanted = await current_member(request), context_of(request), path_uuid(prompt_id)
     now, name = context.now(), (member.member_id, wanted)
     async with context.acting_as(member.member_id) as db, db.transaction():
-        was = (await hold(db, [name])).get(name)
+        was = (await lock_prompts(db, [name])).get(name)
         if was is None or was.state == "scheduled":
             raise NotFound
-        step = Step(*name, was, lifecycle.dismissed(lifecycle.lapsed(was, now)))
-        await take(db, [step], now)
+        step = PromptStep(*name, was, lifecycle.dismissed(lifecycle.lapsed(was, now)))
+        await apply_steps(db, [step], now)
     return empty_answer()

@@ -14,7 +14,7 @@ from asyncpg import Record
 
 from events.heads import DbConnection
 from events.records import transposed
-from service.prompts.planning import Asked, is_quiet, over_cap, until_quiet
+from service.prompts.planning import AskedBefore, is_quiet, over_cap, until_quiet
 from service.prompts.schedule import Schedule
 
 # Caps look at the ISO weeks around a prompt.
@@ -53,7 +53,7 @@ async def zone_of(db: DbConnection, member_id: UUID) -> ZoneInfo:
     return ZoneInfo(await db.fetchval(ZONE, member_id))
 
 
-async def travel(db: DbConnection, member_id: UUID, time_zone: str, now: datetime) -> None:
+async def change_time_zone(db: DbConnection, member_id: UUID, time_zone: str, now: datetime) -> None:
     """Plan anew for a member who is about to be in that zone; where they are there already, nothing changes.
 
     Before the zone itself, and behind the schedule's row: that is how everybody goes, so nobody waits in a circle.
@@ -131,13 +131,13 @@ async def plan_anew(db: DbConnection, member_id: UUID, schedule: Schedule, zone:
     """Forget what is planned and not sent, but for what follows a shared event and is still allowed."""
     await db.execute(FORGET_PLANNED, member_id)
     standing = await db.fetch(STANDING, member_id, now - LOOK_BACK)
-    kept, forbidden = sift(standing, schedule, zone)
+    kept, forbidden = keep_or_cancel(standing, schedule, zone)
     await db.execute(FORGET_THOSE, member_id, forbidden)
     if kept:
         await db.execute(KEEP_QUIET, member_id, *transposed([_kept(row, schedule, zone) for row in kept]))
 
 
-def sift(standing: list[Record], schedule: Schedule, zone: ZoneInfo) -> tuple[list[Record], list[UUID]]:
+def keep_or_cancel(standing: list[Record], schedule: Schedule, zone: ZoneInfo) -> tuple[list[Record], list[UUID]]:
     """Those prompts from which something may still be sent, and the ids of those that must not be, the earlier first.
 
     What was sent stands, and counts against the caps.
@@ -154,8 +154,8 @@ def sift(standing: list[Record], schedule: Schedule, zone: ZoneInfo) -> tuple[li
     return kept, forbidden
 
 
-def _asked(row: Record) -> Asked:
-    return Asked(row["item_id"], row["day"], row["due_at"], row["asked_on"])
+def _asked(row: Record) -> AskedBefore:
+    return AskedBefore(row["item_id"], row["day"], row["due_at"], row["asked_on"])
 
 
 def _is_forbidden(due_at: datetime, schedule: Schedule, zone: ZoneInfo) -> bool:

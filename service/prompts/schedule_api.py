@@ -4,7 +4,7 @@ import msgspec
 from litestar import get, put
 from litestar.types import ASGIApp
 
-from service.access.authentication import Member, current_member, hold_session
+from service.access.authentication import Member, current_member, lock_session
 from service.access.memberships import memberships_of
 from service.context import Context
 from service.prompts.replanning import is_on, plan_anew, zone_of
@@ -71,7 +71,7 @@ async def put_schedule(request: ApiRequest) -> ASGIApp:
     member, context = await current_member(request), context_of(request)
     schedule, now = await decode_body(request, Schedule), context.now()
     async with context.acting_as(member.member_id) as db, db.transaction():
-        await hold_session(db, member)
+        await lock_session(db, member)
         mine = await memberships_of(db, member.member_id, now)
         validate(schedule, {one.relationship_id for one in mine})
         seed = context.random_bytes(SEED_BYTES, f"seed of {member.member_id}")

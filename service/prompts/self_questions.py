@@ -53,7 +53,7 @@ def those_asked(chosen: Iterable[QuestionId], *, rest: bool) -> list[QuestionId]
 CHUNK_EVENTS = 200
 
 
-async def rests(context: Context, db: DbConnection, member_id: UUID, now: datetime) -> bool:
+async def self_questions_paused(context: Context, db: DbConnection, member_id: UUID, now: datetime) -> bool:
     """Whether questions about oneself rest for a member, by their own check-ins in both streams of any relationship:
     two who link again are the same two. The connection acts for the member.
     """

@@ -13,7 +13,7 @@ from service.context import Context
 from service.errors import Invalid
 from service.push.encryption import BadKeys, read_keys
 from service.push.notices import AppleDevice, Device, FirebaseDevice, SubscriptionKeys, WebSubscription
-from service.push.open_network import is_open
+from service.push.ssrf_guard import is_public
 from service.push.webpush import BadSubscription, endpoint_of
 
 Platform = Literal["ios", "android", "web"]
@@ -108,7 +108,7 @@ def _may_be_open(url: httpx.URL) -> bool:
     """
     host = url.raw_host.decode("ascii").rstrip(".").lower()
     try:
-        return is_open(ip_address(host.strip("[]")))
+        return is_public(ip_address(host.strip("[]")))
     except ValueError:
         return "." in host and not _is_short_address(host) and not host.endswith((".localhost", ".local", ".internal"))
 

@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from service.core.clock import Clock
 from service.push import payloads
-from service.push.exchange import LOST_PAUSE_SECONDS, SILENCE_SECONDS, Answer, NoAnswer, line, pause, post
+from service.push.exchange import LOST_PAUSE_SECONDS, SILENCE_SECONDS, NoAnswer, ProviderAnswer, line, pause, post
 from service.push.notices import AppleDevice, Delivered, Notice, Outcome, Refused, RetryAfter, Unregistered
 
 log = structlog.get_logger()
@@ -74,7 +74,7 @@ class ApnsSender:
         """Hang up."""
         await self._line.close()
 
-    async def _post(self, notice: Notice, device: AppleDevice, provider_token: str) -> Answer:
+    async def _post(self, notice: Notice, device: AppleDevice, provider_token: str) -> ProviderAnswer:
         expires_at = self._now() + timedelta(seconds=payloads.TTL_SECONDS[notice.kind])
         headers = {
             "authorization": f"bearer {provider_token}",
@@ -97,14 +97,14 @@ class ApnsSender:
         return self._token
 
 
-def _reason(answer: Answer) -> str:
+def _reason(answer: ProviderAnswer) -> str:
     try:
         return msgspec.json.decode(answer.content, type=Problem).reason
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return ""
 
 
-def _outcome(answer: Answer, now: datetime) -> Outcome:
+def _outcome(answer: ProviderAnswer, now: datetime) -> Outcome:
     reason = _reason(answer)
     match answer.status:
         case 200:

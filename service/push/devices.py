@@ -10,7 +10,7 @@ from litestar.params import FromPath
 from litestar.types import ASGIApp
 from msgspec import Struct
 
-from service.access.authentication import Member, current_member, hold_session
+from service.access.authentication import Member, current_member, lock_session
 from service.context import Context
 from service.core import tokens
 from service.errors import Invalid, NotFound
@@ -101,7 +101,7 @@ async def register_device(request: ApiRequest, device_id: FromPath[str]) -> ASGI
     sealed = await context.keys.encrypt_for(member.member_id, "push_address", address)
     registration = tokens.new_id(context.random_bytes, f"registration of {device} by {member.session_id}")
     async with context.acting_as(member.member_id) as db, db.transaction():
-        await hold_session(db, member)
+        await lock_session(db, member)
         if await db.fetchval(OTHERS, member.member_id, device) >= MOST_DEVICES:
             raise Invalid(f"You have {MOST_DEVICES} devices already; remove one first.")
         placed = (told.platform, told.provider, sealed, registration, context.now())

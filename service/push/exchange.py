@@ -37,7 +37,7 @@ TELLTALES = ("httpx", "httpcore", "hpack")
 LIMITS = httpx.Limits(max_connections=4, max_keepalive_connections=4, keepalive_expiry=600)
 
 
-class Answer(Struct, frozen=True):
+class ProviderAnswer(Struct, frozen=True):
     """What came back."""
 
     status: int
@@ -135,12 +135,12 @@ def line(silence_seconds: float, tls: ssl.SSLContext | None) -> Line[httpx.Async
     return Line(lambda: client(silence_seconds, tls), silence_seconds, (httpx.HTTPError, httpx.InvalidURL))
 
 
-async def post(to: Line[httpx.AsyncClient], url: str, headers: dict[str, str], content: bytes) -> Answer:
+async def post(to: Line[httpx.AsyncClient], url: str, headers: dict[str, str], content: bytes) -> ProviderAnswer:
     """The answer, its content cut off at 16 KiB. Raises NoAnswer."""
     try:
         async with to.exchange() as http, http.stream("POST", url, headers=headers, content=content) as answer:
             told = {name.lower(): value for name, value in answer.headers.items()}
-            return Answer(answer.status_code, told, await _beginning(answer))
+            return ProviderAnswer(answer.status_code, told, await _beginning(answer))
     except (httpx.HTTPError, httpx.InvalidURL):
         # Not even as a cause: what these say may name the address.
         raise NoAnswer from None

@@ -17,7 +17,7 @@ from msgspec import Meta, Raw, Struct
 
 from service.core.clock import Clock
 from service.push import payloads
-from service.push.exchange import LOST_PAUSE_SECONDS, SILENCE_SECONDS, Answer, NoAnswer, line, pause, post
+from service.push.exchange import LOST_PAUSE_SECONDS, SILENCE_SECONDS, NoAnswer, ProviderAnswer, line, pause, post
 from service.push.notices import Delivered, FirebaseDevice, Notice, Outcome, Refused, RetryAfter, Unregistered
 
 log = structlog.get_logger()
@@ -130,7 +130,7 @@ class FcmSender:
         """Hang up."""
         await self._line.close()
 
-    async def _post(self, content: bytes, token: str) -> Answer:
+    async def _post(self, content: bytes, token: str) -> ProviderAnswer:
         headers = {"authorization": f"Bearer {token}", "content-type": "application/json"}
         return await post(self._line, self._url, headers, content)
 
@@ -181,7 +181,7 @@ class FcmSender:
         return jwt.encode(said, account.key, algorithm="RS256", headers={"kid": account.key_id})
 
 
-def _outcome(answer: Answer, now: datetime) -> Outcome:
+def _outcome(answer: ProviderAnswer, now: datetime) -> Outcome:
     error = _error(answer)
     if answer.status == 200:
         return Delivered()
@@ -209,7 +209,7 @@ def _about_the_token(error: Error, codes: set[str]) -> bool:
     return named or (not fields and "INVALID_ARGUMENT" in codes and "not a valid FCM registration" in error.message)
 
 
-def _error(answer: Answer) -> Error:
+def _error(answer: ProviderAnswer) -> Error:
     try:
         return msgspec.json.decode(answer.content, type=Problem).error
     except (msgspec.MsgspecError, UnicodeDecodeError):

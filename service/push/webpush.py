@@ -21,14 +21,14 @@ from service.push.exchange import (
     ANSWER_BYTES,
     LOST_PAUSE_SECONDS,
     SILENCE_SECONDS,
-    Answer,
     Line,
     NoAnswer,
+    ProviderAnswer,
     hush,
     pause,
 )
 from service.push.notices import Delivered, Notice, Outcome, Refused, RetryAfter, Unregistered, WebSubscription
-from service.push.open_network import NotOpen, OpenNetwork
+from service.push.ssrf_guard import NotPublicAddress, PublicNetwork
 
 log = structlog.get_logger()
 
@@ -96,14 +96,14 @@ class WebPushSender:
         self._now = now
         self._seconds = silence_seconds
         self._tokens: OrderedDict[str, tuple[str, datetime]] = OrderedDict()
-        self._line = Line(lambda: _pool(tls, besides), silence_seconds, (*LOST, NotOpen))
+        self._line = Line(lambda: _pool(tls, besides), silence_seconds, (*LOST, NotPublicAddress))
 
     async def send(self, notice: Notice) -> Outcome:
         """Push to a WebSubscription."""
         assert isinstance(notice.device, WebSubscription)
         try:
             answer = await self._post(notice, notice.device)
-        except (BadSubscription, BadKeys, NotOpen) as failure:
+        except (BadSubscription, BadKeys, NotPublicAddress) as failure:
             log.warning("push_refused", provider="webpush", reason=type(failure).__name__)
             return Refused()
         except NoAnswer:
@@ -114,7 +114,7 @@ class WebPushSender:
         """Hang up."""
         await self._line.close()
 
-    async def _post(self, notice: Notice, subscription: WebSubscription) -> Answer:
+    async def _post(self, notice: Notice, subscription: WebSubscription) -> ProviderAnswer:
         url = endpoint_of(subscription)
         content = _sealed(payloads.WEB_PUSH[notice.kind], subscription)
         headers = {
@@ -130,7 +130,7 @@ class WebPushSender:
         target = httpcore.URL(scheme=b"https", host=url.raw_host, port=url.port or 443, target=url.raw_path)
         return await self._exchange(target, headers, content)
 
-    async def _exchange(self, target: httpcore.URL, headers: dict[str, str], content: bytes) -> Answer:
+    async def _exchange(self, target: httpcore.URL, headers: dict[str, str], content: bytes) -> ProviderAnswer:
         """The status and headers of the answer; what else it says is read only to keep the connection."""
         limits = {"timeout": dict.fromkeys(("connect", "read", "write", "pool"), self._seconds)}
         sent = list(headers.items())
@@ -145,7 +145,7 @@ class WebPushSender:
                     read += len(piece)
                     if read > ANSWER_BYTES:
                         break
-                return Answer(answer.status, told, b"")
+                return ProviderAnswer(answer.status, told, b"")
         except LOST:
             raise NoAnswer from None
 
@@ -173,7 +173,7 @@ def _pool(tls: ssl.SSLContext | None, besides: Networks) -> httpcore.AsyncConnec
         http2=True,
         max_connections=CONNECTIONS,
         keepalive_expiry=60,
-        network_backend=OpenNetwork(besides),
+        network_backend=PublicNetwork(besides),
     )
 
 
@@ -183,7 +183,7 @@ def _sealed(text: bytes, subscription: WebSubscription) -> bytes:
     return encrypt(text, browser, secret, ours, salt, payloads.WEB_PUSH_BYTES)
 
 
-def _outcome(answer: Answer, now: datetime) -> Outcome:
+def _outcome(answer: ProviderAnswer, now: datetime) -> Outcome:
     match answer.status:
         case 200 | 201 | 202 | 204:
             return Delivered()

@@ -33,7 +33,7 @@ from service.web.requests import ApiRequest, context_of, path_uuid
 
 log = structlog.get_logger()
 
-TICK_SECONDS = 0.5  # until what another process recorded is told, and until a revoked session hears nothing more
+POLL_SECONDS = 0.5  # until what another process recorded is told, and until a revoked session hears nothing more
 KEEP_ALIVE_SECONDS = 15  # proxies hang up on what is silent for longer, often after a minute
 RECONNECT_MILLISECONDS = 2000
 LAST_SECONDS = 1  # for the end of a stream that its reader does not read
@@ -188,16 +188,16 @@ def _id(reached: dict[Audience, int]) -> str:
     return f"shared:{reached['shared']},private:{reached['private']}"
 
 
-async def watch(context: Context) -> None:
+async def poll_forever(context: Context) -> None:
     """Look again and again while somebody listens: one task of the process, for all of them."""
     while True:
         await context.listeners.present.wait()
         try:
-            await look(context)
+            await poll(context)
         except Exception as error:
             # While the database is away nothing can be told; the next look may find it again.
             log.warning("live_not_watched", failure=type(error).__name__)
-        await asyncio.sleep(TICK_SECONDS)
+        await asyncio.sleep(POLL_SECONDS)
 
 
 # Of who is let in and not confirmed yet, the private stream has no head.
@@ -218,7 +218,7 @@ WHERE session_id = ANY ($1::uuid[])
 """
 
 
-async def look(context: Context) -> None:
+async def poll(context: Context) -> None:
     """Wake whoever is behind one of their streams, and end the streams of those who may not listen any more."""
     listeners, now = list(context.listeners), context.now()
     watched = {(one.reader.relationship_id, stream) for one in listeners for stream in one.streams.values()}

@@ -35,7 +35,7 @@ from service.core.tokens import new_id
 from service.database.group_commit import GroupCommit
 from service.errors import NotFound, Overloaded, WrongState
 from service.prompts import answering
-from service.prompts.answering import News
+from service.prompts.answering import RecordedNotice
 from service.recording import reveal
 from service.recording.append import append
 
@@ -272,7 +272,7 @@ async def record_holding(
             await db.execute(BE_PATIENT)
         sealing = [submission for submission in submissions if _seals(submission)]
         for submission in sealing:
-            await reveal.hold(db, *_asking(submission))
+            await reveal.lock_relationship(db, *_asking(submission))
         await _hold_heads(db, submissions)
         # Behind the locks: whoever opens or leaves holds the shared head, so what is read here stays so.
         group = await _look(context, db, submissions)
@@ -284,7 +284,7 @@ async def record_holding(
         if not await append(db, group.rings, group.appended, group.counts, group.now, group.versions):
             # What was to be taken back came into the shared stream behind the look for it: the next try finds it there.
             raise Overloaded
-        await answering.follow(db, news, group.now)
+        await answering.on_recorded(db, news, group.now)
         return answers, group.appended
 
 
@@ -309,11 +309,11 @@ async def _reveal(context: Context, db: DbConnection, group: Group) -> None:
             group.count([(key, -count) for key, count in meeting.counts_of(copy)])
 
 
-def _news(group: Group) -> list[News]:
+def _news(group: Group) -> list[RecordedNotice]:
     """What the members of the group have recorded."""
     members = {(rid, batch.seat.author_id): member_id for (member_id, rid), batch in group.batches.items()}
     return [
-        News(members[key.relationship_id, author], key.relationship_id, stored.event)
+        RecordedNotice(members[key.relationship_id, author], key.relationship_id, stored.event)
         for key, stored in group.appended
         if (author := stored.event.author) and (key.relationship_id, author) in members
     ]

@@ -63,7 +63,7 @@ FOR NO KEY UPDATE OF relationships
 """
 
 
-async def hold(db: DbConnection, session_id: UUID, member_id: UUID, relationship_id: UUID) -> None:
+async def lock_relationship(db: DbConnection, session_id: UUID, member_id: UUID, relationship_id: UUID) -> None:
     """Let nobody else seal here, nor leave, until the transaction ends. To be called before any head is locked."""
     await db.execute(HOLD, session_id, member_id, relationship_id)
 

@@ -12,7 +12,7 @@ from service.context import Context
 from service.errors import NotFound
 from service.prompts.forgetting import forget_prompts
 from service.recording import recorder
-from service.relationships.state import FORGET_INVITE, SET_STATE, hold
+from service.relationships.state import FORGET_INVITE, SET_STATE, lock_state
 from service.web.operation import described
 from service.web.requests import ApiRequest, context_of
 from service.web.responses import empty_answer
@@ -48,7 +48,7 @@ async def leave_as(context: Context, member_id: UUID, membership: Membership) ->
 
 async def _end(context: Context, member_id: UUID, membership: Membership) -> bool:
     async with context.acting_as(member_id) as db, db.transaction():
-        match await hold(db, membership):
+        match await lock_state(db, membership):
             case "confirming":
                 return False
             case "solo" | "inviting":
@@ -79,7 +79,7 @@ WHERE relationship_id = $1
 
 async def _withdraw(context: Context, membership: Membership) -> bool:
     async with context.auth_db.acquire() as db, db.transaction():
-        if await hold(db, membership) != "confirming":
+        if await lock_state(db, membership) != "confirming":
             return False
         second = await db.fetchval(REMOVE_SECOND, membership.relationship_id)
         await db.execute(LET_READ_NO_MORE, membership.relationship_id, second)

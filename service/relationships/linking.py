@@ -20,7 +20,7 @@ from service.context import Context
 from service.core import tokens
 from service.errors import InviteNotFound, NotFound, NotTheInviter, WrongState
 from service.recording import recorder
-from service.relationships.state import FORGET_INVITE, SET_STATE, hold
+from service.relationships.state import FORGET_INVITE, SET_STATE, lock_state
 from service.relationships.view import Relationship, view_of
 from service.web.operation import described
 from service.web.requests import ApiRequest, Nothing, context_of, decode_body
@@ -147,7 +147,7 @@ async def invite(request: ApiRequest, rid: FromPath[str]) -> ASGIApp:
     code = tokens.new_invite(context.random_bytes, membership.relationship_id)
     expires_at = context.now() + INVITE_LIVES
     async with context.acting_as(member.member_id) as db, db.transaction():
-        if await hold(db, membership) not in ("solo", "inviting"):
+        if await lock_state(db, membership) not in ("solo", "inviting"):
             raise WrongState("An invite can be made only while nobody else is in.")
         await db.execute(SET_STATE, membership.relationship_id, "inviting", expires_at)
         await db.execute(FORGET_INVITE, membership.relationship_id)
@@ -227,7 +227,7 @@ async def confirm(request: ApiRequest, rid: FromPath[str]) -> ASGIApp:
         raise NotTheInviter
     context = context_of(request)
     async with context.acting_as(member.member_id) as db, db.transaction():
-        state = await hold(db, membership)
+        state = await lock_state(db, membership)
         if state == "confirming":
             await _open(context, db, membership)
         elif state != "active":

@@ -1,7 +1,7 @@
 """The state of a relationship, held and changed."""
 
 from events.heads import DbConnection
-from service.access.memberships import Membership, State
+from service.access.memberships import Membership, RelationshipState
 from service.errors import NotFound
 
 STATE = """
@@ -32,9 +32,9 @@ WHERE relationship_id = $1
 """
 
 
-async def hold(db: DbConnection, membership: Membership) -> State:
+async def lock_state(db: DbConnection, membership: Membership) -> RelationshipState:
     """The state, held until the transaction ends. Raises NotFound for who has left since the membership was read."""
-    state: State = await db.fetchval(STATE, membership.relationship_id)
+    state: RelationshipState = await db.fetchval(STATE, membership.relationship_id)
     if not await db.fetchval(STILL_IN, membership.relationship_id, membership.author_id):
         raise NotFound
     return state

@@ -8,7 +8,7 @@ from litestar.types import ASGIApp
 from msgspec import Struct
 
 from service.access.authentication import current_member
-from service.access.memberships import Membership, State, membership_of, memberships_of
+from service.access.memberships import Membership, RelationshipState, membership_of, memberships_of
 from service.context import Context
 from service.errors import NotFound
 from service.web.operation import described
@@ -33,7 +33,7 @@ class Relationship(Struct, frozen=True):
     """A relationship as one of its members sees it. `author` is my id in its headers."""
 
     id: UUID
-    state: State
+    state: RelationshipState
     partner: Partner | None
     streams: StreamIds
     author: UUID

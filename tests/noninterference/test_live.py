@@ -30,7 +30,7 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[Reader]:
         return await pages(world, listener)
 
     monkeypatch.setattr(live, "_pages", noted)
-    monkeypatch.setattr(live, "TICK_SECONDS", 1000)
+    monkeypatch.setattr(live, "POLL_SECONDS", 1000)
     return seen
 
 
@@ -60,7 +60,7 @@ async def heard(world: World, reads: list[Reader], private: int) -> tuple[list[b
                 await put(other, NOTE, 1000 * number + one)
                 await theirs.events(1)
             world.chance.hidden = False
-            await live.look(world.service.app.litestar.state.context)
+            await live.poll(world.service.app.litestar.state.context)
             await put(other, SHARED, 100 * number + 50)
             await listening.events(1)
             await theirs.events(1)

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from service.prompts.planning import Place
+from service.prompts.planning import Whereabouts
 from service.prompts.schedule import WEEKDAYS, Quiet, Schedule, ScheduledCheckIn, Weekday
 
 LONG_AGO = datetime(1980, 1, 1, tzinfo=UTC)
@@ -23,8 +23,8 @@ def schedule(*items: ScheduledCheckIn, quiet: Quiet = NO_QUIET, **said: Any) -> 
     return Schedule(check_ins=list(items), quiet=quiet, **said)
 
 
-def at_home(zone: ZoneInfo = BERLIN, since: datetime = LONG_AGO) -> Place:
-    return Place(zone, since)
+def at_home(zone: ZoneInfo = BERLIN, since: datetime = LONG_AGO) -> Whereabouts:
+    return Whereabouts(zone, since)
 
 
 def between(shown: time, from_: str, to: str) -> bool:

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from service.accounts.me import zones
 from service.prompts.planning import (
-    Asked,
+    AskedBefore,
     Occurrence,
-    Place,
     SharedEvent,
+    Whereabouts,
     after_event,
     draw,
     free_spans,
@@ -227,15 +227,15 @@ TOKYO, NEW_YORK, HONOLULU, AUCKLAND = map(
 EVENINGS = item("20:00", "22:00")
 
 
-def planned(place: Place, day: date, asked: Any = (), **said: Any) -> Occurrence:
+def planned(place: Whereabouts, day: date, asked: Any = (), **said: Any) -> Occurrence:
     (found,) = plan_day(schedule(EVENINGS, **said), place, day, SEED, asked)
     return found
 
 
-def stands(found: Occurrence) -> Asked:
+def stands(found: Occurrence) -> AskedBefore:
     assert found.at is not None
     assert found.on is not None
-    return Asked(found.item_id, found.day, found.at, found.on)
+    return AskedBefore(found.item_id, found.day, found.at, found.on)
 
 
 def test_a_day_that_had_its_prompt_is_not_asked_again_further_west() -> None:
@@ -277,14 +277,14 @@ def test_wherever_one_goes_no_day_is_asked_twice_or_lost_without_a_reason(
     journey: list[tuple[ZoneInfo, int]], seed: bytes
 ) -> None:
     now, place = datetime(2026, 6, 1, tzinfo=UTC), at_home(BERLIN)
-    sent: list[Asked] = []
+    sent: list[AskedBefore] = []
     for zone, hours in [*journey, (BERLIN, 48)]:
         until = now + timedelta(hours=hours)
         for day in (now.date() + timedelta(days=n) for n in range(-1, hours // 24 + 3)):
             found = plan_day(schedule(EVENINGS), place, day, seed, sent)
             sent += [stands(one) for one in found if one.at and now <= one.at < until]
             assert all(one.at or one.omitted in ("asked", "gone_by", "no_such_day", "full_day") for one in found)
-        now, place = until, Place(zone, until)
+        now, place = until, Whereabouts(zone, until)
     assert len({one.day for one in sent}) == len(sent)
 
 
@@ -308,7 +308,7 @@ def test_none_may_be_allowed(caps: Any, reason: str) -> None:
 
 
 def test_a_week_begins_on_monday() -> None:
-    sent: list[Asked] = []
+    sent: list[AskedBefore] = []
     for n in range(8):
         found = planned(at_home(), DAY + timedelta(days=n), sent, max_per_week=3)
         sent += [stands(found)] if found.at else []
@@ -325,7 +325,7 @@ def test_after_midnight_it_counts_on_the_next_day() -> None:
 
 def test_one_from_another_zone_counts_on_both_of_its_dates() -> None:
     morning = datetime(2026, 6, 15, 6, tzinfo=AUCKLAND)  # still Sunday in Berlin
-    had = Asked(UUID(int=5), DAY, morning, DAY)
+    had = AskedBefore(UUID(int=5), DAY, morning, DAY)
     flown = at_home(BERLIN, morning)
     assert planned(flown, DAY, [had], max_per_day=1).omitted == "full_day"
     assert planned(flown, DAY - timedelta(days=1), [had], max_per_day=1).omitted == "full_day"

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from service.accounts.me import zones
-from service.prompts.planning import Asked, Occurrence, plan_day
+from service.prompts.planning import AskedBefore, Occurrence, plan_day
 from service.prompts.schedule import WEEKDAYS, Quiet, Schedule
 from tests.support.planned import SEED, at_home, between, item, minutes_of, schedule
 
@@ -65,12 +65,12 @@ def offset(at: datetime, zone: ZoneInfo) -> timedelta:
 
 def lived(one: Schedule, zone: ZoneInfo, seed: bytes = SEED) -> list[Occurrence]:
     """What a member who stays in one zone is asked, planned day by day."""
-    place, asked, found = at_home(zone), list[Asked](), list[Occurrence]()
+    place, asked, found = at_home(zone), list[AskedBefore](), list[Occurrence]()
     for n in range(DAYS):
         day = FIRST + timedelta(days=n)
         todays = plan_day(one, place, day, seed, asked)
         found += todays
-        asked += [Asked(it.item_id, it.day, it.at, it.on) for it in todays if it.at and it.on]
+        asked += [AskedBefore(it.item_id, it.day, it.at, it.on) for it in todays if it.at and it.on]
         asked = [it for it in asked if (day - it.day).days < 9]
     return found
 

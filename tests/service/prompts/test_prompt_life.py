@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from service.prompts.lifecycle import (
     OPEN_FOR,
-    Prompt,
+    PromptLife,
     answered,
     dismissed,
     lapsed,
@@ -36,7 +36,7 @@ def test_it_is_sent_when_due_and_not_before() -> None:
 
 
 @pytest.mark.parametrize("done", [SENT, answered(WAITING, DUE), dismissed(WAITING), lapsed(WAITING, OVER)])
-def test_it_is_sent_once_and_never_after_its_end(done: Prompt) -> None:
+def test_it_is_sent_once_and_never_after_its_end(done: PromptLife) -> None:
     assert sent(done, DUE + MINUTE) == done
 
 
@@ -67,7 +67,7 @@ def test_answered_offline_before_it_was_due_it_is_not_asked_again() -> None:
 
 
 @pytest.mark.parametrize("after", [answered(SENT, DUE), dismissed(SENT), lapsed(SENT, OVER)])
-def test_what_is_done_on_one_device_is_withdrawn_from_the_others(after: Prompt) -> None:
+def test_what_is_done_on_one_device_is_withdrawn_from_the_others(after: PromptLife) -> None:
     assert withdraws(SENT, after)
     assert not withdraws(after, after)
     assert not withdraws(SENT, reminded(SENT, DUE))
@@ -87,7 +87,7 @@ def test_there_is_one_reminder() -> None:
 
 
 @pytest.mark.parametrize("done", [WAITING, answered(SENT, DUE), dismissed(SENT), lapsed(SENT, OVER)])
-def test_nobody_is_reminded_of_what_is_not_open(done: Prompt) -> None:
+def test_nobody_is_reminded_of_what_is_not_open(done: PromptLife) -> None:
     assert reminded(done, DUE + MINUTE) == done
     assert reminder_due_at(done, NO_QUIET, BERLIN) is None
 
@@ -109,7 +109,7 @@ STEPS = st.one_of(
 
 
 @for_any(st.lists(STEPS, max_size=12))
-def test_in_any_order_it_is_sent_and_reminded_of_at_most_once(steps: list[Callable[[Prompt], Prompt]]) -> None:
+def test_in_any_order_it_is_sent_and_reminded_of_at_most_once(steps: list[Callable[[PromptLife], PromptLife]]) -> None:
     lives = [WAITING]
     for step in steps:
         lives.append(step(lives[-1]))
@@ -121,7 +121,7 @@ def test_in_any_order_it_is_sent_and_reminded_of_at_most_once(steps: list[Callab
 
 @for_any(st.lists(STEPS, max_size=6), st.permutations([DUE + timedelta(hours=hours) for hours in (-1, 1, 13)]))
 def test_several_answers_end_the_same_in_any_order(
-    steps: list[Callable[[Prompt], Prompt]], times: list[datetime]
+    steps: list[Callable[[PromptLife], PromptLife]], times: list[datetime]
 ) -> None:
     prompt = WAITING
     for step in [*(lambda one, at=at: answered(one, at) for at in times), *steps]:

@@ -24,8 +24,8 @@ from events.rules import Recorded
 from service.core.networks import networks
 from service.prompts import lifecycle
 from service.prompts.answering import is_occasion
-from service.prompts.lifecycle import Prompt
-from service.prompts.planning import Asked, Place, SharedEvent, after_event, plan_day
+from service.prompts.lifecycle import PromptLife
+from service.prompts.planning import AskedBefore, SharedEvent, Whereabouts, after_event, plan_day
 from service.prompts.schedule import AfterEvents, Quiet, Schedule
 from service.push import exchange, outbox, payloads, webpush
 from service.push.apns import ApnsKey, ApnsSender
@@ -61,15 +61,15 @@ class Moment(Struct, frozen=True):
 def lived(chance: random.Random) -> Iterator[Moment]:
     """The pushes of one member, from a day of two lives."""
     zone, day = chance.choice(ZONES), date(2026, 1, 1) + timedelta(days=chance.randrange(365))
-    schedule, place = some_schedule(chance), Place(zone, BEGIN - timedelta(days=30))
-    seed, asked = chance.randbytes(32), list[Asked]()
+    schedule, place = some_schedule(chance), Whereabouts(zone, BEGIN - timedelta(days=30))
+    seed, asked = chance.randbytes(32), list[AskedBefore]()
     for found in plan_day(schedule, place, day, seed, asked):
-        asked += [Asked(found.item_id, found.day, found.at, found.on)] if found.at and found.on else []
+        asked += [AskedBefore(found.item_id, found.day, found.at, found.on)] if found.at and found.on else []
     for event in (some_event(chance, day) for _ in range(chance.randrange(4))):
         if is_occasion(event) and schedule.after_events.enabled:
             shared = SharedEvent(event.event_id, event.recorded_at, ME, PARTNER)
             found = after_event(shared, schedule, place, seed, asked)
-            asked += [Asked(found.item_id, found.day, found.at, found.on)] if found.at and found.on else []
+            asked += [AskedBefore(found.item_id, found.day, found.at, found.on)] if found.at and found.on else []
     for one in asked:
         yield from asked_for(chance, one.at, schedule, zone)
 
@@ -105,7 +105,7 @@ def asked_for(chance: random.Random, due_at: datetime, schedule: Schedule, zone:
         life = lifecycle.reminded(life, remind_at)
         yield Moment(remind_at, PushClass.REMINDER, prompt_id)
     at = due_at + timedelta(hours=chance.randrange(2, 15))
-    does: list[Callable[[Prompt, datetime], Prompt]] = [
+    does: list[Callable[[PromptLife, datetime], PromptLife]] = [
         lifecycle.answered,
         lambda prompt, _: lifecycle.dismissed(prompt),
         lifecycle.lapsed,

@@ -33,7 +33,7 @@ from service.push.notices import (
     Unregistered,
     WebSubscription,
 )
-from service.push.open_network import is_open
+from service.push.ssrf_guard import is_public
 from service.push.webpush import BadSubscription, VapidKey, WebPushSender, endpoint_of, public_key
 from tests.support.phones import NOON, Clock
 from tests.support.pushing import CANARY, CLIENT_TLS, EC_KEY, LOST, SILENCE_SECONDS, PushService, Reply, unpadded
@@ -289,12 +289,12 @@ OUTSIDE = "8.8.8.8 17.253.144.10 192.0.1.1 2a00:1450:4001::8 64:ff9b::808:808 ::
 
 @pytest.mark.parametrize("address", INSIDE.split())
 def test_these_are_not_the_open_internet(address: str) -> None:
-    assert not is_open(ip_address(address))
+    assert not is_public(ip_address(address))
 
 
 @pytest.mark.parametrize("address", OUTSIDE.split())
 def test_these_are(address: str) -> None:
-    assert is_open(ip_address(address))
+    assert is_public(ip_address(address))
 
 
 async def test_a_name_is_asked_for_once_and_what_it_said_is_used(

@@ -33,7 +33,7 @@ ALL = "shared:0,private:0"
 
 @pytest.fixture(autouse=True)
 def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live, "TICK_SECONDS", 0.02)
+    monkeypatch.setattr(live, "POLL_SECONDS", 0.02)
 
 
 def context_of(service: Running) -> Context:
@@ -102,7 +102,7 @@ async def test_many_who_write_at_once_are_told_in_order(service: Running) -> Non
 async def test_what_is_recorded_while_others_are_told_wakes_again(
     service: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(live, "TICK_SECONDS", 1000)  # nothing but the recorder wakes
+    monkeypatch.setattr(live, "POLL_SECONDS", 1000)  # nothing but the recorder wakes
     one = await service.member()
     async with Listening(service.app, one) as listening:
         await listening.caught_up()

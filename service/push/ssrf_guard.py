@@ -31,11 +31,11 @@ SPECIAL = tuple(
 )
 
 
-class NotOpen(Exception):
+class NotPublicAddress(Exception):
     """The name leads to a network that is not the open internet."""
 
 
-class OpenNetwork(AsyncNetworkBackend):
+class PublicNetwork(AsyncNetworkBackend):
     """Connects to public addresses alone; `besides` names networks that are reached all the same."""
 
     def __init__(self, besides: Networks = ()) -> None:
@@ -50,7 +50,7 @@ class OpenNetwork(AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[SOCKET_OPTION] | None = None,
     ) -> AsyncNetworkStream:
-        """A connection to the first address of the host that answers. Raises NotOpen and httpcore.ConnectError."""
+        """A connection to the first of its addresses that answers. Raises NotPublicAddress and httpcore.ConnectError."""
         failure: Exception = httpcore.ConnectError("no address")
         for address in await self._resolved(host, port):
             try:
@@ -66,19 +66,19 @@ class OpenNetwork(AsyncNetworkBackend):
             raise httpcore.ConnectError("not resolved") from None
         addresses = list(dict.fromkeys(str(one[4][0]) for one in found))
         if not all(self._may_be_reached(address) for address in addresses):
-            raise NotOpen
+            raise NotPublicAddress
         return addresses
 
     def _may_be_reached(self, text: str) -> bool:
         address = ip_address(text)
-        return is_open(address) or any(address in network for network in self._besides)
+        return is_public(address) or any(address in network for network in self._besides)
 
 
-def is_open(address: IPAddress) -> bool:
+def is_public(address: IPAddress) -> bool:
     """Whether it belongs to the open internet; of an IPv4 address inside an IPv6 one, whether that does."""
     inner = _carried(address) if isinstance(address, IPv6Address) else None
     if inner is not None:
-        return is_open(inner)
+        return is_public(inner)
     local = address.is_private or address.is_loopback or address.is_link_local or address.is_unspecified
     special = address.is_multicast or address.is_reserved or any(address in block for block in SPECIAL)
     return address.is_global and not local and not special
