@@ -16,7 +16,7 @@ from projections.feed import Event, Head
 from service.access.authentication import Bearer, bearer_without_recheck, recheck_session
 from service.access.memberships import membership_of
 from service.errors import NotFound, Overloaded, ServiceError, WrongState
-from service.recording.recorder import Done, Recorder, Submission
+from service.recording.recorder import RecordedEntry, Recorder, Submission
 from service.web.operation import described
 from service.web.requests import ApiRequest, decode_body, path_uuid
 from service.web.responses import json_answer
@@ -156,6 +156,6 @@ def recorder_of(request: ApiRequest) -> Recorder:
     return recorder
 
 
-def _recorded(done: Done, author_id: UUID) -> Recorded:
+def _recorded(done: RecordedEntry, author_id: UUID) -> Recorded:
     event = feed.as_read(done.stored.event, author_id)
     return Recorded(event, Head(event.position, done.stored.link.hex()))

@@ -53,24 +53,24 @@ Names: TypeAlias = tuple[UUID, UUID]  # a member, a relationship
 Asking: TypeAlias = tuple[UUID, UUID, UUID]  # a session, its member, a relationship
 
 
-class Done(Struct, frozen=True):
+class RecordedEntry(Struct, frozen=True):
     """An entry that is in the log, and whether it is there since just now."""
 
     stored: Stored
     new: bool
 
 
-Outcome: TypeAlias = Done | Refusal
+Outcome: TypeAlias = RecordedEntry | Refusal
 
 
-class Answer(Struct, frozen=True):
+class SubmissionResult(Struct, frozen=True):
     """What became of each entry of a submission, and the id that its author has in the relationship."""
 
     author_id: UUID
     outcomes: list[Outcome]
 
 
-class Seat(Struct, frozen=True):
+class WriterStreams(Struct, frozen=True):
     """Where a member writes: their author id and the two streams that they can read."""
 
     relationship_id: UUID
@@ -88,18 +88,18 @@ class Seat(Struct, frozen=True):
         return [self.shared, self.private]
 
 
-class Standing(Struct, frozen=True):
+class AuthorStatus(Struct, frozen=True):
     """What an author may do at this moment, and who the other is."""
 
     author: Author
     partner_id: UUID | None
 
 
-class Batch(Struct):
+class AuthorBatch(Struct):
     """What one author's submissions have come to so far: nothing of what is appended is in the database yet."""
 
-    seat: Seat
-    standing: Standing
+    seat: WriterStreams
+    standing: AuthorStatus
     submissions: list[Submission] = field(default_factory=list)
     known: Known = field(default_factory=Known)
     stored: dict[tuple[Audience, UUID], Stored] = field(default_factory=dict)
@@ -117,17 +117,17 @@ class Batch(Struct):
         return (entry for submission in self.submissions for entry in submission.entries)
 
 
-class Group(Struct):
+class WriteSet(Struct):
     """What a group of submissions is recorded from, and what it comes to. A head's version is that of its row."""
 
     now: datetime
     rings: dict[UUID, RelationshipKeys]
     admitted: set[Asking]
     unconfirmed: set[Asking]
-    batches: dict[Names, Batch]
+    batches: dict[Names, AuthorBatch]
     heads: dict[StreamKey, Head] = field(default_factory=dict)
     versions: dict[StreamKey, int] = field(default_factory=dict)
-    readers: dict[UUID, list[Batch]] = field(default_factory=dict)
+    readers: dict[UUID, list[AuthorBatch]] = field(default_factory=dict)
     appended: list[tuple[StreamKey, Stored]] = field(default_factory=list)
     counts: dict[Key, int] = field(default_factory=lambda: defaultdict(int))
 
@@ -142,7 +142,7 @@ class Recorder:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._grouped = GroupCommit[Submission, Answer](
+        self._grouped = GroupCommit[Submission, SubmissionResult](
             self._commit,
             key=_held_up_with,
             rooms=_rooms,
@@ -151,7 +151,7 @@ class Recorder:
             kind=_kind,
         )
 
-    async def record(self, submission: Submission) -> Answer:
+    async def record(self, submission: Submission) -> SubmissionResult:
         """What became of each entry, once it is on disk.
 
         Raises NotFound where the member is nothing to the relationship or the session has ended, WrongState for who is
@@ -171,12 +171,12 @@ class Recorder:
         """Return when all that was submitted is answered."""
         await self._grouped.close()
 
-    async def _commit(self, submissions: Sequence[Submission], patient: bool) -> Sequence[Answer | Exception]:
+    async def _commit(self, submissions: Sequence[Submission], patient: bool) -> Sequence[SubmissionResult | Exception]:
         async with self._context.writer() as db:
             done = None
             if _stands_alone(submissions[0]) and not patient:
-                done = await record_at_once(self._context, db, submissions)
-            answers, appended = done or await record_holding(self._context, db, submissions, patient)
+                done = await record_optimistically(self._context, db, submissions)
+            answers, appended = done or await record_under_locks(self._context, db, submissions, patient)
         # Nobody has to be woken for anything to be right: who is not, finds it within half a second.
         self._context.listeners.notify(key.stream_id for key, _ in appended)
         return answers
@@ -199,7 +199,7 @@ def _held_up_with(submission: Submission) -> Hashable:
 
 def _rooms(submission: Submission) -> list[Hashable]:
     """The streams that it may touch. Whoever shares must not wait for what the other keeps private."""
-    private, shared = _needs(submission.entries)
+    private, shared = touched_audiences(submission.entries)
     return [name for name, needed in ((_names(submission), private), (submission.relationship_id, shared)) if needed]
 
 
@@ -246,24 +246,26 @@ def _stands_alone(submission: Submission) -> bool:
 
 
 # An answer to each submission, and what was appended.
-Result: TypeAlias = tuple[list[Answer | Exception], list[tuple[StreamKey, Stored]]]
+Result: TypeAlias = tuple[list[SubmissionResult | Exception], list[tuple[StreamKey, Stored]]]
 
 
-async def record_at_once(context: Context, db: DbConnection, submissions: Sequence[Submission]) -> Result | None:
+async def record_optimistically(context: Context, db: DbConnection, submissions: Sequence[Submission]) -> Result | None:
     """Record what stands alone, in two statements: nothing is held while it is made ready.
 
     None where an id is taken or another was faster, which the statement that appends finds under its locks, and where
     something is refused, for it may be a replay. Then nothing is written, and it is to be recorded holding all.
     """
-    group = await _look(context, db, submissions)
+    group = await load_write_set(context, db, submissions)
     answers = [_answer(context, group, submission) for submission in submissions]
-    if any(isinstance(outcome, Refusal) for one in answers if isinstance(one, Answer) for outcome in one.outcomes):
+    if any(
+        isinstance(outcome, Refusal) for one in answers if isinstance(one, SubmissionResult) for outcome in one.outcomes
+    ):
         return None
     appended = await append(db, group.rings, group.appended, group.counts, group.now, group.versions)
     return (answers, group.appended) if appended else None
 
 
-async def record_holding(
+async def record_under_locks(
     context: Context, db: DbConnection, submissions: Sequence[Submission], patient: bool
 ) -> Result:
     """Record what may be recorded, in order, in a transaction that holds all that it may follow on."""
@@ -273,10 +275,10 @@ async def record_holding(
         sealing = [submission for submission in submissions if _seals(submission)]
         for submission in sealing:
             await reveal.lock_relationship(db, *_asking(submission))
-        await _hold_heads(db, submissions)
+        await lock_stream_heads(db, submissions)
         # Behind the locks: whoever opens or leaves holds the shared head, so what is read here stays so.
-        group = await _look(context, db, submissions)
-        await _learn(db, group)
+        group = await load_write_set(context, db, submissions)
+        await load_references(db, group)
         answers = [_answer(context, group, submission) for submission in submissions]
         news = _news(group)
         if sealing and group.batches:
@@ -288,7 +290,7 @@ async def record_holding(
         return answers, group.appended
 
 
-async def _reveal(context: Context, db: DbConnection, group: Group) -> None:
+async def _reveal(context: Context, db: DbConnection, group: WriteSet) -> None:
     """Append what is revealed now that an author, who comes alone, has sealed something."""
     (batch,) = group.batches.values()
     seat, sealed = batch.seat, [stored.event for _, stored in group.appended]
@@ -309,7 +311,7 @@ async def _reveal(context: Context, db: DbConnection, group: Group) -> None:
             group.count([(key, -count) for key, count in meeting.counts_of(copy)])
 
 
-def _news(group: Group) -> list[RecordedNotice]:
+def _news(group: WriteSet) -> list[RecordedNotice]:
     """What the members of the group have recorded."""
     members = {(rid, batch.seat.author_id): member_id for (member_id, rid), batch in group.batches.items()}
     return [
@@ -328,7 +330,7 @@ async def announce(context: Context, db: DbConnection, key: StreamKey, fact: Ope
     await append_events(db, {key.relationship_id: ring}, [(key, said)])
 
 
-def _answer(context: Context, group: Group, submission: Submission) -> Answer | Exception:
+def _answer(context: Context, group: WriteSet, submission: Submission) -> SubmissionResult | Exception:
     if _asking(submission) in group.unconfirmed:
         return WrongState("You can record here as soon as the invite's maker has confirmed you.")
     batch = group.batches[_names(submission)] if _asking(submission) in group.admitted else None
@@ -336,35 +338,35 @@ def _answer(context: Context, group: Group, submission: Submission) -> Answer | 
     if batch is None or not _ring(group, batch).knows(batch.seat.author_id):
         return NotFound()
     outcomes = [_outcome(context, group, batch, *entry) for entry in submission.entries]
-    return Answer(batch.seat.author_id, outcomes)
+    return SubmissionResult(batch.seat.author_id, outcomes)
 
 
-def _ring(group: Group, batch: Batch) -> RelationshipKeys:
+def _ring(group: WriteSet, batch: AuthorBatch) -> RelationshipKeys:
     return group.rings[batch.seat.relationship_id]
 
 
-def _outcome(context: Context, group: Group, batch: Batch, entry_id: UUID, entry: Entry) -> Outcome:
+def _outcome(context: Context, group: WriteSet, batch: AuthorBatch, entry_id: UUID, entry: Entry) -> Outcome:
     try:
         decided = rules.decide(entry_id, entry, batch.standing.author, batch.known, group.now)
     except Refusal as refusal:
         return refusal
     if isinstance(decided, Recorded):
-        return Done(batch.stored[decided.audience, decided.event_id], new=False)
-    return Done(_accept(context, group, batch, entry_id, decided), new=True)
+        return RecordedEntry(batch.stored[decided.audience, decided.event_id], new=False)
+    return RecordedEntry(_accept(context, group, batch, entry_id, decided), new=True)
 
 
-def _accept(context: Context, group: Group, batch: Batch, entry_id: UUID, accepted: Accepted) -> Stored:
+def _accept(context: Context, group: WriteSet, batch: AuthorBatch, entry_id: UUID, accepted: Accepted) -> Stored:
     key = batch.seat.key(accepted.audience)
     draft = _draft(context, key, entry_id, batch.seat.author_id, group.now, accepted.entry)
     return _append(group, batch, accepted.audience, draft)
 
 
-def _copied(context: Context, group: Group, batch: Batch, copy: Copy) -> Draft:
+def _copied(context: Context, group: WriteSet, batch: AuthorBatch, copy: Copy) -> Draft:
     original = copy.original.event
     return _draft(context, batch.seat.shared, copy.event_id, original.author, group.now, original.fact)
 
 
-def _append(group: Group, batch: Batch, audience: Audience, draft: Draft) -> Stored:
+def _append(group: WriteSet, batch: AuthorBatch, audience: Audience, draft: Draft) -> Stored:
     key = batch.seat.key(audience)
     stored = encrypt_event(_ring(group, batch), group.heads[key], key, audience, draft)
     group.heads[key] = Head(stored.event.position, stored.link)
@@ -375,12 +377,12 @@ def _append(group: Group, batch: Batch, audience: Audience, draft: Draft) -> Sto
     return stored
 
 
-def _readers(group: Group, batch: Batch, audience: Audience) -> Iterable[Batch]:
+def _readers(group: WriteSet, batch: AuthorBatch, audience: Audience) -> Iterable[AuthorBatch]:
     """Those of the group who can read what the author of the batch records."""
     return [batch] if audience == "private" else group.readers[batch.seat.relationship_id]
 
 
-def _tally(batch: Batch, key: StreamKey, event: Recorded) -> Counts:
+def _tally(batch: AuthorBatch, key: StreamKey, event: Recorded) -> Counts:
     events = batch.known.events
     if takes_back_revealed(key.stream_id, event, batch.known):
         return []  # its counts have gone to the shared stream, and are taken back there
@@ -409,7 +411,7 @@ FOR UPDATE OF heads
 """
 
 
-async def _hold_heads(db: DbConnection, submissions: Sequence[Submission]) -> None:
+async def lock_stream_heads(db: DbConnection, submissions: Sequence[Submission]) -> None:
     """Lock the private head of each author, and then the shared ones that the entries touch.
 
     The first keeps two devices of one member apart. The second would let the partner's writing wait for a private
@@ -424,7 +426,7 @@ async def _hold_heads(db: DbConnection, submissions: Sequence[Submission]) -> No
     await lock_heads(db, needed)
 
 
-def _needs(entries: Iterable[tuple[UUID, Entry]]) -> tuple[bool, bool]:
+def touched_audiences(entries: Iterable[tuple[UUID, Entry]]) -> tuple[bool, bool]:
     """Whether they may touch their author's private stream, and the shared one."""
     private = shared = False
     for _, entry in entries:
@@ -469,7 +471,7 @@ LEFT JOIN memberships AS theirs
 """
 
 
-async def _look(context: Context, db: DbConnection, submissions: Sequence[Submission]) -> Group:
+async def load_write_set(context: Context, db: DbConnection, submissions: Sequence[Submission]) -> WriteSet:
     """Who submits, as what, and the heads of what they can write to, as of now."""
     asking = {_asking(one) for one in submissions}
     found = await db.fetch(LOOK, *transposed(list(asking)))
@@ -480,7 +482,7 @@ async def _look(context: Context, db: DbConnection, submissions: Sequence[Submis
     # A partner who came in while this waited for a lock has written with a key of their own.
     rings = await context.keys.many_relationship_keys({relationship_id for _, relationship_id in batches})
     # The time is taken behind the heads on which the events follow, so that it grows along a stream.
-    group = Group(context.now(), rings, admitted, unconfirmed, batches)
+    group = WriteSet(context.now(), rings, admitted, unconfirmed, batches)
     for names, batch in batches.items():
         row, (shared, private) = rows[names], batch.seat.keys
         group.heads[shared] = Head(row["shared_position"], row["shared_link"])
@@ -493,11 +495,11 @@ async def _look(context: Context, db: DbConnection, submissions: Sequence[Submis
     return group
 
 
-def _batch(row: Record) -> Batch:
+def _batch(row: Record) -> AuthorBatch:
     rid, author_id = row["relationship_id"], row["author_id"]
     shared, private = StreamKey(rid, row["shared_stream_id"]), StreamKey(rid, row["private_stream_id"])
     author = Author(author_id, has_consented(row["consent_version"]), row["active"])
-    return Batch(Seat(rid, author_id, shared, private), Standing(author, row["partner_id"]))
+    return AuthorBatch(WriterStreams(rid, author_id, shared, private), AuthorStatus(author, row["partner_id"]))
 
 
 # Who has accepted and had no streams a moment ago was not confirmed yet, even if they have been since.
@@ -519,7 +521,7 @@ async def _unconfirmed(db: DbConnection, without_streams: Collection[Asking]) ->
     return {row[:] for row in rows}
 
 
-def _mentioned(batches: Iterable[Batch]) -> tuple[set[Mention], set[Mention]]:
+def _mentioned(batches: Iterable[AuthorBatch]) -> tuple[set[Mention], set[Mention]]:
     """The ids at hand and those that they refer to, and of the latter those of which it matters what altered them."""
     named: set[Mention] = set()
     altered: set[Mention] = set()
@@ -535,7 +537,7 @@ def _mentioned(batches: Iterable[Batch]) -> tuple[set[Mention], set[Mention]]:
     return named | altered, altered
 
 
-async def _learn(db: DbConnection, group: Group) -> None:
+async def load_references(db: DbConnection, group: WriteSet) -> None:
     """Let each know what its author can read of the ids at hand, of what they refer to, and of what altered that."""
     named, altered = _mentioned(group.batches.values())
     # Most often nothing is there yet, and nothing is referred to.

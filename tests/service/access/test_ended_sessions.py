@@ -15,7 +15,7 @@ from service.access.authentication import Authenticator
 from service.context import Context
 from service.errors import NotFound
 from service.recording import recorder
-from service.recording.recorder import Answer, Submission
+from service.recording.recorder import Submission, SubmissionResult
 from tests.service.recording.test_recording import AT, HERE, MY_HEAD, NOTE, REQUEST
 from tests.service.recording.test_sealed import SEALED
 from tests.support.holding import holding
@@ -149,9 +149,9 @@ async def test_of_two_phones_of_one_member_in_one_group_the_other_goes_on(servic
     await service.ask(END, group[0].session_id)
     context: Context = service.app.litestar.state.context
     async with context.writer() as db:
-        done = await recorder.record_at_once(context, db, group)
+        done = await recorder.record_optimistically(context, db, group)
         assert done is not None
-    assert [type(answer) for answer in done[0]] == [NotFound, Answer, NotFound]
+    assert [type(answer) for answer in done[0]] == [NotFound, SubmissionResult, NotFound]
     assert [stored.event.event_id for _, stored in done[1]] == [group[1].entries[0][0]]
 
 

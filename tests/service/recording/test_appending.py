@@ -36,7 +36,7 @@ async def at_once(service: Running, *submissions: Submission) -> recorder.Result
     context: Context = service.app.litestar.state.context
     async with context.writer() as db:
         await db.execute("SET lock_timeout = '5s'")
-        return await recorder.record_at_once(context, db, list(submissions))
+        return await recorder.record_optimistically(context, db, list(submissions))
 
 
 async def shared_of(one: Phone) -> str:
@@ -97,8 +97,8 @@ async def test_who_is_erased_between_the_two_statements_writes_nothing(service: 
     context: Context = service.app.litestar.state.context
     noted = await submission(one, convert(NOTE, CheckIn))
     async with context.writer() as db:
-        group = await recorder._look(context, db, [noted])
-        assert isinstance(recorder._answer(context, group, noted), recorder.Answer)
+        group = await recorder.load_write_set(context, db, [noted])
+        assert isinstance(recorder._answer(context, group, noted), recorder.SubmissionResult)
         await erasure.erase(context, noted.member_id)
         appended = (group.appended, group.counts, group.now, group.versions)
         assert not await append(db, group.rings, *appended)
@@ -117,7 +117,7 @@ async def test_each_shared_head_of_a_group_is_held_also_where_another_takes_some
     group = [await submission(phone, entry) for phone, entry in ((one, back), (other, prompted))]
     context: Context = service.app.litestar.state.context
     async with context.writer() as db, db.transaction():
-        await recorder._hold_heads(db, group)
+        await recorder.lock_stream_heads(db, group)
         assert [await service.ask(FREE, await shared_of(phone)) for phone in (one, other)] == [[], []]
 
 
