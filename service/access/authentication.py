@@ -14,9 +14,9 @@ from service.database.group_commit import GroupCommit
 from service.errors import NotSignedIn, StepUpRequired, TooManyRequests
 from service.web.requests import ApiRequest, context_of, header_of
 
-STEP_UP_LIVES = timedelta(minutes=5)
+STEP_UP_TTL = timedelta(minutes=5)
 
-MOST_REMEMBERED = 50_000
+MAX_REMEMBERED = 50_000
 ADMITTED = "mutuality_member"  # in the scope of a request, for the line that is logged
 
 
@@ -92,7 +92,7 @@ class Authenticator:
         now = self._context.now()
         while self._remembered:
             token_hash, oldest = next(iter(self._remembered.items()))
-            if len(self._remembered) < MOST_REMEMBERED and oldest.access_expires_at > now:
+            if len(self._remembered) < MAX_REMEMBERED and oldest.access_expires_at > now:
                 break
             del self._remembered[token_hash]
 
@@ -163,7 +163,7 @@ async def require_step_up(request: ApiRequest) -> Member:
     """Who asks, for what a borrowed phone must not do alone. Raises NotSignedIn and StepUpRequired."""
     member = await current_member(request)
     now = context_of(request).now()
-    if member.stepped_up_at is None or now > member.stepped_up_at + STEP_UP_LIVES:
+    if member.stepped_up_at is None or now > member.stepped_up_at + STEP_UP_TTL:
         raise StepUpRequired
     return member
 

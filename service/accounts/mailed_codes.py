@@ -22,7 +22,7 @@ from service.web.rate_limits import client_of
 from service.web.requests import ApiRequest, Nothing, context_of, decode_body
 from service.web.responses import empty_answer, json_answer
 
-CODE_LIVES = timedelta(minutes=10)
+CODE_TTL = timedelta(minutes=10)
 CODE_TRIES = 5
 
 Email = Annotated[
@@ -109,7 +109,7 @@ async def send_sign_in_code(request: ApiRequest) -> ASGIApp:
     async with context.auth_db.acquire() as db, db.transaction():
         await db.execute(FORGET_CODES, now)
         code_hash = tokens.code_hash(code_id, code)
-        await db.execute(KEEP_CODE, address_hash, code_id, code_hash, now + CODE_LIVES, CODE_TRIES)
+        await db.execute(KEEP_CODE, address_hash, code_id, code_hash, now + CODE_TTL, CODE_TRIES)
     await context.mailer.send(email, "Your sign-in code", MAIL_TEXT.format(code=code))
     return json_answer(Nothing(), 202)
 

@@ -23,9 +23,9 @@ from service.web.operation import described
 from service.web.requests import ApiRequest, context_of, decode_body, path_uuid
 from service.web.responses import empty_answer, json_answer
 
-ACCESS_LIVES = timedelta(minutes=15)
-REFRESH_LIVES = timedelta(days=90)
-SESSION_LIVES = timedelta(days=365)  # however often it is refreshed
+ACCESS_TTL = timedelta(minutes=15)
+REFRESH_TTL = timedelta(days=90)
+SESSION_TTL = timedelta(days=365)  # however often it is refreshed
 REFRESH_GRACE = timedelta(seconds=30)
 
 DeviceName = Annotated[
@@ -114,12 +114,12 @@ async def begin(context: Context, db: DbConnection, member_id: UUID, device_name
     access = tokens.new_token(context.random_bytes, f"access {session_id}")
     refresh = tokens.new_token(context.random_bytes, f"refresh {session_id}")
     await _keep(db, session_id, access, refresh, now)
-    return SignedIn(member_id, access, now + ACCESS_LIVES, refresh)
+    return SignedIn(member_id, access, now + ACCESS_TTL, refresh)
 
 
 async def _keep(db: DbConnection, session_id: UUID, access: str, refresh: str, now: datetime) -> None:
-    await db.execute(KEEP_ACCESS, tokens.token_hash(access), session_id, now + ACCESS_LIVES)
-    await db.execute(KEEP_REFRESH, tokens.token_hash(refresh), session_id, now + REFRESH_LIVES)
+    await db.execute(KEEP_ACCESS, tokens.token_hash(access), session_id, now + ACCESS_TTL)
+    await db.execute(KEEP_REFRESH, tokens.token_hash(refresh), session_id, now + REFRESH_TTL)
 
 
 # The session before its tokens: signing out deletes in this order, and nobody may wait in a circle.
@@ -190,7 +190,7 @@ async def refresh_session(request: ApiRequest) -> ASGIApp:
 
 async def _refresh(context: Context, db: DbConnection, token: str, now: datetime) -> SignedIn | None:
     row = await db.fetchrow(BY_REFRESH_TOKEN, tokens.token_hash(token))
-    if row is None or now >= min(row["expires_at"], row["created_at"] + SESSION_LIVES):
+    if row is None or now >= min(row["expires_at"], row["created_at"] + SESSION_TTL):
         return None
     used_at, salt = row["used_at"], row["successor_salt"]
     if used_at is not None and now > used_at + REFRESH_GRACE:
@@ -203,7 +203,7 @@ async def _refresh(context: Context, db: DbConnection, token: str, now: datetime
         await db.execute(TOUCH_SESSION, row["session_id"], now)
         await _keep(db, row["session_id"], *_successors(token, salt), now)
     access, following = _successors(token, salt)
-    return SignedIn(row["member_id"], access, used_at + ACCESS_LIVES, following)
+    return SignedIn(row["member_id"], access, used_at + ACCESS_TTL, following)
 
 
 def _successors(token: str, salt: bytes) -> tuple[str, str]:
@@ -236,7 +236,7 @@ async def devices_of(context: Context, member: Member) -> Devices:
     """Where the member is signed in."""
     async with context.acting_as(member.member_id) as db:
         # The last token of a session lives from its last refresh on.
-        rows = await db.fetch(SESSIONS, member.member_id, context.now() - REFRESH_LIVES)
+        rows = await db.fetch(SESSIONS, member.member_id, context.now() - REFRESH_TTL)
     return Devices([await _device(context, member, row) for row in rows])
 
 

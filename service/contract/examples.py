@@ -25,7 +25,7 @@ from service.access.consent import CONSENT_VERSION
 from service.accounts.identity_providers import IdentitySignIn, IdentityStepUp
 from service.accounts.mailed_codes import CodeWanted, SignIn, StepUp
 from service.accounts.me import Change, Consent, ConsentGiven, Me
-from service.accounts.sessions import ACCESS_LIVES, Device, Devices, Refresh, SignedIn
+from service.accounts.sessions import ACCESS_TTL, Device, Devices, Refresh, SignedIn
 from service.core import tokens
 from service.data_rights.export import FORMAT, Export, ExportedRelationship
 from service.prompts.catalogue import catalogue
@@ -36,7 +36,7 @@ from service.push.devices import RegisteredDevice, RegisteredDevices
 from service.reading import live
 from service.recording.entries import Recorded
 from service.recording.offline_queue import Sync, Synced, SyncEntry, SyncResult
-from service.relationships.linking import INVITE_LIVES, Accept, Accepted, Invite
+from service.relationships.linking import INVITE_TTL, Accept, Accepted, Invite
 from service.relationships.view import Partner, Relationship, Relationships, StreamIds
 from service.web.health import Health
 from service.web.requests import Nothing
@@ -152,7 +152,7 @@ TOGETHER = Relationship(RELATIONSHIP, "active", Partner("Kim"), STREAMS, ME)
 ADDRESS = "someone@example.org"
 MEMBER = Me(_id("member"), ADDRESS, "Robin", "Europe/Berlin", Consent(CONSENT_VERSION, CONSENT_VERSION))
 ACCESS, REFRESH = (tokens.successor("example", b"", kind) for kind in ("access", "refresh"))
-SIGNED_IN = SignedIn(MEMBER.member_id, ACCESS, MORNING + ACCESS_LIVES, REFRESH)
+SIGNED_IN = SignedIn(MEMBER.member_id, ACCESS, MORNING + ACCESS_TTL, REFRESH)
 DEVICE = Device(_id("session"), "Robin's phone", MORNING, MORNING, current=True)
 PHONE = RegisteredDevice(_id("device"), "ios", "apns", "production", MORNING, disabled=False)
 SCHEDULE = Schedule(
@@ -231,7 +231,7 @@ ANSWERS: dict[str, Any] = {
     "makeRelationship": ALONE,
     "listRelationships": Relationships([TOGETHER]),
     "getRelationship": TOGETHER,
-    "invite": Invite(CODE, MORNING + INVITE_LIVES),
+    "invite": Invite(CODE, MORNING + INVITE_TTL),
     "acceptInvite": Accepted(RELATIONSHIP, "confirming"),
     "confirm": TOGETHER,
     "recordCheckIn": _recorded(SHARED_LOG[1]),

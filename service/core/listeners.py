@@ -12,7 +12,7 @@ from projections.balances import Reader
 
 # A phone that lost its network leaves a stream behind that nobody reads: the oldest makes room, so that nobody is kept
 # out by their own dead connections.
-MOST_STREAMS = 5
+MAX_STREAMS = 5
 
 
 class Listener(Struct, eq=False):
@@ -47,7 +47,7 @@ class Listeners:
     def join(self, listener: Listener) -> None:
         """Listen from now on; a member's oldest stream ends where there are too many."""
         theirs = self._of_member.setdefault(listener.member_id, [])
-        if len(theirs) == MOST_STREAMS:
+        if len(theirs) == MAX_STREAMS:
             theirs[0].ended.set()
             self.leave(theirs[0])
         theirs.append(listener)

@@ -22,16 +22,16 @@ S = TypeVar("S")
 A = TypeVar("A")
 
 # What is weighed are entries. A group holds its locks until all of it is done, so it must not grow without bounds.
-MOST_IN_A_GROUP = 128
+MAX_IN_A_GROUP = 128
 # About a second's work: who comes later is told so at once.
-MOST_WAITING = 2000
+MAX_WAITING = 2000
 # A database that stands still may do so for long. What becomes of what it has, the same call will say.
-LATE_SECONDS = 3.0
+GROUP_TIMEOUT_SECONDS = 3.0
 # One group may hang with its connection; where several do, it is the database.
-MOST_STUCK = 2
+MAX_STUCK = 2
 
 # So many may follow one that was committed alone before it is worth trying them together again.
-FEW = 4
+REJOIN_ABOVE = 4
 
 HELD_UP = (DeadlockDetectedError, LockNotAvailableError)
 
@@ -65,7 +65,7 @@ class GroupCommit(Generic[S, A]):
         key: Callable[[S], Hashable],
         rooms: Callable[[S], Iterable[Hashable]] = lambda submission: [submission],
         weight: Callable[[S], int] = lambda submission: 1,
-        most_waiting: int = MOST_WAITING,
+        most_waiting: int = MAX_WAITING,
         apart: Callable[[S], bool] = lambda _: False,
         kind: Callable[[S], Hashable] = lambda _: None,
     ) -> None:
@@ -128,7 +128,7 @@ class GroupCommit(Generic[S, A]):
     async def _commit_in_time(self, kind: Hashable, group: Sequence[Waiting[S, A]]) -> None:
         rooms = frozenset[Hashable]().union(*(one.rooms for one in group))
         self._rooms |= rooms
-        late = self._loop.call_later(LATE_SECONDS, self._give_up, kind, group, rooms)
+        late = self._loop.call_later(GROUP_TIMEOUT_SECONDS, self._give_up, kind, group, rooms)
         try:
             await self._commit_group(group)
         finally:
@@ -145,7 +145,7 @@ class GroupCommit(Generic[S, A]):
         """
         group: list[Waiting[S, A]] = []
         weight, passed_over, occupied = 0, [], set(self._rooms)
-        while self._waiting and weight < MOST_IN_A_GROUP:
+        while self._waiting and weight < MAX_IN_A_GROUP:
             one = self._waiting.popleft()
             if one.kind != kind or not one.rooms.isdisjoint(occupied):
                 passed_over.append(one)
@@ -166,7 +166,7 @@ class GroupCommit(Generic[S, A]):
         self._start(*{one.kind for one in self._waiting})
 
     def _is_stuck(self, rooms: frozenset[Hashable]) -> bool:
-        return len(self._stuck) >= MOST_STUCK or any(not rooms.isdisjoint(stuck) for stuck in self._stuck)
+        return len(self._stuck) >= MAX_STUCK or any(not rooms.isdisjoint(stuck) for stuck in self._stuck)
 
     async def _commit_group(self, group: Sequence[Waiting[S, A]]) -> None:
         try:
@@ -201,7 +201,7 @@ class GroupCommit(Generic[S, A]):
                 while queue:
                     _tell(queue.popleft(), answer)
             _tell(one, answer)
-            if len(queue) > FEW and not isinstance(answer, Exception):
+            if len(queue) > REJOIN_ABOVE and not isinstance(answer, Exception):
                 break  # nothing holds it up any more, and together they are faster
         del self._held_up[key]
         self._waiting.extend(queue)

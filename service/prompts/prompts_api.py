@@ -21,7 +21,7 @@ from service.web.operation import described
 from service.web.requests import ApiRequest, context_of, decode_query, path_uuid
 from service.web.responses import empty_answer, json_answer
 
-MOST_PROMPTS = 200
+MAX_PROMPTS = 200
 
 Standing = Literal["open", "answered", "lapsed", "dismissed"]
 
@@ -93,7 +93,7 @@ LIMIT $4
 async def list_prompts(request: ApiRequest) -> ASGIApp:
     """Of questions about myself none is shown while they rest, and no prompt that has no other."""
     member, query = await current_member(request), decode_query(request, PromptsQuery)
-    return json_answer(Prompts(await prompts_of(context_of(request), member.member_id, query.state, MOST_PROMPTS)))
+    return json_answer(Prompts(await prompts_of(context_of(request), member.member_id, query.state, MAX_PROMPTS)))
 
 
 async def prompts_of(context: Context, member_id: UUID, state: Standing | None, limit: int | None) -> list[Prompt]:

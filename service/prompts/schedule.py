@@ -14,8 +14,8 @@ from service.prompts.catalogue import AFTER_QUESTIONS, AfterQuestion, SelfQuesti
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 WEEKDAYS: tuple[Weekday, ...] = get_args(Weekday)  # in the order of date.weekday()
 
-MOST_A_DAY, MOST_A_WEEK = 2, 10
-MOST_CHECK_INS = 50
+MAX_A_DAY, MAX_A_WEEK = 2, 10
+MAX_CHECK_INS = 50
 DISTINCT = {"uniqueItems": True}
 
 # The length as well: $ also matches before a last line break.
@@ -63,13 +63,13 @@ class Quiet(Struct, frozen=True, forbid_unknown_fields=True, rename={"from_": "f
 class Schedule(Struct, frozen=True, forbid_unknown_fields=True):
     """When and what to ask me, in my time zone. What is left out is as it is for a new member: nothing is asked."""
 
-    check_ins: Annotated[list[ScheduledCheckIn], Meta(max_length=MOST_CHECK_INS)] = field(default_factory=list)
+    check_ins: Annotated[list[ScheduledCheckIn], Meta(max_length=MAX_CHECK_INS)] = field(default_factory=list)
     after_events: AfterEvents = AfterEvents()
     quiet: Quiet = Quiet()
-    max_per_day: Annotated[int, Meta(ge=0, le=MOST_A_DAY, description="Prompts on one day of mine.")] = MOST_A_DAY
+    max_per_day: Annotated[int, Meta(ge=0, le=MAX_A_DAY, description="Prompts on one day of mine.")] = MAX_A_DAY
     max_per_week: Annotated[
-        int, Meta(ge=0, le=MOST_A_WEEK, description="Prompts in one ISO week, Monday to Sunday.")
-    ] = MOST_A_WEEK
+        int, Meta(ge=0, le=MAX_A_WEEK, description="Prompts in one ISO week, Monday to Sunday.")
+    ] = MAX_A_WEEK
     paused_until: Annotated[datetime, Meta(tz=True, description="No prompt before, RFC 3339.")] | None = None
 
 

@@ -21,7 +21,7 @@ from service.push.notices import AppleDevice, Delivered, Notice, Outcome, Refuse
 log = structlog.get_logger()
 
 # Apple refuses a token after 60 minutes, and a new one within 20.
-TOKEN_LIVES = timedelta(minutes=40)
+TOKEN_TTL = timedelta(minutes=40)
 
 
 class ApnsKey(Struct, frozen=True):
@@ -90,7 +90,7 @@ class ApnsSender:
     def _provider_token(self, refused: str = "") -> str:
         """The token in use, or a new one if it is old, or if it is the one that was refused."""
         now = self._now()
-        if self._signed_at is None or now >= self._signed_at + TOKEN_LIVES or self._token == refused:
+        if self._signed_at is None or now >= self._signed_at + TOKEN_TTL or self._token == refused:
             said = {"iss": self._key.team_id, "iat": int(now.timestamp())}
             self._token = jwt.encode(said, self._key.key, algorithm="ES256", headers={"kid": self._key.key_id})
             self._signed_at = now

@@ -20,7 +20,7 @@ from service.web.operation import described
 from service.web.requests import ApiRequest, context_of, decode_body, path_uuid
 from service.web.responses import empty_answer, json_answer
 
-MOST_DEVICES = 20
+MAX_DEVICES = 20
 
 
 class RegisteredDevice(Struct, frozen=True):
@@ -102,8 +102,8 @@ async def register_device(request: ApiRequest, device_id: FromPath[str]) -> ASGI
     registration = tokens.new_id(context.random_bytes, f"registration of {device} by {member.session_id}")
     async with context.acting_as(member.member_id) as db, db.transaction():
         await lock_session(db, member)
-        if await db.fetchval(OTHERS, member.member_id, device) >= MOST_DEVICES:
-            raise Invalid(f"You have {MOST_DEVICES} devices already; remove one first.")
+        if await db.fetchval(OTHERS, member.member_id, device) >= MAX_DEVICES:
+            raise Invalid(f"You have {MAX_DEVICES} devices already; remove one first.")
         placed = (told.platform, told.provider, sealed, registration, context.now())
         row = await db.fetchrow(REGISTER, member.member_id, device, member.session_id, *placed)
     assert row is not None

@@ -24,7 +24,7 @@ log = structlog.get_logger()
 
 SCOPE = "https://www.googleapis.com/auth/firebase.messaging"
 GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
-ASSERTION_LIVES = timedelta(minutes=10)
+ASSERTION_TTL = timedelta(minutes=10)
 # A token is renewed so long before its end that it outlives whatever is under way.
 MARGIN = timedelta(minutes=5)
 # After a failure nobody asks for so long: whoever waits for a token would wait for the next failure in turn.
@@ -176,7 +176,7 @@ class FcmSender:
             "scope": SCOPE,
             "aud": account.token_uri,
             "iat": int(now.timestamp()),
-            "exp": int((now + ASSERTION_LIVES).timestamp()),
+            "exp": int((now + ASSERTION_TTL).timestamp()),
         }
         return jwt.encode(said, account.key, algorithm="RS256", headers={"kid": account.key_id})
 

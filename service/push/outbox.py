@@ -26,7 +26,7 @@ LEASE = timedelta(seconds=30)
 SENDING_SECONDS = 25  # so that nobody sends under a lease that has run out
 LONGEST_BACK_OFF_SECONDS = 300
 # What fails so often without a word from a provider is a mistake of ours: no further try mends it.
-MOST_FAILURES = 5
+MAX_FAILURES = 5
 
 
 class Push(Struct, frozen=True):
@@ -171,7 +171,7 @@ async def _sent(context: Context, sender: Sender, push: Push) -> Outcome:
     except Exception as error:
         # Whatever is wrong with one row, the others go on. Its words may hold an address.
         log.error("push_failed", push=push.kind, prompt=str(push.prompt_id), error=type(error).__name__)
-        return RetryAfter(LOST_PAUSE_SECONDS) if push.attempts < MOST_FAILURES else Refused()
+        return RetryAfter(LOST_PAUSE_SECONDS) if push.attempts < MAX_FAILURES else Refused()
 
 
 async def _note(context: Context, push: Push, outcome: Outcome) -> None:

@@ -35,7 +35,7 @@ log = structlog.get_logger()
 ENDPOINT_CHARACTERS = 2048
 CONNECTIONS = 50
 # RFC 8292 allows a day; a token is used for half of its life.
-TOKEN_LIVES = timedelta(hours=12)
+TOKEN_TTL = timedelta(hours=12)
 # Who subscribes chooses the origin, so their number is bounded.
 ORIGINS_KEPT = 1000
 # However a connection can fail.
@@ -155,8 +155,8 @@ class WebPushSender:
     def _token(self, origin: str) -> str:
         now = self._now()
         token, ends_at = self._tokens.get(origin, ("", now))
-        if ends_at - now < TOKEN_LIVES / 2:
-            ends_at = now + TOKEN_LIVES
+        if ends_at - now < TOKEN_TTL / 2:
+            ends_at = now + TOKEN_TTL
             said = {"aud": origin, "exp": int(ends_at.timestamp()), "sub": self._key.subject}
             token = jwt.encode(said, self._key.key, algorithm="ES256")
             self._tokens[origin] = token, ends_at

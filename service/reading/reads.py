@@ -33,7 +33,7 @@ COUNTING_CONNECTIONS = 4
 # What counts is planned once, by index, and never sorts the days of months only to group them.
 COUNTING = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off", "enable_sort": "off"}
 
-MOST_POINTS = 400
+MAX_POINTS = 400
 DEFAULT_SPAN = timedelta(days=364)
 
 Window = Annotated[int, Meta(ge=7, le=366, description="Days in a window.")]
@@ -250,7 +250,7 @@ def _asked(query: TrendsQuery, today: date) -> trends.Asked:
     first = query.from_ or date.fromordinal(max(last.toordinal() - DEFAULT_SPAN.days, 1))
     if first > last:
         raise Invalid("from must not lie after to.", "/from")
-    if (last - first).days // query.step + 1 > MOST_POINTS:
+    if (last - first).days // query.step + 1 > MAX_POINTS:
         raise Invalid("A trend has at most 400 points: choose a later from or a larger step.", "/from")
     item = _item_of(query.measure, query.item)
     return trends.Asked(query.measure, item, query.domain, query.window, query.step, first, last)

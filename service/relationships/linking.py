@@ -26,7 +26,7 @@ from service.web.operation import described
 from service.web.requests import ApiRequest, Nothing, context_of, decode_body
 from service.web.responses import json_answer
 
-INVITE_LIVES = timedelta(hours=24)
+INVITE_TTL = timedelta(hours=24)
 
 
 class Invite(Struct, frozen=True):
@@ -145,7 +145,7 @@ async def invite(request: ApiRequest, rid: FromPath[str]) -> ASGIApp:
     require_consent(member.consent_version)
     context = context_of(request)
     code = tokens.new_invite(context.random_bytes, membership.relationship_id)
-    expires_at = context.now() + INVITE_LIVES
+    expires_at = context.now() + INVITE_TTL
     async with context.acting_as(member.member_id) as db, db.transaction():
         if await lock_state(db, membership) not in ("solo", "inviting"):
             raise WrongState("An invite can be made only while nobody else is in.")

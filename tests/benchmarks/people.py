@@ -27,7 +27,7 @@ from service.core import tokens
 from service.keys import field_encryption
 from service.keys.key_store import FileKeyStore, epoch_of
 
-TOKEN_LIVES = timedelta(days=1)  # longer than any benchmark
+TOKEN_TTL = timedelta(days=1)  # longer than any benchmark
 BATCH = 20_000
 
 COLUMNS = {
@@ -126,7 +126,7 @@ def _write(rows: Rows, couple: Couple, store: FileKeyStore, now: datetime) -> No
         rows["members"].append((member_id, "UTC", CONSENT_VERSION, now))
         rows["keys.wrapped"].append(("member", member_id, epoch, store.wrap(epoch, person.key)))
         rows["sessions"].append((session_id, member_id, device, now, now))
-        rows["access_tokens"].append((tokens.token_hash(person.token), session_id, now + TOKEN_LIVES))
+        rows["access_tokens"].append((tokens.token_hash(person.token), session_id, now + TOKEN_TTL))
         rows["memberships"].append((rid, seat, member_id, person.author_id, person.private, now))
         rows["readers"] += [(rid, couple.shared, member_id), (rid, person.private, member_id)]
 

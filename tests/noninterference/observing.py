@@ -12,7 +12,7 @@ from msgspec import Struct
 from tests.noninterference.scripts import Json, Person
 from tests.noninterference.worlds import Seen, World
 
-MOST_CALLS = 3
+MAX_CALLS = 3
 STEP_UP = "/v1/sessions/step-up"
 
 # What stands for a parameter, by its name, where the document lists no values; `None` leaves it out.
@@ -80,7 +80,7 @@ def _addresses(path: str, operation: Json, chance: Random) -> Iterator[str]:
     values = {one["name"]: _values(one) for one in wanted}
     for listed in values.values():
         chance.shuffle(listed)
-    calls = min(MOST_CALLS, max(map(len, values.values()), default=1))
+    calls = min(MAX_CALLS, max(map(len, values.values()), default=1))
     for i in range(calls):
         chosen = {name: listed[i % len(listed)] for name, listed in values.items()}
         yield _address(path, wanted, _meant(chosen))

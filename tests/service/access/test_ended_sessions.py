@@ -166,7 +166,7 @@ async def test_somebody_elses_session_lets_nobody_in(service: Running) -> None:
 
 
 async def test_more_are_served_than_are_remembered(service: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(authentication, "MOST_REMEMBERED", 2)
+    monkeypatch.setattr(authentication, "MAX_REMEMBERED", 2)
     phones = [await service.member() for _ in range(3)]
     for one in [*phones, *phones]:
         await one.put("check-ins", NOTE)

@@ -191,7 +191,7 @@ async def test_closing_waits_for_what_was_submitted(committing: Committing) -> N
 async def test_nobody_waits_for_a_group_that_does_not_end(
     committing: Committing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(group_commit, "LATE_SECONDS", 0.05)
+    monkeypatch.setattr(group_commit, "GROUP_TIMEOUT_SECONDS", 0.05)
     group = grouped(committing)
     tasks = await begin(group, 2)
     tasks += await begin(group, 4, 6)
@@ -208,7 +208,7 @@ async def test_nobody_waits_for_a_group_that_does_not_end(
 async def test_a_group_that_does_not_end_holds_up_its_rooms_alone_and_a_second_one_everybody(
     committing: Committing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(group_commit, "LATE_SECONDS", 0.05)
+    monkeypatch.setattr(group_commit, "GROUP_TIMEOUT_SECONDS", 0.05)
     group = GroupCommit[int, str](committing, lambda n: n, rooms=lambda n: [n % 6])
     stuck = await begin(group, 2)
     await asyncio.sleep(0.01)

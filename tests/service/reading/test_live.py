@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from service.context import Context
-from service.core.listeners import MOST_STREAMS
+from service.core.listeners import MAX_STREAMS
 from service.reading import live
 from service.reading.live import KEEP_ALIVE
 from tests.support.listening import PATIENCE_SECONDS, Listening
@@ -207,7 +207,7 @@ async def test_after_the_end_the_own_private_stream_goes_on(service: Running) ->
 
 async def test_the_oldest_of_too_many_ends(service: Running) -> None:
     one = await service.member()
-    streams = [Listening(service.app, one) for _ in range(MOST_STREAMS + 1)]
+    streams = [Listening(service.app, one) for _ in range(MAX_STREAMS + 1)]
     for stream in streams:
         await stream.__aenter__()
         await stream.caught_up()
