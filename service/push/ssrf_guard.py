@@ -50,7 +50,7 @@ class PublicNetwork(AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[SOCKET_OPTION] | None = None,
     ) -> AsyncNetworkStream:
-        """A connection to the first of its addresses that answers. Raises NotPublicAddress and httpcore.ConnectError."""
+        """A connection to the first address that answers. Raises NotPublicAddress and httpcore.ConnectError."""
         failure: Exception = httpcore.ConnectError("no address")
         for address in await self._resolved(host, port):
             try:
