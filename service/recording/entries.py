@@ -16,7 +16,8 @@ from projections.feed import Event, Head
 from service.access.authentication import Bearer, bearer_without_recheck, recheck_session
 from service.access.memberships import membership_of
 from service.errors import NotFound, Overloaded, ServiceError, WrongState
-from service.recording.recorder import RecordedEntry, Recorder, Submission
+from service.recording.recorder import Recorder
+from service.recording.write_set import RecordedEntry, Submission, Submitter
 from service.web.operation import described
 from service.web.requests import ApiRequest, decode_body, path_uuid
 from service.web.responses import json_answer
@@ -147,7 +148,7 @@ async def _submission(request: ApiRequest, bearer: Bearer, rid: str, entry_id: s
         # To who is nothing here, everything is unknown, whatever it is called and whatever is sent.
         await membership_of(request, bearer, rid)
         raise
-    return Submission(bearer.session_id, bearer.member_id, relationship_id, [named])
+    return Submission(Submitter(bearer.session_id, bearer.member_id, relationship_id), [named])
 
 
 def recorder_of(request: ApiRequest) -> Recorder:

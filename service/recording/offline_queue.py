@@ -21,7 +21,7 @@ from service.access.authentication import Member, current_member, recheck_sessio
 from service.access.memberships import Membership, membership_of, reader_of
 from service.errors import Invalid, MalformedJson, NotFound, ServiceError, WrongState
 from service.recording.entries import recorder_of
-from service.recording.recorder import Outcome, Submission
+from service.recording.write_set import Outcome, Submission, Submitter
 from service.web.operation import described
 from service.web.problems import Problem, problem_of
 from service.web.requests import ApiRequest, context_of, decode, json_of
@@ -110,9 +110,9 @@ async def sync(request: ApiRequest, rid: FromPath[str]) -> ASGIApp:
 async def _record_all(
     request: ApiRequest, member: Member, membership: Membership, entries: list[tuple[UUID, Entry]]
 ) -> Sequence[Outcome | WrongState]:
-    submission = Submission(member.session_id, member.member_id, membership.relationship_id, entries)
+    submitter = Submitter(member.session_id, member.member_id, membership.relationship_id)
     try:
-        return (await recorder_of(request).record(submission)).outcomes
+        return (await recorder_of(request).record(Submission(submitter, entries))).outcomes
     except WrongState as error:
         return [error] * len(entries)  # the news are for everybody
     except NotFound:

@@ -585,7 +585,7 @@ def _one_limit(patch: Patch) -> None:
     record = Recorder.record
 
     async def limited(recorder: Recorder, submission: Any) -> Any:
-        if count_of(submission.relationship_id) > 10:
+        if count_of(submission.submitter.relationship_id) > 10:
             raise TooManyRequests(1)
         return await record(recorder, submission)
 
