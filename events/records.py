@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeAlias
 from uuid import UUID
 
 from msgspec import Struct
@@ -41,6 +41,35 @@ class Mention(Struct, frozen=True, order=True):
 
 def transposed(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
     return [list(column) for column in zip(*rows, strict=True)]
+
+
+# The columns of events, then an author and a ciphertext.
+EventColumns: TypeAlias = tuple[UUID, UUID, int, UUID, UUID, str, bytes, UUID | None, bytes | None]
+
+
+def event_row(ring: RelationshipKeys, key: StreamKey, stored: Stored) -> EventColumns:
+    """An event as it stands in the tables."""
+    event = stored.event
+    return (
+        key.relationship_id,
+        key.stream_id,
+        event.position,
+        event.event_id,
+        _alters_column(ring, event),
+        stored.header,
+        stored.link,
+        event.author,
+        stored.sealed,
+    )
+
+
+def _alters_column(ring: RelationshipKeys, event: Recorded) -> UUID:
+    """What the event is found by besides its id, blinded: what it alters, or what it is sealed for."""
+    if altered := entries.alters(event.fact):
+        return ring.alters_index(altered)
+    if entries.is_sealed(event.fact):
+        return ring.sealed_for_index(entries.thing_of(event.fact))
+    return ring.alters_nothing_index(event.event_id)
 
 
 class Draft(Struct, frozen=True):

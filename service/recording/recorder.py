@@ -8,17 +8,17 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from events.append import append_events
+from events.encryption import RelationshipKeys
 from events.entries import Ended, Opened
 from events.heads import DbConnection, lock_heads
-from events.records import StreamKey, encrypt_event
+from events.records import Stored, StreamKey, encrypt_event, event_row
 from service.context import Context
 from service.core.tokens import new_id
 from service.database.group_commit import GroupCommit
 from service.errors import Overloaded
 from service.prompts import answering
 from service.recording import reveal
-from service.recording.append import append
+from service.recording.append import EventRow, HeadRow, Rows, append
 from service.recording.concurrency import is_optimistic, seals, slot_of, split_sealed
 from service.recording.decide import decide_entries
 from service.recording.load import load_references, load_write_set, lock_stream_heads
@@ -83,7 +83,7 @@ async def record_optimistically(
     """
     write_set = await load_write_set(context, db, submissions)
     decide_entries(write_set)
-    if write_set.refuses_any or not await _append(db, write_set):
+    if write_set.refuses_any or not await append(db, write_set.rows()):
         return None
     return write_set
 
@@ -105,15 +105,11 @@ async def record_under_locks(
         decide_entries(write_set)
         if sealing:
             await reveal.append_copies(db, write_set)
-        if not await _append(db, write_set):
+        if not await append(db, write_set.rows()):
             # What was to be taken back came into the shared stream after the look for it: the next try finds it there.
             raise Overloaded
         await answering.on_recorded(db, write_set.notices, write_set.now)
         return write_set
-
-
-async def _append(db: DbConnection, write_set: WriteSet) -> bool:
-    return await append(db, write_set.keys, write_set.appended, write_set.counts, write_set.now, write_set.versions)
 
 
 async def announce(context: Context, db: DbConnection, stream: StreamKey, fact: Opened | Ended) -> None:
@@ -122,5 +118,15 @@ async def announce(context: Context, db: DbConnection, stream: StreamKey, fact: 
     heads = await lock_heads(db, [stream])
     event_id = new_id(context.random_bytes, f"event id {stream.stream_id}")
     drawn = draft(context.random_bytes, stream, event_id, None, context.now(), fact)
-    said = encrypt_event(keys, heads[stream], stream, "shared", drawn)
-    await append_events(db, {stream.relationship_id: keys}, [(stream, said)])
+    await append_uncounted(db, keys, stream, [encrypt_event(keys, heads[stream], stream, "shared", drawn)])
+
+
+async def append_uncounted(db: DbConnection, keys: RelationshipKeys, stream: StreamKey, log: Sequence[Stored]) -> None:
+    """Append events to one stream whose head the caller's transaction holds; nothing is counted, no one asked after it.
+
+    For what the service says, and for an import, which counts by rebuilding. Raises Overloaded where an id is taken.
+    """
+    events = [EventRow(*event_row(keys, stream, stored), None) for stored in log]
+    head = HeadRow(stream.relationship_id, stream.stream_id, log[-1].event.position, log[-1].link, None)
+    if not await append(db, Rows(events, [head], {})):
+        raise Overloaded

@@ -13,13 +13,14 @@ from events.chain import Head
 from events.encryption import NONCE_BYTES, OPENING_BYTES, RelationshipKeys
 from events.entries import Audience, Entry, Fact
 from events.errors import Refusal
-from events.records import Draft, Stored, StreamKey, encrypt_event
+from events.records import Draft, Stored, StreamKey, encrypt_event, event_row
 from events.reveals import takes_back_revealed
 from events.rules import Accepted, Author, Known, Recorded
 from projections import tallies
 from projections.tallies import Counts, Key
 from service.core.randomness import RandomBytes
-from service.prompts.answering import RecordedNotice
+from service.prompts.answering import RecordedNotice, is_occasion
+from service.recording.append import EventRow, HeadRow, Rows
 
 
 class Submitter(NamedTuple):
@@ -151,6 +152,20 @@ class WriteSet(Struct):
         """Take what an event adds into account."""
         for key, count in counts:
             self.counts[key] += count
+
+    def rows(self) -> Rows:
+        """What is to be written, as the tables have it."""
+        events = [self._event_row(stream, stored) for stream, stored in self.appended]
+        heads = [self._head_row(stream) for stream in {stream for stream, _ in self.appended}]
+        return Rows(events, heads, self.counts)
+
+    def _event_row(self, stream: StreamKey, stored: Stored) -> EventRow:
+        occasion_at = stored.event.recorded_at if is_occasion(stored.event) else None
+        return EventRow(*event_row(self.keys[stream.relationship_id], stream, stored), occasion_at)
+
+    def _head_row(self, stream: StreamKey) -> HeadRow:
+        head = self.heads[stream]
+        return HeadRow(stream.relationship_id, stream.stream_id, head.position, head.link, self.versions.get(stream))
 
 
 def _tally(batch: AuthorBatch, stream: StreamKey, event: Recorded) -> Counts:

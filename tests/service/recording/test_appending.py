@@ -105,8 +105,7 @@ async def test_who_is_erased_between_the_two_statements_writes_nothing(service: 
         decide_entries(write_set)
         assert [type(answer) for answer in write_set.answers] == [SubmissionResult]
         await erasure.erase(context, noted.submitter.member_id)
-        appended = (write_set.appended, write_set.counts, write_set.now, write_set.versions)
-        assert not await append(db, write_set.keys, *appended)
+        assert not await append(db, write_set.rows())
     assert await service.ask("SELECT FROM texts WHERE author_id = $1::text::uuid", one.author) == []
 
 
