@@ -255,7 +255,7 @@ def _sealed(ring: RelationshipKeys, stored: Stored) -> Stored:
     if stored.opening is None or stored.body is None:
         return stored
     key, place = ring.of(stored.event.author), encryption.associated_data_of(stored.header)
-    return replace(stored, sealed=encryption.encrypt(key, place, stored.opening, stored.body.encode()))
+    return replace(stored, ciphertext=encryption.encrypt(key, place, stored.opening, stored.body.encode()))
 
 
 MAKE_MEMBER = """

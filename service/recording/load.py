@@ -47,7 +47,7 @@ async def lock_stream_heads(db: DbConnection, submissions: Sequence[Submission])
     entries = [(shared[one.submitter], entry) for one in admitted for _, entry in one.entries]
     taken_back = [Mention(stream, entry.event_id) for stream, entry in entries if isinstance(entry, Retraction)]
     needed = {stream for stream, entry in entries if rules.is_shared(entry)}
-    needed |= {mention.key for mention in await ids_present(db, taken_back)} if taken_back else set()
+    needed |= {mention.stream for mention in await ids_present(db, taken_back)} if taken_back else set()
     await lock_heads(db, needed)
 
 

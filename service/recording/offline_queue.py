@@ -100,9 +100,9 @@ async def sync(request: ApiRequest, rid: FromPath[str]) -> ASGIApp:
     context, reader = context_of(request), reader_of(membership)
     outcomes = iter(await _record_all(request, member, membership, good) if good else [])
     async with context.acting_as(member.member_id) as db:
-        ring = await context.keys.relationship_keys(membership.relationship_id)
-        shared = await feed.page(db, ring, reader, "shared", sent.shared_after, SYNC_PAGE)
-        private = await feed.page(db, ring, reader, "private", sent.private_after, SYNC_PAGE)
+        keys = await context.keys.relationship_keys(membership.relationship_id)
+        shared = await feed.page(db, keys, reader, "shared", sent.shared_after, SYNC_PAGE)
+        private = await feed.page(db, keys, reader, "private", sent.private_after, SYNC_PAGE)
     results = [e if isinstance(e, SyncResult) else _result(e[0], next(outcomes)) for e in read]
     return json_answer(Synced(results, shared, private))
 

@@ -133,7 +133,7 @@ async def _read(
     found = _decrypted(keys, shared, await find_sealed(db, keys, [*private, shared], things))
     originals = [Mention(stream, stored.event.event_id) for stream, stored in found if stream != shared]
     found += _decrypted(keys, shared, await find_altering(db, {shared.relationship_id: keys}, originals))
-    names = {Mention(shared, each) for one in originals for each in copy_ids(one.key.stream_id, one.event_id)}
+    names = {Mention(shared, each) for one in originals for each in copy_ids(one.stream.stream_id, one.event_id)}
     return found + _decrypted(keys, shared, await find_events(db, list(names)))
 
 
