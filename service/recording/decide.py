@@ -33,4 +33,4 @@ def _decide(write_set: WriteSet, batch: AuthorBatch, entry_id: UUID, entry: Entr
         return refusal
     if isinstance(decided, Recorded):
         return RecordedEntry(batch.stored[decided.audience, decided.event_id], new=False)
-    return RecordedEntry(write_set.record(batch, entry_id, decided), new=True)
+    return RecordedEntry(write_set.accept(batch, entry_id, decided), new=True)

@@ -1,4 +1,4 @@
-"""What a phone records, one by one: four kinds of entry."""
+"""Record one entry: a PUT for each of the four kinds."""
 
 from typing import Any, TypeVar
 from uuid import UUID
@@ -131,7 +131,7 @@ async def _record(request: ApiRequest, rid: str, entry_id: str, kind: type[Sent]
     except Overloaded:
         raise  # nothing more is looked up where there is too much to do
     except ServiceError:
-        # To who was signed out nothing else is told, whatever is sent.
+        # Where the session has ended, nothing else is answered, whatever was sent.
         await recheck_session(request)
         raise
     (outcome,) = recorded.outcomes
@@ -145,7 +145,7 @@ async def _submission(request: ApiRequest, bearer: Bearer, rid: str, entry_id: s
     try:
         named = path_uuid(entry_id), await decode_body(request, kind)
     except ServiceError:
-        # To who is nothing here, everything is unknown, whatever it is called and whatever is sent.
+        # To a stranger everything is unknown, whatever it is called and whatever is sent.
         await membership_of(request, bearer, rid)
         raise
     return Submission(Submitter(bearer.session_id, bearer.member_id, relationship_id), [named])

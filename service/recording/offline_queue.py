@@ -1,4 +1,4 @@
-"""A phone's whole offline queue at once, and the news of both streams."""
+"""Sync: a phone's whole offline queue at once, and the news of both streams."""
 
 import json
 from collections.abc import Sequence
@@ -129,8 +129,8 @@ async def _sync_body(request: ApiRequest) -> RawSync:
 
 
 def _mended(text: bytes) -> RawSync:
-    """The queue in a text that only a lenient reader takes, for a lone surrogate or a NaN somewhere: its entries are
-    taken apart, so that only the one at fault is refused. Raises MalformedJson where nobody could read it."""
+    """The queue in a text that only a lenient parser takes, for a lone surrogate or a NaN somewhere: its entries are
+    taken apart, so that only the one at fault is refused. Raises MalformedJson where no parser takes it."""
     try:
         sent = json.loads(text.decode(errors="surrogateescape"))
         if not isinstance(sent, dict) or not isinstance(sent.get("entries"), list):

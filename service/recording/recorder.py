@@ -104,7 +104,7 @@ async def record_under_locks(
         await load_references(db, write_set)
         decide_entries(write_set)
         if sealing:
-            await reveal.append_copies(db, write_set)
+            await reveal.add_copies(db, write_set)
         if not await append(db, write_set.rows()):
             # What was to be taken back came into the shared stream after the look for it: the next try finds it there.
             raise Overloaded

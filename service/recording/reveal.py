@@ -68,8 +68,8 @@ async def lock_relationship(db: DbConnection, submitter: Submitter) -> None:
     await db.execute(LOCK_RELATIONSHIP, *submitter)
 
 
-async def append_copies(db: DbConnection, write_set: WriteSet) -> None:
-    """Append what is revealed now that an author, who is alone in the group, has sealed something.
+async def add_copies(db: DbConnection, write_set: WriteSet) -> None:
+    """Add what is revealed now that an author, who is alone in the group, has sealed something.
 
     What is refused or sent again looks for nothing: how long that takes would tell whether somebody waits.
     """
@@ -86,8 +86,8 @@ async def append_copies(db: DbConnection, write_set: WriteSet) -> None:
     for event in sealed:
         for copy in meeting.copies(event, batch.known):
             original = copy.original.event
-            write_set.append(batch, "shared", copy.event_id, original.author, original.fact)
-            write_set.count([(key, -count) for key, count in meeting.counts_of(copy)])
+            write_set.add_event(batch, "shared", copy.event_id, original.author, original.fact)
+            write_set.add_counts([(key, -count) for key, count in meeting.counts_of(copy)])
 
 
 # Who is erased is null here.

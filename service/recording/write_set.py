@@ -90,14 +90,14 @@ class AuthorBatch(Struct):
 
 
 class WriteSet(Struct):
-    """One group: who submits, the heads that they follow on, and the events and counts to be written.
+    """A group: who submits, the heads that they follow on, and the events and counts that are to be written.
 
-    A head's version is that of its row as it was read; a head without one is locked by this transaction.
+    A head moves with each event that is added. Its version is that of the row that was read; without one, it is locked.
     """
 
     now: datetime
     random_bytes: RandomBytes
-    keys: Mapping[UUID, RelationshipKeys]
+    keys: Mapping[UUID, RelationshipKeys]  # by relationship
     submissions: Sequence[Submission]
     unconfirmed: set[Submitter]
     batches: dict[Submitter, AuthorBatch] = field(default_factory=dict)  # two phones of one author have one
@@ -121,35 +121,35 @@ class WriteSet(Struct):
         return any(isinstance(outcome, Refusal) for result in results for outcome in result.outcomes)
 
     def keys_of(self, batch: AuthorBatch) -> RelationshipKeys:
-        """The keys that the events of its relationship are encrypted with."""
+        """The keys of its relationship."""
         return self.keys[batch.relationship_id]
 
     def follow_locked(self, heads: Mapping[StreamKey, Head]) -> None:
-        """Follow on heads that were locked since they were first read."""
+        """Follow on heads as they are now, locked since they were first read."""
         for stream, head in heads.items():
             self.heads[stream] = head
             self.versions.pop(stream, None)
 
-    def record(self, batch: AuthorBatch, entry_id: UUID, accepted: Accepted) -> Stored:
-        """Append an entry of the batch's author, who may have answered a prompt with it."""
-        stored = self.append(batch, accepted.audience, entry_id, batch.author.author_id, accepted.entry)
+    def accept(self, batch: AuthorBatch, entry_id: UUID, accepted: Accepted) -> Stored:
+        """Add an entry of the batch's author, who may have answered a prompt with it."""
+        stored = self.add_event(batch, accepted.audience, entry_id, batch.author.author_id, accepted.entry)
         self.notices.append(RecordedNotice(batch.member_id, batch.relationship_id, stored.event))
         return stored
 
-    def append(self, batch: AuthorBatch, audience: Audience, event_id: UUID, by: UUID | None, fact: Fact) -> Stored:
-        """Append an event to a stream of the batch, count it, and let those of the group know it who can read it."""
+    def add_event(self, batch: AuthorBatch, audience: Audience, event_id: UUID, by: UUID | None, fact: Fact) -> Stored:
+        """The event that follows on a stream of the batch: from now on it counts, and whoever can read it knows it."""
         stream = batch.stream(audience)
         drawn = draft(self.random_bytes, stream, event_id, by, self.now, fact)
         stored = encrypt_event(self.keys_of(batch), self.heads[stream], stream, audience, drawn)
         self.heads[stream] = Head(stored.event.position, stored.link)
         self.appended.append((stream, stored))
-        self.count(_tally(batch, stream, stored.event))
+        self.add_counts(_tally(batch, stream, stored.event))
         for reader in [batch] if audience == "private" else self.authors[batch.relationship_id]:
             reader.learn(stored)
         return stored
 
-    def count(self, counts: Counts) -> None:
-        """Take what an event adds into account."""
+    def add_counts(self, counts: Counts) -> None:
+        """Add to what is counted."""
         for key, count in counts:
             self.counts[key] += count
 

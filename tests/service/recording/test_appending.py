@@ -1,7 +1,6 @@
 """What is recorded at once follows on what it was made ready for, or is not written at all."""
 
 import asyncio
-from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
 import pytest
@@ -11,7 +10,6 @@ from events.entries import CheckIn, Entry, Request, Retraction
 from service.context import Context
 from service.data_rights import erasure
 from service.recording.append import append
-from service.recording.concurrency import QUEUE_LANES, slot_of
 from service.recording.decide import decide_entries
 from service.recording.load import find_unconfirmed, load_write_set, lock_stream_heads
 from service.recording.recorder import record_optimistically
@@ -55,16 +53,6 @@ async def test_what_stands_alone_is_recorded_without_a_lock_before(service: Runn
     assert sorted(stored.event.position for _, stored in done.appended) == [2, 3, 4]
     initiates = (await one.get(f"{HERE}/balances"))["mine"]["initiates"]
     assert (initiates["me"], initiates["partner"]) == (2, 1)
-
-
-@pytest.mark.parametrize(
-    "entry", [convert(REQUEST, Request), Retraction(occurred_at=datetime.now(UTC), event_id=uuid4())]
-)
-def test_no_group_has_both_queues_and_single_entries(entry: Entry) -> None:
-    submitters = [Submitter(uuid4(), uuid4(), uuid4()) for _ in range(100)]
-    single = {slot_of(Submission(one, [(uuid4(), entry)])).lane for one in submitters}
-    queues = {slot_of(Submission(one, [(uuid4(), entry)] * 100)).lane for one in submitters}
-    assert (len(single), len(queues), single & queues) == (1, QUEUE_LANES, set())
 
 
 async def test_nothing_follows_on_a_head_that_was_written_while_this_waited(service: Running) -> None:
