@@ -1,4 +1,4 @@
-"""The head of each stream: its last position and link. Whoever appends holds it."""
+"""The head of each stream: its last position and link. Whoever appends locks it."""
 
 from collections.abc import Iterable
 from typing import TypeAlias
@@ -25,10 +25,10 @@ INSERT INTO heads (
 """
 
 
-async def create_stream(db: DbConnection, key: StreamKey, audience: Audience) -> None:
-    """Begin a stream that holds nothing yet."""
-    head = genesis(key.stream_id)
-    await db.execute(CREATE, key.relationship_id, key.stream_id, head.position, head.link, audience == "private")
+async def create_stream(db: DbConnection, stream: StreamKey, audience: Audience) -> None:
+    """Create a stream without events."""
+    head = genesis(stream.stream_id)
+    await db.execute(CREATE, stream.relationship_id, stream.stream_id, head.position, head.link, audience == "private")
 
 
 LOCK = """
@@ -44,13 +44,13 @@ FOR UPDATE OF heads
 """
 
 
-async def lock_heads(db: DbConnection, keys: Iterable[StreamKey]) -> dict[StreamKey, Head]:
-    """The heads, held until the transaction ends.
+async def lock_heads(db: DbConnection, streams: Iterable[StreamKey]) -> dict[StreamKey, Head]:
+    """Lock heads until the transaction ends, and read them.
 
-    Private heads before shared ones, each sort by id: everybody locks in this order, so nobody waits in a circle.
+    Private heads before shared ones, each sort by id: everybody locks in this order, which avoids deadlock.
     """
-    wanted = list(keys)
-    rows = await db.fetch(LOCK, [k.relationship_id for k in wanted], [k.stream_id for k in wanted])
+    wanted = list(streams)
+    rows = await db.fetch(LOCK, [one.relationship_id for one in wanted], [one.stream_id for one in wanted])
     return {StreamKey(row["relationship_id"], row["stream_id"]): Head(row["position"], row["link"]) for row in rows}
 
 
@@ -75,9 +75,9 @@ WHERE relationship_id = $1
 """
 
 
-async def touch_head(db: DbConnection, key: StreamKey) -> None:
-    """Write the head anew, as it is: whoever keeps something by its row's version makes it anew. It must be locked."""
-    await db.execute(TOUCH, key.relationship_id, key.stream_id)
+async def touch_head(db: DbConnection, stream: StreamKey) -> None:
+    """Give the head's row a new version: what is kept by it is computed again. It must be locked."""
+    await db.execute(TOUCH, stream.relationship_id, stream.stream_id)
 
 
 HEAD = """
@@ -90,7 +90,7 @@ WHERE relationship_id = $1
 """
 
 
-async def read_head(db: DbConnection, key: StreamKey) -> Head:
+async def read_head(db: DbConnection, stream: StreamKey) -> Head:
     """The last position of a stream and its link, as of now; that of the empty chain where there is no stream yet."""
-    row = await db.fetchrow(HEAD, key.relationship_id, key.stream_id)
-    return Head(row["position"], row["link"]) if row else genesis(key.stream_id)
+    row = await db.fetchrow(HEAD, stream.relationship_id, stream.stream_id)
+    return Head(row["position"], row["link"]) if row else genesis(stream.stream_id)

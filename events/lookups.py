@@ -25,7 +25,7 @@ WHERE ((events.relationship_id, events.stream_id) = (mentioned.relationship_id, 
 
 async def ids_present(db: DbConnection, mentions: Sequence[Mention]) -> list[Mention]:
     """Those of the mentioned events that exist."""
-    rows = await db.fetch(PRESENT, *_columns([(m.key, m.event_id) for m in mentions]))
+    rows = await db.fetch(PRESENT, *_columns([(m.stream, m.event_id) for m in mentions]))
     return [Mention(StreamKey(row["relationship_id"], row["stream_id"]), row["event_id"]) for row in rows]
 
 
@@ -52,7 +52,7 @@ WHERE ((events.relationship_id, events.stream_id) = (mentioned.relationship_id, 
 
 async def find_events(db: DbConnection, mentions: Sequence[Mention]) -> list[tuple[StreamKey, Record]]:
     """The rows of those mentioned events that exist."""
-    return _keyed(await db.fetch(FIND, *_columns([(m.key, m.event_id) for m in mentions])))
+    return _with_streams(await db.fetch(FIND, *_columns([(m.stream, m.event_id) for m in mentions])))
 
 
 # What alters an event may lie in another stream; what alters *that* lies beside it.
@@ -80,25 +80,29 @@ ORDER BY
 
 
 async def find_altering(
-    db: DbConnection, rings: Mapping[UUID, RelationshipKeys], mentions: Sequence[Mention]
+    db: DbConnection, keys: Mapping[UUID, RelationshipKeys], mentions: Sequence[Mention]
 ) -> list[tuple[StreamKey, Record]]:
-    """The rows of the events that retract or retell the mentioned ones, and of those that retract these."""
+    """The rows of the events that retract or retell the mentioned ones, and of those that retract these.
+
+    `keys` are those of each relationship.
+    """
     found: list[tuple[StreamKey, Record]] = []
     looked_at: set[Mention] = set()
     # An id may stand in both streams, so what alters what can go in a circle: b alters a, and another a alters b.
     while mentions := [m for m in mentions if m not in looked_at]:
         looked_at.update(mentions)
-        rows = await _altering(db, [(m.key, rings[m.key.relationship_id].alters_index(m.event_id)) for m in mentions])
-        mentions = [Mention(key, read_header(row["header"]).id) for key, row in rows]
+        sought = [(m.stream, keys[m.stream.relationship_id].alters_index(m.event_id)) for m in mentions]
+        rows = await _altering(db, sought)
+        mentions = [Mention(stream, read_header(row["header"]).id) for stream, row in rows]
         found += rows
     return found
 
 
 async def find_sealed(
-    db: DbConnection, ring: RelationshipKeys, keys: Sequence[StreamKey], things: Iterable[str]
+    db: DbConnection, keys: RelationshipKeys, streams: Sequence[StreamKey], things: Iterable[str]
 ) -> list[tuple[StreamKey, Record]]:
     """The rows of the check-ins in those streams that are, or once were, sealed for one of the things."""
-    return await _altering(db, [(key, ring.sealed_for_index(thing)) for key in keys for thing in things])
+    return await _altering(db, [(stream, keys.sealed_for_index(thing)) for stream in streams for thing in things])
 
 
 SEALED = """
@@ -113,25 +117,25 @@ WHERE ((events.relationship_id, events.stream_id) = (sought.relationship_id, sou
 
 
 async def sealed_things(
-    db: DbConnection, ring: RelationshipKeys, keys: Sequence[StreamKey], things: Iterable[str]
+    db: DbConnection, keys: RelationshipKeys, streams: Sequence[StreamKey], things: Iterable[str]
 ) -> dict[StreamKey, set[str]]:
     """For which of the things something is, or once was, sealed in each of those streams. Reads no text."""
-    sought = {ring.sealed_for_index(thing): thing for thing in things}
-    rows = _keyed(await db.fetch(SEALED, *_columns([(key, blinded) for key in keys for blinded in sought])))
-    return {key: {sought[row["alters"]] for at, row in rows if at == key} for key in keys}
+    sought = {keys.sealed_for_index(thing): thing for thing in things}
+    rows = _with_streams(await db.fetch(SEALED, *_columns([(one, blinded) for one in streams for blinded in sought])))
+    return {stream: {sought[row["alters"]] for at, row in rows if at == stream} for stream in streams}
 
 
 async def _altering(db: DbConnection, sought: Sequence[tuple[StreamKey, UUID]]) -> list[tuple[StreamKey, Record]]:
-    return _keyed(await db.fetch(ALTERING, *_columns(sought)))
+    return _with_streams(await db.fetch(ALTERING, *_columns(sought)))
 
 
-def _columns(mentions: Sequence[tuple[StreamKey, UUID]]) -> tuple[list[UUID], list[UUID], list[UUID]]:
+def _columns(sought: Sequence[tuple[StreamKey, UUID]]) -> tuple[list[UUID], list[UUID], list[UUID]]:
     return (
-        [key.relationship_id for key, _ in mentions],
-        [key.stream_id for key, _ in mentions],
-        [name for _, name in mentions],
+        [stream.relationship_id for stream, _ in sought],
+        [stream.stream_id for stream, _ in sought],
+        [name for _, name in sought],
     )
 
 
-def _keyed(rows: Iterable[Record]) -> list[tuple[StreamKey, Record]]:
+def _with_streams(rows: Iterable[Record]) -> list[tuple[StreamKey, Record]]:
     return [(StreamKey(row["relationship_id"], row["stream_id"]), row) for row in rows]

@@ -1,4 +1,4 @@
-"""Reading streams: a page, a whole stream, or the bodies of many."""
+"""Reads streams: a page of one, all of some, or the bodies of many."""
 
 import asyncio
 from asyncio import Task
@@ -39,12 +39,12 @@ LIMIT $5
 
 
 async def read_page(
-    db: DbConnection, ring: RelationshipKeys, key: StreamKey, audience: Audience, after: int, limit: int
+    db: DbConnection, keys: RelationshipKeys, stream: StreamKey, audience: Audience, after: int, limit: int
 ) -> tuple[Head, list[Stored]]:
-    """The head of a stream and at most `limit` of its events behind position `after`, none later than the head."""
-    head = await read_head(db, key)
-    rows = await db.fetch(PAGE, key.relationship_id, key.stream_id, after, head.position, limit)
-    return head, [decrypt_row(ring, audience, row) for row in rows]
+    """The head of a stream and at most `limit` of its events after position `after`, none later than the head."""
+    head = await read_head(db, stream)
+    rows = await db.fetch(PAGE, stream.relationship_id, stream.stream_id, after, head.position, limit)
+    return head, [decrypt_row(keys, audience, row) for row in rows]
 
 
 ALL = """
@@ -69,17 +69,17 @@ ORDER BY
 
 
 async def read_streams(
-    db: DbConnection, ring: RelationshipKeys, relationship_id: UUID, audiences: dict[UUID, Audience]
+    db: DbConnection, keys: RelationshipKeys, relationship_id: UUID, audiences: dict[UUID, Audience]
 ) -> list[Stored]:
-    """Every event of the given streams of one relationship, as of one moment, each stream in order."""
+    """All events of the given streams of one relationship, as of one moment, each stream in order."""
     rows = await db.fetch(ALL, relationship_id, list(audiences))
-    return [decrypt_row(ring, audiences[row["stream_id"]], row) for row in rows]
+    return [decrypt_row(keys, audiences[row["stream_id"]], row) for row in rows]
 
 
 class Span(Struct, frozen=True):
-    """Positions of one stream: those behind `after`, up to `until`."""
+    """Positions of one stream: those after `after`, up to `until`."""
 
-    key: StreamKey
+    stream: StreamKey
     after: int
     until: int
 
@@ -126,30 +126,30 @@ BODIES_AT_ONCE = 2_000
 
 
 async def read_bodies(
-    db: DbConnection, rings: Mapping[UUID, RelationshipKeys], heads: Mapping[StreamKey, Head]
+    db: DbConnection, keys: Mapping[UUID, RelationshipKeys], heads: Mapping[StreamKey, Head]
 ) -> AsyncGenerator[tuple[StreamKey, list[tuple[UUID | None, bytes]]], None]:
-    """All bodies of some streams, each with its author, a part after the other; what is erased is left out.
+    """All bodies of some streams, each with its author, part by part; what is erased is left out.
 
-    In a transaction that holds the heads. Whoever does not read to the end has to close it, before anything else is
-    asked of the database. Raises sealing.Unreadable.
+    In a transaction that holds the heads; `keys` are those of each relationship. A caller who does not read to the end
+    has to close it before anything else is asked of the database. Raises DecryptionFailed.
     """
-    openers = {key.relationship_id: BulkDecryptor(rings[key.relationship_id]) for key in heads}
+    decryptors = {stream.relationship_id: BulkDecryptor(keys[stream.relationship_id]) for stream in heads}
     async with aclosing(_fetched(db, _parts(heads))) as parts:
         async for rows in parts:
             for relationship_id, stream_id, after, until, headers, positions, texts in rows:
                 if len(headers) != until - after:
                     raise DecryptionFailed  # an event is missing: no text would be where it belongs
-                sealed = dict(zip(positions, texts, strict=True))
-                in_order = [sealed.get(position) for position in range(after + 1, until + 1)]
-                yield StreamKey(relationship_id, stream_id), openers[relationship_id].bodies(headers, in_order)
+                ciphertexts = dict(zip(positions, texts, strict=True))
+                in_order = [ciphertexts.get(position) for position in range(after + 1, until + 1)]
+                yield StreamKey(relationship_id, stream_id), decryptors[relationship_id].bodies(headers, in_order)
 
 
 async def _fetched(db: DbConnection, parts: Iterable[Sequence[Span]]) -> AsyncGenerator[list[Record], None]:
-    """The rows of each part. While they are worked on, PostgreSQL makes the next ones ready."""
+    """The rows of each part. While the caller works on them, PostgreSQL makes the next ones ready."""
     coming: Task[list[Record]] | None = None
     try:
         for spans in parts:
-            wanted = transposed([(s.key.relationship_id, s.key.stream_id, s.after, s.until) for s in spans])
+            wanted = transposed([(s.stream.relationship_id, s.stream.stream_id, s.after, s.until) for s in spans])
             rows = await coming if coming else None
             coming = asyncio.create_task(db.fetch(BODIES, *wanted))
             await asyncio.sleep(0)  # it is sent now
@@ -159,17 +159,17 @@ async def _fetched(db: DbConnection, parts: Iterable[Sequence[Span]]) -> AsyncGe
             yield await coming
     finally:
         if coming:
-            await asyncio.gather(coming, return_exceptions=True)  # the connection is the next one's only then
+            await asyncio.gather(coming, return_exceptions=True)  # only then is the connection free for others
 
 
 def _parts(heads: Mapping[StreamKey, Head]) -> Iterator[list[Span]]:
-    """All positions of the streams, so many at once."""
+    """All positions of the streams, at most BODIES_AT_ONCE in a part."""
     spans, room = list[Span](), BODIES_AT_ONCE
-    for key, head in heads.items():
+    for stream, head in heads.items():
         after = 0
         while after < head.position:
             until = min(head.position, after + room)
-            spans.append(Span(key, after, until))
+            spans.append(Span(stream, after, until))
             after, room = until, room - (until - after)
             if not room:
                 yield spans
@@ -178,17 +178,18 @@ def _parts(heads: Mapping[StreamKey, Head]) -> Iterator[list[Span]]:
         yield spans
 
 
-def decrypt_row(ring: RelationshipKeys, audience: Audience, row: Record) -> Stored:
-    """A row of events, opened; one without its text, or whose author has no key any more, is erased.
+def decrypt_row(keys: RelationshipKeys, audience: Audience, row: Record) -> Stored:
+    """A row of events, decrypted; one without its text, or whose author has no key any more, is erased.
 
-    Raises sealing.Unreadable where its text is not the one that was sealed.
+    Raises DecryptionFailed where its text is not the one that was encrypted.
     """
-    header, sealed = read_header(row["header"]), row["sealed"]
+    header, ciphertext = read_header(row["header"]), row["sealed"]
     opening: bytes | None = None
     body: str | None = None
     fact: Fact = Erased()
-    if sealed is not None and ring.knows(header.by):
-        opening, text = encryption.decrypt(ring.of(header.by), encryption.associated_data_of(row["header"]), sealed)
+    if ciphertext is not None and keys.knows(header.by):
+        place = encryption.associated_data_of(row["header"])
+        opening, text = encryption.decrypt(keys.of(header.by), place, ciphertext)
         body, fact = text.decode(), entries.from_text(text)
     event = Recorded(audience, header.position, header.id, header.by, header.recorded_at, fact)
-    return Stored(row["header"], row["link"], sealed, body, opening, event)
+    return Stored(row["header"], row["link"], ciphertext, body, opening, event)

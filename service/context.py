@@ -1,4 +1,4 @@
-"""What comes from outside: the database, the time, chance and mail. Tests bring their own."""
+"""What comes from outside: the database, keys, time, chance and mail. Tests bring their own."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -21,24 +21,24 @@ ConnectionPool: TypeAlias = "Pool[Record]"
 # Until the connection goes back to the pool, which resets it.
 ACT = "SELECT set_config('mutuality.members', $1::uuid[]::text, false)"
 
-# Within a transaction of the recorder, who reads no text: what was recorded before is read as its readers may read it.
-READ = """
+# Within a transaction of the recorder's role, which reads no text.
+READ_AS_MEMBERS = """
 SELECT
     set_config('role', 'mutuality_service', true),
     set_config('mutuality.members', $1::uuid[]::text, true)
 """
 
-RECORD = """
+WRITE_AGAIN = """
 SELECT set_config('role', 'mutuality_recorder', true)
 """
 
 
 @asynccontextmanager
 async def reading_as_members(db: DbConnection, member_ids: Sequence[UUID]) -> AsyncIterator[None]:
-    """For a while the recorder's transaction reads what those members may read, and writes nothing."""
-    await db.execute(READ, member_ids)
+    """Let the recorder's transaction read what those members may read; until the block ends, it writes nothing."""
+    await db.execute(READ_AS_MEMBERS, member_ids)
     yield
-    await db.execute(RECORD)
+    await db.execute(WRITE_AGAIN)
 
 
 class Context(Struct, frozen=True):
@@ -63,5 +63,5 @@ class Context(Struct, frozen=True):
             yield db
 
     def writer(self) -> AbstractAsyncContextManager[DbConnection]:
-        """A connection of the recorder: it appends for many members, and reads no text unless it acts for members."""
+        """A connection of the recorder: it appends for many members, and reads texts only as members read them."""
         return checked_out(self.writer_db)

@@ -10,7 +10,7 @@ from msgspec import Struct
 from events.heads import DbConnection
 from service.context import Context
 from service.core import tokens
-from service.database.group_commit import GroupCommit
+from service.database.group_commit import GroupCommit, Slot
 from service.errors import NotSignedIn, StepUpRequired, TooManyRequests
 from service.web.requests import ApiRequest, context_of, header_of
 
@@ -62,7 +62,7 @@ class Authenticator:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._grouped = GroupCommit[bytes, Member | None](self._look_up, key=lambda token_hash: token_hash)
+        self._grouped = GroupCommit[bytes, Member | None](self._look_up, _slot_of)
         self._remembered: dict[bytes, Bearer] = {}
 
     async def authenticate(self, token_hash: bytes) -> Member | None:
@@ -96,10 +96,15 @@ class Authenticator:
                 break
             del self._remembered[token_hash]
 
-    async def _look_up(self, token_hashes: Sequence[bytes], patient: bool) -> Sequence[Member | None]:
+    async def _look_up(self, token_hashes: Sequence[bytes], wait_for_locks: bool) -> Sequence[Member | None]:
         rows = await self._context.auth_db.fetch(BY_ACCESS_TOKENS, list(set(token_hashes)))
         found = {token_hash: Member(*member) for token_hash, *member in rows}
         return [found.get(token_hash) for token_hash in token_hashes]
+
+
+def _slot_of(token_hash: bytes) -> Slot:
+    """All tokens are looked up together; one that fails, fails alone."""
+    return Slot(lane=None, streams=frozenset((token_hash,)), blocking_key=token_hash)
 
 
 def authenticator_of(request: ApiRequest) -> Authenticator:

@@ -4,8 +4,8 @@ from uuid import UUID
 
 from litestar import Response, delete
 
-from events.append import erase_texts
 from events.heads import DbConnection, lock_heads, touch_head
+from events.texts import erase_texts
 from projections import tallies
 from projections.rebuild import Stream, rebuild
 from service.access.authentication import require_step_up

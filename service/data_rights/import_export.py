@@ -19,7 +19,6 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from events import chain, encryption, entries
-from events.append import append_events
 from events.encryption import RelationshipKeys
 from events.entries import Audience, CheckIn, Decision, Ended, Erased, Fact, Opened, Request, Retraction
 from events.errors import UnknownKind
@@ -39,6 +38,7 @@ from service.keys.keyring import Keyring
 from service.prompts.replanning import is_on
 from service.prompts.schedule import Schedule, validate
 from service.prompts.schedule_api import KEEP_SCHEDULE, SEED_BYTES
+from service.recording.recorder import append_uncounted
 from service.relationships.linking import LET_READ
 from service.relationships.view import Relationship
 
@@ -246,8 +246,8 @@ async def _fill(db: DbConnection, stream: Stream, log: list[Stored]) -> None:
     await create_stream(db, stream.key, stream.audience)
     for first in range(0, len(log), CHUNK_EVENTS):
         chunk = log[first : first + CHUNK_EVENTS]
-        sealed = [(stream.key, _sealed(stream.ring, stored)) for stored in chunk]
-        await append_events(db, {stream.key.relationship_id: stream.ring}, sealed)
+        sealed = [_sealed(stream.ring, stored) for stored in chunk]
+        await append_uncounted(db, stream.ring, stream.key, sealed)
     await rebuild(db, [stream])
 
 
@@ -255,7 +255,7 @@ def _sealed(ring: RelationshipKeys, stored: Stored) -> Stored:
     if stored.opening is None or stored.body is None:
         return stored
     key, place = ring.of(stored.event.author), encryption.associated_data_of(stored.header)
-    return replace(stored, sealed=encryption.encrypt(key, place, stored.opening, stored.body.encode()))
+    return replace(stored, ciphertext=encryption.encrypt(key, place, stored.opening, stored.body.encode()))
 
 
 MAKE_MEMBER = """

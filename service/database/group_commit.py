@@ -6,7 +6,7 @@ Alone, a submission is committed at once. Under load groups grow by themselves, 
 import asyncio
 from asyncio import Future, Task
 from collections import deque
-from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Sequence
 from typing import Generic, TypeVar
 
 import structlog
@@ -23,9 +23,9 @@ A = TypeVar("A")
 
 # What is weighed are entries. A group holds its locks until all of it is done, so it must not grow without bounds.
 MAX_IN_A_GROUP = 128
-# About a second's work: who comes later is told so at once.
+# About a second's work: who comes later is refused at once.
 MAX_WAITING = 2000
-# A database that stands still may do so for long. What becomes of what it has, the same call will say.
+# A database that stands still may do so for long. What became of its submissions, the same call will say.
 GROUP_TIMEOUT_SECONDS = 3.0
 # One group may hang with its connection; where several do, it is the database.
 MAX_STUCK = 2
@@ -33,73 +33,81 @@ MAX_STUCK = 2
 # So many may follow one that was committed alone before it is worth trying them together again.
 REJOIN_ABOVE = 4
 
-HELD_UP = (DeadlockDetectedError, LockNotAvailableError)
+BLOCKED = (DeadlockDetectedError, LockNotAvailableError)
+
+
+class Slot(Struct, frozen=True):
+    """Where a submission may be committed: with whom, beside whom, and behind whom.
+
+    A group is of one `lane`. What has one of its `streams` in common is never in two groups at a time. What has the
+    same `blocking_key` may wait for the same locks. `alone`, it shares its transaction with nobody from the start.
+    """
+
+    lane: Hashable
+    streams: frozenset[Hashable]
+    blocking_key: Hashable
+    weight: int = 1
+    alone: bool = False
 
 
 class Waiting(Struct, Generic[S, A]):
-    """A submission, where it belongs, and who waits for its answer."""
+    """A submission, its slot, and who waits for its answer."""
 
     submission: S
-    kind: Hashable
-    rooms: frozenset[Hashable]
+    slot: Slot
     answer: "Future[A]"
 
 
 class GroupCommit(Generic[S, A]):
-    """Commits submissions in groups: each of one `kind`, and one of a kind at a time.
+    """Commits submissions in groups: each of one lane, and one group of a lane at a time.
 
-    Two of a kind at a time would each be half as large, and half of the work is done once for a group. What has one of
-    its `rooms` in common is never in two groups, so that no group waits for another.
+    Two groups of a lane at a time would each be half as large, and half of the work is done once for a group. Groups
+    of several lanes run beside each other, but never with a stream in common, so that none waits for another.
 
-    Where a group fails or is held up, each of it is committed alone: what one breaks or waits for must not touch the
-    others. Meanwhile what has the same `key`, and so might be held up too, queues behind it. Whatever is `apart` is
-    committed alone from the start.
+    Where a group fails or is blocked by a lock, each of it is committed alone: what one breaks or waits for must not
+    touch the others. Meanwhile what has the same blocking key queues behind it.
 
-    `commit` takes submissions and whether to be patient, and gives an answer for each, or an exception in its place.
-    Impatient, as with a group, it raises soon where somebody else holds what it needs.
+    `commit` takes submissions and whether to wait for locks, and returns an answer for each, or an exception in its
+    place. Told not to wait, as with a group, it raises soon where somebody else holds what it needs.
     """
 
     def __init__(
         self,
         commit: Callable[[Sequence[S], bool], Awaitable[Sequence[A | Exception]]],
-        key: Callable[[S], Hashable],
-        rooms: Callable[[S], Iterable[Hashable]] = lambda submission: [submission],
-        weight: Callable[[S], int] = lambda submission: 1,
-        most_waiting: int = MAX_WAITING,
-        apart: Callable[[S], bool] = lambda _: False,
-        kind: Callable[[S], Hashable] = lambda _: None,
+        slot_of: Callable[[S], Slot],
+        max_waiting: int = MAX_WAITING,
+        timeout_seconds: float = GROUP_TIMEOUT_SECONDS,
     ) -> None:
-        self._commit, self._key, self._weight, self._most_waiting = commit, key, weight, most_waiting
-        self._rooms_of, self._apart, self._kind = rooms, apart, kind
+        self._commit, self._slot_of = commit, slot_of
+        self._max_waiting, self._timeout_seconds = max_waiting, timeout_seconds
         self._waiting: deque[Waiting[S, A]] = deque()
-        self._held_up: dict[Hashable, deque[Waiting[S, A]]] = {}
-        self._groups: dict[Hashable, Task[None]] = {}  # under way, by kind
-        self._rooms: set[Hashable] = set()  # of the groups under way
-        self._stuck: set[frozenset[Hashable]] = set()  # rooms of groups that do not come to an end
+        self._blocked: dict[Hashable, deque[Waiting[S, A]]] = {}  # by blocking key
+        self._groups: dict[Hashable, Task[None]] = {}  # under way, by lane
+        self._streams: set[Hashable] = set()  # of the groups under way
+        self._stuck: set[frozenset[Hashable]] = set()  # streams of groups that do not come to an end
         self._tasks: set[Task[None]] = set()
         self._loop = asyncio.get_running_loop()
 
     @property
     def length(self) -> int:
         """How many wait."""
-        held_up = sum(map(len, self._held_up.values())) if self._held_up else 0
-        return len(self._waiting) + held_up
+        blocked = sum(map(len, self._blocked.values())) if self._blocked else 0
+        return len(self._waiting) + blocked
 
     async def submit(self, submission: S) -> A:
         """The answer, once it is on disk. Whoever is cancelled meanwhile leaves the submission where it is.
 
         Raises Overloaded, and what the commit raises.
         """
-        rooms = frozenset(self._rooms_of(submission))
-        if self.length >= self._most_waiting or (self._stuck and self._is_stuck(rooms)):
+        slot = self._slot_of(submission)
+        if self.length >= self._max_waiting or (self._stuck and self._is_stuck(slot.streams)):
             raise Overloaded
-        kind = self._kind(submission)
-        one: Waiting[S, A] = Waiting(submission, kind, rooms, self._loop.create_future())
-        if self._apart(submission) or (self._held_up and self._key(submission) in self._held_up):
-            self._put_aside(one)
+        one: Waiting[S, A] = Waiting(submission, slot, self._loop.create_future())
+        if slot.alone or slot.blocking_key in self._blocked:
+            self._set_apart(one)
         else:
             self._waiting.append(one)
-            self._start(kind)
+            self._start(slot.lane)
         return await one.answer
 
     async def close(self) -> None:
@@ -111,101 +119,119 @@ class GroupCommit(Generic[S, A]):
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _start(self, *kinds: Hashable) -> None:
-        for kind in kinds:
-            if kind not in self._groups:
-                self._groups[kind] = self._loop.create_task(self._commit_groups(kind))
-                self._keep(self._groups[kind])
+    # --- In groups
 
-    async def _commit_groups(self, kind: Hashable) -> None:
+    def _start(self, *lanes: Hashable) -> None:
+        for lane in lanes:
+            if lane not in self._groups:
+                self._groups[lane] = self._loop.create_task(self._commit_groups(lane))
+                self._keep(self._groups[lane])
+
+    def _start_waiting(self) -> None:
+        self._start(*{one.slot.lane for one in self._waiting})
+
+    async def _commit_groups(self, lane: Hashable) -> None:
         own = asyncio.current_task()
         # Not chosen before this runs: all that came in at the same moment go together.
-        while self._groups.get(kind) is own and (group := self._next_group(kind)):
-            await self._commit_in_time(kind, group)
-        if self._groups.get(kind) is own:
-            del self._groups[kind]
+        while self._groups.get(lane) is own and (group := self._next_group(lane)):
+            await self._commit_in_time(lane, group)
+        if self._groups.get(lane) is own:
+            del self._groups[lane]
 
-    async def _commit_in_time(self, kind: Hashable, group: Sequence[Waiting[S, A]]) -> None:
-        rooms = frozenset[Hashable]().union(*(one.rooms for one in group))
-        self._rooms |= rooms
-        late = self._loop.call_later(GROUP_TIMEOUT_SECONDS, self._give_up, kind, group, rooms)
+    async def _commit_in_time(self, lane: Hashable, group: Sequence[Waiting[S, A]]) -> None:
+        streams = frozenset[Hashable]().union(*(one.slot.streams for one in group))
+        self._streams |= streams
+        late = self._loop.call_later(self._timeout_seconds, self._give_up, lane, group, streams)
         try:
             await self._commit_group(group)
         finally:
             late.cancel()
-            self._rooms -= rooms
-            self._stuck.discard(rooms)
-            # Another kind may have waited for one of these rooms.
-            self._start(*{one.kind for one in self._waiting})
+            self._streams -= streams
+            self._stuck.discard(streams)
+            self._start_waiting()  # another lane may have waited for one of these streams
 
-    def _next_group(self, kind: Hashable) -> list[Waiting[S, A]]:
-        """Those of a kind who have waited longest, without the rooms of other groups.
+    def _next_group(self, lane: Hashable) -> list[Waiting[S, A]]:
+        """Those of a lane who have waited longest, without the streams of other groups.
 
-        All others keep their places. Nobody overtakes in a room: behind who is passed over, its others are too.
+        All others keep their places. Nobody overtakes in a stream: where one is passed over, whoever comes behind it
+        with one of its streams is too.
         """
         group: list[Waiting[S, A]] = []
-        weight, passed_over, occupied = 0, [], set(self._rooms)
+        weight, passed_over, occupied = 0, [], set(self._streams)
         while self._waiting and weight < MAX_IN_A_GROUP:
             one = self._waiting.popleft()
-            if one.kind != kind or not one.rooms.isdisjoint(occupied):
+            if one.slot.lane != lane or not one.slot.streams.isdisjoint(occupied):
                 passed_over.append(one)
-                occupied |= one.rooms
+                occupied |= one.slot.streams
             else:
                 group.append(one)
-                weight += self._weight(one.submission)
+                weight += one.slot.weight
         self._waiting.extendleft(reversed(passed_over))
         return group
-
-    def _give_up(self, kind: Hashable, group: Sequence[Waiting[S, A]], rooms: frozenset[Hashable]) -> None:
-        """Let nobody wait any longer for a group that does not come to an end; others of its kind go on beside it."""
-        del self._groups[kind]
-        self._stuck.add(rooms)
-        for one in (*group, *(one for one in self._waiting if self._is_stuck(one.rooms))):
-            _tell(one, Overloaded())
-        self._waiting = deque(one for one in self._waiting if not one.answer.done())
-        self._start(*{one.kind for one in self._waiting})
-
-    def _is_stuck(self, rooms: frozenset[Hashable]) -> bool:
-        return len(self._stuck) >= MAX_STUCK or any(not rooms.isdisjoint(stuck) for stuck in self._stuck)
 
     async def _commit_group(self, group: Sequence[Waiting[S, A]]) -> None:
         try:
             answers = await self._commit([one.submission for one in group], False)
         except Exception as error:
             # Where the database is away, asking once more for each would only be late.
-            if isinstance(error, DATABASE_UNAVAILABLE) and not isinstance(error, HELD_UP):
+            if isinstance(error, DATABASE_UNAVAILABLE) and not isinstance(error, BLOCKED):
                 answers = [error] * len(group)
             else:
                 log.info("group_taken_apart", failure=type(error).__name__, submissions=len(group))
                 for one in group:
-                    self._put_aside(one)
+                    self._set_apart(one)
                 return
         for one, answer in zip(group, answers, strict=True):
-            _tell(one, answer)
+            _resolve(one, answer)
 
-    def _put_aside(self, one: Waiting[S, A]) -> None:
-        key = self._key(one.submission)
-        if key in self._held_up:
-            self._held_up[key].append(one)
+    # --- Groups that do not come to an end
+
+    def _give_up(self, lane: Hashable, group: Sequence[Waiting[S, A]], streams: frozenset[Hashable]) -> None:
+        """Let nobody wait any longer for such a group; others of its lane go on beside it."""
+        self._mark_stuck(lane, streams)
+        self._refuse_stuck(group)
+        self._start_waiting()
+
+    def _mark_stuck(self, lane: Hashable, streams: frozenset[Hashable]) -> None:
+        """Free the lane, but not the streams: until the group ends, nobody knows what it does to them."""
+        del self._groups[lane]
+        self._stuck.add(streams)
+
+    def _refuse_stuck(self, group: Sequence[Waiting[S, A]]) -> None:
+        """Answer the group, and all who wait for its streams."""
+        for one in (*group, *(one for one in self._waiting if self._is_stuck(one.slot.streams))):
+            _resolve(one, Overloaded())
+        self._waiting = deque(one for one in self._waiting if not one.answer.done())
+
+    def _is_stuck(self, streams: frozenset[Hashable]) -> bool:
+        return len(self._stuck) >= MAX_STUCK or any(not streams.isdisjoint(stuck) for stuck in self._stuck)
+
+    # --- One by one
+
+    def _set_apart(self, one: Waiting[S, A]) -> None:
+        """Commit it alone, behind whatever has its blocking key."""
+        key = one.slot.blocking_key
+        if key in self._blocked:
+            self._blocked[key].append(one)
             return
-        self._held_up[key] = deque([one])
+        self._blocked[key] = deque([one])
         self._keep(self._loop.create_task(self._commit_one_by_one(key)))
 
     async def _commit_one_by_one(self, key: Hashable) -> None:
-        queue = self._held_up[key]
+        queue = self._blocked[key]
         while queue:
             one = queue.popleft()
             answer = await self._commit_alone(one)
-            if isinstance(answer, HELD_UP):
-                # Those behind it would wait as long for the same, one after the other.
+            if isinstance(answer, BLOCKED):
+                # Those behind it would wait as long for the same locks, one after the other.
                 while queue:
-                    _tell(queue.popleft(), answer)
-            _tell(one, answer)
+                    _resolve(queue.popleft(), answer)
+            _resolve(one, answer)
             if len(queue) > REJOIN_ABOVE and not isinstance(answer, Exception):
-                break  # nothing holds it up any more, and together they are faster
-        del self._held_up[key]
+                break  # nothing blocks it any more, and together they are faster
+        del self._blocked[key]
         self._waiting.extend(queue)
-        self._start(*{one.kind for one in queue})
+        self._start(*{one.slot.lane for one in queue})
 
     async def _commit_alone(self, one: Waiting[S, A]) -> A | Exception:
         try:
@@ -215,7 +241,7 @@ class GroupCommit(Generic[S, A]):
         return answer
 
 
-def _tell(one: Waiting[S, A], answer: A | Exception) -> None:
+def _resolve(one: Waiting[S, A], answer: A | Exception) -> None:
     if one.answer.done():
         return  # nobody waits for it any more
     if isinstance(answer, Exception):

@@ -1,4 +1,4 @@
-"""Connections to PostgreSQL, for which nobody waits long: who cannot be served soon is told so at once."""
+"""Connection pools with a bounded queue: whoever cannot be served soon is refused at once."""
 
 import asyncio
 from asyncio import CancelledError
@@ -19,11 +19,8 @@ else:
     _Pool, _AcquireContext = Pool, PoolAcquireContext
 
 STATEMENT_SECONDS = 30
-WAIT_SECONDS = 2.0
-WAITING_AT_MOST = 500  # a connection is had for a few milliseconds, so these wait for about half a second
 LOCK_SECONDS = 5
-CLOSE_SECONDS = 5.0
-# What PostgreSQL does for itself when it can no longer reach us: our locks go with the session.
+# The last four are for when PostgreSQL can no longer reach us: it ends the session, and our locks go with it.
 SESSION_SETTINGS = {
     "application_name": "mutuality",
     "lock_timeout": f"{LOCK_SECONDS}s",
@@ -35,24 +32,27 @@ SESSION_SETTINGS = {
 
 
 class Connections(_Pool):
-    """A pool with a bounded queue. Raises TimeoutError where it is full, and to who has waited too long."""
+    """A pool with a bounded queue. Raises TimeoutError where it is full, and for whom it takes too long."""
 
+    wait_seconds = 2.0
+    max_waiting = 500  # a connection is used for a few milliseconds, so these wait for about half a second
+    close_seconds = 5.0
     waiting = 0
 
     def acquire(self, *, timeout: float | None = None) -> "_Acquiring":
         """A connection, for an `async with`."""
-        if self.waiting >= WAITING_AT_MOST:
+        if self.waiting >= self.max_waiting:
             raise TimeoutError
-        return _Acquiring(self, timeout or WAIT_SECONDS)
+        return _Acquiring(self, timeout or self.wait_seconds)
 
     async def release(self, connection: Any, *, timeout: float | None = None) -> None:  # noqa: ASYNC109 (asyncpg's)
-        """Take a connection back. Tidying it up may take longer than anybody waits for one."""
+        """Take a connection back. Resetting it may take longer than anybody waits for one."""
         await super().release(connection, timeout=timeout or STATEMENT_SECONDS)
 
     async def close(self) -> None:
-        """Wait for what is under way, but not for ever: a connection that got lost must not hold up the end."""
+        """Wait for what is under way, but not for ever: a lost connection must not block the end."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(CLOSE_SECONDS):
+            async with asyncio.timeout(self.close_seconds):
                 await super().close()  # it terminates them all when it is given up
 
 
@@ -69,12 +69,12 @@ class _Acquiring(_AcquireContext):
 
 @asynccontextmanager
 async def checked_out(pool: "Pool[Record]") -> AsyncIterator["PoolConnectionProxy[Record]"]:
-    """A connection of the pool, which goes back to it unless it was left in the middle of something."""
+    """A connection of the pool, which goes back to it unless it was interrupted in the middle of something."""
     async with pool.acquire() as db:
         try:
             yield db
         except (CancelledError, TimeoutError):
-            # Nobody knows what it is in the middle of: the next one gets another connection.
+            # Nobody knows what it is in the middle of: it must not be used again.
             db.terminate()
             raise
 
@@ -86,9 +86,9 @@ def create_pool(
     settings: Mapping[str, str] | None = None,
     reset: Callable[[Any], Awaitable[None]] | None = None,
 ) -> Connections:
-    """Connections that gave up the rights of whoever migrates: their role can neither change nor delete an event.
+    """A pool whose connections act as that role, which can neither change nor delete an event.
 
-    `settings` are more of PostgreSQL's. `reset` replaces what is done to a connection that comes back.
+    `settings` are further ones of PostgreSQL. `reset` replaces what is done to a connection that is released.
     """
     return Connections(
         database_url,
@@ -106,7 +106,7 @@ def create_pool(
 
 
 async def connect(url: str, **server_settings: str) -> "Connection[Record]":
-    """One connection, for who waits as long as it takes. Raises StartupError where there is no database."""
+    """One connection without a pool or timeouts. Raises StartupError where there is no database."""
     try:
         return await asyncpg.connect(url, server_settings=server_settings)
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:

@@ -1,9 +1,9 @@
 """The one write path: whatever enters the log enters here, in one transaction with its counts.
 
-Enters: entries of members, one by one or as a phone's queue; what the service itself has to say.
+Enters: entries of members, one by one or as a phone's queue; what the service announces; what is imported.
 Leaves: recorded events, replays, or refusals; notices for `prompts` and listeners.
 Writes: `events`, `texts`, `heads`, `tallies`; notes `occasions` for `prompts`.
-Never imports: `reading`, `relationships`; behind its two handlers no web framework.
+Never imports: `reading`, `relationships`; behind its two handlers no web framework. Others import `recorder` alone.
 """
 
 from typing import Any

@@ -1,41 +1,78 @@
-"""The one statement that writes the log: events, their texts and heads, and what is counted from them, or nothing."""
+"""The one statement that writes the log: events with their texts, heads, counts and occasions, or nothing at all."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
-from events.append import event_row
-from events.encryption import RelationshipKeys
+from msgspec import Struct
+
 from events.heads import DbConnection
-from events.records import Stored, StreamKey, transposed
+from events.records import transposed
 from projections import tallies
 from projections.tallies import Key
-from service.prompts.answering import is_occasion
 
-# Private heads before shared ones, as everywhere. While this waits for them another may have been faster: then a head's
-# row has another version, nothing follows on it, and nothing at all is written.
+
+class EventRow(NamedTuple):
+    """A row of `events`, of `texts` where there is a ciphertext, and of `occasions` where there is the time of one.
+
+    But for the last column it is what `events.records.event_row` makes.
+    """
+
+    relationship_id: UUID
+    stream_id: UUID
+    position: int
+    event_id: UUID
+    alters: UUID
+    header: str
+    link: bytes
+    author_id: UUID | None
+    ciphertext: bytes | None
+    occasion_at: datetime | None
+
+
+class HeadRow(NamedTuple):
+    """What a stream's head becomes; `version` is that of the row that it follows on, or null where that is locked."""
+
+    relationship_id: UUID
+    stream_id: UUID
+    position: int
+    link: bytes
+    version: int | None
+
+
+class Rows(Struct, frozen=True):
+    """All that is written at once. The events of each stream are in order, and its head is the last of them."""
+
+    events: list[EventRow]
+    heads: list[HeadRow]
+    counts: Mapping[Key, int]
+
+
+# Private heads before shared ones, as everywhere, to avoid deadlock. While this waits for them another may have been
+# faster: then a head's row has another version, nothing follows on it, and nothing at all is written.
 APPEND = """
-WITH appended AS (
+WITH new_events AS (
     SELECT *
     FROM unnest(
         $1::uuid[], $2::uuid[], $3::bigint[], $4::uuid[], $5::uuid[], $6::text[], $7::bytea[], $8::uuid[], $9::bytea[],
-        $10::boolean[]
-    ) AS appended (
-        relationship_id, stream_id, position, event_id, alters, header, link, author_id, sealed, occasion
+        $10::timestamptz[]
+    ) AS new_events (
+        relationship_id, stream_id, position, event_id, alters, header, link, author_id, ciphertext, occasion_at
     )
 ),
-last AS (
+new_heads AS (
     SELECT *
-    FROM unnest($11::uuid[], $12::uuid[], $13::bigint[], $14::bytea[], $15::bigint[]) AS last (
+    FROM unnest($11::uuid[], $12::uuid[], $13::bigint[], $14::bytea[], $15::bigint[]) AS new_heads (
         relationship_id, stream_id, position, link, version
     )
 ),
-held AS MATERIALIZED (
+locked_heads AS MATERIALIZED (
     SELECT heads.stream_id
-    FROM last
+    FROM new_heads
     JOIN heads USING (relationship_id, stream_id)
-    WHERE last.version IS NULL
-        OR last.version = heads.xmin::text::bigint
+    WHERE new_heads.version IS NULL
+        OR new_heads.version = heads.xmin::text::bigint
     ORDER BY
         heads.private DESC,
         heads.stream_id
@@ -43,15 +80,16 @@ held AS MATERIALIZED (
 ),
 unchanged AS MATERIALIZED (
     SELECT
-    WHERE (SELECT count(*) FROM held) = (SELECT count(*) FROM last)
+    WHERE (SELECT count(*) FROM locked_heads) = (SELECT count(*) FROM new_heads)
         AND NOT EXISTS (
             SELECT
-            FROM appended
-            JOIN events USING (event_id)
-            WHERE ((events.relationship_id, events.stream_id) = (appended.relationship_id, appended.stream_id)) IS TRUE
+            FROM new_events
+            JOIN events AS present USING (event_id)
+            WHERE ((present.relationship_id, present.stream_id) = (new_events.relationship_id, new_events.stream_id))
+                IS TRUE
         )
 ),
-kept AS (
+inserted_events AS (
     INSERT INTO events (
         relationship_id,
         stream_id,
@@ -69,10 +107,10 @@ kept AS (
         alters,
         header,
         link
-    FROM appended
+    FROM new_events
     CROSS JOIN unchanged
 ),
-said AS (
+inserted_texts AS (
     INSERT INTO texts (
         relationship_id,
         stream_id,
@@ -85,22 +123,22 @@ said AS (
         stream_id,
         position,
         author_id,
-        sealed
-    FROM appended
+        ciphertext
+    FROM new_events
     CROSS JOIN unchanged
-    WHERE sealed IS NOT NULL
+    WHERE ciphertext IS NOT NULL
 ),
-advanced AS (
+updated_heads AS (
     UPDATE heads
     SET
-        position = last.position,
-        link = last.link
-    FROM last
+        position = new_heads.position,
+        link = new_heads.link
+    FROM new_heads
     CROSS JOIN unchanged
-    WHERE heads.relationship_id = last.relationship_id
-        AND heads.stream_id = last.stream_id
+    WHERE heads.relationship_id = new_heads.relationship_id
+        AND heads.stream_id = new_heads.stream_id
 ),
-counted AS (
+added_tallies AS (
     INSERT INTO tallies (
         relationship_id,
         stream_id,
@@ -125,7 +163,7 @@ counted AS (
     ON CONFLICT (relationship_id, stream_id, day, teller, domain, measure, value)
     DO UPDATE SET count = tallies.count + excluded.count
 ),
-noted AS (
+inserted_occasions AS (
     INSERT INTO occasions (
         relationship_id,
         event_id,
@@ -134,32 +172,23 @@ noted AS (
     SELECT
         relationship_id,
         event_id,
-        $17
-    FROM appended
+        occasion_at
+    FROM new_events
     CROSS JOIN unchanged
-    WHERE occasion
+    WHERE occasion_at IS NOT NULL
 )
 SELECT EXISTS (SELECT FROM unchanged)
 """
 
 
-async def append(
-    db: DbConnection,
-    rings: Mapping[UUID, RelationshipKeys],
-    appended: Sequence[tuple[StreamKey, Stored]],
-    counts: Mapping[Key, int],
-    now: datetime,
-    versions: Mapping[StreamKey, int],
-) -> bool:
-    """Append events, each to its stream, in order, with what they add to the counts, and what may be asked after.
+async def append(db: DbConnection, rows: Rows) -> bool:
+    """Append events, each to its stream, in order.
 
-    `versions` are those of the heads' rows on which the events follow; a head without one must be locked by this
-    transaction. False where another was faster, or has used an id: then nothing is written.
+    False where another was faster, or has used an id: then nothing is written. A head without a version must be locked
+    by this transaction.
     """
-    if not appended:
+    if not rows.events:
         return True
-    rows = [(*event_row(rings[k.relationship_id], k, one), is_occasion(one.event)) for k, one in appended]
-    last = {k: (k.relationship_id, k.stream_id, one.event.position, one.link, versions.get(k)) for k, one in appended}
-    columns = (*transposed(rows), *transposed(list(last.values())))
-    written: bool = await db.fetchval(APPEND, *columns, tallies.as_rows(counts), now)
+    columns = (*transposed(rows.events), *transposed(rows.heads), tallies.as_rows(rows.counts))
+    written: bool = await db.fetchval(APPEND, *columns)
     return written

@@ -1,4 +1,4 @@
-"""What a phone records, one by one: four kinds of entry."""
+"""Record one entry: a PUT for each of the four kinds."""
 
 from typing import Any, TypeVar
 from uuid import UUID
@@ -16,7 +16,8 @@ from projections.feed import Event, Head
 from service.access.authentication import Bearer, bearer_without_recheck, recheck_session
 from service.access.memberships import membership_of
 from service.errors import NotFound, Overloaded, ServiceError, WrongState
-from service.recording.recorder import RecordedEntry, Recorder, Submission
+from service.recording.recorder import Recorder
+from service.recording.write_set import RecordedEntry, Submission, Submitter
 from service.web.operation import described
 from service.web.requests import ApiRequest, decode_body, path_uuid
 from service.web.responses import json_answer
@@ -130,7 +131,7 @@ async def _record(request: ApiRequest, rid: str, entry_id: str, kind: type[Sent]
     except Overloaded:
         raise  # nothing more is looked up where there is too much to do
     except ServiceError:
-        # To who was signed out nothing else is told, whatever is sent.
+        # Where the session has ended, nothing else is answered, whatever was sent.
         await recheck_session(request)
         raise
     (outcome,) = recorded.outcomes
@@ -144,10 +145,10 @@ async def _submission(request: ApiRequest, bearer: Bearer, rid: str, entry_id: s
     try:
         named = path_uuid(entry_id), await decode_body(request, kind)
     except ServiceError:
-        # To who is nothing here, everything is unknown, whatever it is called and whatever is sent.
+        # To a stranger everything is unknown, whatever it is called and whatever is sent.
         await membership_of(request, bearer, rid)
         raise
-    return Submission(bearer.session_id, bearer.member_id, relationship_id, [named])
+    return Submission(Submitter(bearer.session_id, bearer.member_id, relationship_id), [named])
 
 
 def recorder_of(request: ApiRequest) -> Recorder:

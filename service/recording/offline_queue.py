@@ -1,4 +1,4 @@
-"""A phone's whole offline queue at once, and the news of both streams."""
+"""Sync: a phone's whole offline queue at once, and the news of both streams."""
 
 import json
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ from service.access.authentication import Member, current_member, recheck_sessio
 from service.access.memberships import Membership, membership_of, reader_of
 from service.errors import Invalid, MalformedJson, NotFound, ServiceError, WrongState
 from service.recording.entries import recorder_of
-from service.recording.recorder import Outcome, Submission
+from service.recording.write_set import Outcome, Submission, Submitter
 from service.web.operation import described
 from service.web.problems import Problem, problem_of
 from service.web.requests import ApiRequest, context_of, decode, json_of
@@ -100,9 +100,9 @@ async def sync(request: ApiRequest, rid: FromPath[str]) -> ASGIApp:
     context, reader = context_of(request), reader_of(membership)
     outcomes = iter(await _record_all(request, member, membership, good) if good else [])
     async with context.acting_as(member.member_id) as db:
-        ring = await context.keys.relationship_keys(membership.relationship_id)
-        shared = await feed.page(db, ring, reader, "shared", sent.shared_after, SYNC_PAGE)
-        private = await feed.page(db, ring, reader, "private", sent.private_after, SYNC_PAGE)
+        keys = await context.keys.relationship_keys(membership.relationship_id)
+        shared = await feed.page(db, keys, reader, "shared", sent.shared_after, SYNC_PAGE)
+        private = await feed.page(db, keys, reader, "private", sent.private_after, SYNC_PAGE)
     results = [e if isinstance(e, SyncResult) else _result(e[0], next(outcomes)) for e in read]
     return json_answer(Synced(results, shared, private))
 
@@ -110,9 +110,9 @@ async def sync(request: ApiRequest, rid: FromPath[str]) -> ASGIApp:
 async def _record_all(
     request: ApiRequest, member: Member, membership: Membership, entries: list[tuple[UUID, Entry]]
 ) -> Sequence[Outcome | WrongState]:
-    submission = Submission(member.session_id, member.member_id, membership.relationship_id, entries)
+    submitter = Submitter(member.session_id, member.member_id, membership.relationship_id)
     try:
-        return (await recorder_of(request).record(submission)).outcomes
+        return (await recorder_of(request).record(Submission(submitter, entries))).outcomes
     except WrongState as error:
         return [error] * len(entries)  # the news are for everybody
     except NotFound:
@@ -129,8 +129,8 @@ async def _sync_body(request: ApiRequest) -> RawSync:
 
 
 def _mended(text: bytes) -> RawSync:
-    """The queue in a text that only a lenient reader takes, for a lone surrogate or a NaN somewhere: its entries are
-    taken apart, so that only the one at fault is refused. Raises MalformedJson where nobody could read it."""
+    """The queue in a text that only a lenient parser takes, for a lone surrogate or a NaN somewhere: its entries are
+    taken apart, so that only the one at fault is refused. Raises MalformedJson where no parser takes it."""
     try:
         sent = json.loads(text.decode(errors="surrogateescape"))
         if not isinstance(sent, dict) or not isinstance(sent.get("entries"), list):

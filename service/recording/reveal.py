@@ -1,11 +1,10 @@
 """The one moment in which a transaction reads for both members: when both have sealed a check-in for the same thing.
 
-Nobody can be told, and nobody has to wait for it, that the other has sealed something: until it comes to a reveal only
-the writer's own head is locked, and only the writer's own texts are read.
+Nobody can learn, and nobody has to wait because, the other has sealed something: until it comes to a reveal only the
+writer's own head is locked, and only the writer's own texts are read.
 """
 
 from collections.abc import Iterable
-from uuid import UUID
 
 from asyncpg import Record
 from msgspec import Struct
@@ -22,6 +21,7 @@ from events.rules import Known, Recorded
 from projections import tallies
 from projections.tallies import Counts
 from service.context import reading_as_members
+from service.recording.write_set import AuthorBatch, Submitter, WriteSet
 
 
 class Meeting(Struct, frozen=True):
@@ -45,13 +45,13 @@ class Meeting(Struct, frozen=True):
     def counts_of(self, copy: Copy) -> Counts:
         """What the original of a copy had added to the counts of its private stream."""
         original = copy.original
-        key = self.mine if original.stream_id == self.mine.stream_id else self.theirs
-        return tallies.tally(key, original.event, None, lambda _: original.event.fact)
+        stream = self.mine if original.stream_id == self.mine.stream_id else self.theirs
+        return tallies.tally(stream, original.event, None, lambda _: original.event.fact)
 
 
 # Two who seal at once take turns, and who leaves waits, or is waited for. Weaker than the lock of who leaves, so that
-# rows that only refer to the relationship can be written meanwhile. A stranger holds nothing, nor who was signed out.
-HOLD = """
+# rows that only refer to the relationship can be written meanwhile. A stranger locks nothing, nor who was signed out.
+LOCK_RELATIONSHIP = """
 SELECT relationships.state
 FROM relationships
 JOIN memberships USING (relationship_id)
@@ -63,9 +63,31 @@ FOR NO KEY UPDATE OF relationships
 """
 
 
-async def lock_relationship(db: DbConnection, session_id: UUID, member_id: UUID, relationship_id: UUID) -> None:
+async def lock_relationship(db: DbConnection, submitter: Submitter) -> None:
     """Let nobody else seal here, nor leave, until the transaction ends. To be called before any head is locked."""
-    await db.execute(HOLD, session_id, member_id, relationship_id)
+    await db.execute(LOCK_RELATIONSHIP, *submitter)
+
+
+async def add_copies(db: DbConnection, write_set: WriteSet) -> None:
+    """Add what is revealed now that an author, who is alone in the group, has sealed something.
+
+    What is refused or sent again looks for nothing: how long that takes would tell whether somebody waits.
+    """
+    sealed = [stored.event for _, stored in write_set.appended]
+    if not sealed:
+        return
+    (batch,) = write_set.all_batches
+    meeting = await _meet(db, write_set.keys_of(batch), batch, sealed) if batch.author.active else None
+    if meeting is None:
+        return
+    write_set.follow_locked(meeting.heads)
+    for stored in meeting.readable:
+        batch.learn(stored)
+    for event in sealed:
+        for copy in meeting.copies(event, batch.known):
+            original = copy.original.event
+            write_set.add_event(batch, "shared", copy.event_id, original.author, original.fact)
+            write_set.add_counts([(key, -count) for key, count in meeting.counts_of(copy)])
 
 
 # Who is erased is null here.
@@ -80,47 +102,42 @@ WHERE relationship_id = $1
 """
 
 
-async def meet(
-    db: DbConnection,
-    ring: RelationshipKeys,
-    member_id: UUID,
-    shared: StreamKey,
-    private: StreamKey,
-    sealed: Iterable[Recorded],
+async def _meet(
+    db: DbConnection, keys: RelationshipKeys, batch: AuthorBatch, sealed: Iterable[Recorded]
 ) -> Meeting | None:
     """What the other has waiting for the same things as these check-ins, just accepted; none where nobody waits.
 
-    The relationship and the writer's private head are locked, the shared one is not. What is refused or sent again must
-    not come here: how long that takes would tell whether somebody waits.
+    The relationship and the writer's private head are locked, the shared one is not.
     """
-    partner = await db.fetchrow(PARTNER, shared.relationship_id, member_id)
-    if partner is None or not ring.knows(partner["author_id"]):
+    partner = await db.fetchrow(PARTNER, batch.relationship_id, batch.member_id)
+    if partner is None or not keys.knows(partner["author_id"]):
         return None
     things = things_in(event.fact for event in sealed)
-    theirs = StreamKey(shared.relationship_id, partner["private_stream_id"])
-    there = await sealed_things(db, ring, [theirs, shared], things)
-    if there[theirs] <= there[shared]:
+    theirs = StreamKey(batch.relationship_id, partner["private_stream_id"])
+    there = await sealed_things(db, keys, [theirs, batch.shared], things)
+    if there[theirs] <= there[batch.shared]:
         return None
     # Nobody seals meanwhile, but until the heads are locked something may be taken back.
-    heads = await lock_heads(db, [theirs, shared])
-    async with reading_as_members(db, [member_id, partner["member_id"]]):
-        found = await _read(db, ring, shared, [private, theirs], things)
-    waiting = [stored.event for key, stored in found if key == theirs]
-    return Meeting(private, theirs, heads, waiting, [stored for key, stored in found if key != theirs])
+    heads = await lock_heads(db, [theirs, batch.shared])
+    async with reading_as_members(db, [batch.member_id, partner["member_id"]]):
+        found = await _read(db, keys, batch.shared, [batch.private, theirs], things)
+    waiting = [stored.event for stream, stored in found if stream == theirs]
+    readable = [stored for stream, stored in found if stream != theirs]
+    return Meeting(batch.private, theirs, heads, waiting, readable)
 
 
 async def _read(
-    db: DbConnection, ring: RelationshipKeys, shared: StreamKey, private: list[StreamKey], things: set[str]
+    db: DbConnection, keys: RelationshipKeys, shared: StreamKey, private: list[StreamKey], things: set[str]
 ) -> list[tuple[StreamKey, Stored]]:
     """All that is sealed for the things, what has taken it back, and what has an id that a copy could have."""
-    found = _opened(ring, shared, await find_sealed(db, ring, [*private, shared], things))
-    originals = [Mention(key, stored.event.event_id) for key, stored in found if key != shared]
-    found += _opened(ring, shared, await find_altering(db, {shared.relationship_id: ring}, originals))
-    names = {Mention(shared, each) for one in originals for each in copy_ids(one.key.stream_id, one.event_id)}
-    return found + _opened(ring, shared, await find_events(db, list(names)))
+    found = _decrypted(keys, shared, await find_sealed(db, keys, [*private, shared], things))
+    originals = [Mention(stream, stored.event.event_id) for stream, stored in found if stream != shared]
+    found += _decrypted(keys, shared, await find_altering(db, {shared.relationship_id: keys}, originals))
+    names = {Mention(shared, each) for one in originals for each in copy_ids(one.stream.stream_id, one.event_id)}
+    return found + _decrypted(keys, shared, await find_events(db, list(names)))
 
 
-def _opened(
-    ring: RelationshipKeys, shared: StreamKey, rows: Iterable[tuple[StreamKey, Record]]
+def _decrypted(
+    keys: RelationshipKeys, shared: StreamKey, rows: Iterable[tuple[StreamKey, Record]]
 ) -> list[tuple[StreamKey, Stored]]:
-    return [(key, decrypt_row(ring, "shared" if key == shared else "private", row)) for key, row in rows]
+    return [(stream, decrypt_row(keys, "shared" if stream == shared else "private", row)) for stream, row in rows]

@@ -15,11 +15,10 @@ from uuid import UUID, uuid4
 import asyncpg
 from msgspec import Struct
 
-from events.append import event_row
 from events.chain import Head, genesis
 from events.encryption import KEY_BYTES, RelationshipKeys
 from events.entries import Audience, CheckIn, Decision, Entry, Fact, Opened, Request
-from events.records import Draft, Stored, StreamKey, encrypt_event
+from events.records import Draft, Stored, StreamKey, encrypt_event, event_row
 from projections import tallies
 from projections.tallies import Key
 from service.access.consent import CONSENT_VERSION

@@ -17,11 +17,10 @@ from uuid import UUID
 import pytest
 from msgspec.structs import replace
 
-from events import errors, rules
-from events.append import append_events
+from events import errors, records, rules
 from events.entries import Audience, Decision, is_sealed, refers_to, thing_of
 from events.reading import read_streams
-from events.records import Stored, StreamKey, encrypt_event
+from events.records import Stored, StreamKey
 from events.rules import Recorded
 from projections import balances, feed, perspectives, requests, trends
 from projections.balances import Reader
@@ -86,17 +85,21 @@ def here() -> World:
 
 
 def _overhear(patch: Patch) -> None:
-    def overhearing(append: Any) -> Any:
-        async def overheard(*args: Any, **named: Any) -> Any:
-            written = await append(*args, **named)
-            (appended,) = [one for one in (*args, *named.values()) if isinstance(one, list)]
-            here().memory.setdefault("log", []).extend([] if written is False else appended)
-            return written
+    encrypt, write = records.encrypt_event, append.append
+    encrypted: dict[bytes, tuple[StreamKey, Stored]] = {}  # by link
 
-        return overheard
+    def overheard(keys: Any, head: Any, stream: Any, *args: Any) -> Stored:
+        stored = encrypt(keys, head, stream, *args)
+        encrypted[stored.link] = stream, stored
+        return stored
 
-    for written in (append.append, append_events):
-        everywhere(patch, written, overhearing(written))
+    async def written(db: Any, rows: append.Rows) -> bool:
+        done = await write(db, rows)
+        here().memory.setdefault("log", []).extend(encrypted[row.link] for row in rows.events if done)
+        return done
+
+    everywhere(patch, encrypt, overheard)
+    everywhere(patch, write, written)
 
 
 def log(relationship_id: UUID | None = None) -> list[tuple[StreamKey, Stored]]:
@@ -143,14 +146,14 @@ def count_of(name: object) -> int:
 # --- The log
 
 
-def _resealed(patch: Patch, change: Callable[[Any, Any, Any, Any], tuple[Any, Any]]) -> None:
-    seal = encrypt_event
+def _reencrypted(patch: Patch, change: Callable[[Any, Any, Any, Any], tuple[Any, Any]]) -> None:
+    encrypt = records.encrypt_event
 
-    def sealed(ring: Any, head: Any, key: Any, audience: Any, draft: Any) -> Any:
-        head, draft = change(head, key, audience, draft)
-        return seal(ring, head, key, audience, draft)
+    def encrypted(keys: Any, head: Any, stream: Any, audience: Any, draft: Any) -> Any:
+        head, draft = change(head, stream, audience, draft)
+        return encrypt(keys, head, stream, audience, draft)
 
-    everywhere(patch, seal, sealed)
+    everywhere(patch, encrypt, encrypted)
 
 
 @leak("one sequence for all streams")
@@ -158,7 +161,7 @@ def _one_sequence(patch: Patch) -> None:
     def numbered(head: Any, key: Any, audience: Any, draft: Any) -> tuple[Any, Any]:
         return replace(head, position=count_of(("position", key.relationship_id)) - 1), draft
 
-    _resealed(patch, numbered)
+    _reencrypted(patch, numbered)
 
 
 @leak("chain links over private events")
@@ -167,7 +170,7 @@ def _one_chain(patch: Patch) -> None:
         private = b"".join(s.link for _, s in log(key.relationship_id) if s.event.audience == "private")
         return replace(head, link=hashlib.sha256(head.link + private).digest()), draft
 
-    _resealed(patch, chained)
+    _reencrypted(patch, chained)
 
 
 @leak("openings drawn from what was recorded before")
@@ -176,7 +179,7 @@ def _telling_openings(patch: Patch) -> None:
         count = len(log(key.relationship_id))
         return head, replace(draft, opening=hashlib.sha256(draft.opening + bytes([count % 256])).digest())
 
-    _resealed(patch, opened)
+    _reencrypted(patch, opened)
 
 
 @leak("recorded_at moved by private events")
@@ -184,7 +187,7 @@ def _one_clock(patch: Patch) -> None:
     def moved(head: Any, key: Any, audience: Any, draft: Any) -> tuple[Any, Any]:
         return head, replace(draft, at=draft.at + timedelta(microseconds=len(log(key.relationship_id))))
 
-    _resealed(patch, moved)
+    _reencrypted(patch, moved)
 
 
 # --- Live events
@@ -585,7 +588,7 @@ def _one_limit(patch: Patch) -> None:
     record = Recorder.record
 
     async def limited(recorder: Recorder, submission: Any) -> Any:
-        if count_of(submission.relationship_id) > 10:
+        if count_of(submission.submitter.relationship_id) > 10:
             raise TooManyRequests(1)
         return await record(recorder, submission)
 

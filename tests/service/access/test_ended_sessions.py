@@ -14,8 +14,8 @@ from service.access import authentication
 from service.access.authentication import Authenticator
 from service.context import Context
 from service.errors import NotFound
-from service.recording import recorder
-from service.recording.recorder import Submission, SubmissionResult
+from service.recording.recorder import record_optimistically
+from service.recording.write_set import Submission, SubmissionResult, Submitter
 from tests.service.recording.test_recording import AT, HERE, MY_HEAD, NOTE, REQUEST
 from tests.service.recording.test_sealed import SEALED
 from tests.support.holding import holding
@@ -142,27 +142,25 @@ async def test_of_two_phones_of_one_member_in_one_group_the_other_goes_on(servic
     lost = await remembered(service)
     kept = await service.phone().sign_in(lost.email)
     kept.rid = lost.rid
-    group = [
-        Submission(await one.session(), UUID(one.member_id), UUID(one.rid), [(uuid4(), convert(REQUEST, Request))])
-        for one in (lost, kept, lost)
-    ]
-    await service.ask(END, group[0].session_id)
+    submitters = [Submitter(await one.session(), UUID(one.member_id), UUID(one.rid)) for one in (lost, kept, lost)]
+    group = [Submission(one, [(uuid4(), convert(REQUEST, Request))]) for one in submitters]
+    await service.ask(END, submitters[0].session_id)
     context: Context = service.app.litestar.state.context
     async with context.writer() as db:
-        done = await recorder.record_optimistically(context, db, group)
+        done = await record_optimistically(context, db, group)
         assert done is not None
-    assert [type(answer) for answer in done[0]] == [NotFound, SubmissionResult, NotFound]
-    assert [stored.event.event_id for _, stored in done[1]] == [group[1].entries[0][0]]
+    assert [type(answer) for answer in done.answers] == [NotFound, SubmissionResult, NotFound]
+    assert [stored.event.event_id for _, stored in done.appended] == [group[1].entries[0][0]]
 
 
 async def test_somebody_elses_session_lets_nobody_in(service: Running) -> None:
     one, two = await service.couple()
     entry = convert(REQUEST, Request)
-    borrowed = Submission(await two.session(), UUID(one.member_id), UUID(one.rid), [(uuid4(), entry)])
+    borrowed = Submitter(await two.session(), UUID(one.member_id), UUID(one.rid))
     with pytest.raises(NotFound):
-        await service.app.litestar.state.recorder.record(borrowed)
+        await service.app.litestar.state.recorder.record(Submission(borrowed, [(uuid4(), entry)]))
     with pytest.raises(NotFound):
-        await service.app.litestar.state.lookup.find(borrowed.session_id, borrowed.member_id, borrowed.relationship_id)
+        await service.app.litestar.state.lookup.find(*borrowed)
 
 
 async def test_more_are_served_than_are_remembered(service: Running, monkeypatch: pytest.MonkeyPatch) -> None:

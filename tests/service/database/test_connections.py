@@ -4,47 +4,36 @@ import asyncio
 
 import pytest
 
-from service.database import pool
 from service.database.pool import create_pool
 from service.database.roles import SERVICE_ROLE
 from tests.support.holding import holding
-from tests.support.phones import Running, running
+from tests.support.phones import Running
 
 MY_HEAD = "SELECT position FROM heads WHERE stream_id = $1::text::uuid FOR UPDATE"
 
 
-async def test_who_waits_too_long_is_told_so(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.database.pool.WAIT_SECONDS", 0.05)
+async def test_who_waits_too_long_is_refused(database_url: str) -> None:
     async with create_pool(database_url, SERVICE_ROLE, 1) as pool:
+        pool.wait_seconds = 0.05
         async with pool.acquire():
             with pytest.raises(TimeoutError):
                 await pool.fetchval("SELECT 1")
         assert await pool.fetchval("SELECT 1") == 1
 
 
-async def test_a_full_queue_is_told_at_once(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.database.pool.WAITING_AT_MOST", 2)
+async def test_who_comes_to_a_full_queue_is_refused_at_once(database_url: str) -> None:
     async with create_pool(database_url, SERVICE_ROLE, 1) as pool:
+        pool.max_waiting = 2
         async with pool.acquire():
-            waiting = [asyncio.create_task(pool.fetchval("SELECT 1")) for _ in range(2)]
-            await asyncio.sleep(0)
+            *waiting, too_many = [asyncio.create_task(pool.fetchval("SELECT 1")) for _ in range(3)]
             with pytest.raises(TimeoutError):
-                await pool.fetchval("SELECT 1")
+                await too_many
             assert pool.waiting == 2
         assert await asyncio.gather(*waiting) == [1, 1]
         assert pool.waiting == 0
 
 
-async def test_a_row_that_somebody_holds_is_not_waited_for_long(
-    database_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(pool.SESSION_SETTINGS, "lock_timeout", "50ms")
-    async with running(database_url) as service:
-        await told_to_come_again(service)
-
-
-async def told_to_come_again(service: Running) -> None:
-    """An entry for a stream that somebody holds."""
+async def test_a_row_that_somebody_holds_is_not_waited_for_long(service: Running) -> None:
     one = await service.member()
     stream = (await one.get("/v1/relationships/{rid}"))["streams"]["private"]
     async with holding(service, MY_HEAD, stream):
@@ -57,10 +46,8 @@ async def told_to_come_again(service: Running) -> None:
     await one.put("check-ins", {"occurred_at": "2026-06-15T10:00:00Z", "note": "a walk"})
 
 
-async def test_a_connection_that_got_lost_does_not_hold_up_the_end(
-    database_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("service.database.pool.CLOSE_SECONDS", 0.05)
+async def test_a_lost_connection_does_not_block_the_end(database_url: str) -> None:
     async with create_pool(database_url, SERVICE_ROLE, 1) as pool:
+        pool.close_seconds = 0.05
         await pool.acquire()
     assert pool.get_size() == 0

@@ -33,6 +33,7 @@ FORBIDDEN = [
     "SELECT * FROM keys.wrapped",
     "DELETE FROM heads",
     "DELETE FROM tallies",
+    "INSERT INTO occasions SELECT gen_random_uuid(), gen_random_uuid(), now()",
     "DELETE FROM relationships",
     "SELECT * FROM events FOR UPDATE",
     "MERGE INTO events USING heads ON false WHEN MATCHED THEN DELETE",

@@ -1,7 +1,6 @@
 """What is recorded at once follows on what it was made ready for, or is not written at all."""
 
 import asyncio
-from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
 import pytest
@@ -10,9 +9,11 @@ from msgspec import convert
 from events.entries import CheckIn, Entry, Request, Retraction
 from service.context import Context
 from service.data_rights import erasure
-from service.recording import recorder
 from service.recording.append import append
-from service.recording.recorder import Submission
+from service.recording.decide import decide_entries
+from service.recording.load import find_unconfirmed, load_write_set, lock_stream_heads
+from service.recording.recorder import record_optimistically
+from service.recording.write_set import Submission, SubmissionResult, Submitter, WriteSet
 from tests.service.recording.test_recording import AT, HERE, MY_HEAD, NOTE, REQUEST, SHARED_NOTE
 from tests.support.holding import holding
 from tests.support.phones import Phone, Running
@@ -23,7 +24,8 @@ ROWS = "SELECT (SELECT count(*) FROM events), (SELECT count(*) FROM texts), (SEL
 
 async def submission(one: Phone, entry: Entry, event_id: UUID | None = None) -> Submission:
     """An entry, as it comes from a phone."""
-    return Submission(await one.session(), UUID(one.member_id), UUID(one.rid), [(event_id or uuid4(), entry)])
+    submitter = Submitter(await one.session(), UUID(one.member_id), UUID(one.rid))
+    return Submission(submitter, [(event_id or uuid4(), entry)])
 
 
 async def asks(one: Phone, event_id: UUID | None = None) -> Submission:
@@ -31,12 +33,12 @@ async def asks(one: Phone, event_id: UUID | None = None) -> Submission:
     return await submission(one, convert(REQUEST, Request), event_id)
 
 
-async def at_once(service: Running, *submissions: Submission) -> recorder.Result | None:
-    """Record with the patience to wait for a lock."""
+async def at_once(service: Running, *submissions: Submission) -> WriteSet | None:
+    """Record optimistically, with time to wait for the locks of the statement that appends."""
     context: Context = service.app.litestar.state.context
     async with context.writer() as db:
         await db.execute("SET lock_timeout = '5s'")
-        return await recorder.record_optimistically(context, db, list(submissions))
+        return await record_optimistically(context, db, list(submissions))
 
 
 async def shared_of(one: Phone) -> str:
@@ -48,19 +50,9 @@ async def test_what_stands_alone_is_recorded_without_a_lock_before(service: Runn
     one, two = await service.couple()
     done = await at_once(service, await asks(one), await asks(two), await asks(one))
     assert done is not None
-    assert sorted(stored.event.position for _, stored in done[1]) == [2, 3, 4]
+    assert sorted(stored.event.position for _, stored in done.appended) == [2, 3, 4]
     initiates = (await one.get(f"{HERE}/balances"))["mine"]["initiates"]
     assert (initiates["me"], initiates["partner"]) == (2, 1)
-
-
-@pytest.mark.parametrize(
-    "entry", [convert(REQUEST, Request), Retraction(occurred_at=datetime.now(UTC), event_id=uuid4())]
-)
-def test_no_group_has_both_queues_and_single_entries(entry: Entry) -> None:
-    rids = [uuid4() for _ in range(100)]
-    single = {recorder._kind(Submission(uuid4(), uuid4(), rid, [(uuid4(), entry)])) for rid in rids}
-    queues = {recorder._kind(Submission(uuid4(), uuid4(), rid, [(uuid4(), entry)] * 100)) for rid in rids}
-    assert (len(single), len(queues), single & queues) == (1, recorder.LANES, set())
 
 
 async def test_nothing_follows_on_a_head_that_was_written_while_this_waited(service: Running) -> None:
@@ -97,11 +89,11 @@ async def test_who_is_erased_between_the_two_statements_writes_nothing(service: 
     context: Context = service.app.litestar.state.context
     noted = await submission(one, convert(NOTE, CheckIn))
     async with context.writer() as db:
-        group = await recorder.load_write_set(context, db, [noted])
-        assert isinstance(recorder._answer(context, group, noted), recorder.SubmissionResult)
-        await erasure.erase(context, noted.member_id)
-        appended = (group.appended, group.counts, group.now, group.versions)
-        assert not await append(db, group.rings, *appended)
+        write_set = await load_write_set(context, db, [noted])
+        decide_entries(write_set)
+        assert [type(answer) for answer in write_set.answers] == [SubmissionResult]
+        await erasure.erase(context, noted.submitter.member_id)
+        assert not await append(db, write_set.rows())
     assert await service.ask("SELECT FROM texts WHERE author_id = $1::text::uuid", one.author) == []
 
 
@@ -117,7 +109,7 @@ async def test_each_shared_head_of_a_group_is_held_also_where_another_takes_some
     group = [await submission(phone, entry) for phone, entry in ((one, back), (other, prompted))]
     context: Context = service.app.litestar.state.context
     async with context.writer() as db, db.transaction():
-        await recorder.lock_stream_heads(db, group)
+        await lock_stream_heads(db, group)
         assert [await service.ask(FREE, await shared_of(phone)) for phone in (one, other)] == [[], []]
 
 
@@ -128,9 +120,9 @@ async def test_who_is_confirmed_between_two_looks_is_told_to_come_again(service:
     await one.expect(200, "POST", f"{HERE}/confirm")
     context: Context = service.app.litestar.state.context
     async with context.writer() as db:
-        asked = (await two.session(), UUID(two.member_id), UUID(two.rid))
-        others = {(asked[0], uuid4(), asked[2]), (uuid4(), *asked[1:])}
-        assert await recorder._unconfirmed(db, {asked, *others}) == {asked}
+        asked = Submitter(await two.session(), UUID(two.member_id), UUID(two.rid))
+        others = [asked._replace(member_id=uuid4()), asked._replace(session_id=uuid4())]
+        assert await find_unconfirmed(db, [asked, *others]) == {asked}
 
 
 @pytest.mark.parametrize("stream", ["shared", "private"])

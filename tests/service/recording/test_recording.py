@@ -399,12 +399,14 @@ def entry(kind: str, body: Json) -> Json:
 
 async def test_when_its_connections_are_killed_the_service_says_so_and_recovers(service: Running) -> None:
     one, _ = await service.couple()
+    shared = (await one.get(HERE))["streams"]["shared"]
     sent = [(SHARED_NOTE | {"note": str(n)}, uuid4()) for n in range(40)]
-    calls = [asyncio.create_task(record(one, "check-ins", *body)) for body in sent]
-    while any(not call.done() for call in calls):
+    async with holding(service, MY_HEAD, shared) as held:
+        calls = [asyncio.create_task(record(one, "check-ins", *body)) for body in sent]
+        await held.until_waiting()
         await kill_connections(service)
-        await asyncio.sleep(0.01)
-    answers = [await call for call in calls]
+        await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
+    answers = await asyncio.gather(*calls)
     away = [answer for answer in answers if answer.status_code == 503]
     assert away, "nothing was killed in time"
     assert all(answer.headers["Retry-After"] == "1" for answer in away)

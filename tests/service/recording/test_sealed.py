@@ -7,11 +7,18 @@ from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
+from msgspec import convert
 
+from events.entries import CheckIn, Retraction
+from events.lookups import SEALED as FIND_WHAT_IS_SEALED
 from events.reveals import copy_ids
 from projections.rebuild import rebuild
+from service.context import Context
 from service.recording import reveal
+from service.recording.recorder import record_under_locks
+from service.recording.write_set import Submission
 from tests.properties.playing import streams_of, tallies
+from tests.service.recording.test_appending import submission
 from tests.support.holding import holding
 from tests.support.phones import Json, Phone, Running, link
 
@@ -344,31 +351,41 @@ async def test_two_who_queue_and_take_back_at_once_wait_for_nobody_in_a_circle(s
     assert len([e for e in await one.events() if e.get("check_in", {}).get("audience") == "sealed"]) >= 20
 
 
-async def test_who_seals_while_the_other_leaves_comes_before_the_end_or_not_at_all(service: Running, db: Any) -> None:
-    ended_in_between = 0
-    for milliseconds in (0, 2, 5, 10, 20, 40):  # how far they get meanwhile depends on the machine
-        one, two = await service.couple()
-        at = [f"2026-06-{day:02}T10:00:00Z" for day in range(1, 7)]
-        for day in at:
-            await put(one, occurred_at=day)
-        sealing = asyncio.gather(*(put(two, occurred_at=day) for day in at))
-        await asyncio.sleep(milliseconds / 1000)
-        await one.expect(204, "POST", f"{HERE}/leave")
-        await sealing
-        kinds = [event["kind"] for event in await two.events()]
-        assert (kinds[0], kinds[-1]) == ("opened", "ended")
-        assert kinds.count("check_in") % 2 == 0
-        ended_in_between += 0 < kinds.count("check_in") < 12
-        await recounted(service, db, one, two)
-    assert ended_in_between, "it never came in the middle"
+@pytest.mark.parametrize("first", ["seals", "leaves"])
+async def test_who_seals_while_the_other_leaves_comes_before_the_end_or_not_at_all(
+    service: Running, db: Any, first: str
+) -> None:
+    one, two = await service.couple()
+    days = [f"2026-06-{day:02}T10:00:00Z" for day in (1, 2)]
+    for day in days:
+        await put(one, occurred_at=day)
+    shared = (await one.get(HERE))["streams"]["shared"]
+
+    def sealing() -> asyncio.Task[Any]:
+        return asyncio.create_task(put(two, occurred_at=days[0]))
+
+    def leaving() -> asyncio.Task[Any]:
+        return asyncio.create_task(one.expect(204, "POST", f"{HERE}/leave"))
+
+    async with holding(service, MY_HEAD, shared) as held:
+        waiting = []
+        for number, begin in enumerate((sealing, leaving) if first == "seals" else (leaving, sealing), start=1):
+            waiting.append(begin())
+            await held.until_waiting(number)
+        waiting.append(asyncio.create_task(put(two, occurred_at=days[1])))  # it queues behind the other one
+    await asyncio.gather(*waiting)
+    revealed_before = ["check_in", "check_in"] if first == "seals" else []
+    assert [event["kind"] for event in await two.events()] == ["opened", *revealed_before, "ended"]
+    assert len(await two.events("private")) == 2
+    await recounted(service, db, one, two)
 
 
 async def test_what_is_being_taken_back_is_not_revealed(service: Running, db: Any) -> None:
     one, two = await service.couple()
     theirs = await put(two)
+    back = await submission(two, convert({"occurred_at": AT, "event_id": theirs}, Retraction))
     async with holding(service, PRIVATE_TALLIES, two.rid) as held:
-        taking = asyncio.create_task(take_back(two, theirs))
-        await asyncio.sleep(0.2)  # in a group it waits for 50 ms only, and then alone
+        taking = asyncio.create_task(statements_of(service, back))
         await held.until_waiting(1)
         sealing = asyncio.create_task(put(one))
         await held.until_waiting(2)
@@ -377,27 +394,30 @@ async def test_what_is_being_taken_back_is_not_revealed(service: Running, db: An
     await recounted(service, db, one, two)
 
 
-async def test_what_is_refused_or_sent_again_looks_for_nothing_of_the_others(
-    service: Running, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def statements_of(service: Running, submitted: Submission) -> list[str]:
+    """Record it alone and under locks; what the database is asked for that."""
+    context: Context = service.app.litestar.state.context
+    statements: list[str] = []
+    async with context.writer() as db:
+        with db.query_logger(lambda logged: statements.append(logged.query)):
+            await record_under_locks(context, db, [submitted], wait_for_locks=True)
+    return statements
+
+
+async def test_what_is_refused_or_sent_again_looks_for_nothing_of_the_others(service: Running) -> None:
     one, two = await service.couple()
-    looked: list[UUID] = []
-    meet = reveal.meet
-
-    async def noticed(db: Any, ring: Any, member_id: UUID, *args: Any) -> Any:
-        looked.append(member_id)
-        return await meet(db, ring, member_id, *args)
-
-    mine = await put(one, HIGH)
-    await take_back(one, mine)
+    await take_back(one, await put(one, HIGH))
     await put(two)
-    monkeypatch.setattr(reveal, "meet", noticed)
-    assert await one.refused("check-ins", sealed(occurred_at="2026-06-15T23:00:00Z")) == (422, "in_the_future")
-    assert await one.refused("check-ins", sealed(note="another"), HIGH) == (409, "id_taken")
-    await one.put("check-ins", SEALED, HIGH, status=200)
-    assert looked == []
-    await put(one)
-    assert looked == [UUID(one.member_id)]
+    in_the_future = await submission(one, convert(sealed(occurred_at="2026-06-15T23:00:00Z"), CheckIn))
+    id_taken = await submission(one, convert(sealed(note="another"), CheckIn), HIGH)
+    again = await submission(one, convert(SEALED, CheckIn), HIGH)
+    for submitted in (in_the_future, id_taken, again):
+        statements = await statements_of(service, submitted)
+        assert FIND_WHAT_IS_SEALED not in statements
+        assert reveal.PARTNER not in statements
+    statements = await statements_of(service, await submission(one, convert(SEALED, CheckIn)))
+    assert {FIND_WHAT_IS_SEALED, reveal.PARTNER} <= set(statements)
+    assert len(await revealed(one)) == 2
 
 
 async def test_nobody_waits_for_what_the_other_seals(service: Running) -> None:

@@ -1,0 +1,74 @@
+"""Concurrency policy, as pure functions of a submission: what is recorded together, beside each other, or in turn.
+
+`slot_of` is all of it that group commit knows; `is_optimistic` chooses between the two ways to record.
+"""
+
+from collections.abc import Hashable
+from itertools import groupby
+
+from msgspec.structs import replace
+
+from events import rules
+from events.entries import CheckIn, Retraction, is_sealed, refers_to
+from service.database.group_commit import Slot
+from service.recording.write_set import Submission
+
+# From so many entries on, a submission is a group's worth by itself.
+QUEUE_ENTRIES = 16
+QUEUE_LANES = 2
+
+
+def slot_of(submission: Submission) -> Slot:
+    """Where a submission may be committed.
+
+    Lane: what is recorded in the same way. Queues go beside single entries, which would wait for a hundred others, and
+    several at a time: the database writes one while the next is made ready.
+
+    Streams: those that it may touch. Whoever shares must not wait for what the other keeps private.
+
+    Blocking key: whoever shares may wait for what the partner holds, all others for the member's own devices alone.
+
+    Alone: who seals may have to wait for the other, and act for them. Nobody else is to be in that transaction.
+    """
+    _, member_id, relationship_id = submission.submitter
+    author = (member_id, relationship_id)
+    private, shared = _touched_audiences(submission)
+    is_queue = len(submission.entries) >= QUEUE_ENTRIES
+    streams: list[Hashable] = [name for name, touched in ((author, private), (relationship_id, shared)) if touched]
+    return Slot(
+        lane=(is_optimistic(submission), hash(author) % QUEUE_LANES if is_queue else None),
+        streams=frozenset(streams),
+        blocking_key=(author, shared),
+        weight=len(submission.entries),
+        alone=seals(submission),
+    )
+
+
+def is_optimistic(submission: Submission) -> bool:
+    """Whether it is tried without locks first: nothing in the log bears on it but an event of its id, and nothing but
+    counts follows from it."""
+    return not any(
+        refers_to(entry) or is_sealed(entry) or (isinstance(entry, CheckIn) and entry.prompt_id)
+        for _, entry in submission.entries
+    )
+
+
+def seals(submission: Submission) -> bool:
+    """Whether some of its entries are sealed."""
+    return any(is_sealed(entry) for _, entry in submission.entries)
+
+
+def split_sealed(submission: Submission) -> list[Submission]:
+    """The same entries, the sealed ones apart from the others: while they are recorded nothing else is locked."""
+    runs = groupby(submission.entries, lambda named: is_sealed(named[1]))
+    return [replace(submission, entries=list(entries)) for _, entries in runs]
+
+
+def _touched_audiences(submission: Submission) -> tuple[bool, bool]:
+    """Whether it may touch its author's private stream, and the shared one."""
+    private = shared = False
+    for _, entry in submission.entries:
+        shares = rules.is_shared(entry)
+        shared = shared or shares or isinstance(entry, Retraction)
+        private = private or not (shares and rules.stands_alone(entry))
+    return private, shared

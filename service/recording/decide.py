@@ -1,0 +1,36 @@
+"""Asks the rules about every entry of a group: what is accepted joins the write set, and is known to what follows."""
+
+from uuid import UUID
+
+from events import rules
+from events.entries import Entry
+from events.errors import Refusal
+from events.rules import Recorded
+from service.errors import NotFound, WrongState
+from service.recording.write_set import AuthorBatch, Outcome, RecordedEntry, Submission, SubmissionResult, WriteSet
+
+
+def decide_entries(write_set: WriteSet) -> None:
+    """Answer all submissions, in order."""
+    write_set.answers = [_answer(write_set, submission) for submission in write_set.submissions]
+
+
+def _answer(write_set: WriteSet, submission: Submission) -> SubmissionResult | Exception:
+    if submission.submitter in write_set.unconfirmed:
+        return WrongState("You can record here as soon as the invite's maker has confirmed you.")
+    batch = write_set.batches.get(submission.submitter)
+    # Who was erased while this waited for the locks is nobody here any more, and has no key.
+    if batch is None or not write_set.keys_of(batch).knows(batch.author.author_id):
+        return NotFound()
+    outcomes = [_decide(write_set, batch, *entry) for entry in submission.entries]
+    return SubmissionResult(batch.author.author_id, outcomes)
+
+
+def _decide(write_set: WriteSet, batch: AuthorBatch, entry_id: UUID, entry: Entry) -> Outcome:
+    try:
+        decided = rules.decide(entry_id, entry, batch.author, batch.known, write_set.now)
+    except Refusal as refusal:
+        return refusal
+    if isinstance(decided, Recorded):
+        return RecordedEntry(batch.stored[decided.audience, decided.event_id], new=False)
+    return RecordedEntry(write_set.accept(batch, entry_id, decided), new=True)

@@ -1,0 +1,97 @@
+"""Who shares a transaction with whom, and who waits for whom: a submission alone decides it."""
+
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from msgspec import convert
+
+from events.entries import CheckIn, Decision, Entry, Request, Retraction
+from service.database.group_commit import Slot
+from service.recording.concurrency import QUEUE_LANES, is_optimistic, slot_of, split_sealed
+from service.recording.write_set import Submission, Submitter
+from tests.service.recording.test_recording import AT, BOTH, NOTE, REQUEST, SHARED_NOTE
+
+SEALED = NOTE | {"audience": "sealed"}
+BACK = {"occurred_at": AT, "event_id": str(uuid4())}
+
+ME = Submitter(uuid4(), uuid4(), uuid4())
+MY_OTHER_PHONE = ME._replace(session_id=uuid4())
+MY_PARTNER = ME._replace(session_id=uuid4(), member_id=uuid4())
+SOMEBODY_ELSE = Submitter(uuid4(), uuid4(), uuid4())
+
+
+def entry(body: dict[str, Any]) -> Entry:
+    """The entry that such a body is."""
+    kinds: dict[str, type[Entry]] = {"event_id": Retraction, "text": Request, "decided_by": Decision}
+    return convert(body, next((kind for field, kind in kinds.items() if field in body), CheckIn))
+
+
+def slot(submitter: Submitter, *bodies: dict[str, Any]) -> Slot:
+    return slot_of(submission(submitter, *bodies))
+
+
+def submission(submitter: Submitter, *bodies: dict[str, Any]) -> Submission:
+    return Submission(submitter, [(uuid4(), entry(body)) for body in bodies])
+
+
+@pytest.mark.parametrize("shared", [REQUEST, SHARED_NOTE])
+@pytest.mark.parametrize("private", [NOTE, SEALED])
+def test_who_shares_and_who_keeps_something_private_are_never_in_each_others_way(
+    shared: dict[str, Any], private: dict[str, Any]
+) -> None:
+    for one, other in ((ME, ME), (ME, MY_PARTNER)):
+        assert slot(one, shared).streams.isdisjoint(slot(other, private).streams)
+        assert slot(one, shared).blocking_key != slot(other, private).blocking_key
+
+
+def test_who_writes_to_one_stream_takes_turns() -> None:
+    assert slot(ME, REQUEST).streams == slot(MY_PARTNER, SHARED_NOTE).streams
+    assert slot(ME, NOTE).streams == slot(MY_OTHER_PHONE, SEALED).streams
+    assert slot(ME, NOTE).streams.isdisjoint(slot(MY_PARTNER, NOTE).streams)
+    assert slot(ME, NOTE, REQUEST).streams.isdisjoint(slot(SOMEBODY_ELSE, NOTE, REQUEST).streams)
+
+
+@pytest.mark.parametrize("body", [BACK, BOTH])
+def test_what_may_touch_both_streams_takes_turns_in_both(body: dict[str, Any]) -> None:
+    assert slot(ME, body).streams == slot(ME, NOTE).streams | slot(ME, REQUEST).streams
+
+
+def test_what_may_be_blocked_by_the_same_locks_is_that_of_one_member() -> None:
+    for body in (REQUEST, NOTE, BACK):
+        assert slot(ME, body).blocking_key == slot(MY_OTHER_PHONE, body).blocking_key
+        assert slot(ME, body).blocking_key != slot(MY_PARTNER, body).blocking_key
+
+
+def test_only_who_seals_is_alone() -> None:
+    assert [slot(ME, body).alone for body in (NOTE, REQUEST, BACK, SEALED)] == [False, False, False, True]
+    assert slot(ME, NOTE, SEALED).alone
+
+
+@pytest.mark.parametrize("body", [REQUEST, BACK])
+def test_no_group_has_both_queues_and_single_entries(body: dict[str, Any]) -> None:
+    submitters = [Submitter(uuid4(), uuid4(), uuid4()) for _ in range(100)]
+    single = {slot(one, body).lane for one in submitters}
+    queues = {slot(one, *[body] * 100).lane for one in submitters}
+    assert (len(single), len(queues), single & queues) == (1, QUEUE_LANES, set())
+
+
+def test_a_group_is_recorded_in_one_of_two_ways() -> None:
+    prompted = NOTE | {"prompt_id": str(uuid4())}
+    about = NOTE | {"about": str(uuid4())}
+    ways = [is_optimistic(submission(ME, body)) for body in (NOTE, REQUEST, BOTH, prompted, about, BACK, SEALED)]
+    assert ways == [True, True, True, False, False, False, False]
+    assert not is_optimistic(submission(ME, NOTE, BACK))
+    assert slot(ME, NOTE).lane == slot(SOMEBODY_ELSE, BOTH).lane != slot(ME, BACK).lane
+
+
+def test_what_is_heavy_is_what_has_many_entries() -> None:
+    assert slot(ME, NOTE, REQUEST, BACK).weight == 3
+
+
+def test_what_is_sealed_is_recorded_apart_in_its_order() -> None:
+    whole = submission(ME, SEALED, SEALED, NOTE, BACK, SEALED)
+    runs = split_sealed(whole)
+    assert [len(run.entries) for run in runs] == [2, 2, 1]
+    assert [each for run in runs for each in run.entries] == whole.entries
+    assert [slot_of(run).alone for run in runs] == [True, False, True]
