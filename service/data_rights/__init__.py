@@ -2,7 +2,7 @@
 
 Enters: a member who has stepped up; an export.
 Leaves: one document with all proofs; nothing, where somebody was erased.
-Writes: no table by itself: each room forgets and inserts what is its own.
+Writes: no table by itself: each room inserts and forgets what is its own.
 Never imports: `cli`.
 """
 

@@ -10,8 +10,12 @@ from projections import tallies
 from projections.rebuild import Stream, rebuild
 from service.access.authentication import require_step_up
 from service.access.memberships import Membership, memberships_of
+from service.accounts import members
 from service.context import Context
 from service.errors import StepUpRequired
+from service.prompts import forgetting as prompts
+from service.push import outbox
+from service.relationships import seats
 from service.relationships.leaving import leave_as
 from service.web.operation import described
 from service.web.requests import ApiRequest, context_of
@@ -60,22 +64,6 @@ async def _leave_everything(context: Context, member_id: UUID) -> None:
             await leave_as(context, member_id, membership)
 
 
-FORGET_MEMBERSHIP = """
-UPDATE memberships
-SET
-    member_id = NULL,
-    name = NULL
-WHERE relationship_id = $1
-    AND member_id = $2
-"""
-
-FORGET_READER = """
-DELETE FROM readers
-WHERE relationship_id = $1
-    AND member_id = $2
-"""
-
-
 async def _erase_from(context: Context, member_id: UUID, membership: Membership) -> None:
     rid, author = membership.relationship_id, membership.author_id
     remaining = (membership.partner_id,) if membership.partner_id else ()
@@ -84,8 +72,7 @@ async def _erase_from(context: Context, member_id: UUID, membership: Membership)
         # Behind the locks: what another device of the member is recording comes before, and is erased too, or is
         # refused, because its author is a reader no more.
         await lock_heads(db, [membership.private, membership.shared])
-        await db.execute(FORGET_MEMBERSHIP, rid, member_id)
-        await db.execute(FORGET_READER, rid, member_id)
+        await seats.forget(db, rid, member_id)
         await erase_texts(db, rid, author)
         for key in (membership.private, membership.shared):
             await tallies.forget(db, key, author)
@@ -96,52 +83,10 @@ async def _erase_from(context: Context, member_id: UUID, membership: Membership)
             await touch_head(db, key)
 
 
-FORGET_CODES = """
-DELETE FROM sign_in_codes
-USING addresses
-WHERE addresses.address_hash = sign_in_codes.address_hash
-    AND addresses.member_id = $1
-"""
-
-# First: what is written for a session holds it. Their tokens and devices go with them.
-FORGET_SESSIONS = """
-DELETE FROM sessions
-WHERE member_id = $1
-"""
-
-FORGET_SCHEDULE = """
-DELETE FROM schedules
-WHERE member_id = $1
-"""
-
-FORGET_PROMPTS = """
-DELETE FROM prompts
-WHERE member_id = $1
-"""
-
-FORGET_PUSHES = """
-DELETE FROM outbox
-WHERE member_id = $1
-"""
-
-FORGET_ADDRESS = """
-DELETE FROM addresses
-WHERE member_id = $1
-"""
-
-FORGET_IDENTITIES = """
-DELETE FROM identities
-WHERE member_id = $1
-"""
-
-FORGET_MEMBER = """
-DELETE FROM members
-WHERE member_id = $1
-"""
-
-
 async def _forget_account(db: DbConnection, member_id: UUID) -> None:
-    # In the order of those who plan and send: a schedule, its prompts, their pushes.
-    asking = (FORGET_SESSIONS, FORGET_SCHEDULE, FORGET_PROMPTS, FORGET_PUSHES)
-    for statement in (*asking, FORGET_CODES, FORGET_ADDRESS, FORGET_IDENTITIES, FORGET_MEMBER):
-        await db.execute(statement, member_id)
+    # The sessions first: what is written for a session holds it. Then in the order of those who plan and send: a
+    # schedule, its prompts, their pushes.
+    await members.forget_sessions(db, member_id)
+    await prompts.forget(db, member_id)
+    await outbox.forget(db, member_id)
+    await members.forget(db, member_id)

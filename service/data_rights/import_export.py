@@ -10,7 +10,7 @@ The schedule comes along. Devices do not, for their addresses are not in the exp
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -29,6 +29,8 @@ from events.rules import Recorded
 from projections import feed
 from projections.feed import Event, Page, Proof
 from projections.rebuild import Stream, rebuild
+from service.access.memberships import RelationshipState
+from service.accounts import members
 from service.accounts.mailed_codes import Email
 from service.accounts.me import Me, Name, zones
 from service.core.randomness import system_random_bytes
@@ -36,11 +38,10 @@ from service.data_rights.export import Export, ExportedRelationship
 from service.errors import ImportRefused, Invalid
 from service.keys.key_store import KeyStore
 from service.keys.keyring import Keyring
-from service.prompts.replanning import is_on
-from service.prompts.schedule import Schedule, validate
-from service.prompts.schedule_api import KEEP_SCHEDULE, SEED_BYTES
-from service.relationships.linking import LET_READ
-from service.relationships.view import Relationship
+from service.prompts.schedule import validate
+from service.prompts.schedule_api import keep_schedule
+from service.relationships import seats
+from service.relationships.seats import MembershipRow
 
 CHUNK_EVENTS = 500
 
@@ -200,8 +201,9 @@ async def take_in(db: Connection, store: KeyStore, export: Export, now: datetime
             # On this connection, so that a refusal leaves no keys behind.
             keys = Keyring(db, store, lambda: now, system_random_bytes)
             await keys.make_for_member(export.me.member_id)
-            await _make_member(db, keys, export.me, now)
-            await _keep_schedule(db, export.me.member_id, export.schedule, now)
+            await members.insert(db, keys, export.me, now)
+            # Planned from now on, by a seed of this service's own.
+            await keep_schedule(db, system_random_bytes, export.me.member_id, export.schedule, now)
             # They are listed by when somebody joined, the newest first.
             for i, one in enumerate(arriving):
                 await _take_in_one(db, keys, export.me, one, now - timedelta(microseconds=i))
@@ -213,17 +215,20 @@ async def take_in(db: Connection, store: KeyStore, export: Export, now: datetime
 async def _take_in_one(db: Connection, keys: Keyring, me: Me, one: Arriving, joined_at: datetime) -> None:
     view = one.told.relationship
     await keys.make_for_relationship(view.id)
-    await _make_relationship(db, one, joined_at)
+    shared, private = view.streams.shared, view.streams.private
+    # Who is alone may invite; where two were, the other is not here, and nothing more can be shared.
+    state: RelationshipState = "solo" if view.state in ("solo", "inviting") else "ended"
+    await seats.insert(db, view.id, state, shared, joined_at)
     name = await _name(keys, me.member_id, me.name)
-    await _give_seat(db, view.id, "first", me.member_id, view.author, view.streams.private, name, joined_at)
-    await _let_read(db, view, me.member_id)
+    await seats.join(db, MembershipRow(view.id, "first", me.member_id, view.author, private, name, joined_at))
+    await seats.let_read(db, view.id, shared, private, me.member_id)
     authors = [view.author]
     if not one.alone:
         authors += [await _keep_seat_of_partner(db, keys, one, joined_at)]
     ring = await keys.relationship_keys(view.id)
     counted = (view.author,) if one.partner_erased else tuple(authors)
-    await _fill(db, Stream(StreamKey(view.id, view.streams.shared), "shared", counted, ring), one.shared)
-    await _fill(db, Stream(StreamKey(view.id, view.streams.private), "private", counted, ring), one.private)
+    await _fill(db, Stream(StreamKey(view.id, shared), "shared", counted, ring), one.shared)
+    await _fill(db, Stream(StreamKey(view.id, private), "private", counted, ring), one.private)
 
 
 async def _keep_seat_of_partner(db: Connection, keys: Keyring, one: Arriving, joined_at: datetime) -> UUID:
@@ -234,7 +239,7 @@ async def _keep_seat_of_partner(db: Connection, keys: Keyring, one: Arriving, jo
     if nobody:
         await keys.make_for_member(nobody)
         name = await _name(keys, nobody, view.partner.name if view.partner else None)
-    await _give_seat(db, view.id, "second", nobody, author_id, uuid4(), name, joined_at)
+    await seats.join(db, MembershipRow(view.id, "second", nobody, author_id, uuid4(), name, joined_at))
     return author_id
 
 
@@ -256,85 +261,3 @@ def _sealed(ring: RelationshipKeys, stored: Stored) -> Stored:
         return stored
     key, place = ring.of(stored.event.author), encryption.associated_data_of(stored.header)
     return replace(stored, sealed=encryption.encrypt(key, place, stored.opening, stored.body.encode()))
-
-
-MAKE_MEMBER = """
-INSERT INTO members (
-    member_id,
-    email,
-    name,
-    time_zone,
-    consent_version,
-    created_at
-) VALUES ($1, $2, $3, $4, $5, $6)
-"""
-
-GIVE_ADDRESS = """
-INSERT INTO addresses (
-    address_hash,
-    member_id
-) VALUES ($1, $2)
-"""
-
-
-async def _make_member(db: DbConnection, keys: Keyring, me: Me, now: datetime) -> None:
-    assert me.email is not None
-    email = await keys.encrypt_for(me.member_id, "email", me.email)
-    name = await _name(keys, me.member_id, me.name)
-    await db.execute(MAKE_MEMBER, me.member_id, email, name, me.time_zone, me.consent.accepted, now)
-    await db.execute(GIVE_ADDRESS, await keys.blind_index("address", me.email), me.member_id)
-
-
-async def _keep_schedule(db: DbConnection, member_id: UUID, schedule: Schedule, now: datetime) -> None:
-    """Planned from now on, by a seed of this service's own."""
-    plan_at = now if is_on(schedule) else None
-    seed = system_random_bytes(SEED_BYTES, "seed")
-    await db.execute(KEEP_SCHEDULE, member_id, msgspec.json.encode(schedule).decode(), seed, now, plan_at)
-
-
-MAKE_RELATIONSHIP = """
-INSERT INTO relationships (
-    relationship_id,
-    state,
-    shared_stream_id,
-    created_at
-) VALUES ($1, $2, $3, $4)
-"""
-
-
-async def _make_relationship(db: DbConnection, one: Arriving, created_at: datetime) -> None:
-    """Who is alone may invite; where two were, the other is not here, and nothing more can be shared."""
-    view = one.told.relationship
-    state = "solo" if view.state in ("solo", "inviting") else "ended"
-    await db.execute(MAKE_RELATIONSHIP, view.id, state, view.streams.shared, created_at)
-
-
-GIVE_SEAT = """
-INSERT INTO memberships (
-    relationship_id,
-    seat,
-    member_id,
-    author_id,
-    private_stream_id,
-    name,
-    joined_at
-) VALUES ($1, $2, $3, $4, $5, $6, $7)
-"""
-
-
-async def _give_seat(
-    db: DbConnection,
-    relationship_id: UUID,
-    seat: Literal["first", "second"],
-    member_id: UUID | None,
-    author_id: UUID,
-    private_stream_id: UUID,
-    name: bytes | None,
-    joined_at: datetime,
-) -> None:
-    seated = (relationship_id, seat, member_id, author_id, private_stream_id, name, joined_at)
-    await db.execute(GIVE_SEAT, *seated)
-
-
-async def _let_read(db: DbConnection, view: Relationship, member_id: UUID) -> None:
-    await db.execute(LET_READ, view.id, view.streams.shared, view.streams.private, member_id)

@@ -1,7 +1,8 @@
-"""Prompts about a relationship, forgotten when it ends."""
+"""Prompts and schedules, forgotten: those about a relationship that ends, and all of a member who is erased."""
 
 from uuid import UUID
 
+from events.heads import DbConnection
 from events.records import transposed
 from service.context import Context
 
@@ -46,3 +47,20 @@ async def forget_prompts(context: Context, relationship_id: UUID) -> None:
         gone = await db.fetch(FORGET_PROMPTS, relationship_id)
         if gone:
             await db.execute(FORGET_PUSHES, *transposed([tuple(row) for row in gone]))
+
+
+FORGET_SCHEDULE_OF_MEMBER = """
+DELETE FROM schedules
+WHERE member_id = $1
+"""
+
+FORGET_PROMPTS_OF_MEMBER = """
+DELETE FROM prompts
+WHERE member_id = $1
+"""
+
+
+async def forget(db: DbConnection, member_id: UUID) -> None:
+    """Delete a member's schedule, then their prompts: who plans holds the schedule. Their pushes are `push`'s."""
+    await db.execute(FORGET_SCHEDULE_OF_MEMBER, member_id)
+    await db.execute(FORGET_PROMPTS_OF_MEMBER, member_id)

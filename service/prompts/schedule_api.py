@@ -1,12 +1,17 @@
 """When I want to be asked: my schedule, which nobody else sees or changes."""
 
+from datetime import datetime
+from uuid import UUID
+
 import msgspec
 from litestar import get, put
 from litestar.types import ASGIApp
 
+from events.heads import DbConnection
 from service.access.authentication import Member, current_member, lock_session
 from service.access.memberships import memberships_of
 from service.context import Context
+from service.core.randomness import RandomBytes
 from service.prompts.replanning import is_on, plan_anew, zone_of
 from service.prompts.schedule import Schedule, validate
 from service.web.operation import described
@@ -57,6 +62,16 @@ RETURNING member_id
 """
 
 
+async def keep_schedule(
+    db: DbConnection, random_bytes: RandomBytes, member_id: UUID, schedule: Schedule, now: datetime
+) -> bool:
+    """Keep a member's schedule, to be planned for from now on; says whether it is another one than before."""
+    plan_at = now if is_on(schedule) else None
+    seed = random_bytes(SEED_BYTES, f"seed of {member_id}")
+    text = msgspec.json.encode(schedule).decode()
+    return await db.fetchval(KEEP_SCHEDULE, member_id, text, seed, now, plan_at) is not None
+
+
 @put(
     "/v1/me/schedule",
     opt=described(
@@ -74,8 +89,6 @@ async def put_schedule(request: ApiRequest) -> ASGIApp:
         await lock_session(db, member)
         mine = await memberships_of(db, member.member_id, now)
         validate(schedule, {one.relationship_id for one in mine})
-        seed = context.random_bytes(SEED_BYTES, f"seed of {member.member_id}")
-        kept = member.member_id, msgspec.json.encode(schedule).decode(), seed, now, now if is_on(schedule) else None
-        if await db.fetchval(KEEP_SCHEDULE, *kept):
+        if await keep_schedule(db, context.random_bytes, member.member_id, schedule, now):
             await plan_anew(db, member.member_id, schedule, await zone_of(db, member.member_id), now)
     return json_answer(schedule)

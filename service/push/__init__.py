@@ -2,7 +2,7 @@
 
 Enters: a device's address; rows of the outbox, put there with the prompts that they tell of.
 Leaves: constant payloads to providers; what became of each.
-Writes: `devices`, `outbox` (`prompts` puts pushes in, in the statement that changes their prompt).
+Writes: `devices`, `outbox` (`prompts` puts pushes in, and takes them out, with each change of their prompt).
 Never imports: `prompts`, `recording`: it knows no question and no event.
 """
 

@@ -14,6 +14,7 @@ import structlog
 from asyncpg import Record
 from msgspec import Struct
 
+from events.heads import DbConnection
 from service.context import Context
 from service.core.tokens import new_id
 from service.push.addresses import opened_address
@@ -262,6 +263,17 @@ async def _disable(context: Context, push: Push) -> None:
     done = await context.scheduler_db.execute(DISABLE, push.member_id, push.device_id, push.registration, context.now())
     if done == "DELETE 0":
         await _try_again(context, push, 0)
+
+
+FORGET = """
+DELETE FROM outbox
+WHERE member_id = $1
+"""
+
+
+async def forget(db: DbConnection, member_id: UUID) -> None:
+    """Delete all pushes of a member. Their devices go with the sessions that registered them."""
+    await db.execute(FORGET, member_id)
 
 
 # --- Counting

@@ -12,6 +12,7 @@ from service.context import Context
 from service.errors import NotFound
 from service.prompts.forgetting import forget_prompts
 from service.recording import recorder
+from service.relationships import seats
 from service.relationships.state import FORGET_INVITE, SET_STATE, lock_state
 from service.web.operation import described
 from service.web.requests import ApiRequest, context_of
@@ -70,18 +71,12 @@ WHERE relationship_id = $1
 RETURNING member_id
 """
 
-LET_READ_NO_MORE = """
-DELETE FROM readers
-WHERE relationship_id = $1
-    AND member_id = $2
-"""
-
 
 async def _withdraw(context: Context, membership: Membership) -> bool:
     async with context.auth_db.acquire() as db, db.transaction():
         if await lock_state(db, membership) != "confirming":
             return False
         second = await db.fetchval(REMOVE_SECOND, membership.relationship_id)
-        await db.execute(LET_READ_NO_MORE, membership.relationship_id, second)
+        await seats.let_read_no_more(db, membership.relationship_id, second)
         await db.execute(SET_STATE, membership.relationship_id, "solo", None)
     return True

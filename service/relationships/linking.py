@@ -20,6 +20,8 @@ from service.context import Context
 from service.core import tokens
 from service.errors import InviteNotFound, NotFound, NotTheInviter, WrongState
 from service.recording import recorder
+from service.relationships import seats
+from service.relationships.seats import MembershipRow
 from service.relationships.state import FORGET_INVITE, SET_STATE, lock_state
 from service.relationships.view import Relationship, view_of
 from service.web.operation import described
@@ -49,38 +51,6 @@ class Accepted(Struct, frozen=True):
     state: Literal["confirming"]
 
 
-MAKE_RELATIONSHIP = """
-INSERT INTO relationships (
-    relationship_id,
-    state,
-    shared_stream_id,
-    created_at
-) VALUES ($1, 'solo', $2, $3)
-"""
-
-JOIN = """
-INSERT INTO memberships (
-    relationship_id,
-    seat,
-    member_id,
-    author_id,
-    private_stream_id,
-    name,
-    joined_at
-) VALUES ($1, $2, $3, $4, $5, $6, $7)
-"""
-
-LET_READ = """
-INSERT INTO readers (
-    relationship_id,
-    stream_id,
-    member_id
-) VALUES
-    ($1, $2, $4),
-    ($1, $3, $4)
-"""
-
-
 @post(
     "/v1/relationships",
     opt=described(
@@ -100,7 +70,7 @@ async def make_relationship(request: ApiRequest) -> ASGIApp:
     await context.keys.make_for_relationship(relationship_id)
     shared = StreamKey(relationship_id, tokens.new_id(context.random_bytes, f"shared stream of {relationship_id}"))
     async with context.auth_db.acquire() as db, db.transaction():
-        await db.execute(MAKE_RELATIONSHIP, relationship_id, shared.stream_id, context.now())
+        await seats.insert(db, relationship_id, "solo", shared.stream_id, context.now())
         await create_stream(db, shared, "shared")
         private = await _join(context, db, shared, "first", member)
         await create_stream(db, private, "private")
@@ -111,11 +81,11 @@ async def make_relationship(request: ApiRequest) -> ASGIApp:
 async def _join(
     context: Context, db: DbConnection, shared: StreamKey, seat: Literal["first", "second"], member: Member
 ) -> StreamKey:
-    rid, now = shared.relationship_id, context.now()
+    rid, me, now = shared.relationship_id, member.member_id, context.now()
     author_id = tokens.new_id(context.random_bytes, f"author of {rid}")
     private = StreamKey(rid, tokens.new_id(context.random_bytes, f"private stream of {rid}"))
-    await db.execute(JOIN, rid, seat, member.member_id, author_id, private.stream_id, member.name_ciphertext, now)
-    await db.execute(LET_READ, rid, shared.stream_id, private.stream_id, member.member_id)
+    await seats.join(db, MembershipRow(rid, seat, me, author_id, private.stream_id, member.name_ciphertext, now))
+    await seats.let_read(db, rid, shared.stream_id, private.stream_id, me)
     return private
 
 

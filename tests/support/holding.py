@@ -16,6 +16,13 @@ WHERE datname = current_database()
     AND wait_event_type = 'Lock'
 """
 
+END_WAITING = """
+SELECT pg_terminate_backend(pid)
+FROM pg_stat_activity
+WHERE datname = current_database()
+    AND wait_event_type = 'Lock'
+"""
+
 
 class Held:
     """The rows are held until the block ends."""
@@ -30,6 +37,10 @@ class Held:
                 return
             await asyncio.sleep(0.005)
         raise AssertionError("nobody came to wait")
+
+    async def end_waiting(self) -> None:
+        """End the connections of those who wait, as an administrator would."""
+        await self._watcher.execute(END_WAITING)
 
 
 @asynccontextmanager
