@@ -26,33 +26,57 @@ async def dispatch(context: Context) -> int:
     now = context.now()
     await _look_into(context, now)
     sent = await context.scheduler_db.fetch(SEND, now, BATCH)
-    reminded = await context.scheduler_db.fetch(REMIND, now, BATCH)
     await context.scheduler_db.execute(FORGET_UNSENT, now)
     await context.scheduler_db.execute(LAPSE, now)
-    return len(sent) + len(reminded)
+    return len(sent)
 
 
-# Who has withdrawn their consent could not answer.
+# Who has withdrawn their consent could not answer. A prompt and its reminder are never due at once (`lifecycle`).
 SEND = """
 WITH due AS (
-    SELECT
-        prompts.member_id,
-        prompts.prompt_id
-    FROM prompts
-    JOIN relationships USING (relationship_id)
-    JOIN members USING (member_id)
-    WHERE prompts.state = 'scheduled'
-        AND prompts.due_at <= $1
-        AND prompts.send_before > $1
-        AND NOT prompts.reflects
-        AND relationships.state <> 'ended'
-        AND members.consent_version IS NOT NULL
-    ORDER BY prompts.due_at
-    LIMIT $2
+    (
+        SELECT
+            prompts.member_id,
+            prompts.prompt_id,
+            prompts.state,
+            'prompt' AS class
+        FROM prompts
+        JOIN relationships USING (relationship_id)
+        JOIN members USING (member_id)
+        WHERE prompts.state = 'scheduled'
+            AND prompts.due_at <= $1
+            AND prompts.send_before > $1
+            AND NOT prompts.reflects
+            AND relationships.state <> 'ended'
+            AND members.consent_version IS NOT NULL
+        ORDER BY prompts.due_at
+        LIMIT $2
+    )
+    UNION ALL
+    (
+        SELECT
+            prompts.member_id,
+            prompts.prompt_id,
+            prompts.state,
+            'reminder' AS class
+        FROM prompts
+        JOIN relationships USING (relationship_id)
+        JOIN members USING (member_id)
+        WHERE prompts.state = 'sent'
+            AND prompts.reminded_at IS NULL
+            AND prompts.remind_at <= $1
+            AND prompts.remind_before > $1
+            AND relationships.state <> 'ended'
+            AND members.consent_version IS NOT NULL
+        ORDER BY prompts.remind_at
+        LIMIT $2
+    )
 ), held AS (
     SELECT
         prompts.member_id,
-        prompts.prompt_id
+        prompts.prompt_id,
+        due.state,
+        due.class
     FROM due
     JOIN prompts USING (member_id, prompt_id)
     ORDER BY
@@ -61,15 +85,19 @@ WITH due AS (
     FOR UPDATE OF prompts
 ), sent AS (
     UPDATE prompts
-    SET state = 'sent'
+    SET
+        state = 'sent',
+        reminded_at = CASE held.class WHEN 'reminder' THEN $1 END
     FROM held
     WHERE prompts.member_id = held.member_id
         AND prompts.prompt_id = held.prompt_id
-        AND prompts.state = 'scheduled'
+        AND prompts.state = held.state
+        AND prompts.reminded_at IS NULL
     RETURNING
         prompts.member_id,
         prompts.prompt_id,
-        prompts.send_before
+        held.class,
+        CASE held.class WHEN 'prompt' THEN prompts.send_before ELSE prompts.remind_before END AS send_before
 ), put AS (
     INSERT INTO outbox (
         member_id,
@@ -85,7 +113,7 @@ WITH due AS (
         sent.member_id,
         sent.prompt_id,
         devices.device_id,
-        'prompt',
+        sent.class,
         $1,
         sent.send_before,
         0,
@@ -99,75 +127,6 @@ SELECT
     sent.member_id,
     sent.prompt_id
 FROM sent
-"""
-
-REMIND = """
-WITH due AS (
-    SELECT
-        prompts.member_id,
-        prompts.prompt_id
-    FROM prompts
-    JOIN relationships USING (relationship_id)
-    JOIN members USING (member_id)
-    WHERE prompts.state = 'sent'
-        AND prompts.reminded_at IS NULL
-        AND prompts.remind_at <= $1
-        AND prompts.remind_before > $1
-        AND relationships.state <> 'ended'
-        AND members.consent_version IS NOT NULL
-    ORDER BY prompts.remind_at
-    LIMIT $2
-), held AS (
-    SELECT
-        prompts.member_id,
-        prompts.prompt_id
-    FROM due
-    JOIN prompts USING (member_id, prompt_id)
-    ORDER BY
-        prompts.member_id,
-        prompts.prompt_id
-    FOR UPDATE OF prompts
-), reminded AS (
-    UPDATE prompts
-    SET reminded_at = $1
-    FROM held
-    WHERE prompts.member_id = held.member_id
-        AND prompts.prompt_id = held.prompt_id
-        AND prompts.state = 'sent'
-        AND prompts.reminded_at IS NULL
-    RETURNING
-        prompts.member_id,
-        prompts.prompt_id,
-        prompts.remind_before
-), put AS (
-    INSERT INTO outbox (
-        member_id,
-        prompt_id,
-        device_id,
-        class,
-        due_at,
-        send_before,
-        attempts,
-        parked
-    )
-    SELECT
-        reminded.member_id,
-        reminded.prompt_id,
-        devices.device_id,
-        'reminder',
-        $1,
-        reminded.remind_before,
-        0,
-        false
-    FROM reminded
-    JOIN devices USING (member_id)
-    WHERE devices.disabled_at IS NULL
-    ON CONFLICT DO NOTHING
-)
-SELECT
-    reminded.member_id,
-    reminded.prompt_id
-FROM reminded
 """
 
 # Nobody has seen it, and nobody is to see that it was missed.

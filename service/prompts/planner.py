@@ -62,7 +62,7 @@ class Planner(Struct, frozen=True):
 
 
 class PlannedPrompt(Struct, frozen=True):
-    """A row to be, in the order of its columns."""
+    """A row to be, by its columns."""
 
     member_id: UUID
     prompt_id: UUID
@@ -71,7 +71,7 @@ class PlannedPrompt(Struct, frozen=True):
     item_id: UUID
     day: date
     asked_on: date
-    questions: str  # separated by spaces
+    questions: Sequence[str]
     reflects: bool
     due_at: datetime
     send_before: datetime
@@ -94,7 +94,8 @@ class Plan(Struct, frozen=True):
 async def plan_windows(context: Context) -> int:
     """Plan for members for whom it is time, a batch at most; says for how many it was done."""
     now = context.now()
-    planners = _planners(await context.scheduler_db.fetch(DUE, now, BATCH))
+    due = await context.scheduler_db.fetch(DUE, now, BATCH)
+    planners = await _planners(context, [row["member_id"] for row in due]) if due else {}
     if not planners:
         return 0
     asked, living = await _asked(context, list(planners), now), await _living(context, list(planners))
@@ -103,6 +104,14 @@ async def plan_windows(context: Context) -> int:
 
 
 DUE = """
+SELECT member_id
+FROM schedules
+WHERE plan_at <= $1
+ORDER BY plan_at
+LIMIT $2
+"""
+
+PLANNERS = """
 SELECT
     schedules.member_id,
     schedules.schedule,
@@ -113,16 +122,14 @@ SELECT
     members.time_zone
 FROM schedules
 JOIN members USING (member_id)
-WHERE schedules.plan_at <= $1
-ORDER BY schedules.plan_at
-LIMIT $2
+WHERE schedules.member_id = ANY ($1::uuid[])
 """
 
 
-def _planners(rows: Iterable[Record]) -> dict[UUID, Planner]:
+async def _planners(context: Context, member_ids: Sequence[UUID]) -> dict[UUID, Planner]:
     """By member. Who cannot be planned for, because a zone is gone or a schedule is not understood, is left out."""
     found = {}
-    for row in rows:
+    for row in await context.scheduler_db.fetch(PLANNERS, member_ids):
         try:
             found[row["member_id"]] = _planner(row)
         except (msgspec.MsgspecError, ZoneInfoNotFoundError) as error:
@@ -150,9 +157,11 @@ def _windows(
     standing, prompts = list(asked), list[PlannedPrompt]()
     for day in (first + timedelta(days=n) for n in range((last - first).days + 1)):
         for found in plan_day(left, planner.place, day, planner.seed, standing):
-            standing += _stands(found)
+            if stands := _stands(found):
+                standing.append(stands)
             item = items[found.item_id]
-            prompts += _prompts(context, planner, found, item.relationship_id, "schedule", item.questions, now)
+            if prompt := _prompt(context, planner, found, item.relationship_id, "schedule", item.questions, now):
+                prompts.append(prompt)
     # Without windows there is nothing to come back for: a new schedule says itself when it is due.
     return Plan(planner, _next_planning(planner, last) if schedule.check_ins else None, prompts)
 
@@ -188,7 +197,7 @@ async def plan_after_events(context: Context) -> int:
         return 0
     couples = await _couples(context, [event["relationship_id"] for event in events])
     members = {two.member_id for twos in couples.values() for two in twos}
-    planners = _planners(await context.scheduler_db.fetch(OF_MEMBERS, list(members)))
+    planners = await _planners(context, list(members))
     wanting = {name: one for name, one in planners.items() if one.schedule.after_events.enabled}
     asked = await _asked(context, list(wanting), now)
     plans = [_after(context, one, asked[name], _lived(events, couples, name), now) for name, one in wanting.items()]
@@ -233,20 +242,6 @@ ORDER BY
     occasions.recorded_at,
     occasions.event_id
 LIMIT $1
-"""
-
-OF_MEMBERS = """
-SELECT
-    schedules.member_id,
-    schedules.schedule,
-    schedules.seed,
-    schedules.since,
-    schedules.plan_at,
-    schedules.planned,
-    members.time_zone
-FROM schedules
-JOIN members USING (member_id)
-WHERE schedules.member_id = ANY ($1::uuid[])
 """
 
 FORGET = """
@@ -302,10 +297,14 @@ def _after(
     questions = planner.schedule.after_events.questions
     for relationship_id, event in events:
         found = after_event(event, planner.schedule, planner.place, planner.seed, standing)
-        planned = _prompts(context, planner, found, relationship_id, "after_event", questions, now)
+        prompt, stands = (
+            _prompt(context, planner, found, relationship_id, "after_event", questions, now),
+            _stands(found),
+        )
         # One that came too late was not asked, and takes nobody's place.
-        standing += _stands(found) if planned else []
-        prompts += planned
+        if prompt and stands:
+            prompts.append(prompt)
+            standing.append(stands)
     return Plan(planner, planner.plan_at, prompts)
 
 
@@ -352,11 +351,11 @@ async def _living(context: Context, members: Sequence[UUID]) -> dict[UUID, set[U
     return found
 
 
-def _stands(found: Occurrence) -> list[AskedBefore]:
-    return [AskedBefore(found.item_id, found.day, found.at, found.on)] if found.at and found.on else []
+def _stands(found: Occurrence) -> AskedBefore | None:
+    return AskedBefore(found.item_id, found.day, found.at, found.on) if found.at and found.on else None
 
 
-def _prompts(
+def _prompt(
     context: Context,
     planner: Planner,
     found: Occurrence,
@@ -364,36 +363,34 @@ def _prompts(
     reason: Literal["schedule", "after_event"],
     questions: Sequence[str],
     now: datetime,
-) -> list[PlannedPrompt]:
+) -> PlannedPrompt | None:
     """The prompt that an occurrence comes to, or none: a day that is left out has a reason, in the log at most."""
     if not (found.at and found.on):
         log.debug("not_asked", member=str(planner.member_id), day=str(found.day), why=found.omitted)
-        return []
+        return None
     quiet, zone = planner.schedule.quiet, planner.place.zone
     send_before = until_quiet(found.at, found.at + WORTH_SENDING, quiet, zone)
     if send_before <= now:
         log.debug("not_asked", member=str(planner.member_id), day=str(found.day), why="too_late")
-        return []
+        return None
     life = scheduled(found.at)
     remind_at = reminder_due_at(sent(life, found.at), quiet, zone)
-    return [
-        PlannedPrompt(
-            member_id=planner.member_id,
-            prompt_id=new_id(context.random_bytes, f"prompt id {planner.member_id} {found.item_id} {found.day}"),
-            relationship_id=relationship_id,
-            reason=reason,
-            item_id=found.item_id,
-            day=found.day,
-            asked_on=found.on,
-            questions=" ".join(questions),
-            reflects=not set(SELF_QUESTIONS).isdisjoint(questions),
-            due_at=found.at,
-            send_before=send_before,
-            remind_at=remind_at,
-            remind_before=remind_at and until_quiet(remind_at, remind_at + WORTH_SENDING, quiet, zone),
-            expires_at=life.expires_at,
-        )
-    ]
+    return PlannedPrompt(
+        member_id=planner.member_id,
+        prompt_id=new_id(context.random_bytes, f"prompt id {planner.member_id} {found.item_id} {found.day}"),
+        relationship_id=relationship_id,
+        reason=reason,
+        item_id=found.item_id,
+        day=found.day,
+        asked_on=found.on,
+        questions=questions,
+        reflects=not set(SELF_QUESTIONS).isdisjoint(questions),
+        due_at=found.at,
+        send_before=send_before,
+        remind_at=remind_at,
+        remind_before=remind_at and until_quiet(remind_at, remind_at + WORTH_SENDING, quiet, zone),
+        expires_at=life.expires_at,
+    )
 
 
 # Who has planned for a member, or changed what is to be planned, since it was read, makes the plan void.
@@ -403,8 +400,12 @@ WITH planned AS (
     SET
         plan_at = planner.next_at,
         planned = $1
-    FROM unnest($2::uuid[], $3::timestamptz[], $4::uuid[], $5::timestamptz[])
-        AS planner (member_id, since, planned, next_at)
+    FROM json_to_recordset($2) AS planner (
+        member_id uuid,
+        since timestamptz,
+        planned uuid,
+        next_at timestamptz
+    )
     WHERE schedules.member_id = planner.member_id
         AND schedules.since = planner.since
         AND schedules.planned IS NOT DISTINCT FROM planner.planned
@@ -436,7 +437,7 @@ WITH planned AS (
         prompt.item_id,
         prompt.day,
         prompt.asked_on,
-        string_to_array(prompt.questions, ' '),
+        prompt.questions,
         prompt.reflects,
         prompt.due_at,
         prompt.send_before,
@@ -445,14 +446,21 @@ WITH planned AS (
         prompt.expires_at,
         'scheduled',
         false
-    FROM unnest(
-        $6::uuid[], $7::uuid[], $8::uuid[], $9::text[], $10::uuid[], $11::date[], $12::date[], $13::text[],
-        $14::boolean[], $15::timestamptz[], $16::timestamptz[], $17::timestamptz[], $18::timestamptz[],
-        $19::timestamptz[]
-    ) AS prompt (
-        member_id, prompt_id, relationship_id, reason, item_id, day, asked_on, questions,
-        reflects, due_at, send_before, remind_at, remind_before,
-        expires_at
+    FROM json_to_recordset($3) AS prompt (
+        member_id uuid,
+        prompt_id uuid,
+        relationship_id uuid,
+        reason text,
+        item_id uuid,
+        day date,
+        asked_on date,
+        questions text[],
+        reflects boolean,
+        due_at timestamptz,
+        send_before timestamptz,
+        remind_at timestamptz,
+        remind_before timestamptz,
+        expires_at timestamptz
     )
     JOIN planned USING (member_id)
     ON CONFLICT (member_id, item_id, day) DO NOTHING
@@ -466,12 +474,20 @@ async def _keep(context: Context, plans: Iterable[Plan]) -> set[UUID]:
     """Keep what was planned, where it still holds; the members for whom it does."""
     # By id, so that two who keep plans of the same members do not wait for each other in a circle.
     ordered = sorted(plans, key=lambda plan: plan.planner.member_id)
-    who = [(one.planner.member_id, one.planner.place.since, one.planner.planned, one.next_at) for one in ordered]
-    prompts = [msgspec.structs.astuple(prompt) for plan in ordered for prompt in plan.prompts]
-    columns = _columns(who, 4) + _columns(prompts, len(PlannedPrompt.__struct_fields__))
-    rows = await context.scheduler_db.fetch(KEEP, new_id(context.random_bytes, "planning id"), *columns)
+    planners = [
+        {
+            "member_id": one.planner.member_id,
+            "since": one.planner.place.since,
+            "planned": one.planner.planned,
+            "next_at": one.next_at,
+        }
+        for one in ordered
+    ]
+    prompts = [prompt for plan in ordered for prompt in plan.prompts]
+    planning_id = new_id(context.random_bytes, "planning id")
+    rows = await context.scheduler_db.fetch(KEEP, planning_id, _as_json(planners), _as_json(prompts))
     return {row["member_id"] for row in rows}
 
 
-def _columns(rows: Sequence[Sequence[object]], width: int) -> list[list[object]]:
-    return [[row[n] for row in rows] for n in range(width)]
+def _as_json(rows: Sequence[object]) -> str:
+    return msgspec.json.encode(rows).decode()

@@ -760,8 +760,8 @@ def _private_occasions(patch: Patch) -> None:
 def _their_delay(patch: Patch) -> None:
     after, planners = planner._after, planner._planners
 
-    def remembered(rows: Any) -> Any:
-        here().memory["planners"] = planners(rows)
+    async def remembered(*args: Any) -> Any:
+        here().memory["planners"] = await planners(*args)
         return here().memory["planners"]
 
     def delayed(world: Any, planner: Any, *args: Any) -> Any:

@@ -45,7 +45,7 @@ class Held:
 
 @asynccontextmanager
 async def holding(service: Running, rows: str, *names: Any) -> AsyncIterator[Held]:
-    """Hold the rows that a SELECT … FOR UPDATE names."""
+    """Hold the rows that a SELECT … FOR UPDATE names, or an UPDATE … RETURNING, which is in force at the end."""
     holder, watcher = [await asyncpg.connect(service.database_url) for _ in range(2)]
     try:
         async with holder.transaction():
