@@ -1,4 +1,4 @@
-"""Prompts and schedules, forgotten: those about a relationship that ends, and all of a member who is erased."""
+"""Delete prompts and schedules: those about a relationship that ends, and all of a member who is erased."""
 
 from uuid import UUID
 
@@ -6,7 +6,7 @@ from events.heads import DbConnection
 from events.records import transposed
 from service.context import Context
 
-# Prompts first: what is sent meanwhile holds them. Where one has withdrawn, those who are still members keep theirs.
+# Before their pushes: what sends meanwhile locks prompts. Where one has withdrawn, the other member keeps theirs.
 FORGET_PROMPTS = """
 DELETE FROM prompts
 USING relationships
@@ -40,8 +40,8 @@ WHERE occasions.relationship_id = $1
 
 
 async def forget_prompts(context: Context, relationship_id: UUID) -> None:
-    """Forget the prompts about a relationship that has ended, and those of who is no member of it any more."""
-    # Also where it has ended before: whoever got no answer asks again.
+    """Delete the prompts about a relationship that has ended, and those of who is no member of it any more."""
+    # Also where it had ended before: a caller who got no answer asks again.
     async with context.maintenance_db.acquire() as db, db.transaction():
         await db.execute(FORGET_OCCASIONS, relationship_id)
         gone = await db.fetch(FORGET_PROMPTS, relationship_id)
@@ -61,6 +61,6 @@ WHERE member_id = $1
 
 
 async def forget(db: DbConnection, member_id: UUID) -> None:
-    """Delete a member's schedule, then their prompts: who plans holds the schedule. Their pushes are `push`'s."""
+    """Delete a member's schedule, then their prompts, in the order in which planning locks them."""
     await db.execute(FORGET_SCHEDULE_OF_MEMBER, member_id)
     await db.execute(FORGET_PROMPTS_OF_MEMBER, member_id)
