@@ -1,4 +1,4 @@
-"""Erase me: my key first, then every trace. The other keeps their own telling, and a chain that verifies."""
+"""Erase a member: their key first, then every row. The other keeps their own telling, and a chain that verifies."""
 
 from uuid import UUID
 
@@ -41,10 +41,10 @@ async def erase_me(request: ApiRequest) -> Response[None]:
 
 
 async def erase(context: Context, member_id: UUID) -> None:
-    """Every step can be repeated, and the account goes last: whoever gets no answer can ask again."""
+    """Idempotent: every step can be repeated, and the account goes last, so a caller without an answer asks again."""
     await _leave_everything(context, member_id)
     memberships = await _memberships(context, member_id)
-    # From here on nothing that the member wrote can be opened, whatever happens to the rest.
+    # From here on nothing that the member wrote can be decrypted, whatever happens to the rest.
     await context.keys.destroy_for_member(member_id)
     for membership in memberships:
         await _erase_from(context, member_id, membership)
@@ -67,25 +67,25 @@ async def _leave_everything(context: Context, member_id: UUID) -> None:
 async def _erase_from(context: Context, member_id: UUID, membership: Membership) -> None:
     rid, author = membership.relationship_id, membership.author_id
     remaining = (membership.partner_id,) if membership.partner_id else ()
-    ring = await context.keys.relationship_keys(rid)
+    keys = await context.keys.relationship_keys(rid)
     async with context.maintenance_db.acquire() as db, db.transaction():
-        # Behind the locks: what another device of the member is recording comes before, and is erased too, or is
-        # refused, because its author is a reader no more.
+        # After acquiring the locks: what another device of the member is recording comes before, and is erased too, or
+        # is refused, because its author is a reader no more.
         await lock_heads(db, [membership.private, membership.shared])
         await seats.forget(db, rid, member_id)
         await erase_texts(db, rid, author)
         for key in (membership.private, membership.shared):
             await tallies.forget(db, key, author)
-        await rebuild(db, [Stream(membership.shared, "shared", remaining, ring)])
+        await rebuild(db, [Stream(membership.shared, "shared", remaining, keys)])
         await tallies.forget(db, membership.shared, author)
-        # Whoever has looked at the heads before, and is about to write, finds that something has changed.
+        # Who read the heads before, and is about to write, finds that they have changed.
         for key in (membership.private, membership.shared):
             await touch_head(db, key)
 
 
 async def _forget_account(db: DbConnection, member_id: UUID) -> None:
-    # The sessions first: what is written for a session holds it. Then in the order of those who plan and send: a
-    # schedule, its prompts, their pushes.
+    # The sessions first: who writes for a session locks it. Then in the order of those who plan and send: a schedule,
+    # its prompts, their pushes.
     await members.forget_sessions(db, member_id)
     await prompts.forget(db, member_id)
     await outbox.forget(db, member_id)

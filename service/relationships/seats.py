@@ -1,4 +1,4 @@
-"""Relationships and the two seats in each: rows made, joined and forgotten. Who sits in one reads its streams."""
+"""Write relationships, their two seats, and who may read their streams: created, joined, left, forgotten."""
 
 from datetime import datetime
 from typing import Literal
@@ -23,7 +23,7 @@ INSERT INTO relationships (
 async def insert(
     db: DbConnection, relationship_id: UUID, state: RelationshipState, shared_stream_id: UUID, created_at: datetime
 ) -> None:
-    """Make a relationship in which nobody sits yet. Its keys must be there."""
+    """Create a relationship without members. Its keys must be there."""
     await db.execute(MAKE_RELATIONSHIP, relationship_id, state, shared_stream_id, created_at)
 
 
@@ -53,7 +53,7 @@ INSERT INTO memberships (
 
 
 async def join(db: DbConnection, seat: MembershipRow) -> None:
-    """Give a seat away."""
+    """Add a member to a relationship."""
     await db.execute(JOIN, *astuple(seat))
 
 
@@ -83,7 +83,7 @@ WHERE relationship_id = $1
 
 
 async def let_read_no_more(db: DbConnection, relationship_id: UUID, member_id: UUID) -> None:
-    """Let a member read none of the relationship's streams from now on."""
+    """Take the right to read the relationship's streams from a member."""
     await db.execute(LET_READ_NO_MORE, relationship_id, member_id)
 
 
