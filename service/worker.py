@@ -45,7 +45,7 @@ async def work(context: Context, sender: Sender) -> None:
 async def working(context: Context, settings: Settings) -> AsyncIterator[None]:
     """Work beside what happens inside the block, and stop with it. Raises StartupError."""
     stop = Event()
-    async with senders.opened(settings, context.now) as sender:
+    async with senders.open_senders(settings, context.now) as sender:
         task = asyncio.create_task(run(context, sender, stop))
         try:
             yield

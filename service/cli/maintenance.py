@@ -15,8 +15,7 @@ from service.contract.document import document as openapi_document
 from service.core import mail
 from service.core.clock import utc_now
 from service.data_rights.export import Export
-from service.data_rights.import_export import read as read_export
-from service.data_rights.import_export import take_in
+from service.data_rights.import_export import read_export, write_export
 from service.database.pool import connect
 from service.database.roles import KEYS_ROLE
 from service.errors import StartupError
@@ -85,6 +84,6 @@ def document(settings: Settings) -> None:
 async def _import(url: str, store: KeyStore, export: Export) -> int:
     db = await connect(url)
     try:
-        return await take_in(db, store, export, utc_now())
+        return await write_export(db, store, export, utc_now())
     finally:
         await db.close()

@@ -49,8 +49,8 @@ def _counting(app: Edge, settings: Settings) -> Iterator[str]:
 
 def where_pushes_go(settings: Settings) -> str:
     """Raises StartupError where a provider is only half set up."""
-    if places := senders.places(settings):
-        return f"Pushes go to {', '.join(places)}; all others are printed here."
+    if names := senders.provider_names(settings):
+        return f"Pushes go to {', '.join(names)}; all others are printed here."
     return "Pushes are printed here."
 
 

@@ -1,8 +1,8 @@
-"""Taking everything of mine along, bringing it into an empty service, and being erased.
+"""Data rights: export everything of mine, import it into an empty service, erase me.
 
 Enters: a member who has stepped up; an export.
-Leaves: one document with all proofs; nothing, where somebody was erased.
-Writes: no table by itself: each room forgets and inserts what is its own.
+Leaves: one document with all proofs; of an erased member nothing that can be read.
+Writes: no table by itself: each room inserts and forgets what is its own.
 Never imports: `cli`.
 """
 

@@ -1,4 +1,4 @@
-"""Erase me: my key first, then every trace. The other keeps their own telling, and a chain that verifies."""
+"""Erase a member: their key first, then every row. The other keeps their own telling, and a chain that verifies."""
 
 from uuid import UUID
 
@@ -10,8 +10,12 @@ from projections import tallies
 from projections.rebuild import Stream, rebuild
 from service.access.authentication import require_step_up
 from service.access.memberships import Membership, memberships_of
+from service.accounts import members
 from service.context import Context
 from service.errors import StepUpRequired
+from service.prompts import forgetting as prompts
+from service.push import outbox
+from service.relationships import seats
 from service.relationships.leaving import leave_as
 from service.web.operation import described
 from service.web.requests import ApiRequest, context_of
@@ -37,10 +41,10 @@ async def erase_me(request: ApiRequest) -> Response[None]:
 
 
 async def erase(context: Context, member_id: UUID) -> None:
-    """Every step can be repeated, and the account goes last: whoever gets no answer can ask again."""
+    """Idempotent: every step can be repeated, and the account goes last, so a caller without an answer asks again."""
     await _leave_everything(context, member_id)
     memberships = await _memberships(context, member_id)
-    # From here on nothing that the member wrote can be opened, whatever happens to the rest.
+    # From here on nothing that the member wrote can be decrypted, whatever happens to the rest.
     await context.keys.destroy_for_member(member_id)
     for membership in memberships:
         await _erase_from(context, member_id, membership)
@@ -60,88 +64,29 @@ async def _leave_everything(context: Context, member_id: UUID) -> None:
             await leave_as(context, member_id, membership)
 
 
-FORGET_MEMBERSHIP = """
-UPDATE memberships
-SET
-    member_id = NULL,
-    name = NULL
-WHERE relationship_id = $1
-    AND member_id = $2
-"""
-
-FORGET_READER = """
-DELETE FROM readers
-WHERE relationship_id = $1
-    AND member_id = $2
-"""
-
-
 async def _erase_from(context: Context, member_id: UUID, membership: Membership) -> None:
     rid, author = membership.relationship_id, membership.author_id
     remaining = (membership.partner_id,) if membership.partner_id else ()
-    ring = await context.keys.relationship_keys(rid)
+    keys = await context.keys.relationship_keys(rid)
     async with context.maintenance_db.acquire() as db, db.transaction():
-        # Behind the locks: what another device of the member is recording comes before, and is erased too, or is
-        # refused, because its author is a reader no more.
+        # After acquiring the locks: what another device of the member is recording comes before, and is erased too, or
+        # is refused, because its author is a reader no more.
         await lock_heads(db, [membership.private, membership.shared])
-        await db.execute(FORGET_MEMBERSHIP, rid, member_id)
-        await db.execute(FORGET_READER, rid, member_id)
+        await seats.forget(db, rid, member_id)
         await erase_texts(db, rid, author)
         for key in (membership.private, membership.shared):
             await tallies.forget(db, key, author)
-        await rebuild(db, [Stream(membership.shared, "shared", remaining, ring)])
+        await rebuild(db, [Stream(membership.shared, "shared", remaining, keys)])
         await tallies.forget(db, membership.shared, author)
-        # Whoever has looked at the heads before, and is about to write, finds that something has changed.
+        # Who read the heads before, and is about to write, finds that they have changed.
         for key in (membership.private, membership.shared):
             await touch_head(db, key)
 
 
-FORGET_CODES = """
-DELETE FROM sign_in_codes
-USING addresses
-WHERE addresses.address_hash = sign_in_codes.address_hash
-    AND addresses.member_id = $1
-"""
-
-# First: what is written for a session holds it. Their tokens and devices go with them.
-FORGET_SESSIONS = """
-DELETE FROM sessions
-WHERE member_id = $1
-"""
-
-FORGET_SCHEDULE = """
-DELETE FROM schedules
-WHERE member_id = $1
-"""
-
-FORGET_PROMPTS = """
-DELETE FROM prompts
-WHERE member_id = $1
-"""
-
-FORGET_PUSHES = """
-DELETE FROM outbox
-WHERE member_id = $1
-"""
-
-FORGET_ADDRESS = """
-DELETE FROM addresses
-WHERE member_id = $1
-"""
-
-FORGET_IDENTITIES = """
-DELETE FROM identities
-WHERE member_id = $1
-"""
-
-FORGET_MEMBER = """
-DELETE FROM members
-WHERE member_id = $1
-"""
-
-
 async def _forget_account(db: DbConnection, member_id: UUID) -> None:
-    # In the order of those who plan and send: a schedule, its prompts, their pushes.
-    asking = (FORGET_SESSIONS, FORGET_SCHEDULE, FORGET_PROMPTS, FORGET_PUSHES)
-    for statement in (*asking, FORGET_CODES, FORGET_ADDRESS, FORGET_IDENTITIES, FORGET_MEMBER):
-        await db.execute(statement, member_id)
+    # The sessions first: who writes for a session locks it. Then in the order of those who plan and send: a schedule,
+    # its prompts, their pushes.
+    await members.forget_sessions(db, member_id)
+    await prompts.forget(db, member_id)
+    await outbox.forget(db, member_id)
+    await members.forget(db, member_id)

@@ -1,4 +1,4 @@
-"""Leaving with one's data: everything of mine in one document, to keep, to check and to take elsewhere."""
+"""Export everything of mine as one streamed document, to keep, to verify and to import elsewhere."""
 
 from collections.abc import AsyncIterator
 from typing import Literal
@@ -60,8 +60,8 @@ class Export(Struct, frozen=True, kw_only=True):
     relationships: list[ExportedRelationship]
 
 
-class BrokenOff(Exception):
-    """Not everything could be read. The document has begun by then, so all that is left is to hang up."""
+class ExportCutOff(Exception):
+    """Not everything could be read. The document has begun by then, so all that is left is to close the connection."""
 
 
 @get(
@@ -85,17 +85,17 @@ async def export_me(request: ApiRequest) -> Stream:
     async with context.acting_as(member.member_id) as db:
         found = await memberships_of(db, member.member_id, context.now())
     document = _document(context, start, [one.relationship_id for one in found])
-    return Stream(_or_hang_up(document), media_type=JSON, headers=HEADERS)
+    return Stream(_without_causes(document), media_type=JSON, headers=HEADERS)
 
 
-async def _or_hang_up(document: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+async def _without_causes(document: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     try:
         async for part in document:
             yield part
     except Exception as error:
-        # The server logs what ends a connection with all its causes, and those may hold what people wrote.
+        # The server logs what ends a connection with all its causes, which may hold what people wrote.
         log.error("export_broken_off", failure=type(error).__name__)
-        raise BrokenOff from None
+        raise ExportCutOff from None
 
 
 async def _about_me(context: Context, member: Member) -> Export:
@@ -111,7 +111,7 @@ async def _about_me(context: Context, member: Member) -> Export:
 
 
 async def _document(context: Context, start: Export, relationship_ids: list[UUID]) -> AsyncIterator[bytes]:
-    """The bytes of an Export, exactly as they would be made in one piece; `start` has no relationships yet."""
+    """The bytes of an Export, exactly as if encoded in one piece; `start` has no relationships yet."""
     yield msgspec.json.encode(start).removesuffix(b"]}")
     comma = b""
     for relationship_id in relationship_ids:
@@ -137,7 +137,7 @@ async def _relationship(context: Context, member_id: UUID, relationship_id: UUID
 async def _as_of_now(
     context: Context, member_id: UUID, relationship_id: UUID
 ) -> tuple[Membership, chain.Head, chain.Head]:
-    # One snapshot, so that the state and what the streams say of it agree.
+    # One snapshot, so that the state and the streams agree.
     async with context.acting_as(member_id) as db, db.transaction(isolation="repeatable_read", readonly=True):
         (membership,) = await memberships_of(db, member_id, context.now(), relationship_id)
         return (
@@ -155,11 +155,11 @@ async def _page(
     yield b'{"events":['
     while after < head.position:
         wanted = min(CHUNK_EVENTS, head.position - after)
-        ring = await context.keys.relationship_keys(reader.relationship_id)
+        keys = await context.keys.relationship_keys(reader.relationship_id)
         async with context.acting_as(member_id) as db:
-            page = await feed.page(db, ring, reader, audience, after, wanted, proof=True)
+            page = await feed.page(db, keys, reader, audience, after, wanted, proof=True)
         if len(page.events) < wanted:
-            raise BrokenOff
+            raise ExportCutOff
         yield comma + msgspec.json.encode(page.events)[1:-1]
         after, comma = after + wanted, b","
     yield b'],"head":' + msgspec.json.encode(feed.as_head(head)) + b',"more":false}'

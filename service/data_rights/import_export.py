@@ -1,16 +1,15 @@
-"""Arriving with one's data: one member's export, taken into a service that has no members yet.
+"""Import one member's export into a service that has no members yet.
 
-All of it is checked before anything is written, against its own proofs and by the code that made it, and it is written
-in one transaction. What entries say is sealed anew with new keys; headers, openings, bodies and links stay what they
-were, so each head is the one that the member's phone remembers.
+All of it is verified before anything is written, against its own proofs and by the code that made it, and it is
+written in one transaction. Bodies are encrypted again with new keys; headers, openings, bodies and links stay the same,
+so each head is the one that the member's phone remembers.
 
-The schedule comes along. Devices do not, for their addresses are not in the export, nor prompts, for they are over.
+The schedule is imported. Devices are not, for their addresses are not in the export, nor prompts, for they are over.
 """
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Literal, TypeAlias
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -28,6 +27,8 @@ from events.rules import Recorded
 from projections import feed
 from projections.feed import Event, Page, Proof
 from projections.rebuild import Stream, rebuild
+from service.access.memberships import RelationshipState
+from service.accounts import members
 from service.accounts.mailed_codes import Email
 from service.accounts.me import Me, Name, zones
 from service.core.randomness import system_random_bytes
@@ -35,22 +36,19 @@ from service.data_rights.export import Export, ExportedRelationship
 from service.errors import ImportRefused, Invalid
 from service.keys.key_store import KeyStore
 from service.keys.keyring import Keyring
-from service.prompts.replanning import is_on
-from service.prompts.schedule import Schedule, validate
-from service.prompts.schedule_api import KEEP_SCHEDULE, SEED_BYTES
+from service.prompts.schedule import validate
+from service.prompts.schedule_api import keep_schedule
 from service.recording.recorder import append_uncounted
-from service.relationships.linking import LET_READ
-from service.relationships.view import Relationship
+from service.relationships import seats
+from service.relationships.seats import MembershipRow
 
 CHUNK_EVENTS = 500
 
-Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
+class VerifiedRelationship(Struct, frozen=True):
+    """A relationship that verified: its two logs, not encrypted yet, and the partner's author id where it is known."""
 
-class Arriving(Struct, frozen=True):
-    """A relationship that verified: its two logs, not sealed yet, and the partner's author id where it is known."""
-
-    told: ExportedRelationship
+    exported: ExportedRelationship
     shared: list[Stored]
     private: list[Stored]
     partner: UUID | None
@@ -58,18 +56,18 @@ class Arriving(Struct, frozen=True):
     @property
     def alone(self) -> bool:
         """Whether there is nobody to keep a seat for."""
-        return self.told.relationship.partner is None and self.partner is None
+        return self.exported.relationship.partner is None and self.partner is None
 
     @property
     def partner_erased(self) -> bool:
-        """Whether the partner was erased: then nothing of theirs is told any more."""
+        """Whether the partner was erased: then nothing of theirs counts any more."""
         return any(s.event.author == self.partner and isinstance(s.event.fact, Erased) for s in self.shared)
 
 
-# --- Reading and checking, without a database
+# --- Reading and verifying, without a database
 
 
-def read(file: Path) -> Export:
+def read_export(file: Path) -> Export:
     """The export in a file. Raises ImportRefused."""
     try:
         return msgspec.json.decode(file.read_bytes(), type=Export)
@@ -79,11 +77,11 @@ def read(file: Path) -> Export:
         raise ImportRefused(f"{file} is not a whole export of a format that this version knows: {error}.") from error
 
 
-def check(export: Export) -> list[Arriving]:
+def verify_export(export: Export) -> list[VerifiedRelationship]:
     """The relationships, each event of which is what its proof says. Raises ImportRefused."""
     _check_member(export.me)
     _check_schedule(export)
-    return [_arriving(told) for told in export.relationships]
+    return [_relationship(one) for one in export.relationships]
 
 
 def _check_member(me: Me) -> None:
@@ -100,19 +98,20 @@ def _check_member(me: Me) -> None:
 
 def _check_schedule(export: Export) -> None:
     try:
-        validate(export.schedule, {told.relationship.id for told in export.relationships})
+        validate(export.schedule, {one.relationship.id for one in export.relationships})
     except Invalid as error:
         raise ImportRefused(f"The schedule in the export cannot be one: {error.detail}") from error
 
 
-def _arriving(told: ExportedRelationship) -> Arriving:
-    me, ids = told.relationship.author, told.relationship.streams
-    shared = list(_verified(told.shared, "shared", ids.shared, me))
-    private = list(_verified(told.private, "private", ids.private, me))
+def _relationship(exported: ExportedRelationship) -> VerifiedRelationship:
+    view = exported.relationship
+    me, ids = view.author, view.streams
+    shared = list(_verified(exported.shared, "shared", ids.shared, me))
+    private = list(_verified(exported.private, "private", ids.private, me))
     others = {s.event.author for s in shared} - {me, None}
     if len(others) > 1 or {s.event.author for s in private} - {me}:
-        raise ImportRefused(f"In relationship {told.relationship.id} there are entries of somebody who is not in it.")
-    return Arriving(told, shared, private, next(iter(others), None))
+        raise ImportRefused(f"In relationship {view.id} there are entries of somebody who is not in it.")
+    return VerifiedRelationship(exported, shared, private, next(iter(others), None))
 
 
 def _verified(page: Page, audience: Audience, stream_id: UUID, me: UUID) -> Iterator[Stored]:
@@ -130,7 +129,7 @@ def _verified(page: Page, audience: Audience, stream_id: UUID, me: UUID) -> Iter
 
 
 def _proven(event: Event, audience: Audience, stream_id: UUID, head: chain.Head) -> Stored | None:
-    """The event that the proof tells of, or none where the proof is not whole or not of this place."""
+    """The event that the proof proves; null where the proof is not whole, or is of another stream or position."""
     if event.proof is None or (event.proof.body is None) != (event.proof.opening is None):
         return None
     try:
@@ -156,13 +155,13 @@ def _opened(proof: Proof, header: chain.Header) -> tuple[bytes | None, Fact]:
 
 
 def _fits(event: Recorded, before: dict[UUID, Recorded]) -> bool:
-    """Whether the log could have this event behind those: what reads it relies on no less."""
+    """Whether the log could have this event after those: its readers rely on that."""
     if event.event_id in before or (event.author is None) != isinstance(event.fact, Opened | Ended):
         return False
     match event.fact:
         case Retraction():
-            taken_back = before.get(event.fact.event_id)
-            return taken_back is not None and taken_back.author == event.author
+            retracted = before.get(event.fact.event_id)
+            return retracted is not None and retracted.author == event.author
         case CheckIn() | Request() | Decision():
             return entries.complete(event.fact, event.recorded_at) == event.fact
         case _:
@@ -172,11 +171,11 @@ def _fits(event: Recorded, before: dict[UUID, Recorded]) -> bool:
 # --- Writing
 
 # Nobody becomes a member meanwhile.
-HOLD_THE_DOOR = "LOCK TABLE members IN SHARE ROW EXCLUSIVE MODE"
+LOCK_MEMBERS = "LOCK TABLE members IN SHARE ROW EXCLUSIVE MODE"
 
 ANYBODY = "SELECT EXISTS (SELECT FROM members)"
 
-# It writes rows of somebody for whom nobody acts, which row-level security forbids to everybody else.
+# It writes rows of a member for whom it does not act, which row-level security forbids to all others.
 UNBOUND = """
 SELECT rolsuper OR rolbypassrls
 FROM pg_roles
@@ -184,57 +183,63 @@ WHERE rolname = current_user
 """
 
 
-async def take_in(db: Connection, store: KeyStore, export: Export, now: datetime) -> int:
+async def write_export(db: DbConnection, store: KeyStore, export: Export, now: datetime) -> int:
     """Write the export into a migrated database without members, all of it or nothing; returns how many events.
 
     The connection is that of a user whom row-level security does not bind. Raises ImportRefused.
     """
-    arriving = check(export)
+    verified = verify_export(export)
     if not await db.fetchval(UNBOUND):
         raise ImportRefused("An import needs a database user who is a superuser, or bypasses row-level security.")
     try:
         async with db.transaction():
-            await db.execute(HOLD_THE_DOOR)
+            await db.execute(LOCK_MEMBERS)
             if await db.fetchval(ANYBODY):
                 raise ImportRefused("This service has members already: an export goes into an empty one only.")
             # On this connection, so that a refusal leaves no keys behind.
             keys = Keyring(db, store, lambda: now, system_random_bytes)
             await keys.make_for_member(export.me.member_id)
-            await _make_member(db, keys, export.me, now)
-            await _keep_schedule(db, export.me.member_id, export.schedule, now)
+            await members.insert(db, keys, export.me, now)
+            # Planned from now on, by a seed of this service's own.
+            await keep_schedule(db, system_random_bytes, export.me.member_id, export.schedule, now)
             # They are listed by when somebody joined, the newest first.
-            for i, one in enumerate(arriving):
-                await _take_in_one(db, keys, export.me, one, now - timedelta(microseconds=i))
+            for i, one in enumerate(verified):
+                await _write_one(db, keys, export.me, one, now - timedelta(microseconds=i))
     except asyncpg.IntegrityConstraintViolationError as error:
         raise ImportRefused("The export names twice what can be there only once.") from error
-    return sum(len(one.shared) + len(one.private) for one in arriving)
+    return sum(len(one.shared) + len(one.private) for one in verified)
 
 
-async def _take_in_one(db: Connection, keys: Keyring, me: Me, one: Arriving, joined_at: datetime) -> None:
-    view = one.told.relationship
+async def _write_one(db: DbConnection, keys: Keyring, me: Me, one: VerifiedRelationship, joined_at: datetime) -> None:
+    view = one.exported.relationship
     await keys.make_for_relationship(view.id)
-    await _make_relationship(db, one, joined_at)
+    shared, private = view.streams.shared, view.streams.private
+    # Who is alone may invite; where two were, the other is not here, and nothing more can be shared.
+    state: RelationshipState = "solo" if view.state in ("solo", "inviting") else "ended"
+    await seats.insert(db, view.id, state, shared, joined_at)
     name = await _name(keys, me.member_id, me.name)
-    await _give_seat(db, view.id, "first", me.member_id, view.author, view.streams.private, name, joined_at)
-    await _let_read(db, view, me.member_id)
+    await seats.join(db, MembershipRow(view.id, "first", me.member_id, view.author, private, name, joined_at))
+    await seats.let_read(db, view.id, shared, private, me.member_id)
     authors = [view.author]
     if not one.alone:
         authors += [await _keep_seat_of_partner(db, keys, one, joined_at)]
-    ring = await keys.relationship_keys(view.id)
+    encrypting = await keys.relationship_keys(view.id)
     counted = (view.author,) if one.partner_erased else tuple(authors)
-    await _fill(db, Stream(StreamKey(view.id, view.streams.shared), "shared", counted, ring), one.shared)
-    await _fill(db, Stream(StreamKey(view.id, view.streams.private), "private", counted, ring), one.private)
+    await _fill(db, Stream(StreamKey(view.id, shared), "shared", counted, encrypting), one.shared)
+    await _fill(db, Stream(StreamKey(view.id, private), "private", counted, encrypting), one.private)
 
 
-async def _keep_seat_of_partner(db: Connection, keys: Keyring, one: Arriving, joined_at: datetime) -> UUID:
+async def _keep_seat_of_partner(
+    db: DbConnection, keys: Keyring, one: VerifiedRelationship, joined_at: datetime
+) -> UUID:
     """A membership of nobody: what the partner shared has an author, but no address leads to them."""
-    view = one.told.relationship
+    view = one.exported.relationship
     nobody, author_id = None if one.partner_erased else uuid4(), one.partner or uuid4()
     name = None
     if nobody:
         await keys.make_for_member(nobody)
         name = await _name(keys, nobody, view.partner.name if view.partner else None)
-    await _give_seat(db, view.id, "second", nobody, author_id, uuid4(), name, joined_at)
+    await seats.join(db, MembershipRow(view.id, "second", nobody, author_id, uuid4(), name, joined_at))
     return author_id
 
 
@@ -246,95 +251,13 @@ async def _fill(db: DbConnection, stream: Stream, log: list[Stored]) -> None:
     await create_stream(db, stream.key, stream.audience)
     for first in range(0, len(log), CHUNK_EVENTS):
         chunk = log[first : first + CHUNK_EVENTS]
-        sealed = [_sealed(stream.ring, stored) for stored in chunk]
-        await append_uncounted(db, stream.ring, stream.key, sealed)
+        encrypted = [_encrypted(stream.ring, stored) for stored in chunk]
+        await append_uncounted(db, stream.ring, stream.key, encrypted)
     await rebuild(db, [stream])
 
 
-def _sealed(ring: RelationshipKeys, stored: Stored) -> Stored:
+def _encrypted(keys: RelationshipKeys, stored: Stored) -> Stored:
     if stored.opening is None or stored.body is None:
         return stored
-    key, place = ring.of(stored.event.author), encryption.associated_data_of(stored.header)
-    return replace(stored, ciphertext=encryption.encrypt(key, place, stored.opening, stored.body.encode()))
-
-
-MAKE_MEMBER = """
-INSERT INTO members (
-    member_id,
-    email,
-    name,
-    time_zone,
-    consent_version,
-    created_at
-) VALUES ($1, $2, $3, $4, $5, $6)
-"""
-
-GIVE_ADDRESS = """
-INSERT INTO addresses (
-    address_hash,
-    member_id
-) VALUES ($1, $2)
-"""
-
-
-async def _make_member(db: DbConnection, keys: Keyring, me: Me, now: datetime) -> None:
-    assert me.email is not None
-    email = await keys.encrypt_for(me.member_id, "email", me.email)
-    name = await _name(keys, me.member_id, me.name)
-    await db.execute(MAKE_MEMBER, me.member_id, email, name, me.time_zone, me.consent.accepted, now)
-    await db.execute(GIVE_ADDRESS, await keys.blind_index("address", me.email), me.member_id)
-
-
-async def _keep_schedule(db: DbConnection, member_id: UUID, schedule: Schedule, now: datetime) -> None:
-    """Planned from now on, by a seed of this service's own."""
-    plan_at = now if is_on(schedule) else None
-    seed = system_random_bytes(SEED_BYTES, "seed")
-    await db.execute(KEEP_SCHEDULE, member_id, msgspec.json.encode(schedule).decode(), seed, now, plan_at)
-
-
-MAKE_RELATIONSHIP = """
-INSERT INTO relationships (
-    relationship_id,
-    state,
-    shared_stream_id,
-    created_at
-) VALUES ($1, $2, $3, $4)
-"""
-
-
-async def _make_relationship(db: DbConnection, one: Arriving, created_at: datetime) -> None:
-    """Who is alone may invite; where two were, the other is not here, and nothing more can be shared."""
-    view = one.told.relationship
-    state = "solo" if view.state in ("solo", "inviting") else "ended"
-    await db.execute(MAKE_RELATIONSHIP, view.id, state, view.streams.shared, created_at)
-
-
-GIVE_SEAT = """
-INSERT INTO memberships (
-    relationship_id,
-    seat,
-    member_id,
-    author_id,
-    private_stream_id,
-    name,
-    joined_at
-) VALUES ($1, $2, $3, $4, $5, $6, $7)
-"""
-
-
-async def _give_seat(
-    db: DbConnection,
-    relationship_id: UUID,
-    seat: Literal["first", "second"],
-    member_id: UUID | None,
-    author_id: UUID,
-    private_stream_id: UUID,
-    name: bytes | None,
-    joined_at: datetime,
-) -> None:
-    seated = (relationship_id, seat, member_id, author_id, private_stream_id, name, joined_at)
-    await db.execute(GIVE_SEAT, *seated)
-
-
-async def _let_read(db: DbConnection, view: Relationship, member_id: UUID) -> None:
-    await db.execute(LET_READ, view.id, view.streams.shared, view.streams.private, member_id)
+    key, bound = keys.of(stored.event.author), encryption.associated_data_of(stored.header)
+    return replace(stored, ciphertext=encryption.encrypt(key, bound, stored.opening, stored.body.encode()))

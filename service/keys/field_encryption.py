@@ -1,4 +1,4 @@
-"""What members say of themselves is sealed like what they record: with their key, each text bound to its place."""
+"""AES-GCM for what members say of themselves: a key for each member and field, and associated data that bind both."""
 
 import os
 from typing import Literal
@@ -15,22 +15,23 @@ Field = Literal["email", "name", "device_name", "push_address"]
 
 
 def encrypt(key: bytes, member_id: UUID, field: Field, text: str) -> bytes:
-    """The sealed text: a nonce, then the ciphertext. `key` is the member's."""
+    """A nonce, then the ciphertext. `key` is the member's."""
     nonce = os.urandom(NONCE_BYTES)
-    bound = _place(member_id, field)
+    bound = _associated_data(member_id, field)
     return nonce + AESGCM(_field_key(key, bound)).encrypt(nonce, text.encode(), bound)
 
 
-def decrypt(key: bytes, member_id: UUID, field: Field, sealed: bytes) -> str:
+def decrypt(key: bytes, member_id: UUID, field: Field, ciphertext: bytes) -> str:
     """The text. Raises DecryptionFailed where it is of another member or field, or was changed."""
-    bound = _place(member_id, field)
+    bound = _associated_data(member_id, field)
+    nonce, encrypted = ciphertext[:NONCE_BYTES], ciphertext[NONCE_BYTES:]
     try:
-        return AESGCM(_field_key(key, bound)).decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], bound).decode()
-    except (InvalidTag, ValueError):  # the second where too little is left
+        return AESGCM(_field_key(key, bound)).decrypt(nonce, encrypted, bound).decode()
+    except (InvalidTag, ValueError):  # ValueError where it is too short
         raise DecryptionFailed from None
 
 
-def _place(member_id: UUID, field: Field) -> bytes:
+def _associated_data(member_id: UUID, field: Field) -> bytes:
     return f"{field}|{member_id}".encode()
 
 

@@ -1,11 +1,11 @@
-"""Who may open what: root key, epoch keys, member keys.
+"""The key hierarchy, and the store of its upper half: root key and epoch keys.
 
-    root key      a file by default; a key management service can stand in its place
-     └ epoch key  one a month; wraps the keys of all who live; destroyed once nothing is wrapped by it any more
+    root key      a file by default; a key management service can take its place
+     └ epoch key  one a month; wraps the keys of all members; destroyed once it wraps nothing any more
         └ member key, relationship key   random, in the schema `keys`, wrapped
 
-A backup of the database holds wrapped keys only. Once their epoch is destroyed, it opens nothing of an erased member,
-whoever has the root key.
+A backup of the database holds wrapped keys only. Once their epoch is destroyed, it decrypts nothing of an erased
+member, even with the root key.
 """
 
 import os
@@ -25,11 +25,11 @@ class KeyStore(Protocol):
     """The three calls that a key management service must offer. An epoch is named by its month, as in 2026-11."""
 
     def wrap(self, epoch: str, key: bytes) -> bytes:
-        """The key, readable only with the epoch's; a new epoch begins when it is first named."""
+        """The key, encrypted with the epoch's; a new epoch begins when it is first named."""
         ...
 
     def unwrap(self, epoch: str, wrapped: bytes) -> bytes:
-        """The reverse. Raises KeyStoreError where the epoch is destroyed or the text is not its."""
+        """The reverse. Raises KeyStoreError where the epoch is destroyed, or another one wrapped it."""
         ...
 
     def destroy(self, epoch: str) -> None:
@@ -47,15 +47,15 @@ class FileKeyStore:
     @cached_property
     def _root(self) -> bytes:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return self._kept("root.key") or self._make("root.key", os.urandom(KEY_BYTES))
+        return self._read("root.key") or self._create("root.key", os.urandom(KEY_BYTES))
 
     def wrap(self, epoch: str, key: bytes) -> bytes:
         """See KeyStore."""
-        return _encrypt(self._epoch_key(epoch, make=True), key, epoch)
+        return _encrypt(self._epoch_key(epoch, create=True), key, epoch)
 
     def unwrap(self, epoch: str, wrapped: bytes) -> bytes:
         """See KeyStore."""
-        return _decrypt(self._epoch_key(epoch, make=False), wrapped, epoch)
+        return _decrypt(self._epoch_key(epoch, create=False), wrapped, epoch)
 
     def destroy(self, epoch: str) -> None:
         """See KeyStore. The file is overwritten first, as far as the disk lets that mean something."""
@@ -65,23 +65,23 @@ class FileKeyStore:
             path.write_bytes(bytes(path.stat().st_size))
             path.unlink()
 
-    def _epoch_key(self, epoch: str, *, make: bool) -> bytes:
+    def _epoch_key(self, epoch: str, *, create: bool) -> bytes:
         if epoch not in self._epochs:
             root = self._root
-            wrapped = self._kept(f"{epoch}.key")
-            if wrapped is None and not make:
+            wrapped = self._read(f"{epoch}.key")
+            if wrapped is None and not create:
                 raise KeyStoreError(f"The key of {epoch} is not in {self.folder}: what it wraps cannot be read.")
             if wrapped is None:
-                wrapped = self._make(f"{epoch}.key", _encrypt(root, os.urandom(KEY_BYTES), epoch))
+                wrapped = self._create(f"{epoch}.key", _encrypt(root, os.urandom(KEY_BYTES), epoch))
             self._epochs[epoch] = _decrypt(root, wrapped, epoch)
         return self._epochs[epoch]
 
-    def _kept(self, name: str) -> bytes | None:
+    def _read(self, name: str) -> bytes | None:
         path = self.folder / name
         return path.read_bytes() if path.exists() else None
 
-    def _make(self, name: str, content: bytes) -> bytes:
-        """Write a new file for its owner alone, wholly or not at all; where another process was first, take its."""
+    def _create(self, name: str, content: bytes) -> bytes:
+        """Write a new file for its owner alone, wholly or not at all; where another process was first, use its file."""
         path = self.folder / name
         draft = self.folder / f"{name}.{os.getpid()}.draft"
         with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:

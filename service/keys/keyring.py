@@ -1,4 +1,4 @@
-"""The keys of members and relationships: made with them, fetched for a relationship, destroyed with a member.
+"""The keys of members and relationships: created with them, fetched and cached, destroyed when a member is erased.
 
 All statements here run as a role of their own, on connections of their own: what serves requests cannot read a key row.
 """
@@ -9,26 +9,27 @@ from collections.abc import Collection
 from typing import Literal, TypeAlias
 from uuid import UUID
 
-from asyncpg import Connection, Pool, Record
+from asyncpg import Pool, Record
 
 from events import chain
 from events.encryption import KEY_BYTES, DecryptionFailed, RelationshipKeys
+from events.heads import DbConnection
 from service.core.clock import Clock
 from service.core.randomness import RandomBytes
 from service.keys import field_encryption
 from service.keys.key_store import KeyStore, epoch_of
 
-Database: TypeAlias = "Pool[Record] | Connection[Record]"
+PoolOrConnection: TypeAlias = "Pool[Record] | DbConnection"
 
-# How long a fetched ring serves; so long an erased member's key may outlive its row in the memory of another process.
-RING_LIVES_SECONDS = 30.0
-RINGS_KEPT = 20_000
+# So long an erased member's key may outlive its row in the memory of another process.
+KEY_CACHE_TTL_SECONDS = 30.0
+MAX_CACHED_KEYS = 20_000
 
 Purpose = Literal["member", "relationship", "look-up"]
 NOBODY = UUID(int=0)  # the look-up key has no owner
 
-# An epoch begins with the first key that it wraps. Whoever makes the same key second changes nothing.
-KEEP = """
+# An epoch begins with the first key that it wraps. Of two who create the same key, the second changes nothing.
+KEEP_KEY = """
 WITH begun AS (
     INSERT INTO keys.epochs (epoch)
     VALUES ($3)
@@ -43,13 +44,13 @@ INSERT INTO keys.wrapped (
 ON CONFLICT DO NOTHING
 """
 
-DESTROY = """
+DESTROY_KEY = """
 DELETE FROM keys.wrapped
 WHERE purpose = 'member'
     AND owner_id = $1
 """
 
-ONE = """
+WRAPPED_KEY = """
 SELECT
     epoch,
     wrapped
@@ -58,7 +59,7 @@ WHERE purpose = $1
     AND owner_id = $2
 """
 
-RINGS = """
+WRAPPED_KEYS = """
 SELECT
     memberships.relationship_id,
     memberships.author_id,
@@ -82,75 +83,75 @@ WHERE purpose = 'relationship'
 
 
 class Keyring:
-    """Makes, fetches and destroys keys; fetched ones are kept in memory for half a minute."""
+    """Creates, fetches and destroys keys; caches fetched ones in memory for half a minute."""
 
-    def __init__(self, db: Database, store: KeyStore, now: Clock, random_bytes: RandomBytes) -> None:
+    def __init__(self, db: PoolOrConnection, store: KeyStore, now: Clock, random_bytes: RandomBytes) -> None:
         self._db, self._store, self._now, self._random_bytes = db, store, now, random_bytes
-        self._rings: dict[UUID, tuple[float, RelationshipKeys]] = {}
+        self._relationships: dict[UUID, tuple[float, RelationshipKeys]] = {}
         self._members: dict[UUID, tuple[float, bytes]] = {}
         self._look_up_key: bytes | None = None
 
     async def make_for_member(self, member_id: UUID) -> None:
-        """A random key for a new member; made before the member, who never is without one."""
+        """A random key for a new member; created before the member, who never is without one."""
         await self._make("member", member_id)
 
     async def make_for_relationship(self, relationship_id: UUID) -> None:
-        """A random key for a new relationship; made before it."""
+        """A random key for a new relationship; created before it."""
         await self._make("relationship", relationship_id)
 
     async def destroy_for_member(self, member_id: UUID) -> None:
-        """Forget a member's key; with its epoch gone too, no backup has it any more."""
-        await self._db.execute(DESTROY, member_id)
-        self._rings.clear()
+        """Delete a member's key; once its epoch is destroyed too, no backup has it any more."""
+        await self._db.execute(DESTROY_KEY, member_id)
+        self._relationships.clear()
         self._members.pop(member_id, None)
 
     async def relationship_keys(self, relationship_id: UUID) -> RelationshipKeys:
-        """The keys with which the texts of one relationship are sealed. Raises KeyStoreError."""
+        """The keys that encrypt the texts of one relationship. Raises KeyStoreError."""
         return (await self.many_relationship_keys([relationship_id]))[relationship_id]
 
     async def many_relationship_keys(self, relationship_ids: Collection[UUID]) -> dict[UUID, RelationshipKeys]:
         """The same for several, by relationship."""
-        found = {rid: ring for rid in relationship_ids if (ring := self._kept_ring(rid))}
+        found = {rid: keys for rid in relationship_ids if (keys := self._cached(rid))}
         if missing := [rid for rid in relationship_ids if rid not in found]:
             fetched = await self._fetch(missing)
-            self._keep_rings(fetched)
+            self._cache(fetched)
             found |= fetched
         return found
 
-    def _kept_ring(self, relationship_id: UUID) -> RelationshipKeys | None:
-        fetched_at, ring = self._rings.get(relationship_id, (0.0, None))
-        return ring if time.monotonic() < fetched_at + RING_LIVES_SECONDS else None
+    def _cached(self, relationship_id: UUID) -> RelationshipKeys | None:
+        fetched_at, keys = self._relationships.get(relationship_id, (0.0, None))
+        return keys if time.monotonic() < fetched_at + KEY_CACHE_TTL_SECONDS else None
 
-    def _keep_rings(self, fetched: dict[UUID, RelationshipKeys]) -> None:
-        if len(self._rings) + len(fetched) > RINGS_KEPT:
-            self._rings.clear()
-        # One who is alone may be joined at any moment: only a couple's ring stays what it is.
-        couples = {rid: ring for rid, ring in fetched.items() if len(ring.authors) == 2}
-        self._rings |= {rid: (time.monotonic(), ring) for rid, ring in couples.items()}
+    def _cache(self, fetched: dict[UUID, RelationshipKeys]) -> None:
+        if len(self._relationships) + len(fetched) > MAX_CACHED_KEYS:
+            self._relationships.clear()
+        # One who is alone may be joined at any moment: only a couple's keys stay the same.
+        couples = {rid: keys for rid, keys in fetched.items() if len(keys.authors) == 2}
+        self._relationships |= {rid: (time.monotonic(), keys) for rid, keys in couples.items()}
 
     async def encrypt_for(self, member_id: UUID, field: field_encryption.Field, text: str) -> bytes:
-        """What a member says of themselves, sealed. Raises DecryptionFailed for who is erased, KeyStoreError."""
+        """Encrypt what a member says of themselves. Raises DecryptionFailed for who is erased, KeyStoreError."""
         return field_encryption.encrypt(await self._of_member(member_id), member_id, field, text)
 
-    async def decrypt_for(self, member_id: UUID, field: field_encryption.Field, sealed: bytes) -> str:
-        """The reverse, and it raises the same."""
-        return field_encryption.decrypt(await self._of_member(member_id), member_id, field, sealed)
+    async def decrypt_for(self, member_id: UUID, field: field_encryption.Field, ciphertext: bytes) -> str:
+        """The reverse; it raises the same."""
+        return field_encryption.decrypt(await self._of_member(member_id), member_id, field, ciphertext)
 
     async def blind_index(self, kind: Literal["address", "identity", "id token"], *parts: str) -> bytes:
-        """What stands in an index for something that must not: equal for equal texts, opaque without the key."""
+        """A keyed hash to look something up by: equal for equal texts, opaque without the key."""
         if self._look_up_key is None:
             self._look_up_key = await self._fetch_look_up_key()
-        told = chain.digest(f"mutuality/look-up/v1/{kind}", *(part.encode() for part in parts))
-        return hmac.digest(self._look_up_key, told, "sha256")
+        message = chain.digest(f"mutuality/look-up/v1/{kind}", *(part.encode() for part in parts))
+        return hmac.digest(self._look_up_key, message, "sha256")
 
     async def _of_member(self, member_id: UUID) -> bytes:
         fetched_at, key = self._members.get(member_id, (0.0, None))
-        if key is not None and time.monotonic() < fetched_at + RING_LIVES_SECONDS:
+        if key is not None and time.monotonic() < fetched_at + KEY_CACHE_TTL_SECONDS:
             return key
         key = await self._one("member", member_id)
         if key is None:
             raise DecryptionFailed
-        if len(self._members) >= RINGS_KEPT:
+        if len(self._members) >= MAX_CACHED_KEYS:
             self._members.clear()
         self._members[member_id] = (time.monotonic(), key)
         return key
@@ -164,13 +165,13 @@ class Keyring:
         return key
 
     async def _one(self, purpose: Purpose, owner: UUID) -> bytes | None:
-        row = await self._db.fetchrow(ONE, purpose, owner)
+        row = await self._db.fetchrow(WRAPPED_KEY, purpose, owner)
         return self._store.unwrap(row["epoch"], row["wrapped"]) if row else None
 
     async def _fetch(self, relationship_ids: list[UUID]) -> dict[UUID, RelationshipKeys]:
         own: dict[UUID, bytes] = {}
         authors: dict[UUID, dict[UUID, bytes]] = {rid: {} for rid in relationship_ids}
-        for row in await self._db.fetch(RINGS, relationship_ids):
+        for row in await self._db.fetch(WRAPPED_KEYS, relationship_ids):
             key = self._store.unwrap(row["epoch"], row["wrapped"])
             if row["author_id"] is None:
                 own[row["relationship_id"]] = key
@@ -181,4 +182,4 @@ class Keyring:
     async def _make(self, purpose: Purpose, owner: UUID) -> None:
         epoch = epoch_of(self._now())
         key = self._random_bytes(KEY_BYTES, f"key of {owner}")
-        await self._db.execute(KEEP, purpose, owner, epoch, self._store.wrap(epoch, key))
+        await self._db.execute(KEEP_KEY, purpose, owner, epoch, self._store.wrap(epoch, key))

@@ -2,7 +2,8 @@
 
 Enters: schedules; notices of recorded entries; the time.
 Leaves: prompts, and pushes in the outbox; the catalogue of questions.
-Writes: `schedules`, `prompts`; `occasions` (`recording` notes one in the statement that appends its event).
+Writes: `schedules`, `prompts`; `occasions` (`recording` notes one in the statement that appends its event); in the
+`outbox` the pushes that tell of a prompt, with each change of it.
 Never imports: `push`, `recording`; its rules (catalogue, schedule, planning, lifecycle) neither database nor web.
 """
 

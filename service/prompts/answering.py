@@ -1,6 +1,7 @@
 """What a recorded entry does to prompts, in its own transaction: it answers one of its author's, or is an occasion.
 
-Nothing of it can be seen in the answer to who records: an unknown prompt and a foreign one are as good as none.
+The states of a prompt are those of `lifecycle`. Nothing of this shows in the answer to the caller: an unknown prompt
+and another member's are as good as none.
 """
 
 from collections.abc import Sequence
@@ -44,27 +45,27 @@ class PromptStep(Struct, frozen=True):
     after: PromptLife
 
 
-async def on_recorded(db: DbConnection, news: Sequence[RecordedNotice], now: datetime) -> None:
-    """Answer prompts: with new events only, for what is replayed has been followed before."""
-    answers = [found for one in news if (found := answer_in(one))]
+async def on_recorded(db: DbConnection, notices: Sequence[RecordedNotice], now: datetime) -> None:
+    """Answer prompts. Called with new events only: a replay has done it before."""
+    answers = [found for notice in notices if (found := answer_in(notice))]
     if answers:
         await answer(db, answers, now)
 
 
-def answer_in(one: RecordedNotice) -> PromptAnswer | None:
+def answer_in(notice: RecordedNotice) -> PromptAnswer | None:
     """The answer to a prompt that an event is, if it is one."""
-    fact = one.event.fact
+    fact = notice.event.fact
     if not isinstance(fact, CheckIn) or fact.prompt_id is None:
         return None
-    return PromptAnswer(one.member_id, fact.prompt_id, fact.occurred_at)
+    return PromptAnswer(notice.member_id, fact.prompt_id, fact.occurred_at)
 
 
 def is_occasion(event: Recorded) -> bool:
     """Whether both may be asked after it: by the event alone, whatever anybody's settings are.
 
-    A request, a decision (also about a request) or a check-in that both can read. Not what comes late, from a phone
-    that was offline for days: to ask how that was would puzzle. Not an answer to a prompt, for prompts would follow
-    prompts for ever, nor what was revealed, for both have just told of it. A retraction is nothing that happened.
+    A request, a decision (also about a request) or a check-in that both can read. Not a late one, from a phone that
+    was offline for days: to ask how that was would puzzle. Not an answer to a prompt, for prompts would follow prompts
+    for ever, nor what was revealed, for both have just described it. A retraction is nothing that happened.
     """
     if event.audience != "shared" or is_late(event):
         return False
@@ -79,8 +80,8 @@ def is_occasion(event: Recorded) -> bool:
 
 # --- Answered and dismissed
 
-# In this order everywhere, so that nobody waits in a circle.
-HOLD = """
+# In this order everywhere, which avoids deadlock.
+LOCK = """
 SELECT
     prompts.member_id,
     prompts.prompt_id,
@@ -100,8 +101,8 @@ FOR UPDATE OF prompts
 
 
 async def lock_prompts(db: DbConnection, names: Sequence[tuple[UUID, UUID]]) -> dict[tuple[UUID, UUID], PromptLife]:
-    """Those prompts that exist, by member and prompt id, held until the transaction ends. The names are distinct."""
-    rows = await db.fetch(HOLD, *transposed(names))
+    """Those prompts that exist, by member and prompt id, locked until the transaction ends. The names are distinct."""
+    rows = await db.fetch(LOCK, *transposed(names))
     return {
         (row["member_id"], row["prompt_id"]): PromptLife(
             row["state"], row["due_at"], row["expires_at"], row["reminded_at"], row["answered_at"], row["late"]
@@ -111,44 +112,43 @@ async def lock_prompts(db: DbConnection, names: Sequence[tuple[UUID, UUID]]) -> 
 
 
 async def answer(db: DbConnection, answers: Sequence[PromptAnswer], now: datetime) -> None:
-    """Each prompt of a member's own is answered, as of when its earliest answer says; all others stay as they are."""
+    """Answer each prompt that is the member's own, as of when its earliest answer says; leave all others alone."""
     earliest: dict[tuple[UUID, UUID], datetime] = {}
     for one in answers:
         name = one.member_id, one.prompt_id
         earliest[name] = min(one.occurred_at, earliest.get(name, one.occurred_at))
-    held = await lock_prompts(db, list(earliest))
-    await apply_steps(
-        db, [PromptStep(*name, was, lifecycle.answered(was, earliest[name])) for name, was in held.items()], now
-    )
+    locked = await lock_prompts(db, list(earliest))
+    steps = [PromptStep(*name, was, lifecycle.answered(was, earliest[name])) for name, was in locked.items()]
+    await apply_steps(db, steps, now)
 
 
-TAKE = """
+APPLY = """
 UPDATE prompts
 SET
-    state = taken.state,
-    answered_at = taken.answered_at,
-    late = taken.late
-FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::timestamptz[], $5::boolean[]) AS taken (
+    state = step.state,
+    answered_at = step.answered_at,
+    late = step.late
+FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::timestamptz[], $5::boolean[]) AS step (
     member_id, prompt_id, state, answered_at, late
 )
-WHERE prompts.member_id = taken.member_id
-    AND prompts.prompt_id = taken.prompt_id
+WHERE prompts.member_id = step.member_id
+    AND prompts.prompt_id = step.prompt_id
 """
 
 
 async def apply_steps(db: DbConnection, steps: Sequence[PromptStep], now: datetime) -> None:
-    """Take the steps with prompts that are held, and the notifications back that this makes useless."""
+    """Write the new states of locked prompts, and withdraw the notifications that these make useless."""
     changed = [one for one in steps if one.after != one.before]
     if not changed:
         return
     rows = [(s.member_id, s.prompt_id, s.after.state, s.after.answered_at, s.after.late) for s in changed]
-    await db.execute(TAKE, *transposed(rows))
+    await db.execute(APPLY, *transposed(rows))
     withdrawn = [one for one in changed if lifecycle.withdraws(one.before, one.after)]
     if withdrawn:
         await _withdraw(db, withdrawn, now)
 
 
-# What is on its way to a provider at this moment stays: what takes it back waits until it has arrived.
+# A push under a lease stays: the withdrawal waits until it has arrived.
 STOP = """
 DELETE FROM outbox
 USING unnest($1::uuid[], $2::uuid[]) AS stopped (member_id, prompt_id)

@@ -1,4 +1,4 @@
-"""What a prompt asks: a small catalogue in plain language.
+"""The questions that a prompt can ask, in plain language: ids, texts by language, and how each is answered.
 
 Each question is about the reader's own feelings and acts; none asks for the other's, or about them.
 """
@@ -99,7 +99,7 @@ def best_language(wanted: str, texts: Texts = TEXTS) -> str:
 
 
 def _question(one: QuestionId, language: str, texts: Texts) -> Question:
-    told = language if one in texts[language] else ENGLISH
+    served = language if one in texts[language] else ENGLISH
     if one in FELT_ITEMS:
-        return Question(one, "felt", "felt", told, texts[told][one])
-    return Question(one, "self" if one in SELF_QUESTIONS else "after", "words", told, texts[told][one])
+        return Question(one, "felt", "felt", served, texts[served][one])
+    return Question(one, "self" if one in SELF_QUESTIONS else "after", "words", served, texts[served][one])

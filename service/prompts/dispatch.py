@@ -1,10 +1,10 @@
-"""What is due: prompts and reminders are put into the outbox, one row for each of the member's devices.
+"""Send what is due: prompts and reminders into the outbox, a row for each device; and end what is over.
 
-Each step is one statement that changes a prompt's state and puts its pushes down together: after a kill both are
-there, or neither. What was not sent in time is over, and nothing tells of it.
+The states of a prompt and what leads from one to the next stand in `lifecycle`. A step is one statement that changes
+a prompt's state and inserts its pushes: after a kill both are there, or neither.
 
-Each holds its prompts in the order of member and prompt before it changes them, as whoever answers one does: so nobody
-waits in a circle.
+Each step locks its prompts in the order of member and prompt before it changes them, as `answering` does: this avoids
+deadlock.
 """
 
 from datetime import datetime
@@ -14,7 +14,7 @@ import structlog
 
 from service.context import Context
 from service.prompts.catalogue import QuestionId
-from service.prompts.self_questions import self_questions_paused, those_asked
+from service.prompts.self_questions import asked_questions, self_questions_paused
 
 log = structlog.get_logger()
 
@@ -22,37 +22,61 @@ BATCH = 1000
 
 
 async def dispatch(context: Context) -> int:
-    """Put what is due into the outbox, a batch at most; says how many prompts and reminders these were."""
+    """Put what is due into the outbox, a batch at most; returns how many prompts and reminders these were."""
     now = context.now()
-    await _look_into(context, now)
+    await _drop_paused_questions(context, now)
     sent = await context.scheduler_db.fetch(SEND, now, BATCH)
-    reminded = await context.scheduler_db.fetch(REMIND, now, BATCH)
     await context.scheduler_db.execute(FORGET_UNSENT, now)
     await context.scheduler_db.execute(LAPSE, now)
-    return len(sent) + len(reminded)
+    return len(sent)
 
 
-# Who has withdrawn their consent could not answer.
+# Who has withdrawn their consent could not answer. No prompt is due to be sent and reminded of at once.
 SEND = """
 WITH due AS (
-    SELECT
-        prompts.member_id,
-        prompts.prompt_id
-    FROM prompts
-    JOIN relationships USING (relationship_id)
-    JOIN members USING (member_id)
-    WHERE prompts.state = 'scheduled'
-        AND prompts.due_at <= $1
-        AND prompts.send_before > $1
-        AND NOT prompts.reflects
-        AND relationships.state <> 'ended'
-        AND members.consent_version IS NOT NULL
-    ORDER BY prompts.due_at
-    LIMIT $2
+    (
+        SELECT
+            prompts.member_id,
+            prompts.prompt_id,
+            prompts.state,
+            'prompt' AS class
+        FROM prompts
+        JOIN relationships USING (relationship_id)
+        JOIN members USING (member_id)
+        WHERE prompts.state = 'scheduled'
+            AND prompts.due_at <= $1
+            AND prompts.send_before > $1
+            AND NOT prompts.reflects
+            AND relationships.state <> 'ended'
+            AND members.consent_version IS NOT NULL
+        ORDER BY prompts.due_at
+        LIMIT $2
+    )
+    UNION ALL
+    (
+        SELECT
+            prompts.member_id,
+            prompts.prompt_id,
+            prompts.state,
+            'reminder' AS class
+        FROM prompts
+        JOIN relationships USING (relationship_id)
+        JOIN members USING (member_id)
+        WHERE prompts.state = 'sent'
+            AND prompts.reminded_at IS NULL
+            AND prompts.remind_at <= $1
+            AND prompts.remind_before > $1
+            AND relationships.state <> 'ended'
+            AND members.consent_version IS NOT NULL
+        ORDER BY prompts.remind_at
+        LIMIT $2
+    )
 ), held AS (
     SELECT
         prompts.member_id,
-        prompts.prompt_id
+        prompts.prompt_id,
+        due.state,
+        due.class
     FROM due
     JOIN prompts USING (member_id, prompt_id)
     ORDER BY
@@ -61,15 +85,19 @@ WITH due AS (
     FOR UPDATE OF prompts
 ), sent AS (
     UPDATE prompts
-    SET state = 'sent'
+    SET
+        state = 'sent',
+        reminded_at = CASE held.class WHEN 'reminder' THEN $1 END
     FROM held
     WHERE prompts.member_id = held.member_id
         AND prompts.prompt_id = held.prompt_id
-        AND prompts.state = 'scheduled'
+        AND prompts.state = held.state
+        AND prompts.reminded_at IS NULL
     RETURNING
         prompts.member_id,
         prompts.prompt_id,
-        prompts.send_before
+        held.class,
+        CASE held.class WHEN 'prompt' THEN prompts.send_before ELSE prompts.remind_before END AS send_before
 ), put AS (
     INSERT INTO outbox (
         member_id,
@@ -85,7 +113,7 @@ WITH due AS (
         sent.member_id,
         sent.prompt_id,
         devices.device_id,
-        'prompt',
+        sent.class,
         $1,
         sent.send_before,
         0,
@@ -101,76 +129,7 @@ SELECT
 FROM sent
 """
 
-REMIND = """
-WITH due AS (
-    SELECT
-        prompts.member_id,
-        prompts.prompt_id
-    FROM prompts
-    JOIN relationships USING (relationship_id)
-    JOIN members USING (member_id)
-    WHERE prompts.state = 'sent'
-        AND prompts.reminded_at IS NULL
-        AND prompts.remind_at <= $1
-        AND prompts.remind_before > $1
-        AND relationships.state <> 'ended'
-        AND members.consent_version IS NOT NULL
-    ORDER BY prompts.remind_at
-    LIMIT $2
-), held AS (
-    SELECT
-        prompts.member_id,
-        prompts.prompt_id
-    FROM due
-    JOIN prompts USING (member_id, prompt_id)
-    ORDER BY
-        prompts.member_id,
-        prompts.prompt_id
-    FOR UPDATE OF prompts
-), reminded AS (
-    UPDATE prompts
-    SET reminded_at = $1
-    FROM held
-    WHERE prompts.member_id = held.member_id
-        AND prompts.prompt_id = held.prompt_id
-        AND prompts.state = 'sent'
-        AND prompts.reminded_at IS NULL
-    RETURNING
-        prompts.member_id,
-        prompts.prompt_id,
-        prompts.remind_before
-), put AS (
-    INSERT INTO outbox (
-        member_id,
-        prompt_id,
-        device_id,
-        class,
-        due_at,
-        send_before,
-        attempts,
-        parked
-    )
-    SELECT
-        reminded.member_id,
-        reminded.prompt_id,
-        devices.device_id,
-        'reminder',
-        $1,
-        reminded.remind_before,
-        0,
-        false
-    FROM reminded
-    JOIN devices USING (member_id)
-    WHERE devices.disabled_at IS NULL
-    ON CONFLICT DO NOTHING
-)
-SELECT
-    reminded.member_id,
-    reminded.prompt_id
-FROM reminded
-"""
-
-# Nobody has seen it, and nobody is to see that it was missed.
+# Too late to be sent: nobody has seen it, and nobody is to see that it was missed.
 FORGET_UNSENT = """
 WITH held AS (
     SELECT
@@ -192,7 +151,7 @@ WHERE prompts.member_id = held.member_id
     AND prompts.state = 'scheduled'
 """
 
-# The notification stays where it is until the next one takes its place: to take it back would wake a device at night.
+# The notification stays until the next one takes its place: to withdraw it would wake a device at night.
 LAPSE = """
 WITH held AS (
     SELECT
@@ -215,7 +174,7 @@ WHERE prompts.member_id = held.member_id
 """
 
 
-# --- R15: whether questions about oneself rest, looked at when they are due
+# --- R15: questions about oneself may be paused, which is looked up when they are due
 
 
 REFLECTING = """
@@ -232,7 +191,7 @@ ORDER BY prompts.due_at
 LIMIT $2
 """
 
-LOOKED_INTO = """
+KEEP_QUESTIONS = """
 UPDATE prompts
 SET
     questions = $3,
@@ -242,7 +201,7 @@ WHERE member_id = $1
     AND state = 'scheduled'
 """
 
-FORGET = """
+FORGET_PROMPT = """
 DELETE FROM prompts
 WHERE member_id = $1
     AND prompt_id = $2
@@ -250,22 +209,22 @@ WHERE member_id = $1
 """
 
 
-async def _look_into(context: Context, now: datetime) -> None:
-    """Leave out questions about oneself where they rest; a prompt of which nothing is left goes unseen."""
+async def _drop_paused_questions(context: Context, now: datetime) -> None:
+    """Remove questions about oneself where they are paused, and a prompt of which nothing is left."""
     for row in await context.scheduler_db.fetch(REFLECTING, now, BATCH):
         try:
-            rest = await _rest(context, row["member_id"], now)
+            paused = await _are_paused(context, row["member_id"], now)
         except Exception as error:
-            # What cannot be read must not hold up what can; it is looked into again until it is too late.
+            # What cannot be read must not hold up what can; it is tried again until it is too late.
             log.warning("not_looked_into", prompt=str(row["prompt_id"]), error=type(error).__name__)
             continue
-        asked: list[QuestionId] = those_asked(row["questions"], rest=rest)
+        asked: list[QuestionId] = asked_questions(row["questions"], paused=paused)
         if asked:
-            await context.scheduler_db.execute(LOOKED_INTO, row["member_id"], row["prompt_id"], asked)
+            await context.scheduler_db.execute(KEEP_QUESTIONS, row["member_id"], row["prompt_id"], asked)
         else:
-            await context.scheduler_db.execute(FORGET, row["member_id"], row["prompt_id"])
+            await context.scheduler_db.execute(FORGET_PROMPT, row["member_id"], row["prompt_id"])
 
 
-async def _rest(context: Context, member_id: UUID, now: datetime) -> bool:
+async def _are_paused(context: Context, member_id: UUID, now: datetime) -> bool:
     async with context.acting_as(member_id) as db:
         return await self_questions_paused(context, db, member_id, now)

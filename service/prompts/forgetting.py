@@ -1,11 +1,12 @@
-"""Prompts about a relationship, forgotten when it ends."""
+"""Delete prompts and schedules: those about a relationship that ends, and all of a member who is erased."""
 
 from uuid import UUID
 
+from events.heads import DbConnection
 from events.records import transposed
 from service.context import Context
 
-# Prompts first: what is sent meanwhile holds them. Where one has withdrawn, those who are still members keep theirs.
+# Before their pushes: what sends meanwhile locks prompts. Where one has withdrawn, the other member keeps theirs.
 FORGET_PROMPTS = """
 DELETE FROM prompts
 USING relationships
@@ -39,10 +40,27 @@ WHERE occasions.relationship_id = $1
 
 
 async def forget_prompts(context: Context, relationship_id: UUID) -> None:
-    """Forget the prompts about a relationship that has ended, and those of who is no member of it any more."""
-    # Also where it has ended before: whoever got no answer asks again.
+    """Delete the prompts about a relationship that has ended, and those of who is no member of it any more."""
+    # Also where it had ended before: a caller who got no answer asks again.
     async with context.maintenance_db.acquire() as db, db.transaction():
         await db.execute(FORGET_OCCASIONS, relationship_id)
         gone = await db.fetch(FORGET_PROMPTS, relationship_id)
         if gone:
             await db.execute(FORGET_PUSHES, *transposed([tuple(row) for row in gone]))
+
+
+FORGET_SCHEDULE_OF_MEMBER = """
+DELETE FROM schedules
+WHERE member_id = $1
+"""
+
+FORGET_PROMPTS_OF_MEMBER = """
+DELETE FROM prompts
+WHERE member_id = $1
+"""
+
+
+async def forget(db: DbConnection, member_id: UUID) -> None:
+    """Delete a member's schedule, then their prompts, in the order in which planning locks them."""
+    await db.execute(FORGET_SCHEDULE_OF_MEMBER, member_id)
+    await db.execute(FORGET_PROMPTS_OF_MEMBER, member_id)

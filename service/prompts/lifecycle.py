@@ -1,7 +1,17 @@
-"""The life of one prompt: scheduled, sent, answered, dismissed, lapsed. Pure steps that may come in any order.
+"""The state machine of a prompt, in pure functions; nothing else decides what becomes of one.
 
-A member has several devices, some of them offline: whatever comes late, twice or in another order ends the same.
-An answer stands over everything; nothing is ever sent after it.
+    scheduled ────▶ sent ────▶ dismissed, lapsed
+        └────────────┴───────────────┴─────────▶ answered
+
+    scheduled   planned, and shown to nobody. `planner` makes it; `dispatch` sends it when it is due, or deletes it
+                when it is too late to send: nobody learns that it was missed.
+    sent        the member's devices show it until `expires_at`; `dispatch` reminds of it once, two hours later.
+    dismissed   put aside on one device (`prompts_api`), and taken back from all.
+    lapsed      over without an answer (`dispatch`). Nothing counts or shows it, and no device is woken to take it back.
+    answered    a check-in named it (`answering`): final, from whatever state, and taken back from all devices.
+
+A member has several devices, some of them offline: steps that come late, twice or in another order end the same.
+`dispatch` takes its steps in SQL, many prompts at once, under the same conditions.
 """
 
 from datetime import datetime, timedelta
@@ -33,7 +43,7 @@ class PromptLife(Struct, frozen=True):
 
 
 def scheduled(due_at: datetime) -> PromptLife:
-    """A prompt at the beginning of its life."""
+    """A new prompt."""
     return PromptLife("scheduled", due_at, due_at + OPEN_FOR)
 
 
@@ -56,7 +66,7 @@ def reminder_due_at(prompt: PromptLife, quiet: Quiet, zone: ZoneInfo) -> datetim
 
 
 def reminded(prompt: PromptLife, at: datetime) -> PromptLife:
-    """The one reminder is on its way; where there can be none (any more), nothing changes, and none may be sent."""
+    """The one reminder was handed over; where there can be none (any more), nothing changes, and none may be sent."""
     if prompt.state != "sent" or prompt.reminded_at or at >= prompt.expires_at:
         return prompt
     return replace(prompt, reminded_at=at)
@@ -65,7 +75,7 @@ def reminded(prompt: PromptLife, at: datetime) -> PromptLife:
 def answered(prompt: PromptLife, occurred_at: datetime) -> PromptLife:
     """A check-in names it. The time of answering counts, not that of arriving here: phones are offline.
 
-    Whoever answers before it was sent is not asked any more. Of several answers the earliest says when it was answered.
+    Who answers before it was sent is not asked any more. Of several answers the earliest says when it was answered.
     """
     first = min(occurred_at, prompt.answered_at or occurred_at)
     return replace(prompt, state="answered", answered_at=first, late=first >= prompt.expires_at)
@@ -77,7 +87,7 @@ def dismissed(prompt: PromptLife) -> PromptLife:
 
 
 def lapsed(prompt: PromptLife, at: datetime) -> PromptLife:
-    """Over without an answer, once its time has passed. That is all that happens: nothing counts or shows it."""
+    """Over without an answer, once its time has passed."""
     over = prompt.state in ("scheduled", "sent") and at >= prompt.expires_at
     return replace(prompt, state="lapsed") if over else prompt
 

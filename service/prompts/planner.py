@@ -1,8 +1,8 @@
-"""Plan prompts: each member's windows some hours ahead, and both members' after a shared event.
+"""Plan prompts: each member's windows some hours ahead, and both members' prompts after a shared event.
 
-Whoever plans reads, reckons and then keeps what came of it only if nobody else has planned for that member meanwhile:
-any number of workers may do so at once, and one that is killed leaves nothing behind. What dispatching will have to
-know of quiet hours is reckoned here, so that it needs no more than a look at the time.
+Optimistic: it reads, computes (`planning`), and writes only if nobody else has planned for that member meanwhile. Any
+number of workers may plan at once, and one that is killed leaves nothing behind. A prompt begins as `scheduled`
+(`lifecycle`), with all times that `dispatch` will need of quiet hours computed here.
 """
 
 from collections import defaultdict
@@ -50,8 +50,8 @@ LOOK_BACK = timedelta(days=10)
 WORTH_SENDING = timedelta(hours=1)
 
 
-class Planner(Struct, frozen=True):
-    """What is known of a member when their prompts are planned."""
+class PlannedMember(Struct, frozen=True):
+    """What is known of a member for whom prompts are planned."""
 
     member_id: UUID
     schedule: Schedule
@@ -62,7 +62,7 @@ class Planner(Struct, frozen=True):
 
 
 class PlannedPrompt(Struct, frozen=True):
-    """A row to be, in the order of its columns."""
+    """A row to be, by its columns."""
 
     member_id: UUID
     prompt_id: UUID
@@ -71,7 +71,7 @@ class PlannedPrompt(Struct, frozen=True):
     item_id: UUID
     day: date
     asked_on: date
-    questions: str  # separated by spaces
+    questions: Sequence[str]
     reflects: bool
     due_at: datetime
     send_before: datetime
@@ -83,7 +83,7 @@ class PlannedPrompt(Struct, frozen=True):
 class Plan(Struct, frozen=True):
     """What one member's planning has come to, and when they are planned for next."""
 
-    planner: Planner
+    member: PlannedMember
     next_at: datetime | None
     prompts: list[PlannedPrompt]
 
@@ -92,17 +92,26 @@ class Plan(Struct, frozen=True):
 
 
 async def plan_windows(context: Context) -> int:
-    """Plan for members for whom it is time, a batch at most; says for how many it was done."""
+    """Plan for members for whom it is time, a batch at most; returns for how many it was done."""
     now = context.now()
-    planners = _planners(await context.scheduler_db.fetch(DUE, now, BATCH))
-    if not planners:
+    due = await context.scheduler_db.fetch(DUE, now, BATCH)
+    members = await _members(context, [row["member_id"] for row in due]) if due else {}
+    if not members:
         return 0
-    asked, living = await _asked(context, list(planners), now), await _living(context, list(planners))
-    plans = [_windows(context, one, asked[name], living[name], now) for name, one in planners.items()]
+    asked, not_ended = await _asked_before(context, list(members), now), await _not_ended(context, list(members))
+    plans = [_windows(context, one, asked[name], not_ended[name], now) for name, one in members.items()]
     return len(await _keep(context, plans))
 
 
 DUE = """
+SELECT member_id
+FROM schedules
+WHERE plan_at <= $1
+ORDER BY plan_at
+LIMIT $2
+"""
+
+MEMBERS = """
 SELECT
     schedules.member_id,
     schedules.schedule,
@@ -113,62 +122,62 @@ SELECT
     members.time_zone
 FROM schedules
 JOIN members USING (member_id)
-WHERE schedules.plan_at <= $1
-ORDER BY schedules.plan_at
-LIMIT $2
+WHERE schedules.member_id = ANY ($1::uuid[])
 """
 
 
-def _planners(rows: Iterable[Record]) -> dict[UUID, Planner]:
-    """By member. Who cannot be planned for, because a zone is gone or a schedule is not understood, is left out."""
+async def _members(context: Context, member_ids: Sequence[UUID]) -> dict[UUID, PlannedMember]:
+    """By member id, without those whose zone does not exist any more or whose schedule cannot be decoded."""
     found = {}
-    for row in rows:
+    for row in await context.scheduler_db.fetch(MEMBERS, member_ids):
         try:
-            found[row["member_id"]] = _planner(row)
+            found[row["member_id"]] = _member(row)
         except (msgspec.MsgspecError, ZoneInfoNotFoundError) as error:
             log.error("not_planned", member=str(row["member_id"]), error=type(error).__name__)
     return found
 
 
-def _planner(row: Record) -> Planner:
+def _member(row: Record) -> PlannedMember:
     schedule = msgspec.json.decode(row["schedule"], type=Schedule)
     place = Whereabouts(ZoneInfo(row["time_zone"]), row["since"])
-    return Planner(row["member_id"], schedule, row["seed"], place, row["plan_at"], row["planned"])
+    return PlannedMember(row["member_id"], schedule, row["seed"], place, row["plan_at"], row["planned"])
 
 
 def _windows(
-    context: Context, planner: Planner, asked: Iterable[AskedBefore], living: set[UUID], now: datetime
+    context: Context, member: PlannedMember, asked: Iterable[AskedBefore], not_ended: set[UUID], now: datetime
 ) -> Plan:
     """The days from yesterday, whose windows may cross midnight, to the last one that begins before the next planning.
 
     The item of a relationship that has ended is as if it were not there.
     """
-    zone, schedule = planner.place.zone, planner.schedule
-    items = {item.id: item for item in schedule.check_ins if item.relationship_id in living}
+    zone, schedule = member.place.zone, member.schedule
+    items = {item.id: item for item in schedule.check_ins if item.relationship_id in not_ended}
     left = replace(schedule, check_ins=list(items.values()))
     first, last = now.astimezone(zone).date() - ONE_DAY, (now + LEAD + SPREAD).astimezone(zone).date()
-    standing, prompts = list(asked), list[PlannedPrompt]()
+    asked_by_now, prompts = list(asked), list[PlannedPrompt]()
     for day in (first + timedelta(days=n) for n in range((last - first).days + 1)):
-        for found in plan_day(left, planner.place, day, planner.seed, standing):
-            standing += _stands(found)
+        for found in plan_day(left, member.place, day, member.seed, asked_by_now):
+            if asked_now := _as_asked(found):
+                asked_by_now.append(asked_now)
             item = items[found.item_id]
-            prompts += _prompts(context, planner, found, item.relationship_id, "schedule", item.questions, now)
-    # Without windows there is nothing to come back for: a new schedule says itself when it is due.
-    return Plan(planner, _next_planning(planner, last) if schedule.check_ins else None, prompts)
+            if prompt := _prompt(context, member, found, item.relationship_id, "schedule", item.questions, now):
+                prompts.append(prompt)
+    # Without windows there is nothing to plan again for: a new schedule sets its own time.
+    return Plan(member, _next_planning(member, last) if schedule.check_ins else None, prompts)
 
 
-def _next_planning(planner: Planner, last: date) -> datetime:
+def _next_planning(member: PlannedMember, last: date) -> datetime:
     """Before the day after the last planned one, each member at a moment of their own."""
-    midnight = datetime.fromtimestamp(instant_of(last + ONE_DAY, time.min, planner.place.zone), UTC)
-    spread = SPREAD.total_seconds() * (draw(planner.seed, "planning") / 2**64)
+    midnight = datetime.fromtimestamp(instant_of(last + ONE_DAY, time.min, member.place.zone), UTC)
+    spread = SPREAD.total_seconds() * (draw(member.seed, "planning") / 2**64)
     return midnight - LEAD - timedelta(seconds=int(spread))
 
 
 # --- After shared events
 
 
-class Two(Struct, frozen=True):
-    """One of the two members of a relationship and the other, by the ids that they have as authors."""
+class Paired(Struct, frozen=True):
+    """One of the two members of a relationship, and the author ids of both."""
 
     member_id: UUID
     me: UUID
@@ -176,31 +185,30 @@ class Two(Struct, frozen=True):
 
 
 async def plan_after_events(context: Context) -> int:
-    """Plan what follows shared events, a batch at most; says how many events there were.
+    """Plan prompts after shared events, a batch at most; returns for how many events it was done.
 
-    An event goes when both members are done with it. One that could not be planned for, because somebody else planned
+    An occasion is deleted when both members are planned for. One whose plan was void, because somebody else planned
     at that moment, is looked at again; who has had their prompt by then is not asked twice.
     """
     now = context.now()
     await context.scheduler_db.execute(FORGET_UNASKED, UNASKED_BATCH)
-    events = await context.scheduler_db.fetch(OCCASIONS, BATCH)
-    if not events:
+    occasions = await context.scheduler_db.fetch(OCCASIONS, BATCH)
+    if not occasions:
         return 0
-    couples = await _couples(context, [event["relationship_id"] for event in events])
-    members = {two.member_id for twos in couples.values() for two in twos}
-    planners = _planners(await context.scheduler_db.fetch(OF_MEMBERS, list(members)))
-    wanting = {name: one for name, one in planners.items() if one.schedule.after_events.enabled}
-    asked = await _asked(context, list(wanting), now)
-    plans = [_after(context, one, asked[name], _lived(events, couples, name), now) for name, one in wanting.items()]
-    missed = set(wanting) - await _keep(context, plans)
-    done = [one for one in events if missed.isdisjoint(two.member_id for two in couples[one["relationship_id"]])]
+    couples = await _couples(context, [one["relationship_id"] for one in occasions])
+    members = await _members(context, list({paired.member_id for couple in couples.values() for paired in couple}))
+    wanting = {name: one for name, one in members.items() if one.schedule.after_events.enabled}
+    asked = await _asked_before(context, list(wanting), now)
+    plans = [_after(context, one, asked[name], _events(occasions, couples, name), now) for name, one in wanting.items()]
+    void = set(wanting) - await _keep(context, plans)
+    done = [one for one in occasions if void.isdisjoint(paired.member_id for paired in couples[one["relationship_id"]])]
     await context.scheduler_db.execute(
-        FORGET, [one["relationship_id"] for one in done], [one["event_id"] for one in done]
+        FORGET_OCCASIONS, [one["relationship_id"] for one in done], [one["event_id"] for one in done]
     )
     return len(done)
 
 
-# What is of nobody who is ever asked need not be looked at here one by one: recording must stay fast beside it.
+# Occasions of couples of whom nobody has a schedule are deleted unread: recording must stay fast beside it.
 FORGET_UNASKED = """
 DELETE FROM occasions
 USING (
@@ -235,21 +243,7 @@ ORDER BY
 LIMIT $1
 """
 
-OF_MEMBERS = """
-SELECT
-    schedules.member_id,
-    schedules.schedule,
-    schedules.seed,
-    schedules.since,
-    schedules.plan_at,
-    schedules.planned,
-    members.time_zone
-FROM schedules
-JOIN members USING (member_id)
-WHERE schedules.member_id = ANY ($1::uuid[])
-"""
-
-FORGET = """
+FORGET_OCCASIONS = """
 DELETE FROM occasions
 USING unnest($1::uuid[], $2::uuid[]) AS done (relationship_id, event_id)
 WHERE occasions.relationship_id = done.relationship_id
@@ -273,46 +267,49 @@ WHERE relationships.relationship_id = ANY ($1::uuid[])
 """
 
 
-async def _couples(context: Context, relationships: Sequence[UUID]) -> dict[UUID, list[Two]]:
-    """The members of those relationships that have not ended."""
-    found: dict[UUID, list[Two]] = defaultdict(list)
+async def _couples(context: Context, relationships: Sequence[UUID]) -> dict[UUID, list[Paired]]:
+    """The members of those relationships that are active."""
+    found: dict[UUID, list[Paired]] = defaultdict(list)
     for row in await context.scheduler_db.fetch(COUPLES, relationships):
-        found[row["relationship_id"]].append(Two(row["member_id"], row["me"], row["partner"]))
+        found[row["relationship_id"]].append(Paired(row["member_id"], row["me"], row["partner"]))
     return found
 
 
-def _lived(events: Iterable[Record], couples: dict[UUID, list[Two]], member_id: UUID) -> list[tuple[UUID, SharedEvent]]:
+def _events(
+    occasions: Iterable[Record], couples: dict[UUID, list[Paired]], member_id: UUID
+) -> list[tuple[UUID, SharedEvent]]:
     """The events of one member's relationships, as seen by them."""
     return [
-        (event["relationship_id"], SharedEvent(event["event_id"], event["recorded_at"], two.me, two.partner))
-        for event in events
-        for two in couples[event["relationship_id"]]
-        if two.member_id == member_id
+        (one["relationship_id"], SharedEvent(one["event_id"], one["recorded_at"], paired.me, paired.partner))
+        for one in occasions
+        for paired in couples[one["relationship_id"]]
+        if paired.member_id == member_id
     ]
 
 
 def _after(
     context: Context,
-    planner: Planner,
+    member: PlannedMember,
     asked: Iterable[AskedBefore],
     events: Iterable[tuple[UUID, SharedEvent]],
     now: datetime,
 ) -> Plan:
-    standing, prompts = list(asked), list[PlannedPrompt]()
-    questions = planner.schedule.after_events.questions
+    asked_by_now, prompts = list(asked), list[PlannedPrompt]()
+    questions = member.schedule.after_events.questions
     for relationship_id, event in events:
-        found = after_event(event, planner.schedule, planner.place, planner.seed, standing)
-        planned = _prompts(context, planner, found, relationship_id, "after_event", questions, now)
+        found = after_event(event, member.schedule, member.place, member.seed, asked_by_now)
+        prompt = _prompt(context, member, found, relationship_id, "after_event", questions, now)
         # One that came too late was not asked, and takes nobody's place.
-        standing += _stands(found) if planned else []
-        prompts += planned
-    return Plan(planner, planner.plan_at, prompts)
+        if prompt and (asked_now := _as_asked(found)):
+            prompts.append(prompt)
+            asked_by_now.append(asked_now)
+    return Plan(member, member.plan_at, prompts)
 
 
 # --- What both share
 
 
-ASKED = """
+ASKED_BEFORE = """
 SELECT
     prompts.member_id,
     prompts.item_id,
@@ -325,15 +322,15 @@ WHERE prompts.member_id = ANY ($1::uuid[])
 """
 
 
-async def _asked(context: Context, members: Sequence[UUID], now: datetime) -> dict[UUID, list[AskedBefore]]:
-    """What stands of each member, of the weeks around. Read behind the planners, so that nothing planned is missed."""
+async def _asked_before(context: Context, members: Sequence[UUID], now: datetime) -> dict[UUID, list[AskedBefore]]:
+    """Each member's prompts of the weeks around. Read after the members, so that nothing planned is missed."""
     found: dict[UUID, list[AskedBefore]] = defaultdict(list)
-    for row in await context.scheduler_db.fetch(ASKED, members, now - LOOK_BACK):
+    for row in await context.scheduler_db.fetch(ASKED_BEFORE, members, now - LOOK_BACK):
         found[row["member_id"]].append(AskedBefore(row["item_id"], row["day"], row["due_at"], row["asked_on"]))
     return found
 
 
-LIVING = """
+NOT_ENDED = """
 SELECT
     memberships.member_id,
     memberships.relationship_id
@@ -344,70 +341,72 @@ WHERE memberships.member_id = ANY ($1::uuid[])
 """
 
 
-async def _living(context: Context, members: Sequence[UUID]) -> dict[UUID, set[UUID]]:
+async def _not_ended(context: Context, members: Sequence[UUID]) -> dict[UUID, set[UUID]]:
     """The relationships of each member that have not ended."""
     found: dict[UUID, set[UUID]] = defaultdict(set)
-    for row in await context.scheduler_db.fetch(LIVING, members):
+    for row in await context.scheduler_db.fetch(NOT_ENDED, members):
         found[row["member_id"]].add(row["relationship_id"])
     return found
 
 
-def _stands(found: Occurrence) -> list[AskedBefore]:
-    return [AskedBefore(found.item_id, found.day, found.at, found.on)] if found.at and found.on else []
+def _as_asked(found: Occurrence) -> AskedBefore | None:
+    return AskedBefore(found.item_id, found.day, found.at, found.on) if found.at and found.on else None
 
 
-def _prompts(
+def _prompt(
     context: Context,
-    planner: Planner,
+    member: PlannedMember,
     found: Occurrence,
     relationship_id: UUID,
     reason: Literal["schedule", "after_event"],
     questions: Sequence[str],
     now: datetime,
-) -> list[PlannedPrompt]:
-    """The prompt that an occurrence comes to, or none: a day that is left out has a reason, in the log at most."""
+) -> PlannedPrompt | None:
+    """The prompt of an occurrence; null where a rule forbids it or it is too late, which only the debug log says."""
     if not (found.at and found.on):
-        log.debug("not_asked", member=str(planner.member_id), day=str(found.day), why=found.omitted)
-        return []
-    quiet, zone = planner.schedule.quiet, planner.place.zone
+        log.debug("not_asked", member=str(member.member_id), day=str(found.day), why=found.omitted)
+        return None
+    quiet, zone = member.schedule.quiet, member.place.zone
     send_before = until_quiet(found.at, found.at + WORTH_SENDING, quiet, zone)
     if send_before <= now:
-        log.debug("not_asked", member=str(planner.member_id), day=str(found.day), why="too_late")
-        return []
+        log.debug("not_asked", member=str(member.member_id), day=str(found.day), why="too_late")
+        return None
     life = scheduled(found.at)
     remind_at = reminder_due_at(sent(life, found.at), quiet, zone)
-    return [
-        PlannedPrompt(
-            member_id=planner.member_id,
-            prompt_id=new_id(context.random_bytes, f"prompt id {planner.member_id} {found.item_id} {found.day}"),
-            relationship_id=relationship_id,
-            reason=reason,
-            item_id=found.item_id,
-            day=found.day,
-            asked_on=found.on,
-            questions=" ".join(questions),
-            reflects=not set(SELF_QUESTIONS).isdisjoint(questions),
-            due_at=found.at,
-            send_before=send_before,
-            remind_at=remind_at,
-            remind_before=remind_at and until_quiet(remind_at, remind_at + WORTH_SENDING, quiet, zone),
-            expires_at=life.expires_at,
-        )
-    ]
+    return PlannedPrompt(
+        member_id=member.member_id,
+        prompt_id=new_id(context.random_bytes, f"prompt id {member.member_id} {found.item_id} {found.day}"),
+        relationship_id=relationship_id,
+        reason=reason,
+        item_id=found.item_id,
+        day=found.day,
+        asked_on=found.on,
+        questions=questions,
+        reflects=not set(SELF_QUESTIONS).isdisjoint(questions),
+        due_at=found.at,
+        send_before=send_before,
+        remind_at=remind_at,
+        remind_before=remind_at and until_quiet(remind_at, remind_at + WORTH_SENDING, quiet, zone),
+        expires_at=life.expires_at,
+    )
 
 
-# Who has planned for a member, or changed what is to be planned, since it was read, makes the plan void.
-KEEP = """
+# A plan is void where the member was planned for, or their schedule or zone changed, since it was read.
+KEEP_PLANS = """
 WITH planned AS (
     UPDATE schedules
     SET
-        plan_at = planner.next_at,
+        plan_at = plan.next_at,
         planned = $1
-    FROM unnest($2::uuid[], $3::timestamptz[], $4::uuid[], $5::timestamptz[])
-        AS planner (member_id, since, planned, next_at)
-    WHERE schedules.member_id = planner.member_id
-        AND schedules.since = planner.since
-        AND schedules.planned IS NOT DISTINCT FROM planner.planned
+    FROM json_to_recordset($2) AS plan (
+        member_id uuid,
+        since timestamptz,
+        planned uuid,
+        next_at timestamptz
+    )
+    WHERE schedules.member_id = plan.member_id
+        AND schedules.since = plan.since
+        AND schedules.planned IS NOT DISTINCT FROM plan.planned
     RETURNING schedules.member_id
 ), kept AS (
     INSERT INTO prompts (
@@ -436,7 +435,7 @@ WITH planned AS (
         prompt.item_id,
         prompt.day,
         prompt.asked_on,
-        string_to_array(prompt.questions, ' '),
+        prompt.questions,
         prompt.reflects,
         prompt.due_at,
         prompt.send_before,
@@ -445,14 +444,21 @@ WITH planned AS (
         prompt.expires_at,
         'scheduled',
         false
-    FROM unnest(
-        $6::uuid[], $7::uuid[], $8::uuid[], $9::text[], $10::uuid[], $11::date[], $12::date[], $13::text[],
-        $14::boolean[], $15::timestamptz[], $16::timestamptz[], $17::timestamptz[], $18::timestamptz[],
-        $19::timestamptz[]
-    ) AS prompt (
-        member_id, prompt_id, relationship_id, reason, item_id, day, asked_on, questions,
-        reflects, due_at, send_before, remind_at, remind_before,
-        expires_at
+    FROM json_to_recordset($3) AS prompt (
+        member_id uuid,
+        prompt_id uuid,
+        relationship_id uuid,
+        reason text,
+        item_id uuid,
+        day date,
+        asked_on date,
+        questions text[],
+        reflects boolean,
+        due_at timestamptz,
+        send_before timestamptz,
+        remind_at timestamptz,
+        remind_before timestamptz,
+        expires_at timestamptz
     )
     JOIN planned USING (member_id)
     ON CONFLICT (member_id, item_id, day) DO NOTHING
@@ -463,15 +469,23 @@ FROM planned
 
 
 async def _keep(context: Context, plans: Iterable[Plan]) -> set[UUID]:
-    """Keep what was planned, where it still holds; the members for whom it does."""
-    # By id, so that two who keep plans of the same members do not wait for each other in a circle.
-    ordered = sorted(plans, key=lambda plan: plan.planner.member_id)
-    who = [(one.planner.member_id, one.planner.place.since, one.planner.planned, one.next_at) for one in ordered]
-    prompts = [msgspec.structs.astuple(prompt) for plan in ordered for prompt in plan.prompts]
-    columns = _columns(who, 4) + _columns(prompts, len(PlannedPrompt.__struct_fields__))
-    rows = await context.scheduler_db.fetch(KEEP, new_id(context.random_bytes, "planning id"), *columns)
+    """Write the plans that are not void, each whole; returns the ids of their members."""
+    # By id: two workers who write plans of the same members lock them in one order, which avoids deadlock.
+    ordered = sorted(plans, key=lambda plan: plan.member.member_id)
+    read = [
+        {
+            "member_id": plan.member.member_id,
+            "since": plan.member.place.since,
+            "planned": plan.member.planned,
+            "next_at": plan.next_at,
+        }
+        for plan in ordered
+    ]
+    prompts = [prompt for plan in ordered for prompt in plan.prompts]
+    planning_id = new_id(context.random_bytes, "planning id")
+    rows = await context.scheduler_db.fetch(KEEP_PLANS, planning_id, _as_json(read), _as_json(prompts))
     return {row["member_id"] for row in rows}
 
 
-def _columns(rows: Sequence[Sequence[object]], width: int) -> list[list[object]]:
-    return [[row[n] for row in rows] for n in range(width)]
+def _as_json(rows: Sequence[object]) -> str:
+    return msgspec.json.encode(rows).decode()

@@ -1,4 +1,4 @@
-"""When to ask: pure functions of a schedule, a zone, a local day and a seed. Nothing here looks at a clock.
+"""When to ask: pure functions of a schedule, a time zone, a local day and a seed. Nothing here reads a clock.
 
 Inside, instants are whole seconds since 1970 and spans are half open, so that drawing a moment is exact arithmetic.
 """
@@ -46,7 +46,7 @@ class Occurrence(Struct, frozen=True):
 
 
 class AskedBefore(Struct, frozen=True):
-    """A prompt that stands, planned or sent: `on` is its date on the wall where the member was at that time.
+    """A prompt that was planned or sent before: `on` is its local date where the member was at that time.
 
     `item_id` is the schedule's item and `day` its day; for one after an event, the event's id and the date `on`.
     """
@@ -65,21 +65,21 @@ def plan_day(
 ) -> list[Occurrence]:
     """What each item of the schedule comes to on one local day, in the order of the items.
 
-    `asked` are the member's prompts of the ISO weeks around. Whoever has had a (item, day) is not asked it again,
-    wherever they have travelled meanwhile. Crossing the date line westwards repeats a date: it is the same day, asked
-    once. Crossing it eastwards, or any way east, can leave a window behind: it is `gone_by` where it ended before the
-    change, and what is left of it is used where it had only begun.
+    `asked` are the member's prompts of the ISO weeks around. An (item, day) is asked once, wherever the member has
+    travelled meanwhile. Crossing the date line westwards repeats a date: it is the same day, asked once. Crossing it
+    eastwards, or any way east, can leave a window behind: it is `gone_by` where it ended before the change, and what
+    is left of it is used where it had only begun.
 
-    Where the caps leave too little room, a draw of that day decides who has it, so that no item always comes last.
+    Where the caps leave too little room, a draw of that day decides which item has it, so that none is always last.
     """
     occurrences: dict[UUID, Occurrence] = {}
-    standing = list(asked)
+    asked_by_now = list(asked)
     todays = [item for item in schedule.check_ins if WEEKDAYS[day.weekday()] in item.weekdays]
     for item in _in_turn(todays, day, seed):
-        found = _unless_asked(item, schedule, place, day, seed, standing)
+        found = _unless_asked(item, schedule, place, day, seed, asked_by_now)
         occurrences[item.id] = found
         if found.at and found.on:
-            standing.append(AskedBefore(item.id, day, found.at, found.on))
+            asked_by_now.append(AskedBefore(item.id, day, found.at, found.on))
     return [occurrences[item.id] for item in todays]
 
 
@@ -145,21 +145,21 @@ def _moment(
 def window_of(item: ScheduledCheckIn, day: date, zone: ZoneInfo) -> Span | None:
     """The window that begins on that day; null where the zone leaves the whole day out (Samoa, 30 December 2011).
 
-    A time on the wall means the first instant at which the clock shows it or a later one. So where clocks go forward,
-    a window lacks what the clock skips, and where they go back, an hour that comes twice counts the first time only
+    A local time means the first instant at which the clock shows it or a later one. So where clocks go forward, a
+    window lacks what the clock skips, and where they go back, an hour that comes twice counts the first time only
     (`_second_pass` closes the other): every time of the window comes at most once, as on any day. A window that lies
     wholly inside what is skipped begins where the gap ends and keeps its length: a day must not be lost to the clock.
     """
     begins, ends = time.fromisoformat(item.from_), time.fromisoformat(item.to)
     start = instant_of(day, begins, zone)
     end = instant_of(day if begins < ends else day + ONE_DAY, ends, zone)
-    if _wall(start, zone).date() != day and not _exists(day, zone):
+    if _local(start, zone).date() != day and not _exists(day, zone):
         return None
     return (start, end) if start < end else (start, start + _seconds_between(begins, ends))
 
 
 def _exists(day: date, zone: ZoneInfo) -> bool:
-    return _wall(instant_of(day, time.min, zone), zone).date() == day
+    return _local(instant_of(day, time.min, zone), zone).date() == day
 
 
 def _seconds_between(begins: time, ends: time) -> int:
@@ -181,14 +181,14 @@ def _second_pass(window: Span, zone: ZoneInfo) -> Iterator[Span]:
 def quiet_spans(quiet: Quiet, around: Span, zone: ZoneInfo) -> list[Span]:
     """The quiet hours of the days that a span touches; empty where from = to.
 
-    Whenever the wall shows a quiet time it is quiet, be it the first time or the second; and what has become quiet
+    Whenever the clock shows a quiet time it is quiet, be it the first time or the second; and what has become quiet
     stays so until the end, also where the clock goes back to before the beginning.
     """
     if quiet.from_ == quiet.to:
         return []
     begins, ends = time.fromisoformat(quiet.from_), time.fromisoformat(quiet.to)
     night = timedelta(days=begins > ends)
-    first, last = (_wall(edge, zone).date() for edge in around)
+    first, last = (_local(edge, zone).date() for edge in around)
     days = [first - night + timedelta(days=i) for i in range((last - first + night).days + 1)]
     return [span for day in days for span in _quiet_from((day, begins), (day + night, ends), zone)]
 
@@ -224,7 +224,7 @@ def over_cap(
 
     It counts on the date on which it arrives, and in that date's ISO week (Monday to Sunday, as for sealed check-ins:
     the same for everybody, whatever their country takes for the first day). A prompt from before a change of zone
-    counts on both dates that it can be said to have come on. What stands is never withdrawn for something later.
+    counts on both dates that it can be said to have come on. A planned prompt never gives way to a later one.
     """
     on = at.astimezone(zone).date()
     monday = on - timedelta(days=on.weekday())
@@ -241,7 +241,7 @@ def over_cap(
 
 
 class SharedEvent(Struct, frozen=True):
-    """What is looked at of a shared event; `me` and `partner` are the authors' ids within the relationship."""
+    """What planning needs of a shared event; `me` and `partner` are the authors' ids within the relationship."""
 
     event_id: UUID
     recorded_at: datetime
@@ -292,12 +292,12 @@ def _hash(event_id: UUID, author: UUID) -> bytes:
 
 
 def draw(seed: bytes, *what: object) -> int:
-    """64 even bits for what is drawn. The seed is the member's secret: who does not know it can foresee nothing."""
+    """64 uniform bits for what is drawn. The seed is the member's secret: nobody without it can foresee a moment."""
     return int.from_bytes(hmac.digest(seed, "|".join(map(str, what)).encode(), "sha256")[:8])
 
 
 def free_spans(span: Span, closed: Iterable[Span]) -> list[Span]:
-    """What is left of a span, in order."""
+    """A span without what is closed, in order."""
     free, (begin, end) = [], span
     for start, stop in sorted(closed):
         if begin < min(start, end):
@@ -307,7 +307,7 @@ def free_spans(span: Span, closed: Iterable[Span]) -> list[Span]:
 
 
 def _point(free: Iterable[Span], drawn: int) -> int:
-    """The second of the free ones that was drawn, each as likely as any other."""
+    """The second that was drawn from the free ones, each as likely as any other."""
     spans = list(free)
     ahead = drawn * sum(end - start for start, end in spans) >> 64
     for start, end in spans:
@@ -317,33 +317,33 @@ def _point(free: Iterable[Span], drawn: int) -> int:
     return start + ahead
 
 
-# --- The clock on the wall
+# --- Local time
 
 
 # Many members have the same evenings in the same zones.
 @lru_cache(maxsize=2**14)
 def instant_of(day: date, clock: time, zone: ZoneInfo, fold: Literal[0, 1] = 0) -> int:
-    """The instant at which the clock shows that time, the second of two with fold=1; where it skips it, the change."""
+    """The instant of a local time, the second of two with fold=1; of one that the clock skips, the change."""
     wall = datetime.combine(day, clock, zone)
     shown = int(wall.replace(fold=fold).timestamp())
-    # Two times of the same zone compare as they stand on the wall.
-    if _wall(shown, zone) == wall:
+    # Two times of the same zone compare by their local time.
+    if _local(shown, zone) == wall:
         return shown
-    # Reckoned with the offset from after the change it is an instant before it, and the other way round.
+    # Computed with the offset from after the change it is an instant before it, and the other way round.
     before, after = (int(wall.replace(fold=side).timestamp()) for side in (1, 0))
-    return _first(range(before, after), lambda instant: _wall(instant, zone) >= wall)
+    return _first(range(before, after), lambda instant: _local(instant, zone) >= wall)
 
 
 def _first(instants: range, is_so: Callable[[int], bool]) -> int:
-    """The first of these instants at which it is so, and then stays so."""
+    """The first of these instants at which it is so; from there on it stays so."""
     return instants.start + bisect_left(instants, True, key=is_so)
 
 
-def _wall(instant: int, zone: ZoneInfo) -> datetime:
+def _local(instant: int, zone: ZoneInfo) -> datetime:
     return datetime.fromtimestamp(instant, zone)
 
 
 def _offset_seconds(instant: int, zone: ZoneInfo) -> int:
-    offset = _wall(instant, zone).utcoffset()
+    offset = _local(instant, zone).utcoffset()
     assert offset is not None
     return int(offset.total_seconds())

@@ -1,4 +1,4 @@
-"""What I was asked: my prompts, open and over. A check-in with the id of a prompt answers it."""
+"""Read my prompts, open and over, and dismiss one. The states of a prompt are those of `lifecycle`."""
 
 from datetime import datetime
 from typing import Annotated, Literal
@@ -16,14 +16,15 @@ from service.errors import NotFound
 from service.prompts import lifecycle
 from service.prompts.answering import PromptStep, apply_steps, lock_prompts
 from service.prompts.catalogue import SELF_QUESTIONS, QuestionId
-from service.prompts.self_questions import self_questions_paused, those_asked
+from service.prompts.self_questions import asked_questions, self_questions_paused
 from service.web.operation import described
 from service.web.requests import ApiRequest, context_of, decode_query, path_uuid
 from service.web.responses import empty_answer, json_answer
 
 MAX_PROMPTS = 200
 
-Standing = Literal["open", "answered", "lapsed", "dismissed"]
+# As shown: open is what was sent and has not expired, lapsed what has, even before its row says so.
+ShownState = Literal["open", "answered", "lapsed", "dismissed"]
 
 
 class Prompt(Struct, frozen=True):
@@ -36,7 +37,7 @@ class Prompt(Struct, frozen=True):
     questions: list[QuestionId]
     due_at: datetime
     expires_at: datetime
-    state: Standing
+    state: ShownState
 
 
 class Prompts(Struct, frozen=True):
@@ -48,10 +49,10 @@ class Prompts(Struct, frozen=True):
 class PromptsQuery(Struct, frozen=True, forbid_unknown_fields=True):
     """Which prompts; all that were sent where left out."""
 
-    state: Annotated[Standing, Meta(description="open: it can still be answered in time.")] | None = None
+    state: Annotated[ShownState, Meta(description="open: it can still be answered in time.")] | None = None
 
 
-# What is planned is not shown: a moment that one knows of is no moment to be asked at.
+# What is scheduled is not shown: a moment that one knows of is no moment to be asked at.
 PROMPTS = """
 SELECT
     prompt_id,
@@ -61,7 +62,7 @@ SELECT
     questions,
     due_at,
     expires_at,
-    stands.state
+    shown.state
 FROM prompts
 CROSS JOIN LATERAL (
     SELECT CASE
@@ -69,10 +70,10 @@ CROSS JOIN LATERAL (
         WHEN prompts.expires_at > $2 THEN 'open'
         ELSE 'lapsed'
     END AS state
-) AS stands
+) AS shown
 WHERE member_id = $1
     AND prompts.state <> 'scheduled'
-    AND ($3::text IS NULL OR stands.state = $3)
+    AND ($3::text IS NULL OR shown.state = $3)
 ORDER BY
     due_at DESC,
     prompt_id
@@ -96,14 +97,14 @@ async def list_prompts(request: ApiRequest) -> ASGIApp:
     return json_answer(Prompts(await prompts_of(context_of(request), member.member_id, query.state, MAX_PROMPTS)))
 
 
-async def prompts_of(context: Context, member_id: UUID, state: Standing | None, limit: int | None) -> list[Prompt]:
-    """The member's prompts that were sent, the newest first; without a limit all of them."""
+async def prompts_of(context: Context, member_id: UUID, state: ShownState | None, limit: int | None) -> list[Prompt]:
+    """The member's prompts that were sent, the newest first; without a limit, all of them."""
     now = context.now()
     async with context.acting_as(member_id) as db:
         rows = await db.fetch(PROMPTS, member_id, now, state, limit)
         reflects = any(not set(SELF_QUESTIONS).isdisjoint(row["questions"]) for row in rows)
-        rest = reflects and await self_questions_paused(context, db, member_id, now)
-    shown = [(row, those_asked(row["questions"], rest=rest)) for row in rows]
+        paused = reflects and await self_questions_paused(context, db, member_id, now)
+    shown = [(row, asked_questions(row["questions"], paused=paused)) for row in rows]
     return [_prompt(row, questions) for row, questions in shown if questions or not row["questions"]]
 
 

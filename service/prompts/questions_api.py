@@ -1,4 +1,4 @@
-"""The catalogue of questions over HTTP."""
+"""The catalogue of questions, over HTTP."""
 
 from typing import Annotated
 

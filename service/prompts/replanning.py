@@ -1,7 +1,7 @@
-"""What becomes of what is planned when a member changes their schedule, or is in another zone.
+"""Plan a member's prompts again when their schedule or time zone changes.
 
-What the schedule itself asks for is planned anew. What follows a shared event cannot be, for the occasion is gone by
-then: it stays where it is, unless the schedule now forbids it.
+What the schedule itself asks for is deleted, and `planner` plans it again. A prompt after a shared event cannot be
+planned again, for its occasion is gone by then: it stays where it is, unless the schedule now forbids it.
 """
 
 from datetime import datetime, timedelta
@@ -26,7 +26,7 @@ def is_on(schedule: Schedule) -> bool:
     return bool(schedule.check_ins) or schedule.after_events.enabled
 
 
-HOLD_SCHEDULE = """
+LOCK_SCHEDULE = """
 SELECT schedule
 FROM schedules
 WHERE member_id = $1
@@ -39,7 +39,7 @@ FROM members
 WHERE member_id = $1
 """
 
-BEGIN_ANEW = """
+PLAN_FROM_NOW = """
 UPDATE schedules
 SET
     since = $2,
@@ -49,24 +49,24 @@ WHERE member_id = $1
 
 
 async def zone_of(db: DbConnection, member_id: UUID) -> ZoneInfo:
-    """Where the member is."""
+    """The time zone of a member."""
     return ZoneInfo(await db.fetchval(ZONE, member_id))
 
 
 async def change_time_zone(db: DbConnection, member_id: UUID, time_zone: str, now: datetime) -> None:
-    """Plan anew for a member who is about to be in that zone; where they are there already, nothing changes.
+    """Plan again for a member whose time zone is about to change; where it is that zone already, do nothing.
 
-    Before the zone itself, and behind the schedule's row: that is how everybody goes, so nobody waits in a circle.
+    Locks the schedule's row before the member's row is written, as all others do: this avoids deadlock.
     """
-    text = await db.fetchval(HOLD_SCHEDULE, member_id)
+    text = await db.fetchval(LOCK_SCHEDULE, member_id)
     zone = ZoneInfo(time_zone)
     if text is None or zone == await zone_of(db, member_id):
         return
-    await db.execute(BEGIN_ANEW, member_id, now)
-    await plan_anew(db, member_id, msgspec.json.decode(text, type=Schedule), zone, now)
+    await db.execute(PLAN_FROM_NOW, member_id, now)
+    await plan_again(db, member_id, msgspec.json.decode(text, type=Schedule), zone, now)
 
 
-# In the order of those who send and answer.
+# In the order of dispatching and answering.
 FORGET_PLANNED = """
 WITH held AS (
     SELECT
@@ -86,7 +86,7 @@ WHERE prompts.member_id = held.member_id
     AND prompts.state = 'scheduled'
 """
 
-STANDING = """
+RECENT_PROMPTS = """
 SELECT
     prompt_id,
     item_id,
@@ -113,7 +113,7 @@ WHERE member_id = $1
     AND prompt_id = ANY ($2::uuid[])
 """
 
-KEEP_QUIET = """
+SET_TIMES = """
 UPDATE prompts
 SET
     send_before = kept.send_before,
@@ -127,34 +127,34 @@ WHERE prompts.member_id = $1
 """
 
 
-async def plan_anew(db: DbConnection, member_id: UUID, schedule: Schedule, zone: ZoneInfo, now: datetime) -> None:
-    """Forget what is planned and not sent, but for what follows a shared event and is still allowed."""
+async def plan_again(db: DbConnection, member_id: UUID, schedule: Schedule, zone: ZoneInfo, now: datetime) -> None:
+    """Delete what is scheduled, but for what follows a shared event and is still allowed."""
     await db.execute(FORGET_PLANNED, member_id)
-    standing = await db.fetch(STANDING, member_id, now - LOOK_BACK)
-    kept, forbidden = keep_or_cancel(standing, schedule, zone)
+    recent = await db.fetch(RECENT_PROMPTS, member_id, now - LOOK_BACK)
+    kept, forbidden = keep_or_cancel(recent, schedule, zone)
     await db.execute(FORGET_THOSE, member_id, forbidden)
     if kept:
-        await db.execute(KEEP_QUIET, member_id, *transposed([_kept(row, schedule, zone) for row in kept]))
+        await db.execute(SET_TIMES, member_id, *transposed([_times(row, schedule, zone) for row in kept]))
 
 
-def keep_or_cancel(standing: list[Record], schedule: Schedule, zone: ZoneInfo) -> tuple[list[Record], list[UUID]]:
+def keep_or_cancel(recent: list[Record], schedule: Schedule, zone: ZoneInfo) -> tuple[list[Record], list[UUID]]:
     """Those prompts from which something may still be sent, and the ids of those that must not be, the earlier first.
 
-    What was sent stands, and counts against the caps.
+    A prompt that was sent stays, and counts against the caps.
     """
-    waiting = sorted((row for row in standing if row["state"] == "scheduled"), key=lambda row: row["due_at"])
-    asked = [_asked(row) for row in standing if row["state"] != "scheduled"]
-    kept, forbidden = [row for row in standing if row["state"] == "sent" and row["reminded_at"] is None], []
+    waiting = sorted((row for row in recent if row["state"] == "scheduled"), key=lambda row: row["due_at"])
+    asked = [_asked_before(row) for row in recent if row["state"] != "scheduled"]
+    kept, forbidden = [row for row in recent if row["state"] == "sent" and row["reminded_at"] is None], []
     for row in waiting:
         if _is_forbidden(row["due_at"], schedule, zone) or over_cap(row["due_at"], zone, schedule, asked):
             forbidden.append(row["prompt_id"])
         else:
-            asked.append(_asked(row))
+            asked.append(_asked_before(row))
             kept.append(row)
     return kept, forbidden
 
 
-def _asked(row: Record) -> AskedBefore:
+def _asked_before(row: Record) -> AskedBefore:
     return AskedBefore(row["item_id"], row["day"], row["due_at"], row["asked_on"])
 
 
@@ -167,8 +167,8 @@ def _is_silent(at: datetime, schedule: Schedule, zone: ZoneInfo) -> bool:
     return paused or is_quiet(at, schedule.quiet, zone)
 
 
-def _kept(row: Record, schedule: Schedule, zone: ZoneInfo) -> tuple[Any, ...]:
-    """Until when it may be sent, and from when until when reminded of, in hours that are not quiet now."""
+def _times(row: Record, schedule: Schedule, zone: ZoneInfo) -> tuple[Any, ...]:
+    """A prompt's id, until when it may be sent, and from when until when reminded of, outside quiet hours."""
     send_before = until_quiet(row["due_at"], row["send_before"], schedule.quiet, zone)
     remind_at, remind_before = row["remind_at"], row["remind_before"]
     if remind_at is None or _is_silent(remind_at, schedule, zone):

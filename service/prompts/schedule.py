@@ -1,4 +1,4 @@
-"""When a member wants to be asked, and what: their own, seen and changed by nobody else."""
+"""A schedule as a member writes it: when to ask and what, with its quiet hours and caps; and what is valid in one."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
@@ -77,17 +77,17 @@ def validate(schedule: Schedule, relationship_ids: Collection[UUID]) -> None:
     """Raises Invalid, with a pointer to the first thing that breaks a rule. The ids are those of the member's own."""
     _distinct([item.id for item in schedule.check_ins], "/check_ins", "/id")
     for number, item in enumerate(schedule.check_ins):
-        place = f"/check_ins/{number}"
+        pointer = f"/check_ins/{number}"
         if item.relationship_id not in relationship_ids:
-            raise Invalid("This is not a relationship of yours.", f"{place}/relationship_id")
+            raise Invalid("This is not a relationship of yours.", f"{pointer}/relationship_id")
         if item.from_ == item.to:
-            raise Invalid("A window needs some length: to must differ from from.", f"{place}/to")
-        _distinct(item.weekdays, f"{place}/weekdays")
-        _distinct(item.questions, f"{place}/questions")
+            raise Invalid("A window needs some length: to must differ from from.", f"{pointer}/to")
+        _distinct(item.weekdays, f"{pointer}/weekdays")
+        _distinct(item.questions, f"{pointer}/questions")
     _distinct(schedule.after_events.questions, "/after_events/questions")
 
 
-def _distinct(values: Sequence[Any], place: str, within: str = "") -> None:
+def _distinct(values: Sequence[Any], pointer: str, within: str = "") -> None:
     for number, value in enumerate(values):
         if value in values[:number]:
-            raise Invalid("This stands here twice.", f"{place}/{number}{within}")
+            raise Invalid("This stands here twice.", f"{pointer}/{number}{within}")

@@ -1,13 +1,18 @@
-"""When I want to be asked: my schedule, which nobody else sees or changes."""
+"""Read and replace my schedule: when I want to be asked. Nobody else sees or changes it."""
+
+from datetime import datetime
+from uuid import UUID
 
 import msgspec
 from litestar import get, put
 from litestar.types import ASGIApp
 
+from events.heads import DbConnection
 from service.access.authentication import Member, current_member, lock_session
 from service.access.memberships import memberships_of
 from service.context import Context
-from service.prompts.replanning import is_on, plan_anew, zone_of
+from service.core.randomness import RandomBytes
+from service.prompts.replanning import is_on, plan_again, zone_of
 from service.prompts.schedule import Schedule, validate
 from service.web.operation import described
 from service.web.requests import ApiRequest, context_of, decode_body
@@ -38,7 +43,7 @@ async def schedule_of(context: Context, member: Member) -> Schedule:
     return Schedule() if text is None else msgspec.json.decode(text, type=Schedule)
 
 
-# The seed is made once: the same schedule draws the same moments. What stands already is left as it is.
+# The seed is made once: the same schedule draws the same moments. The same schedule again changes nothing.
 KEEP_SCHEDULE = """
 INSERT INTO schedules (
     member_id,
@@ -55,6 +60,16 @@ SET
 WHERE schedules.schedule <> excluded.schedule
 RETURNING member_id
 """
+
+
+async def keep_schedule(
+    db: DbConnection, random_bytes: RandomBytes, member_id: UUID, schedule: Schedule, now: datetime
+) -> bool:
+    """Store a member's schedule, to be planned for from now on; returns whether it differs from the one before."""
+    plan_at = now if is_on(schedule) else None
+    seed = random_bytes(SEED_BYTES, f"seed of {member_id}")
+    text = msgspec.json.encode(schedule).decode()
+    return await db.fetchval(KEEP_SCHEDULE, member_id, text, seed, now, plan_at) is not None
 
 
 @put(
@@ -74,8 +89,6 @@ async def put_schedule(request: ApiRequest) -> ASGIApp:
         await lock_session(db, member)
         mine = await memberships_of(db, member.member_id, now)
         validate(schedule, {one.relationship_id for one in mine})
-        seed = context.random_bytes(SEED_BYTES, f"seed of {member.member_id}")
-        kept = member.member_id, msgspec.json.encode(schedule).decode(), seed, now, now if is_on(schedule) else None
-        if await db.fetchval(KEEP_SCHEDULE, *kept):
-            await plan_anew(db, member.member_id, schedule, await zone_of(db, member.member_id), now)
+        if await keep_schedule(db, context.random_bytes, member.member_id, schedule, now):
+            await plan_again(db, member.member_id, schedule, await zone_of(db, member.member_id), now)
     return json_answer(schedule)

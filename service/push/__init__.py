@@ -1,8 +1,8 @@
-"""Pushes: the devices of a member, the outbox, and Apple, Firebase and Web Push, each behind one sender.
+"""Push notifications: a member's devices, the outbox, and Apple, Firebase and Web Push behind one interface.
 
-Enters: a device's address; rows of the outbox, put there with the prompts that they tell of.
+Enters: a device's address; rows of the outbox, inserted with the prompts that they announce.
 Leaves: constant payloads to providers; what became of each.
-Writes: `devices`, `outbox` (`prompts` puts pushes in, in the statement that changes their prompt).
+Writes: `devices`, `outbox` (`prompts` puts pushes in, and takes them out, with each change of their prompt).
 Never imports: `prompts`, `recording`: it knows no question and no event.
 """
 

@@ -1,4 +1,4 @@
-"""Where a device is reached: what a phone registers, checked, and opened again when something is sent there."""
+"""The address of a device: what a phone registers, validated; decrypted when something is sent there."""
 
 import socket
 from ipaddress import ip_address
@@ -12,7 +12,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from service.context import Context
 from service.errors import Invalid
 from service.push.encryption import BadKeys, read_keys
-from service.push.notices import AppleDevice, Device, FirebaseDevice, SubscriptionKeys, WebSubscription
+from service.push.notices import AppleDevice, DeviceAddress, FirebaseDevice, SubscriptionKeys, WebSubscription
 from service.push.ssrf_guard import is_public
 from service.push.webpush import BadSubscription, endpoint_of
 
@@ -26,7 +26,7 @@ PROVIDERS: dict[Platform, tuple[Provider, ...]] = {
     "android": ("fcm", "webpush"),
     "web": ("webpush",),
 }
-ADDRESSES: dict[str, type[Device]] = {"apns": AppleDevice, "fcm": FirebaseDevice, "webpush": WebSubscription}
+ADDRESSES: dict[str, type[DeviceAddress]] = {"apns": AppleDevice, "fcm": FirebaseDevice, "webpush": WebSubscription}
 
 
 class PushKeys(Struct, frozen=True, forbid_unknown_fields=True):
@@ -54,27 +54,26 @@ class Registration(Struct, frozen=True, forbid_unknown_fields=True, omit_default
     environment: Annotated[Environment, Meta(description="Of the token; production if left out.")] | None = None
 
 
-async def opened_address(context: Context, member_id: UUID, provider: str, sealed: bytes) -> Device:
-    """Where a device is reached. Raises Unreadable for who is erased, KeyStoreError."""
-    return msgspec.json.decode(
-        await context.keys.decrypt_for(member_id, "push_address", sealed), type=ADDRESSES[provider]
-    )
+async def decrypt_address(context: Context, member_id: UUID, provider: str, ciphertext: bytes) -> DeviceAddress:
+    """The address in a row of devices. Raises DecryptionFailed for an erased member, KeyStoreError."""
+    text = await context.keys.decrypt_for(member_id, "push_address", ciphertext)
+    return msgspec.json.decode(text, type=ADDRESSES[provider])
 
 
-# --- What can be an address
+# --- What is a valid address
 
 
-def address_of(told: Registration) -> Device:
+def address_of(wanted: Registration) -> DeviceAddress:
     """The address, in the form that its sender takes. Raises Invalid."""
-    if told.provider not in PROVIDERS[told.platform]:
-        raise Invalid(f"The platform {told.platform} is not reached by {told.provider}.", "/provider")
-    if told.environment and told.provider != "apns":
+    if wanted.provider not in PROVIDERS[wanted.platform]:
+        raise Invalid(f"The platform {wanted.platform} is not reached by {wanted.provider}.", "/provider")
+    if wanted.environment and wanted.provider != "apns":
         raise Invalid("Only apns has environments.", "/environment")
-    if told.provider == "webpush":
-        return _web(told)
-    if told.token is None or told.subscription is not UNSET:
-        raise Invalid(f"The provider {told.provider} needs a token, and nothing else.", "/token")
-    return _apple(told.token, told.environment) if told.provider == "apns" else FirebaseDevice(told.token)
+    if wanted.provider == "webpush":
+        return _web(wanted)
+    if wanted.token is None or wanted.subscription is not UNSET:
+        raise Invalid(f"The provider {wanted.provider} needs a token, and nothing else.", "/token")
+    return _apple(wanted.token, wanted.environment) if wanted.provider == "apns" else FirebaseDevice(wanted.token)
 
 
 def _apple(token: str, environment: Environment | None) -> AppleDevice:
@@ -84,11 +83,11 @@ def _apple(token: str, environment: Environment | None) -> AppleDevice:
         raise Invalid("A token of apns is written in hexadecimal digits, 200 at most.", "/token") from None
 
 
-def _web(told: Registration) -> WebSubscription:
-    if told.subscription is UNSET or told.token is not None:
+def _web(wanted: Registration) -> WebSubscription:
+    if wanted.subscription is UNSET or wanted.token is not None:
         raise Invalid("The provider webpush needs a subscription, and nothing else.", "/subscription")
-    keys = told.subscription.keys
-    subscription = WebSubscription(told.subscription.endpoint, SubscriptionKeys(keys.p256dh, keys.auth))
+    keys = wanted.subscription.keys
+    subscription = WebSubscription(wanted.subscription.endpoint, SubscriptionKeys(keys.p256dh, keys.auth))
     try:
         url = endpoint_of(subscription)
         read_keys(subscription.keys)
@@ -96,15 +95,15 @@ def _web(told: Registration) -> WebSubscription:
         raise Invalid("This is not an https address.", "/subscription/endpoint") from None
     except BadKeys:
         raise Invalid("These are not the keys of a browser's subscription.", "/subscription/keys") from None
-    if not _may_be_open(url):
+    if not _may_be_public(url):
         raise Invalid("This address is not on the open internet.", "/subscription/endpoint")
     return subscription
 
 
-def _may_be_open(url: httpx.URL) -> bool:
-    """Whether the host is a public address, or a name that may lead to one: that is looked into at each sending.
+def _may_be_public(url: httpx.URL) -> bool:
+    """Whether the host is a public address, or a name that may resolve to one: `ssrf_guard` checks at each sending.
 
-    No name is resolved here: what it leads to now says nothing of later.
+    No name is resolved here: what it resolves to now says nothing of later.
     """
     host = url.raw_host.decode("ascii").rstrip(".").lower()
     try:

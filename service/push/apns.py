@@ -1,4 +1,4 @@
-"""Apple's push service: HTTP/2 and a provider token of our own making.
+"""Apple's push service (APNs): HTTP/2, authorized by a provider token that is signed here.
 
 Statuses and reasons are those of Apple's "Handling notification responses from APNs".
 """
@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from service.core.clock import Clock
 from service.push import payloads
-from service.push.exchange import LOST_PAUSE_SECONDS, SILENCE_SECONDS, NoAnswer, ProviderAnswer, line, pause, post
+from service.push.exchange import LOST_PAUSE_SECONDS, SILENCE_SECONDS, NoAnswer, ProviderAnswer, http_pool, pause, post
 from service.push.notices import AppleDevice, Delivered, Notice, Outcome, Refused, RetryAfter, Unregistered
 
 log = structlog.get_logger()
@@ -33,14 +33,14 @@ class ApnsKey(Struct, frozen=True):
     topic: str
 
 
-class Problem(Struct, frozen=True):
-    """What Apple says about a push that it did not take."""
+class ApnsError(Struct, frozen=True):
+    """The body of Apple's answer to a push that it did not accept."""
 
     reason: str = ""
 
 
 class ApnsSender:
-    """Sends to both environments of Apple, each over one connection that is kept."""
+    """Sends to both environments of Apple, each over one kept connection."""
 
     def __init__(
         self,
@@ -54,12 +54,12 @@ class ApnsSender:
         self._key = key
         self._urls = {"production": production_url, "sandbox": sandbox_url}
         self._now = now
-        self._line = line(silence_seconds, tls)
+        self._pool = http_pool(silence_seconds, tls)
         self._token = ""
         self._signed_at: datetime | None = None
 
     async def send(self, notice: Notice) -> Outcome:
-        """Push to an AppleDevice; with a new provider token, once, if Apple holds ours for too old."""
+        """Push to an AppleDevice; again with a new provider token, once, where Apple says that ours has expired."""
         assert isinstance(notice.device, AppleDevice)
         token = self._provider_token()
         try:
@@ -71,8 +71,8 @@ class ApnsSender:
         return _outcome(answer, self._now())
 
     async def close(self) -> None:
-        """Hang up."""
-        await self._line.close()
+        """Close all connections."""
+        await self._pool.close()
 
     async def _post(self, notice: Notice, device: AppleDevice, provider_token: str) -> ProviderAnswer:
         expires_at = self._now() + timedelta(seconds=payloads.TTL_SECONDS[notice.kind])
@@ -85,21 +85,21 @@ class ApnsSender:
             "apns-collapse-id": payloads.COLLAPSE_ID,
         }
         url = f"{self._urls[device.environment]}/3/device/{quote(device.token, safe='')}"
-        return await post(self._line, url, headers, payloads.APNS[notice.kind])
+        return await post(self._pool, url, headers, payloads.APNS[notice.kind])
 
     def _provider_token(self, refused: str = "") -> str:
         """The token in use, or a new one if it is old, or if it is the one that was refused."""
         now = self._now()
         if self._signed_at is None or now >= self._signed_at + TOKEN_TTL or self._token == refused:
-            said = {"iss": self._key.team_id, "iat": int(now.timestamp())}
-            self._token = jwt.encode(said, self._key.key, algorithm="ES256", headers={"kid": self._key.key_id})
+            claims = {"iss": self._key.team_id, "iat": int(now.timestamp())}
+            self._token = jwt.encode(claims, self._key.key, algorithm="ES256", headers={"kid": self._key.key_id})
             self._signed_at = now
         return self._token
 
 
 def _reason(answer: ProviderAnswer) -> str:
     try:
-        return msgspec.json.decode(answer.content, type=Problem).reason
+        return msgspec.json.decode(answer.content, type=ApnsError).reason
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return ""
 
@@ -117,6 +117,6 @@ def _outcome(answer: ProviderAnswer, now: datetime) -> Outcome:
             return pause(answer.headers, now)
         case 400 if reason == "IdleTimeout":
             return RetryAfter(LOST_PAUSE_SECONDS)
-    # A reason is one of Apple's words, or it is not worth a line.
+    # A reason is one of Apple's words; anything else is not logged.
     log.warning("push_refused", provider="apns", status=answer.status, reason=reason if reason.isalpha() else "")
     return Refused()

@@ -1,4 +1,4 @@
-"""The sender of a service that has no provider: it tells on the console that a device would be woken."""
+"""The sender where no provider is set up: it prints that a device would be woken."""
 
 import sys
 
@@ -6,7 +6,7 @@ from service.push.notices import Delivered, Notice, Outcome
 
 
 class ConsoleSender:
-    """Prints the class of each push; not to whom it goes."""
+    """Prints the class of each push, and nothing of the device."""
 
     async def send(self, notice: Notice) -> Outcome:
         """Print one line on standard output."""

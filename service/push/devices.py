@@ -1,4 +1,4 @@
-"""Where my pushes go: the devices that I registered. Their addresses are sealed with my key and never shown again."""
+"""Register, list and remove the devices that my pushes go to. Their addresses are encrypted and never shown again."""
 
 from datetime import datetime
 from uuid import UUID
@@ -14,7 +14,7 @@ from service.access.authentication import Member, current_member, lock_session
 from service.context import Context
 from service.core import tokens
 from service.errors import Invalid, NotFound
-from service.push.addresses import Environment, Platform, Provider, Registration, address_of, opened_address
+from service.push.addresses import Environment, Platform, Provider, Registration, address_of, decrypt_address
 from service.push.notices import AppleDevice
 from service.web.operation import described
 from service.web.requests import ApiRequest, context_of, decode_body, path_uuid
@@ -44,7 +44,7 @@ class RegisteredDevices(Struct, frozen=True):
     vapid_public_key: str | None
 
 
-# As many as there may be of others: registering one of them anew is always possible.
+# The others are counted: registering a known device again is always possible.
 OTHERS = """
 SELECT count(*)
 FROM devices
@@ -96,16 +96,16 @@ RETURNING
 async def register_device(request: ApiRequest, device_id: FromPath[str]) -> ASGIApp:
     """The id comes from the phone. A device is forgotten with the session that registered it last; 20 at most."""
     member, context, device = await current_member(request), context_of(request), path_uuid(device_id)
-    told = await decode_body(request, Registration)
-    address = msgspec.json.encode(address_of(told)).decode()
-    sealed = await context.keys.encrypt_for(member.member_id, "push_address", address)
+    wanted = await decode_body(request, Registration)
+    address = msgspec.json.encode(address_of(wanted)).decode()
+    ciphertext = await context.keys.encrypt_for(member.member_id, "push_address", address)
     registration = tokens.new_id(context.random_bytes, f"registration of {device} by {member.session_id}")
     async with context.acting_as(member.member_id) as db, db.transaction():
         await lock_session(db, member)
         if await db.fetchval(OTHERS, member.member_id, device) >= MAX_DEVICES:
             raise Invalid(f"You have {MAX_DEVICES} devices already; remove one first.")
-        placed = (told.platform, told.provider, sealed, registration, context.now())
-        row = await db.fetchrow(REGISTER, member.member_id, device, member.session_id, *placed)
+        values = (wanted.platform, wanted.provider, ciphertext, registration, context.now())
+        row = await db.fetchrow(REGISTER, member.member_id, device, member.session_id, *values)
     assert row is not None
     return json_answer(await _device(context, member, row))
 
@@ -144,7 +144,7 @@ async def push_devices_of(context: Context, member: Member) -> list[RegisteredDe
 
 
 async def _device(context: Context, member: Member, row: Record) -> RegisteredDevice:
-    address = await opened_address(context, member.member_id, row["provider"], row["address"])
+    address = await decrypt_address(context, member.member_id, row["provider"], row["address"])
     return RegisteredDevice(
         row["device_id"],
         row["platform"],

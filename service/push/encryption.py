@@ -1,4 +1,4 @@
-"""What only the subscribed browser can read: RFC 8291, one record of RFC 8188's aes128gcm."""
+"""Web Push encryption: RFC 8291, one record of RFC 8188's aes128gcm. Only the subscribed browser can decrypt it."""
 
 import struct
 from base64 import urlsafe_b64decode

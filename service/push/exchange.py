@@ -1,4 +1,4 @@
-"""One request to a provider and its answer: bounded in time and size, and told to no log."""
+"""HTTP to a provider: one request and its answer, bounded in time and size, and logged nowhere."""
 
 import asyncio
 import logging
@@ -19,19 +19,19 @@ from service.push.notices import RetryAfter
 
 log = structlog.get_logger()
 
-# A connection that is silent for so long is given up, with all that wait on it: the network may have dropped it.
+# A connection that is silent for so long is closed, with all exchanges on it: the network may have dropped it.
 SILENCE_SECONDS = 5.0
 # And no exchange takes longer than so many of these.
 SILENCES = 2
 ANSWER_BYTES = 16 * 1024
 
 # An hour is about as long as a prompt is worth showing.
-LONGEST_PAUSE_SECONDS = 3600
+MAX_PAUSE_SECONDS = 3600
 BUSY_PAUSE_SECONDS = 60
 LOST_PAUSE_SECONDS = 5
 
-# Device tokens are in addresses, which httpx logs, and in headers, which httpcore and hpack log.
-TELLTALES = ("httpx", "httpcore", "hpack")
+# Device tokens are in URLs, which httpx logs, and in headers, which httpcore and hpack log.
+LOGGERS_OF_LIBRARIES = ("httpx", "httpcore", "hpack")
 
 # Longer than httpx's 5 seconds: Apple takes it for an attack when connections come and go.
 LIMITS = httpx.Limits(max_connections=4, max_keepalive_connections=4, keepalive_expiry=600)
@@ -49,37 +49,37 @@ class NoAnswer(Exception):
     """The provider could not be reached, went away in the middle, or was too slow or too long."""
 
 
-def hush() -> None:
+def silence_libraries() -> None:
     """Let no library log what it sends, however verbose the process is."""
-    for name in TELLTALES:
+    for name in LOGGERS_OF_LIBRARIES:
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def client(silence_seconds: float, tls: ssl.SSLContext | None) -> httpx.AsyncClient:
-    """One that keeps its connections, follows no redirect, and logs nothing."""
-    hush()
+    """A client that keeps its connections, follows no redirect, and logs nothing."""
+    silence_libraries()
     return httpx.AsyncClient(
         http2=True, verify=tls or True, timeout=silence_seconds, limits=LIMITS, follow_redirects=False
     )
 
 
-class Pool(Protocol):
-    """Connections that are kept."""
+class Closable(Protocol):
+    """A pool of connections that are kept."""
 
     async def aclose(self) -> None: ...
 
 
-AnyPool = TypeVar("AnyPool", bound=Pool)
+AnyPool = TypeVar("AnyPool", bound=Closable)
 
 
-class Line(Generic[AnyPool]):
-    """The connections of a sender, and others in their place as soon as an exchange was broken off.
+class ReplaceablePool(Generic[AnyPool]):
+    """A sender's connection pool, replaced by a new one as soon as an exchange was cut off.
 
-    What is cancelled halfway leaves httpcore's count of a connection's free streams wrong, and what is sent over that
-    one later fails, though the provider is well. So these are left to what is under way on them, and then closed.
-    A cancelled write even breaks its connection, with all that is under way on it: that is to be sent again. Not to
-    cancel would be worse: what was told not to have been sent could be sent later, after it was taken back.
-    `harmless` is what an exchange may fail with while the connections stay as good as they were.
+    An exchange that is cancelled halfway leaves httpcore's count of a connection's free streams wrong, and what is
+    sent over that one later fails, though the provider is well. So the old pool is left to the exchanges under way on
+    it, and then closed. A cancelled write even breaks its connection, with all exchanges on it: these are sent again.
+    Not to cancel would be worse: a push that was reported as not sent could be sent later, after its withdrawal.
+    `harmless` are the errors of an exchange after which the connections are as good as before.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class Line(Generic[AnyPool]):
 
     @asynccontextmanager
     async def exchange(self) -> AsyncIterator[AnyPool]:
-        """For one exchange, which ends within two silences. Raises NoAnswer for all that is not harmless."""
+        """The pool for one exchange, which ends within two silences. Raises NoAnswer for all that is not harmless."""
         pool = self._pool
         self._under_way[pool] += 1
         try:
@@ -112,7 +112,7 @@ class Line(Generic[AnyPool]):
             self._leave(pool)
 
     async def close(self) -> None:
-        """Hang up."""
+        """Close all connections."""
         pools = {self._pool, *self._under_way}
         await asyncio.gather(*(pool.aclose() for pool in pools), *self._closing)
 
@@ -130,19 +130,22 @@ class Line(Generic[AnyPool]):
                 closing.add_done_callback(self._closing.discard)
 
 
-def line(silence_seconds: float, tls: ssl.SSLContext | None) -> Line[httpx.AsyncClient]:
-    """Connections that are kept, follow no redirect, and log nothing."""
-    return Line(lambda: client(silence_seconds, tls), silence_seconds, (httpx.HTTPError, httpx.InvalidURL))
+def http_pool(silence_seconds: float, tls: ssl.SSLContext | None) -> ReplaceablePool[httpx.AsyncClient]:
+    """A pool of httpx for one provider."""
+    harmless = (httpx.HTTPError, httpx.InvalidURL)
+    return ReplaceablePool(lambda: client(silence_seconds, tls), silence_seconds, harmless)
 
 
-async def post(to: Line[httpx.AsyncClient], url: str, headers: dict[str, str], content: bytes) -> ProviderAnswer:
+async def post(
+    pool: ReplaceablePool[httpx.AsyncClient], url: str, headers: dict[str, str], content: bytes
+) -> ProviderAnswer:
     """The answer, its content cut off at 16 KiB. Raises NoAnswer."""
     try:
-        async with to.exchange() as http, http.stream("POST", url, headers=headers, content=content) as answer:
-            told = {name.lower(): value for name, value in answer.headers.items()}
-            return ProviderAnswer(answer.status_code, told, await _beginning(answer))
+        async with pool.exchange() as http, http.stream("POST", url, headers=headers, content=content) as answer:
+            lowered = {name.lower(): value for name, value in answer.headers.items()}
+            return ProviderAnswer(answer.status_code, lowered, await _beginning(answer))
     except (httpx.HTTPError, httpx.InvalidURL):
-        # Not even as a cause: what these say may name the address.
+        # Not even as a cause: their messages may name the address.
         raise NoAnswer from None
 
 
@@ -158,7 +161,7 @@ async def _beginning(answer: httpx.Response) -> bytes:
 def pause(headers: dict[str, str], now: datetime, default_seconds: int = BUSY_PAUSE_SECONDS) -> RetryAfter:
     """As long as `Retry-After` says, in seconds or as a date, from 1 second to an hour."""
     asked = _asked_seconds(headers.get("retry-after", ""), now)
-    return RetryAfter(min(max(default_seconds if asked is None else asked, 1), LONGEST_PAUSE_SECONDS))
+    return RetryAfter(min(max(default_seconds if asked is None else asked, 1), MAX_PAUSE_SECONDS))
 
 
 def _asked_seconds(text: str, now: datetime) -> int | None:

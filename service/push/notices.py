@@ -1,4 +1,4 @@
-"""What a sender is asked, and what it answers."""
+"""What a sender takes and returns: a device's address and a class of push; an outcome."""
 
 from enum import StrEnum
 from typing import Annotated, Literal, Protocol, TypeAlias
@@ -7,7 +7,7 @@ from msgspec import Meta, Struct
 
 
 class PushClass(StrEnum):
-    """What a push is for; all that it tells."""
+    """What a push is for; all that it says."""
 
     PROMPT = "prompt"
     REMINDER = "reminder"
@@ -15,7 +15,7 @@ class PushClass(StrEnum):
 
 
 class Address(Struct, frozen=True):
-    """Where a device is reached. It shows nothing of itself, so that no log line or traceback does."""
+    """Where a device is reached. Its repr shows nothing, so that no log line or traceback does."""
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}>"
@@ -48,18 +48,18 @@ class WebSubscription(Address, frozen=True):
     keys: SubscriptionKeys
 
 
-Device: TypeAlias = AppleDevice | FirebaseDevice | WebSubscription
+DeviceAddress: TypeAlias = AppleDevice | FirebaseDevice | WebSubscription
 
 
 class Notice(Struct, frozen=True):
     """One push to one device. There is no field for content, because there is none."""
 
-    device: Device
+    device: DeviceAddress
     kind: PushClass
 
 
 class Delivered(Struct, frozen=True):
-    """The provider has taken it."""
+    """The provider has accepted it."""
 
 
 class Unregistered(Struct, frozen=True):
@@ -73,13 +73,13 @@ class RetryAfter(Struct, frozen=True):
 
 
 class Refused(Struct, frozen=True):
-    """It will never be taken as it is: sending it again changes nothing."""
+    """The provider will never accept it as it is: sending it again changes nothing."""
 
 
 Outcome: TypeAlias = Delivered | Unregistered | RetryAfter | Refused
 
 
 class Sender(Protocol):
-    """Hands a notice to whoever reaches the device. It raises nothing that the network or a provider can cause."""
+    """Hands a notice to the device's provider. It raises nothing that the network or a provider can cause."""
 
     async def send(self, notice: Notice) -> Outcome: ...

@@ -1,8 +1,8 @@
-"""The outbox: rows are claimed by a lease, sent, and gone when they are delivered or of no use any more.
+"""The outbox: rows are claimed under a lease, sent, and deleted when they are delivered or of no use any more.
 
-A lease is a row's `due_at` moved on, under a name of its own: who dies leaves it to run out, and another goes on. Who
-was killed between handing a push over and noting it down has it handed over once more; on the screen the second takes
-the place of the first, since all pushes share a collapse id.
+A lease is a row's `due_at` moved on, with an id of its own: that of a worker that dies expires, and another goes on. A
+push is sent at least once: a worker that is killed between sending it and writing so down has it sent again. On the
+screen the second takes the place of the first, since all pushes share a collapse id.
 """
 
 import asyncio
@@ -14,23 +14,24 @@ import structlog
 from asyncpg import Record
 from msgspec import Struct
 
+from events.heads import DbConnection
 from service.context import Context
 from service.core.tokens import new_id
-from service.push.addresses import opened_address
+from service.push.addresses import decrypt_address
 from service.push.exchange import LOST_PAUSE_SECONDS
 from service.push.notices import Delivered, Notice, Outcome, PushClass, Refused, RetryAfter, Sender, Unregistered
 
 log = structlog.get_logger()
 
 LEASE = timedelta(seconds=30)
-SENDING_SECONDS = 25  # so that nobody sends under a lease that has run out
-LONGEST_BACK_OFF_SECONDS = 300
-# What fails so often without a word from a provider is a mistake of ours: no further try mends it.
+SENDING_SECONDS = 25  # so that nobody sends under a lease that has expired
+MAX_BACK_OFF_SECONDS = 300
+# What fails so often without an answer of a provider is a mistake of ours: no further try mends it.
 MAX_FAILURES = 5
 
 
 class Push(Struct, frozen=True):
-    """A claimed row, and its device as it was registered then. `stands` unless there is no use in sending it."""
+    """A claimed row, and its device as it was registered then. Not `wanted` where there is no use in sending it."""
 
     member_id: UUID
     prompt_id: UUID
@@ -42,17 +43,17 @@ class Push(Struct, frozen=True):
     provider: str | None
     address: bytes | None
     registration: UUID | None
-    stands: bool
+    wanted: bool
 
     @property
     def row(self) -> tuple[UUID, UUID, UUID, PushClass, UUID]:
-        """By what the statements below find it, as long as the lease is ours."""
+        """The parameters by which the statements below find it, as long as the lease is ours."""
         return self.member_id, self.prompt_id, self.device_id, self.kind, self.lease
 
 
 # --- Claiming
 
-# A withdrawal waits for what it takes back: handed over in the other order, the notification would stay.
+# A withdrawal waits for the push that it withdraws: sent in the other order, the notification would stay.
 CLAIM = """
 WITH waiting AS (
     SELECT
@@ -118,7 +119,7 @@ SELECT
         AND (
             claimed.class = 'withdraw'
             OR coalesce(prompts.state = 'sent' AND relationships.state <> 'ended', false)
-        ) AS stands
+        ) AS wanted
 FROM claimed
 LEFT JOIN devices USING (member_id, device_id)
 LEFT JOIN prompts USING (member_id, prompt_id)
@@ -127,10 +128,10 @@ LEFT JOIN relationships
 """
 
 
-async def claim(context: Context, most: int) -> list[Push]:
-    """Pushes that are due, under a lease of 30 seconds."""
+async def claim(context: Context, limit: int) -> list[Push]:
+    """Claim pushes that are due, under a lease of 30 seconds."""
     now = context.now()
-    rows = await context.scheduler_db.fetch(CLAIM, now, most, new_id(context.random_bytes, "lease"), now + LEASE)
+    rows = await context.scheduler_db.fetch(CLAIM, now, limit, new_id(context.random_bytes, "lease"), now + LEASE)
     return [_push(row) for row in rows]
 
 
@@ -146,7 +147,7 @@ def _push(row: Record) -> Push:
         row["provider"],
         row["address"],
         row["registration"],
-        row["stands"],
+        row["wanted"],
     )
 
 
@@ -154,27 +155,28 @@ def _push(row: Record) -> Push:
 
 
 async def deliver(context: Context, sender: Sender, push: Push) -> int:
-    """Send a push, as one step, and note what came of it; one without use goes as if it were delivered."""
-    await _note(context, push, await _sent(context, sender, push) if push.stands else Delivered())
+    """Send a push, as one step, and record the outcome; one that is not wanted is deleted as if it were delivered."""
+    await _record(context, push, await send(context, sender, push) if push.wanted else Delivered())
     return 1
 
 
-async def _sent(context: Context, sender: Sender, push: Push) -> Outcome:
+async def send(context: Context, sender: Sender, push: Push) -> Outcome:
+    """Decrypt the device's address and send there; whatever fails is an outcome."""
     assert push.provider is not None
     assert push.address is not None
     try:
         async with asyncio.timeout(SENDING_SECONDS):
-            device = await opened_address(context, push.member_id, push.provider, push.address)
+            device = await decrypt_address(context, push.member_id, push.provider, push.address)
             return await sender.send(Notice(device, push.kind))
     except TimeoutError:
         return RetryAfter(LOST_PAUSE_SECONDS)
     except Exception as error:
-        # Whatever is wrong with one row, the others go on. Its words may hold an address.
+        # Whatever is wrong with one row, the others go on. The error's message may hold an address.
         log.error("push_failed", push=push.kind, prompt=str(push.prompt_id), error=type(error).__name__)
         return RetryAfter(LOST_PAUSE_SECONDS) if push.attempts < MAX_FAILURES else Refused()
 
 
-async def _note(context: Context, push: Push, outcome: Outcome) -> None:
+async def _record(context: Context, push: Push, outcome: Outcome) -> None:
     match outcome:
         case Delivered():
             await context.scheduler_db.execute(DONE, *push.row)
@@ -224,11 +226,11 @@ WHERE member_id = $1
 
 
 async def _try_again(context: Context, push: Push, seconds: int) -> None:
-    """After what the provider asked for and a random while that may double each time; not once it is too late.
+    """Exponential back-off with full jitter, after the pause that the provider asked for; not once it is too late.
 
-    The whole while is random, so that what failed together does not come again together.
+    The whole back-off is random, so that pushes which failed together are not sent again together.
     """
-    longest = min(2**push.attempts, LONGEST_BACK_OFF_SECONDS)
+    longest = min(2**push.attempts, MAX_BACK_OFF_SECONDS)
     share = int.from_bytes(context.random_bytes(8, f"back-off {push.prompt_id} {push.device_id}")) / 2**64
     due_at = context.now() + timedelta(seconds=seconds + longest * share)
     if due_at < push.send_before:
@@ -238,7 +240,7 @@ async def _try_again(context: Context, push: Push, seconds: int) -> None:
         log.warning("push_given_up", push=push.kind, prompt=str(push.prompt_id), attempts=push.attempts)
 
 
-# Who has registered anew since has another registration: their device lives, and is tried again.
+# A device that was registered again since has another registration: it is there, and is tried again.
 DISABLE = """
 WITH disabled AS (
     UPDATE devices
@@ -264,11 +266,22 @@ async def _disable(context: Context, push: Push) -> None:
         await _try_again(context, push, 0)
 
 
-# --- Counting
+FORGET = """
+DELETE FROM outbox
+WHERE member_id = $1
+"""
+
+
+async def forget(db: DbConnection, member_id: UUID) -> None:
+    """Delete all pushes of a member. Their devices go with the sessions that registered them."""
+    await db.execute(FORGET, member_id)
+
+
+# --- Figures
 
 
 class Waiting(Struct, frozen=True):
-    """Pushes of one class: how many wait for a try, how many are parked, and for how long the oldest has been due."""
+    """Figures of one class of pushes: how many wait, how many are parked, and for how long the oldest has been due."""
 
     kind: PushClass
     waiting: int = 0
@@ -288,12 +301,12 @@ GROUP BY outbox.class
 
 
 async def waiting(context: Context) -> list[Waiting]:
-    """What is in the outbox, by class: a parked one is there until somebody has looked at it."""
+    """Figures of the outbox, by class. A parked push stays there until an operator has looked at it."""
     found = {row["class"]: row for row in await context.scheduler_db.fetch(WAITING)}
     return [_waiting(kind, found[kind], context.now()) if kind in found else Waiting(kind) for kind in PushClass]
 
 
 def _waiting(kind: PushClass, row: Record, now: datetime) -> Waiting:
-    # What is under a lease is due when that runs out.
+    # A push under a lease is due when that expires.
     late = max(now - row["due_since"], timedelta()) if row["due_since"] else timedelta()
     return Waiting(kind, row["waiting"], row["parked"], late.total_seconds())

@@ -1,4 +1,4 @@
-"""Every byte that a push carries, by class: no name, actor, count or id, and the same for everybody.
+"""The payloads of pushes, constant for each class: no name, actor, count or id.
 
 All classes share one collapse id: a reminder takes the place of the prompt on the screen, and a withdrawal that of
 a prompt which has not reached the device yet.
@@ -13,7 +13,7 @@ COLLAPSE_ID: Final = "check-in"
 # A prompt must not come up hours later, when it is night; a withdrawal shows nothing and may.
 TTL_SECONDS: Final = {PushClass.PROMPT: 3600, PushClass.REMINDER: 3600, PushClass.WITHDRAW: 86_400}
 
-# In the background Apple allows neither text nor badge nor sound: the app itself takes back what it showed.
+# In the background Apple allows neither text nor badge nor sound: the app itself withdraws what it showed.
 APNS: Final = {
     PushClass.PROMPT: b'{"aps":{"alert":{"body":"A moment for you"},"badge":1,"sound":"default"},"class":"prompt"}',
     PushClass.REMINDER: b'{"aps":{"alert":{"body":"Still a moment for you"},"badge":1},"class":"reminder"}',

@@ -1,4 +1,4 @@
-"""The senders that the settings ask for, their keys read from files, and which of them reaches a device."""
+"""The senders that the settings configure, with their keys read from files, and which of them reaches a device."""
 
 import ssl
 from collections.abc import AsyncIterator
@@ -26,7 +26,7 @@ from service.settings import Settings
 
 
 class Senders(Struct, frozen=True):
-    """One for each kind of device."""
+    """One for each provider."""
 
     apple: Sender
     firebase: Sender
@@ -46,10 +46,10 @@ class Senders(Struct, frozen=True):
 
 
 @asynccontextmanager
-async def opened(
-    settings: Settings, now: Clock, tls: ssl.SSLContext | None = None, besides: Networks = ()
+async def open_senders(
+    settings: Settings, now: Clock, tls: ssl.SSLContext | None = None, allowed: Networks = ()
 ) -> AsyncIterator[Sender]:
-    """Senders with their connections, which end with it; the console for what is not set up. Raises StartupError."""
+    """Senders, closed at the end of the block; the console for what is not set up. Raises StartupError."""
     apns, fcm, vapid = apns_key(settings), fcm_account(settings), vapid_key(settings)
     apple: Sender = ConsoleSender()
     firebase: Sender = apple
@@ -62,19 +62,19 @@ async def opened(
             firebase = FcmSender(fcm, settings.fcm_url, now, tls)
             stack.push_async_callback(firebase.close)
         if vapid:
-            web = WebPushSender(vapid, now, tls, besides)
+            web = WebPushSender(vapid, now, tls, allowed)
             stack.push_async_callback(web.close)
         yield Senders(apple, firebase, web)
 
 
-def places(settings: Settings) -> list[str]:
+def provider_names(settings: Settings) -> list[str]:
     """The names of the providers that are set up. Raises StartupError."""
     known = {"Apple": apns_key(settings), "Firebase": fcm_account(settings), "browsers": vapid_key(settings)}
     return [name for name, key in known.items() if key]
 
 
 def apns_key(settings: Settings) -> ApnsKey | None:
-    """What signs for Apple, if it is set up. Raises StartupError."""
+    """The key that signs for Apple, if it is set up. Raises StartupError."""
     file, named = settings.apns_key_file, (settings.apns_key_id, settings.apns_team_id, settings.apns_topic)
     if file is None:
         return None
@@ -87,13 +87,13 @@ def apns_key(settings: Settings) -> ApnsKey | None:
 
 
 def vapid_public_key(settings: Settings) -> str | None:
-    """What a web app subscribes with, in base64url; null where no key is set up."""
+    """The key that a web app subscribes with, in base64url; null where none is set up."""
     vapid = vapid_key(settings)
     return public_key(vapid) if vapid else None
 
 
 def vapid_key(settings: Settings) -> VapidKey | None:
-    """What signs for push services of browsers, if it is set up. Raises StartupError."""
+    """The key that signs for browsers' push services, if it is set up. Raises StartupError."""
     if settings.vapid_key_file is None:
         return None
     subject = settings.vapid_subject or ""
@@ -113,18 +113,18 @@ class AccountFile(Struct, frozen=True):
 
 
 def fcm_account(settings: Settings) -> FcmAccount | None:
-    """Who sends through Firebase, if it is set up. Raises StartupError."""
+    """The service account of Firebase, if it is set up. Raises StartupError."""
     if settings.fcm_account_file is None:
         return None
     setting = "MUTUALITY_FCM_ACCOUNT_FILE"
     try:
-        told = msgspec.json.decode(_content(setting, settings.fcm_account_file), type=AccountFile)
+        account = msgspec.json.decode(_content(setting, settings.fcm_account_file), type=AccountFile)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         raise StartupError(f"{setting} does not hold a Firebase service account.") from None
-    key = _key(setting, told.private_key.encode())
+    key = _key(setting, account.private_key.encode())
     if not isinstance(key, RSAPrivateKey):
         raise StartupError(f"{setting} holds a key of another kind than RSA.")
-    return FcmAccount(told.project_id, told.client_email, told.token_uri, told.private_key_id, key)
+    return FcmAccount(account.project_id, account.client_email, account.token_uri, account.private_key_id, key)
 
 
 def _curve_key(setting: str, file: Path) -> EllipticCurvePrivateKey:

@@ -1,9 +1,9 @@
-"""Connections to addresses that somebody else chose: only to the open internet.
+"""A guard against server-side request forgery: connections to hosts that a phone named, on the open internet alone.
 
-The address of a subscription comes from a phone. Were it followed blindly, it would make the service knock on doors
-inside its own network, a cloud's metadata service among them. So the check is where the connection is made: a name
-is resolved once, every address that it has is judged, and one of exactly these is connected to. A name that answers
-differently the next time gains nothing.
+The endpoint of a subscription comes from a phone. Followed blindly, it would let anybody reach the service's own
+network, a cloud's metadata service among it. So the check is where the connection is made: a name is resolved once,
+all of its addresses are checked, and one of exactly these is connected to. A name that resolves differently the next
+time (DNS rebinding) gains nothing.
 """
 
 import asyncio
@@ -19,9 +19,9 @@ from service.core.networks import Networks
 
 IPAddress: TypeAlias = IPv4Address | IPv6Address
 
-# A translator puts an IPv4 address in the last 32 bits of these (RFC 6052), so that one is judged.
+# A translator puts an IPv4 address in the last 32 bits of these (RFC 6052), so that one is checked.
 NAT64 = ip_network("64:ff9b::/96")
-# What Python counts to the open internet in some of its releases: IANA's special-purpose blocks, tunnels, site-local.
+# What some releases of Python count as global: IANA's special-purpose blocks, tunnels, site-local.
 SPECIAL = tuple(
     ip_network(one)
     for one in (
@@ -32,14 +32,14 @@ SPECIAL = tuple(
 
 
 class NotPublicAddress(Exception):
-    """The name leads to a network that is not the open internet."""
+    """The name resolves to an address that is not on the open internet."""
 
 
 class PublicNetwork(AsyncNetworkBackend):
-    """Connects to public addresses alone; `besides` names networks that are reached all the same."""
+    """Connects to public addresses alone, and to those in the networks that are allowed besides."""
 
-    def __init__(self, besides: Networks = ()) -> None:
-        self._besides = besides
+    def __init__(self, allowed: Networks = ()) -> None:
+        self._allowed = allowed
         self._network = httpcore.AnyIOBackend()
 
     async def connect_tcp(
@@ -71,12 +71,12 @@ class PublicNetwork(AsyncNetworkBackend):
 
     def _may_be_reached(self, text: str) -> bool:
         address = ip_address(text)
-        return is_public(address) or any(address in network for network in self._besides)
+        return is_public(address) or any(address in network for network in self._allowed)
 
 
 def is_public(address: IPAddress) -> bool:
-    """Whether it belongs to the open internet; of an IPv4 address inside an IPv6 one, whether that does."""
-    inner = _carried(address) if isinstance(address, IPv6Address) else None
+    """Whether it is on the open internet; of an IPv4 address embedded in an IPv6 one, whether that is."""
+    inner = _embedded_ipv4(address) if isinstance(address, IPv6Address) else None
     if inner is not None:
         return is_public(inner)
     local = address.is_private or address.is_loopback or address.is_link_local or address.is_unspecified
@@ -84,5 +84,5 @@ def is_public(address: IPAddress) -> bool:
     return address.is_global and not local and not special
 
 
-def _carried(address: IPv6Address) -> IPv4Address | None:
+def _embedded_ipv4(address: IPv6Address) -> IPv4Address | None:
     return IPv4Address(address.packed[-4:]) if address in NAT64 else address.ipv4_mapped

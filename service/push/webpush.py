@@ -1,4 +1,4 @@
-"""Web Push: RFC 8030 to the address that a browser subscribed with, RFC 8292 to say who sends."""
+"""Web Push: RFC 8030 to the endpoint of a browser's subscription, signed by RFC 8292 (VAPID)."""
 
 import secrets
 import ssl
@@ -21,11 +21,11 @@ from service.push.exchange import (
     ANSWER_BYTES,
     LOST_PAUSE_SECONDS,
     SILENCE_SECONDS,
-    Line,
     NoAnswer,
     ProviderAnswer,
-    hush,
+    ReplaceablePool,
     pause,
+    silence_libraries,
 )
 from service.push.notices import Delivered, Notice, Outcome, Refused, RetryAfter, Unregistered, WebSubscription
 from service.push.ssrf_guard import NotPublicAddress, PublicNetwork
@@ -38,7 +38,7 @@ CONNECTIONS = 50
 TOKEN_TTL = timedelta(hours=12)
 # Who subscribes chooses the origin, so their number is bounded.
 ORIGINS_KEPT = 1000
-# However a connection can fail.
+# All that a failing connection raises.
 LOST = (
     httpcore.TimeoutException,
     httpcore.NetworkError,
@@ -49,14 +49,14 @@ LOST = (
 
 
 class VapidKey(Struct, frozen=True):
-    """The key that browsers subscribe with, and where a push service finds us: a mailto: or https: address."""
+    """The key that browsers subscribe with, and where push services reach the operator: a mailto: or https: address."""
 
     key: ec.EllipticCurvePrivateKey
     subject: str
 
 
 def public_key(vapid: VapidKey) -> str:
-    """What a web app hands to `pushManager.subscribe` as `applicationServerKey`."""
+    """The `applicationServerKey` that a web app passes to `pushManager.subscribe`."""
     return urlsafe_b64encode(point(vapid.key.public_key())).rstrip(b"=").decode()
 
 
@@ -65,7 +65,7 @@ class BadSubscription(Exception):
 
 
 def endpoint_of(subscription: WebSubscription) -> httpx.URL:
-    """Where it is reached. Raises BadSubscription for all but a plain https address of ordinary length."""
+    """The endpoint as a URL. Raises BadSubscription for all but a plain https address of ordinary length."""
     try:
         url = httpx.URL(subscription.endpoint)
         host = url.raw_host.decode("ascii").encode("idna")  # refuses what no name can be
@@ -78,9 +78,9 @@ def endpoint_of(subscription: WebSubscription) -> httpx.URL:
 
 
 class WebPushSender:
-    """Sends to whatever push service a browser has chosen, in the open internet alone.
+    """Sends to whatever push service a browser has chosen, on the open internet alone.
 
-    `besides` are networks that are reached all the same, for a push service of one's own.
+    `allowed` are networks that are reached besides, for a push service of one's own.
     """
 
     def __init__(
@@ -88,15 +88,15 @@ class WebPushSender:
         key: VapidKey,
         now: Clock,
         tls: ssl.SSLContext | None = None,
-        besides: Networks = (),
+        allowed: Networks = (),
         silence_seconds: float = SILENCE_SECONDS,
     ) -> None:
-        hush()
+        silence_libraries()
         self._key = key
         self._now = now
         self._seconds = silence_seconds
         self._tokens: OrderedDict[str, tuple[str, datetime]] = OrderedDict()
-        self._line = Line(lambda: _pool(tls, besides), silence_seconds, (*LOST, NotPublicAddress))
+        self._pool = ReplaceablePool(lambda: _pool(tls, allowed), silence_seconds, (*LOST, NotPublicAddress))
 
     async def send(self, notice: Notice) -> Outcome:
         """Push to a WebSubscription."""
@@ -111,12 +111,12 @@ class WebPushSender:
         return _outcome(answer, self._now())
 
     async def close(self) -> None:
-        """Hang up."""
-        await self._line.close()
+        """Close all connections."""
+        await self._pool.close()
 
     async def _post(self, notice: Notice, subscription: WebSubscription) -> ProviderAnswer:
         url = endpoint_of(subscription)
-        content = _sealed(payloads.WEB_PUSH[notice.kind], subscription)
+        content = _encrypted(payloads.WEB_PUSH[notice.kind], subscription)
         headers = {
             "host": url.netloc.decode("ascii"),
             "authorization": self._authorization(f"https://{url.netloc.decode('ascii')}"),
@@ -131,21 +131,21 @@ class WebPushSender:
         return await self._exchange(target, headers, content)
 
     async def _exchange(self, target: httpcore.URL, headers: dict[str, str], content: bytes) -> ProviderAnswer:
-        """The status and headers of the answer; what else it says is read only to keep the connection."""
+        """The status and headers of the answer; its body is read only to keep the connection."""
         limits = {"timeout": dict.fromkeys(("connect", "read", "write", "pool"), self._seconds)}
-        sent = list(headers.items())
+        pairs = list(headers.items())
         try:
             async with (
-                self._line.exchange() as http,
-                http.stream("POST", target, headers=sent, content=content, extensions=limits) as answer,
+                self._pool.exchange() as http,
+                http.stream("POST", target, headers=pairs, content=content, extensions=limits) as answer,
             ):
-                told = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in answer.headers}
+                lowered = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in answer.headers}
                 read = 0
                 async for piece in answer.aiter_stream():
                     read += len(piece)
                     if read > ANSWER_BYTES:
                         break
-                return ProviderAnswer(answer.status, told, b"")
+                return ProviderAnswer(answer.status, lowered, b"")
         except LOST:
             raise NoAnswer from None
 
@@ -157,8 +157,8 @@ class WebPushSender:
         token, ends_at = self._tokens.get(origin, ("", now))
         if ends_at - now < TOKEN_TTL / 2:
             ends_at = now + TOKEN_TTL
-            said = {"aud": origin, "exp": int(ends_at.timestamp()), "sub": self._key.subject}
-            token = jwt.encode(said, self._key.key, algorithm="ES256")
+            claims = {"aud": origin, "exp": int(ends_at.timestamp()), "sub": self._key.subject}
+            token = jwt.encode(claims, self._key.key, algorithm="ES256")
             self._tokens[origin] = token, ends_at
         self._tokens.move_to_end(origin)
         if len(self._tokens) > ORIGINS_KEPT:
@@ -166,18 +166,18 @@ class WebPushSender:
         return token
 
 
-def _pool(tls: ssl.SSLContext | None, besides: Networks) -> httpcore.AsyncConnectionPool:
-    """httpcore itself, and no proxy: only here a connection can be tied to the addresses that were judged."""
+def _pool(tls: ssl.SSLContext | None, allowed: Networks) -> httpcore.AsyncConnectionPool:
+    """httpcore itself, and no proxy: only this layer can tie a connection to the addresses that were checked."""
     return httpcore.AsyncConnectionPool(
         ssl_context=tls,
         http2=True,
         max_connections=CONNECTIONS,
         keepalive_expiry=60,
-        network_backend=PublicNetwork(besides),
+        network_backend=PublicNetwork(allowed),
     )
 
 
-def _sealed(text: bytes, subscription: WebSubscription) -> bytes:
+def _encrypted(text: bytes, subscription: WebSubscription) -> bytes:
     browser, secret = read_keys(subscription.keys)
     ours, salt = ec.generate_private_key(ec.SECP256R1()), secrets.token_bytes(SALT_BYTES)
     return encrypt(text, browser, secret, ours, salt, payloads.WEB_PUSH_BYTES)

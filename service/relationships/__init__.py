@@ -1,4 +1,4 @@
-"""Two people become linked, by an invite, its acceptance and a confirmation; one of them leaves.
+"""Link two members, by an invite, its acceptance and a confirmation; let one of them leave.
 
 Enters: members; invite codes.
 Leaves: a relationship as its member sees it.

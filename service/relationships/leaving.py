@@ -1,4 +1,4 @@
-"""Leaving, by one call of one person."""
+"""Leave a relationship, by one call of one member."""
 
 from uuid import UUID
 
@@ -12,7 +12,8 @@ from service.context import Context
 from service.errors import NotFound
 from service.prompts.forgetting import forget_prompts
 from service.recording import recorder
-from service.relationships.state import FORGET_INVITE, SET_STATE, lock_state
+from service.relationships import seats
+from service.relationships.state import forget_invite, lock_state, set_state
 from service.web.operation import described
 from service.web.requests import ApiRequest, context_of
 from service.web.responses import empty_answer
@@ -38,8 +39,8 @@ async def leave(request: ApiRequest, rid: FromPath[str]) -> Response[None]:
 
 
 async def leave_as(context: Context, member_id: UUID, membership: Membership) -> None:
-    """End it, or withdraw from what is not confirmed yet. Nobody is asked about it any more."""
-    # Each looks again behind its lock: the state may have changed since it was read, and between the two.
+    """End it, or withdraw where it is not confirmed yet; delete the prompts about it."""
+    # Each reads the state again after acquiring its lock: it may have changed since it was read, and between the two.
     done = membership.state == "confirming" and await _withdraw(context, membership)
     while not done:
         done = await _end(context, member_id, membership) or await _withdraw(context, membership)
@@ -52,12 +53,12 @@ async def _end(context: Context, member_id: UUID, membership: Membership) -> boo
             case "confirming":
                 return False
             case "solo" | "inviting":
-                await db.execute(FORGET_INVITE, membership.relationship_id)
-                await db.execute(SET_STATE, membership.relationship_id, "ended", None)
+                await forget_invite(db, membership.relationship_id)
+                await set_state(db, membership.relationship_id, "ended")
             case "active":
-                # The head first: whoever is sharing at this moment finishes before, and nobody begins behind it.
+                # The head is locked first: who is sharing at this moment finishes before, and nobody shares after it.
                 await recorder.announce(context, db, membership.shared, Ended())
-                await db.execute(SET_STATE, membership.relationship_id, "ended", None)
+                await set_state(db, membership.relationship_id, "ended")
             case "ended":
                 pass
     return True
@@ -70,18 +71,12 @@ WHERE relationship_id = $1
 RETURNING member_id
 """
 
-LET_READ_NO_MORE = """
-DELETE FROM readers
-WHERE relationship_id = $1
-    AND member_id = $2
-"""
-
 
 async def _withdraw(context: Context, membership: Membership) -> bool:
     async with context.auth_db.acquire() as db, db.transaction():
         if await lock_state(db, membership) != "confirming":
             return False
         second = await db.fetchval(REMOVE_SECOND, membership.relationship_id)
-        await db.execute(LET_READ_NO_MORE, membership.relationship_id, second)
-        await db.execute(SET_STATE, membership.relationship_id, "solo", None)
+        await seats.let_read_no_more(db, membership.relationship_id, second)
+        await set_state(db, membership.relationship_id, "solo")
     return True

@@ -1,4 +1,4 @@
-"""Two people become linked, by three acts of their own: an invite, its acceptance, a confirmation. Either may leave."""
+"""Link two members, by three acts of their own: an invite, its acceptance, a confirmation. Either may leave."""
 
 from datetime import datetime, timedelta
 from typing import Annotated, Literal
@@ -20,7 +20,9 @@ from service.context import Context
 from service.core import tokens
 from service.errors import InviteNotFound, NotFound, NotTheInviter, WrongState
 from service.recording import recorder
-from service.relationships.state import FORGET_INVITE, SET_STATE, lock_state
+from service.relationships import seats
+from service.relationships.seats import MembershipRow
+from service.relationships.state import forget_invite, lock_state, set_state
 from service.relationships.view import Relationship, view_of
 from service.web.operation import described
 from service.web.requests import ApiRequest, Nothing, context_of, decode_body
@@ -49,38 +51,6 @@ class Accepted(Struct, frozen=True):
     state: Literal["confirming"]
 
 
-MAKE_RELATIONSHIP = """
-INSERT INTO relationships (
-    relationship_id,
-    state,
-    shared_stream_id,
-    created_at
-) VALUES ($1, 'solo', $2, $3)
-"""
-
-JOIN = """
-INSERT INTO memberships (
-    relationship_id,
-    seat,
-    member_id,
-    author_id,
-    private_stream_id,
-    name,
-    joined_at
-) VALUES ($1, $2, $3, $4, $5, $6, $7)
-"""
-
-LET_READ = """
-INSERT INTO readers (
-    relationship_id,
-    stream_id,
-    member_id
-) VALUES
-    ($1, $2, $4),
-    ($1, $3, $4)
-"""
-
-
 @post(
     "/v1/relationships",
     opt=described(
@@ -100,7 +70,7 @@ async def make_relationship(request: ApiRequest) -> ASGIApp:
     await context.keys.make_for_relationship(relationship_id)
     shared = StreamKey(relationship_id, tokens.new_id(context.random_bytes, f"shared stream of {relationship_id}"))
     async with context.auth_db.acquire() as db, db.transaction():
-        await db.execute(MAKE_RELATIONSHIP, relationship_id, shared.stream_id, context.now())
+        await seats.insert(db, relationship_id, "solo", shared.stream_id, context.now())
         await create_stream(db, shared, "shared")
         private = await _join(context, db, shared, "first", member)
         await create_stream(db, private, "private")
@@ -111,11 +81,11 @@ async def make_relationship(request: ApiRequest) -> ASGIApp:
 async def _join(
     context: Context, db: DbConnection, shared: StreamKey, seat: Literal["first", "second"], member: Member
 ) -> StreamKey:
-    rid, now = shared.relationship_id, context.now()
+    rid, me, now = shared.relationship_id, member.member_id, context.now()
     author_id = tokens.new_id(context.random_bytes, f"author of {rid}")
     private = StreamKey(rid, tokens.new_id(context.random_bytes, f"private stream of {rid}"))
-    await db.execute(JOIN, rid, seat, member.member_id, author_id, private.stream_id, member.name_ciphertext, now)
-    await db.execute(LET_READ, rid, shared.stream_id, private.stream_id, member.member_id)
+    await seats.join(db, MembershipRow(rid, seat, me, author_id, private.stream_id, member.name_ciphertext, now))
+    await seats.let_read(db, rid, shared.stream_id, private.stream_id, me)
     return private
 
 
@@ -149,13 +119,13 @@ async def invite(request: ApiRequest, rid: FromPath[str]) -> ASGIApp:
     async with context.acting_as(member.member_id) as db, db.transaction():
         if await lock_state(db, membership) not in ("solo", "inviting"):
             raise WrongState("An invite can be made only while nobody else is in.")
-        await db.execute(SET_STATE, membership.relationship_id, "inviting", expires_at)
-        await db.execute(FORGET_INVITE, membership.relationship_id)
+        await set_state(db, membership.relationship_id, "inviting", expires_at)
+        await forget_invite(db, membership.relationship_id)
         await db.execute(KEEP_INVITE, tokens.invite_hash(code), membership.relationship_id, expires_at)
     return json_answer(Invite(code, expires_at), 201)
 
 
-INVITED = """
+LOCK_INVITED = """
 SELECT
     invites.relationship_id,
     relationships.shared_stream_id,
@@ -195,7 +165,7 @@ async def accept_invite(request: ApiRequest) -> ASGIApp:
     request.app.state.invites_tried.take((member.member_id.bytes,), context.now())
     async with context.auth_db.acquire() as db, db.transaction():
         code_hash = tokens.invite_hash(code)
-        row = await db.fetchrow(INVITED, code_hash, context.now())
+        row = await db.fetchrow(LOCK_INVITED, code_hash, context.now())
         if row is None or row["invited_by"] == member.member_id:
             raise InviteNotFound
         shared = StreamKey(row["relationship_id"], row["shared_stream_id"])
@@ -203,7 +173,7 @@ async def accept_invite(request: ApiRequest) -> ASGIApp:
         if await db.execute(USE_INVITE, code_hash) == "DELETE 0":
             raise InviteNotFound
         await _join(context, db, shared, "second", member)
-        await db.execute(SET_STATE, shared.relationship_id, "confirming", None)
+        await set_state(db, shared.relationship_id, "confirming")
     return json_answer(Accepted(shared.relationship_id, "confirming"))
 
 
@@ -246,5 +216,5 @@ WHERE relationship_id = $1
 async def _open(context: Context, db: DbConnection, membership: Membership) -> None:
     second = await db.fetchval(SECOND_PRIVATE_STREAM, membership.relationship_id)
     await create_stream(db, StreamKey(membership.relationship_id, second), "private")
-    await db.execute(SET_STATE, membership.relationship_id, "active", None)
+    await set_state(db, membership.relationship_id, "active")
     await recorder.announce(context, db, membership.shared, Opened())

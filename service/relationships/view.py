@@ -1,4 +1,4 @@
-"""My relationships, as I see them."""
+"""Read my relationships, as I see them."""
 
 from uuid import UUID
 
@@ -93,8 +93,8 @@ async def _partner(context: Context, membership: Membership) -> Partner | None:
     theirs, name_ciphertext = membership.partner_member_id, membership.partner_name_ciphertext
     if theirs is None or name_ciphertext is None:
         return Partner(None)
-    # In a restored backup an erased partner has a name still, and no key that opens it.
-    ring = await context.keys.relationship_keys(membership.relationship_id)
-    if not ring.knows(membership.partner_id):
+    # In a restored backup an erased partner still has a name, and no key that decrypts it.
+    keys = await context.keys.relationship_keys(membership.relationship_id)
+    if not keys.knows(membership.partner_id):
         return Partner(None)
     return Partner(await context.keys.decrypt_for(theirs, "name", name_ciphertext))

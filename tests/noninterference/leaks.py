@@ -761,18 +761,18 @@ def _private_occasions(patch: Patch) -> None:
 
 @leak("a prompt after the delay that the other has set")
 def _their_delay(patch: Patch) -> None:
-    after, planners = planner._after, planner._planners
+    after, members = planner._after, planner._members
 
-    def remembered(rows: Any) -> Any:
-        here().memory["planners"] = planners(rows)
-        return here().memory["planners"]
+    async def remembered(*args: Any) -> Any:
+        here().memory["members"] = await members(*args)
+        return here().memory["members"]
 
-    def delayed(world: Any, planner: Any, *args: Any) -> Any:
-        found = here().memory["planners"].values()
-        theirs = [one.schedule.after_events for one in found if one.member_id != planner.member_id]
+    def delayed(context: Any, member: Any, *args: Any) -> Any:
+        found = here().memory["members"].values()
+        theirs = [one.schedule.after_events for one in found if one.member_id != member.member_id]
         for one in (one for one in theirs if one.enabled):
-            planner = replace(planner, schedule=replace(planner.schedule, after_events=one))
-        return after(world, planner, *args)
+            member = replace(member, schedule=replace(member.schedule, after_events=one))
+        return after(context, member, *args)
 
-    everywhere(patch, planners, remembered)
+    everywhere(patch, members, remembered)
     everywhere(patch, after, delayed)

@@ -63,5 +63,5 @@ async def move(document: Json, database_url: str) -> None:
     db = await asyncpg.connect(database_url)
     await db.execute(EMPTY)
     export = msgspec.json.decode(json.dumps(document), type=Export)
-    await import_export.take_in(db, KEYS, export, NOON)
+    await import_export.write_export(db, KEYS, export, NOON)
     await db.close()

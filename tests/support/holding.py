@@ -16,6 +16,13 @@ WHERE datname = current_database()
     AND wait_event_type = 'Lock'
 """
 
+END_WAITING = """
+SELECT pg_terminate_backend(pid)
+FROM pg_stat_activity
+WHERE datname = current_database()
+    AND wait_event_type = 'Lock'
+"""
+
 
 class Held:
     """The rows are held until the block ends."""
@@ -31,10 +38,14 @@ class Held:
             await asyncio.sleep(0.005)
         raise AssertionError("nobody came to wait")
 
+    async def end_waiting(self) -> None:
+        """End the connections of those who wait, as an administrator would."""
+        await self._watcher.execute(END_WAITING)
+
 
 @asynccontextmanager
 async def holding(service: Running, rows: str, *names: Any) -> AsyncIterator[Held]:
-    """Hold the rows that a SELECT … FOR UPDATE names."""
+    """Hold the rows that a SELECT … FOR UPDATE names, or an UPDATE … RETURNING, which is in force at the end."""
     holder, watcher = [await asyncpg.connect(service.database_url) for _ in range(2)]
     try:
         async with holder.transaction():

@@ -76,6 +76,10 @@ class PostBox:
             await asyncio.sleep(0.01)
         raise AssertionError("no mail came")
 
+    def unread(self) -> int:
+        """How many mails were taken by nobody."""
+        return sum(map(len, self._mails.values()))
+
 
 class Phone:
     """One device: a client that may be signed in."""

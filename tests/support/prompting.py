@@ -12,7 +12,16 @@ import msgspec
 from service import worker
 from service.context import Context
 from service.prompts.schedule import AfterEvents, Quiet, Schedule, ScheduledCheckIn
-from service.push.notices import AppleDevice, Delivered, Device, FirebaseDevice, Notice, Outcome, PushClass, Sender
+from service.push.notices import (
+    AppleDevice,
+    Delivered,
+    DeviceAddress,
+    FirebaseDevice,
+    Notice,
+    Outcome,
+    PushClass,
+    Sender,
+)
 from tests.support.phones import Clock, Phone, Running
 from tests.support.planned import NO_QUIET
 
@@ -87,7 +96,7 @@ WHERE member_id = $1
 
 async def register(service: Running, phone: Phone, address: str = "c0ffee", provider: str = "apns") -> UUID:
     """A device of the member's session."""
-    device: Device = AppleDevice(address) if provider == "apns" else FirebaseDevice(address)
+    device: DeviceAddress = AppleDevice(address) if provider == "apns" else FirebaseDevice(address)
     told = msgspec.json.encode(device).decode()
     member, device_id = UUID(phone.member_id), uuid4()
     sealed = await context_of(service).keys.encrypt_for(member, "push_address", told)

@@ -14,6 +14,7 @@ import pytest
 from service.cli.rebuild_tallies import rebuild_all
 from service.database.embedded import program
 from tests.service.push.test_devices import web
+from tests.support.holding import holding
 from tests.support.phones import KEYS, Json, Phone, Running, link
 
 verify = runpy.run_path(str(Path(__file__).parents[3] / "openapi" / "verify.py"))["verify"]
@@ -184,21 +185,19 @@ async def test_one_after_the_other_both_can_be_erased(service: Running) -> None:
     await two.expect(401, "GET", HERE)
 
 
-async def test_who_lost_the_answer_asks_again(service: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+SEAT = "SELECT FROM memberships WHERE member_id = $1::text::uuid FOR UPDATE"
+
+
+async def test_who_lost_the_answer_asks_again(service: Running) -> None:
     one, two = await service.couple()
     await told(one)
     await one.step_up()
-    broken = asyncio.Event()
-
-    async def lost(*_: Any) -> None:
-        if not broken.is_set():
-            broken.set()
-            raise OSError
-
-    monkeypatch.setattr("service.data_rights.erasure.erase_texts", lost)
-    await one.expect(503, "DELETE", "/v1/me")
+    async with holding(service, SEAT, one.member_id) as held:
+        erasing = asyncio.create_task(one.call("DELETE", "/v1/me"))
+        await held.until_waiting()
+        await held.end_waiting()
+    assert (await erasing).status_code == 503
     assert {e["kind"] for e in await two.events() if e["by"] == "partner"} == {"erased"}
-    monkeypatch.undo()
     await one.expect(204, "DELETE", "/v1/me")
     await one.expect(401, "GET", "/v1/me")
 

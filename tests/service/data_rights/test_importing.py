@@ -52,7 +52,7 @@ class Elsewhere:
         """Import an export."""
         db = await asyncpg.connect(self.url)
         try:
-            return await import_export.take_in(db, self.store, msgspec.json.decode(content, type=Export), NOON)
+            return await import_export.write_export(db, self.store, msgspec.json.decode(content, type=Export), NOON)
         finally:
             await db.close()
 
@@ -365,9 +365,9 @@ async def test_a_chain_that_is_whole_but_was_never_recorded_is_refused(service: 
     await one.put("check-ins", {"occurred_at": OCCURRED, "note": "Here"})
     export = msgspec.json.decode((await exported(one)).content, type=Export)
     other_words = f'{{"kind":"check_in","occurred_at":"{OCCURRED}","note":"There","audience":"private"}}'
-    assert import_export.check(saying(export, other_words))
+    assert import_export.verify_export(saying(export, other_words))
     with pytest.raises(ImportRefused, match="at position 1"):
-        import_export.check(saying(export, body))
+        import_export.verify_export(saying(export, body))
 
 
 def saying(export: Export, body: str) -> Export:

@@ -186,7 +186,7 @@ WHO_ACTS = re.compile(r"\s*SELECT(\s+set_config\([^()]*\),?)+\s*")
 # What migrates works as who owns the tables, before anybody is served.
 MIGRATIONS = {"service.database.migrate", "service.database.roles"}
 # So that none is overlooked where files are moved: whoever adds a statement, or takes one away, says so here.
-STATEMENTS = 143
+STATEMENTS = 139
 
 
 def is_statement(text: str) -> bool:
@@ -226,6 +226,7 @@ def something(kind: str, foreign: dict[str, Any], index: int) -> Any:
         "bool": True,
         "int8": 1,
         "int4": 1,
+        "json": "[]",
     }
     if kind.endswith("[]"):
         return [something(kind.removesuffix("[]"), foreign, index)]
@@ -239,6 +240,16 @@ def rows_in_json(statement: str, foreign: dict[str, Any]) -> bytes:
     return json.dumps([values], default=str).encode()
 
 
+def record_in_json(columns: str, foreign: dict[str, Any]) -> str:
+    """One record with those columns, each of them a name and a type, as a statement names them."""
+    kinds = {"boolean": "bool"}
+    named = [column.split() for column in columns.split(",")]
+    return json.dumps(
+        [{name: something(kinds.get(kind, kind), foreign, index) for index, (name, kind) in enumerate(named)}],
+        default=str,
+    )
+
+
 async def outcome(db: Any, statement: str, foreign: dict[str, Any]) -> str:
     """What came of it: refused, or how many rows were seen or changed."""
     transaction = db.transaction()
@@ -249,6 +260,8 @@ async def outcome(db: Any, statement: str, foreign: dict[str, Any]) -> str:
         given = [something(kind, foreign, index) for index, kind in enumerate(kinds)]
         for place in re.findall(r"convert_from\(\$(\d+)", statement):
             given[int(place) - 1] = rows_in_json(statement, foreign)
+        for place, columns in re.findall(r"json_to_recordset\(\$(\d+)\) AS \w+ \(([^)]*)\)", statement):
+            given[int(place) - 1] = record_in_json(columns, foreign)
         rows = await prepared.fetch(*given)
         changed = re.search(r"(\d+)$", prepared.get_statusmsg())
         told = [row for row in rows if any(row.values())]

@@ -90,21 +90,17 @@ async def test_a_start_knows_when_it_is_due(service: Running, db: Database, stor
     assert await rotation.due(db, NEXT_MONTH) == []
 
 
-async def test_it_tells_how_far_it_is(
-    service: Running, db: Database, store: FileKeyStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(rotation, "BATCH", 2)
+async def test_it_tells_how_far_it_is(service: Running, db: Database, store: FileKeyStore) -> None:
     await service.couple()
     told: list[tuple[int, int]] = []
-    await rotation.rotate(db, store, NEXT_MONTH, lambda done, total: told.append((done, total)))
+    await rotation.rotate(db, store, NEXT_MONTH, lambda done, total: told.append((done, total)), batch=2)
     assert told == [(2, 4), (4, 4)]  # two members, their relationship, and the look-up key
 
 
 @pytest.mark.parametrize("at", [1, 2, 3])
 async def test_cut_off_anywhere_it_goes_on_where_it_was(
-    service: Running, db: Database, store: FileKeyStore, monkeypatch: pytest.MonkeyPatch, at: int
+    service: Running, db: Database, store: FileKeyStore, at: int
 ) -> None:
-    monkeypatch.setattr(rotation, "BATCH", 2)
     one, two = await service.couple()
     await told(one)
 
@@ -113,20 +109,23 @@ async def test_cut_off_anywhere_it_goes_on_where_it_was(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        await rotation.rotate(db, store, NEXT_MONTH, cut)
+        await rotation.rotate(db, store, NEXT_MONTH, cut, batch=2)
     assert len(await two.events()) == 2
     assert await rotate(db, store) == ["2026-06"]
     assert len(await two.events()) == 2
 
 
-async def test_cut_off_while_destroying_it_destroys_again(
-    service: Running, db: Database, store: FileKeyStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
+class FullDisk(FileKeyStore):
+    """Destroys nothing."""
+
+    def destroy(self, epoch: str) -> None:
+        raise OSError("disk")
+
+
+async def test_cut_off_while_destroying_it_destroys_again(service: Running, db: Database, store: FileKeyStore) -> None:
     await service.member()
-    monkeypatch.setattr(store, "destroy", lambda epoch: (_ for _ in ()).throw(OSError("disk")))
     with pytest.raises(OSError, match="disk"):
-        await rotate(db, store)
-    monkeypatch.undo()
+        await rotate(db, FullDisk(store.folder))
     assert await rotate(db, store) == ["2026-06"]
     assert not (store.folder / "2026-06.key").exists()
 

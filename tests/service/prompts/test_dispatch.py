@@ -289,9 +289,9 @@ async def test_sending_and_reminding_use_their_indexes(service: Running) -> None
     context, now = context_of(service), service.clock()
     async with context.scheduler_db.acquire() as db:
         await db.execute("SET enable_seqscan = off")
-        for statement, index in ((dispatch.SEND, "prompts_due"), (dispatch.REMIND, "prompts_to_remind")):
-            plan = await db.fetch(f"EXPLAIN {statement}", now, 10)
-            assert index in str([row[0] for row in plan])
+        plan = str([row[0] for row in await db.fetch(f"EXPLAIN {dispatch.SEND}", now, 10)])
+    assert "prompts_due" in plan
+    assert "prompts_to_remind" in plan
 
 
 FREE = "SELECT prompt_id FROM prompts FOR UPDATE SKIP LOCKED"
@@ -301,7 +301,7 @@ FREE = "SELECT prompt_id FROM prompts FOR UPDATE SKIP LOCKED"
     ("step", "state", "hours_ago"),
     [
         (dispatch.SEND, "scheduled", 0),
-        (dispatch.REMIND, "sent", 2),
+        (dispatch.SEND, "sent", 2),
         (dispatch.FORGET_UNSENT, "scheduled", 1),
         (dispatch.LAPSE, "sent", 12),
     ],

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from service.prompts import planner
 from service.prompts.planning import is_quiet
 from service.prompts.schedule import AfterEvents, Quiet, Schedule
+from tests.support.holding import holding
 from tests.support.phones import Phone, Running
 from tests.support.planned import NO_QUIET
 from tests.support.prompting import (
@@ -115,12 +116,11 @@ async def test_two_who_plan_the_same_at_once_plan_it_once(service: Running, one:
 
 async def test_what_was_read_before_a_change_is_not_kept(service: Running, one: Phone) -> None:
     await want(service, one, evenings(one))
-    context = context_of(service)
-    planners = planner._planners(await context.scheduler_db.fetch(planner.DUE, service.clock(), 10))
-    plans = [planner._windows(context, each, [], {UUID(one.rid)}, service.clock()) for each in planners.values()]
-    assert plans[0].prompts
-    await service.ask("UPDATE schedules SET since = $1", service.clock())
-    assert await planner._keep(context, plans) == set()
+    changed = "UPDATE schedules SET since = $1 RETURNING member_id"
+    async with holding(service, changed, service.clock()) as held:
+        planning = asyncio.create_task(planner.plan_windows(context_of(service)))
+        await held.until_waiting()
+    assert await planning == 0
     assert await prompts_of(service, one) == []
 
 

@@ -11,7 +11,7 @@ import pytest
 from events.entries import FELT_ITEMS, CheckIn, Decision, FeltItem
 from events.rules import Recorded
 from service.prompts.catalogue import AFTER_QUESTIONS, QUESTIONS, TEXTS, Question, catalogue
-from service.prompts.self_questions import self_questions_rest, those_asked
+from service.prompts.self_questions import asked_questions, paused_by
 from tests.support.phones import Running
 from tests.test_words import found_in
 
@@ -116,12 +116,12 @@ def felt(days_ago: int = 0, **items: int) -> CheckIn:
     ],
 )
 def test_a_concern_is_told_by_numbers(entry: Recorded, rest: bool) -> None:
-    assert self_questions_rest([told(felt(close=6)), entry], ME, NOW) is rest
+    assert paused_by([told(felt(close=6)), entry], ME, NOW) is rest
 
 
 @pytest.mark.parametrize("audience", ["shared", "private"])
 def test_what_the_other_tells_changes_nothing_for_me(audience: str) -> None:
-    assert not self_questions_rest([told(felt(free_to_say_no=1), audience, by=PARTNER)], ME, NOW)
+    assert not paused_by([told(felt(free_to_say_no=1), audience, by=PARTNER)], ME, NOW)
 
 
 @pytest.mark.parametrize(("occurred", "recorded", "rest"), [(89, 89, True), (90, 90, False), (200, 89, True)])
@@ -129,9 +129,9 @@ def test_they_rest_for_90_days_from_the_later_of_happening_and_recording(
     occurred: int, recorded: int, rest: bool
 ) -> None:
     entry = told(felt(occurred, free_to_say_no=1), days_ago=recorded)
-    assert self_questions_rest([entry], ME, NOW) is rest
+    assert paused_by([entry], ME, NOW) is rest
 
 
 def test_only_questions_about_oneself_rest() -> None:
-    assert those_asked(["close", "my_part", "my_week", "change"], rest=True) == ["close", "change"]
-    assert those_asked(["my_part", "close"], rest=False) == ["my_part", "close"]
+    assert asked_questions(["close", "my_part", "my_week", "change"], paused=True) == ["close", "change"]
+    assert asked_questions(["my_part", "close"], paused=False) == ["my_part", "close"]

@@ -9,7 +9,7 @@ import pytest
 from msgspec import convert
 
 from service.errors import Invalid
-from service.push.addresses import Registration, address_of, opened_address
+from service.push.addresses import Registration, address_of, decrypt_address
 from service.push.encryption import SECRET_BYTES, point
 from service.push.notices import AppleDevice, FirebaseDevice, SubscriptionKeys, WebSubscription
 from tests.support.phones import Json, Phone, Running, running, unlimited
@@ -81,7 +81,7 @@ async def test_what_is_sealed_opens_as_what_a_sender_takes(service: Running, bod
     await register(phone, body)
     (row,) = await stored(service)
     world = service.app.litestar.state.context
-    opened = await opened_address(world, row["member_id"], row["provider"], row["address"])
+    opened = await decrypt_address(world, row["member_id"], row["provider"], row["address"])
     assert opened == address
     assert CANARY.encode() not in row["address"]
 

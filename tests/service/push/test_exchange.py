@@ -11,7 +11,7 @@ import pytest
 from service.core.networks import networks
 from service.push.apns import ApnsKey, ApnsSender
 from service.push.fcm import FcmAccount, FcmSender
-from service.push.notices import AppleDevice, Delivered, Device, FirebaseDevice, Notice, PushClass, RetryAfter
+from service.push.notices import AppleDevice, Delivered, DeviceAddress, FirebaseDevice, Notice, PushClass, RetryAfter
 from service.push.webpush import VapidKey, WebPushSender
 from tests.service.push.test_webpush import BROWSER
 from tests.support.phones import Clock
@@ -19,7 +19,7 @@ from tests.support.pushing import CANARY, CLIENT_TLS, EC_KEY, PushService, Reply
 from tests.support.vouching import RSA_KEY
 
 Sending: TypeAlias = ApnsSender | FcmSender | WebPushSender
-Opening: TypeAlias = Callable[[PushService, float], tuple[Sending, Device]]
+Opening: TypeAlias = Callable[[PushService, float], tuple[Sending, DeviceAddress]]
 
 # A handshake that is cut short closes nothing.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -27,17 +27,17 @@ pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptio
 PATIENT, HASTY = 5.0, 0.5  # seconds of silence
 
 
-def apple(to: PushService, silence: float) -> tuple[Sending, Device]:
+def apple(to: PushService, silence: float) -> tuple[Sending, DeviceAddress]:
     key = ApnsKey(EC_KEY, "k", "t", "a.b")
     return ApnsSender(key, to.url, to.url, Clock(), CLIENT_TLS, silence), AppleDevice(CANARY)
 
 
-def firebase(to: PushService, silence: float) -> tuple[Sending, Device]:
+def firebase(to: PushService, silence: float) -> tuple[Sending, DeviceAddress]:
     account = FcmAccount("p", "push@example.org", f"{to.url}/token", "k", RSA_KEY)
     return FcmSender(account, to.url, Clock(), CLIENT_TLS, silence), FirebaseDevice(CANARY)
 
 
-def browsers(to: PushService, silence: float) -> tuple[Sending, Device]:
+def browsers(to: PushService, silence: float) -> tuple[Sending, DeviceAddress]:
     sender = WebPushSender(VapidKey(EC_KEY, "mailto:a@example.org"), Clock(), CLIENT_TLS, LOOPBACK, silence)
     return sender, BROWSER.subscribed(f"{to.url}/{CANARY}")
 

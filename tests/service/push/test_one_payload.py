@@ -30,7 +30,7 @@ from service.prompts.schedule import AfterEvents, Quiet, Schedule
 from service.push import exchange, outbox, payloads, webpush
 from service.push.apns import ApnsKey, ApnsSender
 from service.push.fcm import FcmAccount, FcmSender
-from service.push.notices import AppleDevice, Delivered, Device, FirebaseDevice, PushClass
+from service.push.notices import AppleDevice, Delivered, DeviceAddress, FirebaseDevice, PushClass
 from service.push.senders import Senders
 from service.push.webpush import VapidKey, WebPushSender
 from tests.service.push.test_webpush import BROWSER
@@ -157,7 +157,7 @@ class Devices(Struct, frozen=True):
 
 async def registered(service: Running) -> Devices:
     one = await service.member()
-    known: list[tuple[str, Device]] = []
+    known: list[tuple[str, DeviceAddress]] = []
     for n in range(5):
         known.append(("apns", AppleDevice(f"{n:064x}", "sandbox" if n % 2 else "production")))
         known.append(("fcm", FirebaseDevice(f"{n:064x}")))
@@ -169,12 +169,12 @@ async def registered(service: Running) -> Devices:
 
 
 def senders_on(wire: Wire, service: Running) -> Senders:
-    line = exchange.Line(lambda: wire, 5.0, ())
+    pool = exchange.ReplaceablePool(lambda: wire, 5.0, ())
     apple = ApnsSender(ApnsKey(EC_KEY, "k", "t", "a.b"), "https://a", "https://b", service.clock)
     firebase = FcmSender(FcmAccount("p", "a@example.org", "https://c", "k", RSA_KEY), "https://d", service.clock)
     browsers = WebPushSender(VapidKey(EC_KEY, "mailto:a@example.org"), service.clock, None, networks("127.0.0.0/8"))
     for sender in (apple, firebase, browsers):
-        sender._line = line  # type: ignore[assignment]
+        sender._pool = pool  # type: ignore[assignment]
     firebase._token, firebase._renew_at = "a token", service.clock() + timedelta(days=10_000)
     return Senders(apple, firebase, browsers)
 
@@ -208,7 +208,7 @@ async def pushed(service: Running, histories: int, patch: pytest.MonkeyPatch) ->
         service.clock.time = moment.at
         for provider, address in chance.sample(devices.rows, chance.choice([0, 1, 1, 2])):
             row = push_of(devices.member_id, moment, provider, address, chance)
-            assert await outbox._sent(context, sender, row) == Delivered()
+            assert await outbox.send(context, sender, row) == Delivered()
             found[provider, moment.kind][payload(provider, *wire.carried.pop(), moment.at)] += 1
     return found
 
@@ -259,8 +259,8 @@ def prompt_in_the_body(patch: pytest.MonkeyPatch) -> None:
             table.prompt_id = push.prompt_id
         return await sent(context, sender, push)
 
-    sent, tables = outbox._sent, [Naming(payloads.FCM), Naming(payloads.WEB_PUSH)]
-    patch.setattr(outbox, "_sent", remembered)
+    sent, tables = outbox.send, [Naming(payloads.FCM), Naming(payloads.WEB_PUSH)]
+    patch.setattr(outbox, "send", remembered)
     patch.setattr(payloads, "FCM", tables[0])
     patch.setattr(payloads, "WEB_PUSH", tables[1])
 

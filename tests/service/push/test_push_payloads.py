@@ -16,7 +16,7 @@ from service.push import payloads, senders
 from service.push.notices import (
     AppleDevice,
     Delivered,
-    Device,
+    DeviceAddress,
     FirebaseDevice,
     Notice,
     PushClass,
@@ -67,18 +67,18 @@ async def clock() -> Clock:
 
 @pytest.fixture
 async def sender(tmp_path: Path, provider: PushService, clock: Clock) -> AsyncIterator[Sender]:
-    async with senders.opened(settings(tmp_path, provider), clock, CLIENT_TLS, LOOPBACK) as opened:
+    async with senders.open_senders(settings(tmp_path, provider), clock, CLIENT_TLS, LOOPBACK) as opened:
         yield opened
 
 
 # --- One payload per class
 
 
-def some_device(chance: random.Random, provider: PushService) -> Device:
+def some_device(chance: random.Random, provider: PushService) -> DeviceAddress:
     """Any device of any provider."""
     token = f"{chance.getrandbits(256):064x}"
     browser = chance.choice([BROWSER, OTHER_BROWSER])
-    kinds: list[Callable[[], Device]] = [
+    kinds: list[Callable[[], DeviceAddress]] = [
         lambda: AppleDevice(token, chance.choice(["production", "sandbox"])),
         lambda: FirebaseDevice(token),
         lambda: browser.subscribed(f"{provider.url}/web/{browser.secret.hex()}/{token}"),
@@ -159,7 +159,7 @@ async def test_without_a_provider_the_console_tells_that_a_prompt_would_arrive(
     clock: Clock, capsys: pytest.CaptureFixture[str]
 ) -> None:
     web = BROWSER.subscribed(f"https://push.example.org/{CANARY}")
-    async with senders.opened(Settings(), clock) as sender:
+    async with senders.open_senders(Settings(), clock) as sender:
         for device in (AppleDevice(CANARY), FirebaseDevice(CANARY), web):
             assert await sender.send(Notice(device, PushClass.PROMPT)) == Delivered()
     assert capsys.readouterr().out == "\n--- a push of the class prompt would arrive on one device ---\n" * 3
@@ -183,7 +183,7 @@ async def test_half_a_set_up_stops_the_start(
     tmp_path: Path, provider: PushService, clock: Clock, changed: dict[str, Any], told: str
 ) -> None:
     with pytest.raises(StartupError, match=told):
-        async with senders.opened(settings(tmp_path, provider, **changed), clock):
+        async with senders.open_senders(settings(tmp_path, provider, **changed), clock):
             pass
 
 
@@ -202,7 +202,7 @@ async def test_a_file_without_the_right_key_stops_the_start(
     made = settings(tmp_path, provider)
     (tmp_path / name).write_bytes(content)
     with pytest.raises(StartupError, match=f"MUTUALITY_{name.upper()}") as failure:
-        async with senders.opened(made, clock):
+        async with senders.open_senders(made, clock):
             pass
     assert "PRIVATE" not in str(failure.value)
 
@@ -214,5 +214,5 @@ async def test_an_account_with_a_key_of_another_kind_stops_the_start(
     account = {**ACCOUNT, "token_uri": "https://localhost/token", "private_key": private(EC_KEY).decode()}
     (tmp_path / "fcm_account_file").write_bytes(msgspec.json.encode(account))
     with pytest.raises(StartupError, match="RSA"):
-        async with senders.opened(made, clock):
+        async with senders.open_senders(made, clock):
             pass

@@ -204,7 +204,7 @@ async def test_without_an_answer_it_is_tried_again(service: PushService, sender:
 
 
 async def test_a_certificate_that_nobody_vouches_for_gets_nothing(service: PushService, clock: Clock) -> None:
-    sender = WebPushSender(VAPID, clock, besides=LOOPBACK)
+    sender = WebPushSender(VAPID, clock, allowed=LOOPBACK)
     assert await sender.send(notice(service)) == RetryAfter(5)
     await sender.close()
     assert service.received == []

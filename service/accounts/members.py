@@ -1,0 +1,70 @@
+"""Members as rows: brought in with an export, and forgotten when they are erased."""
+
+from datetime import datetime
+from uuid import UUID
+
+from events.heads import DbConnection
+from service.accounts.mailed_codes import GIVE_ADDRESS
+from service.accounts.me import Me
+from service.keys.keyring import Keyring
+
+MAKE_MEMBER = """
+INSERT INTO members (
+    member_id,
+    email,
+    name,
+    time_zone,
+    consent_version,
+    created_at
+) VALUES ($1, $2, $3, $4, $5, $6)
+"""
+
+
+async def insert(db: DbConnection, keys: Keyring, me: Me, created_at: datetime) -> None:
+    """Make the member that an export describes, found by their mail address. Their key must be there."""
+    assert me.email is not None
+    email_ciphertext = await keys.encrypt_for(me.member_id, "email", me.email)
+    name_ciphertext = await keys.encrypt_for(me.member_id, "name", me.name) if me.name else None
+    said = (email_ciphertext, name_ciphertext, me.time_zone, me.consent.accepted)
+    await db.execute(MAKE_MEMBER, me.member_id, *said, created_at)
+    await db.execute(GIVE_ADDRESS, await keys.blind_index("address", me.email), me.member_id)
+
+
+FORGET_SESSIONS = """
+DELETE FROM sessions
+WHERE member_id = $1
+"""
+
+
+async def forget_sessions(db: DbConnection, member_id: UUID) -> None:
+    """Delete a member's sessions, and with them, by the foreign keys, their tokens and devices."""
+    await db.execute(FORGET_SESSIONS, member_id)
+
+
+FORGET_CODES = """
+DELETE FROM sign_in_codes
+USING addresses
+WHERE addresses.address_hash = sign_in_codes.address_hash
+    AND addresses.member_id = $1
+"""
+
+FORGET_ADDRESS = """
+DELETE FROM addresses
+WHERE member_id = $1
+"""
+
+FORGET_IDENTITIES = """
+DELETE FROM identities
+WHERE member_id = $1
+"""
+
+FORGET_MEMBER = """
+DELETE FROM members
+WHERE member_id = $1
+"""
+
+
+async def forget(db: DbConnection, member_id: UUID) -> None:
+    """Delete a member of whom no other room has a row any more, and how they signed in."""
+    for statement in (FORGET_CODES, FORGET_ADDRESS, FORGET_IDENTITIES, FORGET_MEMBER):
+        await db.execute(statement, member_id)
