@@ -1,4 +1,4 @@
-"""The application: routes, the lifespan of the connection pool, and the edge around them."""
+"""The application: its routes, what it holds from start to stop, and what is true of every request around them."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -8,6 +8,8 @@ from typing import Any
 
 from litestar import Litestar
 from litestar.datastructures import State
+from litestar.enums import ScopeType
+from litestar.types import Receive, Scope, Send
 
 from service import accounts, data_rights, prompts, push, reading, recording, relationships, web, worker
 from service.access import reader_lookup
@@ -21,7 +23,7 @@ from service.core.networks import networks
 from service.core.randomness import RandomBytes, system_random_bytes
 from service.database.pool import create_pool
 from service.database.roles import DOOR_ROLE, KEEPER_ROLE, KEYS_ROLE, PROMPTER_ROLE, RECORDER_ROLE, SERVICE_ROLE
-from service.edge import Edge
+from service.edge import DefaultHeaders, HeadAsGet, RequestLog
 from service.keys.key_store import KeyStore
 from service.keys.keyring import Keyring
 from service.metrics import Metrics
@@ -52,6 +54,27 @@ ROUTES: list[Any] = [
 ]
 
 
+class App:
+    """The service as an ASGI application: Litestar, and around it what is true of every request."""
+
+    def __init__(self, litestar: Litestar, metrics: Metrics | None) -> None:
+        self.litestar, self.metrics = litestar, metrics
+        methods = {route.path_format: route.methods for route in litestar.routes}
+        # The log is the outermost: it tells of the method that was sent, and of all the time that an answer took.
+        self._http = RequestLog(HeadAsGet(DefaultHeaders(litestar, methods)), metrics)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, or run the lifespan."""
+        if scope["type"] == ScopeType.HTTP:
+            await self._http(scope, receive, send)
+        else:
+            await self.litestar(scope, receive, send)
+
+    def end_streams(self) -> None:
+        """End all live streams: a server waits for open answers before it stops, and these never end by themselves."""
+        self.litestar.state.context.listeners.close()
+
+
 def create_app(
     database_url: str,
     settings: Settings,
@@ -60,8 +83,9 @@ def create_app(
     now: Clock = utc_now,
     random_bytes: RandomBytes = system_random_bytes,
     with_prompts: bool = False,
-) -> "Edge":
-    """The service on a migrated database, as an ASGI application; `with_prompts`, it plans and sends them too."""
+) -> App:
+    """The service on a migrated database; `with_prompts`, it plans and sends them too."""
+    metrics = Metrics() if settings.metrics_port is not None else None
     hour = timedelta(hours=1)
     opened = open_context(database_url, settings, mailer, store, now, random_bytes)
     app = Litestar(
@@ -70,7 +94,7 @@ def create_app(
         logging_config=None,  # ours is structlog; the default would log bodies
         exception_handlers=HANDLERS,
         request_max_body_size=BODY_BYTES,
-        lifespan=[lambda app: _lifespan(app, database_url, opened, settings if with_prompts else None)],
+        lifespan=[lambda app: _lifespan(app, database_url, opened, metrics, settings if with_prompts else None)],
         state=State(
             {
                 "answer_cache": AnswerCache(),
@@ -85,12 +109,16 @@ def create_app(
         ),
     )
     app.state.document = document.document(app)
-    return Edge(app, Metrics() if settings.metrics_port is not None else None)
+    return App(app, metrics)
 
 
 @asynccontextmanager
 async def _lifespan(
-    app: Litestar, database_url: str, opened: AbstractAsyncContextManager[Context], worker_settings: Settings | None
+    app: Litestar,
+    database_url: str,
+    opened: AbstractAsyncContextManager[Context],
+    metrics: Metrics | None,
+    worker_settings: Settings | None,
 ) -> AsyncIterator[None]:
     async with (
         opened as context,
@@ -100,11 +128,13 @@ async def _lifespan(
         create_pool(database_url, SERVICE_ROLE, reads.COUNTING_CONNECTIONS, reads.COUNTING, no_reset) as counting_db,
         worker.working(context, worker_settings) if worker_settings else nullcontext(),
     ):
-        app.state.context, app.state.loop = context, asyncio.get_running_loop()
+        app.state.context = context
         app.state.lookup = reader_lookup.ReaderLookup(lookup_db)
         app.state.counting = counting_db
         app.state.recorder = Recorder(context)
         app.state.authenticator = Authenticator(context)
+        if metrics:
+            _watch(metrics, context, app.state.lookup, app.state.recorder)
         watching = asyncio.create_task(live.poll_forever(context))
         try:
             yield
@@ -112,6 +142,12 @@ async def _lifespan(
             watching.cancel()
             await asyncio.wait([watching])
             await app.state.recorder.close()
+
+
+def _watch(metrics: Metrics, context: Context, lookup: reader_lookup.ReaderLookup, recorder: Recorder) -> None:
+    metrics.watch("lookups_waiting", "Requests that wait for their membership", lambda: lookup.waiting)
+    metrics.watch("submissions_waiting", "Submissions that wait for their group", lambda: recorder.waiting)
+    metrics.watch_pushes(context, asyncio.get_running_loop())
 
 
 @asynccontextmanager

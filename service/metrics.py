@@ -3,6 +3,8 @@
 A label holds a route template, a method or a status: no id, no address, nothing that anybody sent.
 """
 
+import asyncio
+from asyncio import AbstractEventLoop
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
@@ -10,9 +12,13 @@ from prometheus_client import CollectorRegistry, Gauge, Histogram, ProcessCollec
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from service.context import Context
+from service.database.outages import DATABASE_UNAVAILABLE
 from service.errors import StartupError
+from service.push import outbox
 from service.push.outbox import Waiting
 
+LOOK_SECONDS = 2.0  # who collects figures waits for 10 by default
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 # Anybody may send any word as a method, and each would be counted for ever.
 METHODS = {"GET", "HEAD", "PUT", "POST", "PATCH", "DELETE", "OPTIONS"}
@@ -46,26 +52,31 @@ class Metrics:
         """Tell the length of a queue whenever somebody looks; `length` is called from another thread."""
         Gauge(f"mutuality_{name}", what, registry=self.registry).set_function(length)
 
-    def watch_pushes(self, look: Callable[[], list[Waiting]]) -> None:
-        """Tell of the outbox whenever somebody looks; `look` is called from another thread. It may find nothing."""
-        self.registry.register(_Pushes(look))
+    def watch_pushes(self, context: Context, loop: AbstractEventLoop, timeout_seconds: float = LOOK_SECONDS) -> None:
+        """Tell of the outbox whenever somebody looks. `loop` is the one that the context's connections belong to."""
+        self.registry.register(_Pushes(context, loop, timeout_seconds))
 
 
 class _Pushes(Collector):
-    """The outbox, by class of push."""
+    """The outbox, by class of push; nothing where the database does not answer soon."""
 
-    def __init__(self, look: Callable[[], list[Waiting]]) -> None:
-        self._look = look
+    def __init__(self, context: Context, loop: AbstractEventLoop, timeout_seconds: float) -> None:
+        self._context, self._loop, self._timeout_seconds = context, loop, timeout_seconds
 
     def describe(self) -> list[GaugeMetricFamily]:
         """The figures without their values: registering them asks nobody."""
-        return self._told([])
+        return self._families([])
 
     def collect(self) -> list[GaugeMetricFamily]:
-        """The figures as they are now."""
-        return self._told(self._look())
+        """The figures as they are now; called from another thread."""
+        looking = asyncio.run_coroutine_threadsafe(outbox.waiting(self._context), self._loop)
+        try:
+            return self._families(looking.result(self._timeout_seconds))
+        except DATABASE_UNAVAILABLE:
+            looking.cancel()
+            return self._families([])
 
-    def _told(self, found: Iterable[Waiting]) -> list[GaugeMetricFamily]:
+    def _families(self, found: Iterable[Waiting]) -> list[GaugeMetricFamily]:
         waiting = GaugeMetricFamily("mutuality_pushes_waiting", "Pushes that are to be sent", labels=["class"])
         parked = GaugeMetricFamily("mutuality_pushes_parked", "Pushes that no provider will take", labels=["class"])
         late = GaugeMetricFamily(

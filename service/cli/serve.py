@@ -11,11 +11,10 @@ import uvicorn
 from litestar.types import ASGIApp
 
 from service import logs, metrics
-from service.app import create_app
+from service.app import App, create_app
 from service.cli.database import key_store, lasting_database, migrate_database, remind_of_rotation
 from service.core import mail
 from service.core.clock import JumpGuardedClock
-from service.edge import Edge
 from service.errors import StartupError
 from service.push import senders
 from service.settings import Settings
@@ -38,7 +37,7 @@ def serve(settings: Settings) -> None:
 
 
 @contextmanager
-def _counting(app: Edge, settings: Settings) -> Iterator[str]:
+def _counting(app: App, settings: Settings) -> Iterator[str]:
     """Serve the metrics, if they are wanted; yields what to say of that."""
     if app.metrics is None or settings.metrics_port is None:
         yield ""

@@ -20,7 +20,7 @@ from msgspec import Struct, field
 
 from service import worker
 from service.access.consent import CONSENT_VERSION
-from service.edge import Edge
+from service.app import App
 from service.push import payloads
 from service.push.notices import Delivered, FirebaseDevice, Notice, Outcome
 from tests.noninterference.scripts import Json, Person, Script, Step
@@ -129,7 +129,7 @@ async def world(number: int, database_url: str) -> AsyncIterator[World]:
         await superuser.close()
 
 
-async def ask(app: Edge, method: str, address: str, headers: dict[str, str], body: bytes = b"") -> Answer:
+async def ask(app: App, method: str, address: str, headers: dict[str, str], body: bytes = b"") -> Answer:
     """One request, given to the application as a server would give it: a client of ours would only cost time."""
     path, _, query = address.partition("?")
     scope: Any = {
