@@ -3,23 +3,23 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
-from datetime import timedelta
 from typing import Any
 
 from litestar import Litestar
-from litestar.datastructures import State
 from litestar.enums import ScopeType
 from litestar.types import Receive, Scope, Send
+from msgspec import Struct
 
 from service import accounts, data_rights, prompts, push, reading, recording, relationships, web, worker
 from service.access import reader_lookup
 from service.access.authentication import Authenticator
-from service.accounts import identity_providers
-from service.context import Context
-from service.contract import document
+from service.access.reader_lookup import ReaderLookup
+from service.accounts.id_tokens import Provider, ProviderName
+from service.accounts.identity_providers import providers_of
+from service.context import ConnectionPool, Context
+from service.contract.document import document
 from service.core.clock import Clock, utc_now
 from service.core.mail import Mailer, Postman
-from service.core.networks import networks
 from service.core.randomness import RandomBytes, system_random_bytes
 from service.database.pool import create_pool
 from service.database.roles import DOOR_ROLE, KEEPER_ROLE, KEYS_ROLE, PROMPTER_ROLE, RECORDER_ROLE, SERVICE_ROLE
@@ -33,7 +33,8 @@ from service.reading.answer_cache import AnswerCache
 from service.recording.recorder import RECORDING, Recorder
 from service.settings import Settings
 from service.web.problems import HANDLERS
-from service.web.rate_limits import Limit
+from service.web.rate_limits import RateLimits, rate_limits
+from service.web.requests import APP_STATE
 
 BODY_BYTES = 256 * 1024
 KEY_CONNECTIONS = 2
@@ -54,6 +55,21 @@ ROUTES: list[Any] = [
 ]
 
 
+class AppState(Struct, frozen=True, kw_only=True):
+    """What requests are answered from, from start to stop. Each room has typed accessors for its part of it."""
+
+    context: Context
+    document: dict[str, Any]
+    rate_limits: RateLimits
+    authenticator: Authenticator
+    reader_lookup: ReaderLookup
+    counting_db: ConnectionPool
+    answer_cache: AnswerCache
+    recorder: Recorder
+    identity_providers: dict[ProviderName, Provider]
+    vapid_public_key: str | None
+
+
 class App:
     """The service as an ASGI application: Litestar, and around it what is true of every request."""
 
@@ -70,9 +86,15 @@ class App:
         else:
             await self.litestar(scope, receive, send)
 
+    @property
+    def state(self) -> AppState:
+        """What it answers from, once it has started."""
+        state: AppState = self.litestar.state[APP_STATE]
+        return state
+
     def end_streams(self) -> None:
         """End all live streams: a server waits for open answers before it stops, and these never end by themselves."""
-        self.litestar.state.context.listeners.close()
+        self.state.context.listeners.close()
 
 
 def create_app(
@@ -84,70 +106,84 @@ def create_app(
     random_bytes: RandomBytes = system_random_bytes,
     with_prompts: bool = False,
 ) -> App:
-    """The service on a migrated database; `with_prompts`, it plans and sends them too."""
-    metrics = Metrics() if settings.metrics_port is not None else None
-    hour = timedelta(hours=1)
+    """The service on a migrated database; `with_prompts`, it plans and sends them too. Raises StartupError."""
     opened = open_context(database_url, settings, mailer, store, now, random_bytes)
-    app = Litestar(
+    vapid = vapid_public_key(settings)
+    metrics = Metrics() if settings.metrics_port is not None else None
+
+    def lifespan(app: Litestar) -> AbstractAsyncContextManager[None]:
+        state = _open_state(app, database_url, settings, opened, vapid)
+        return _lifespan(app, state, metrics, settings if with_prompts else None)
+
+    litestar = Litestar(
         ROUTES,
         openapi_config=None,
         logging_config=None,  # ours is structlog; the default would log bodies
         exception_handlers=HANDLERS,
         request_max_body_size=BODY_BYTES,
-        lifespan=[lambda app: _lifespan(app, database_url, opened, metrics, settings if with_prompts else None)],
-        state=State(
-            {
-                "answer_cache": AnswerCache(),
-                "codes_asked": Limit(settings.sign_ins_per_hour, hour),
-                "codes_tried": Limit(settings.sign_ins_per_hour, hour),
-                "invites_tried": Limit(settings.invite_tries_per_hour, hour),
-                "requests": Limit(settings.requests_per_minute, timedelta(minutes=1)),
-                "providers": identity_providers.providers_of(settings),
-                "vapid_public_key": vapid_public_key(settings),
-                "trusted_proxies": networks(settings.trusted_proxies),
-            }
-        ),
+        lifespan=[lifespan],
     )
-    app.state.document = document.document(app)
-    return App(app, metrics)
+    return App(litestar, metrics)
 
 
 @asynccontextmanager
 async def _lifespan(
-    app: Litestar,
-    database_url: str,
-    opened: AbstractAsyncContextManager[Context],
+    litestar: Litestar,
+    opened: AbstractAsyncContextManager[AppState],
     metrics: Metrics | None,
     worker_settings: Settings | None,
 ) -> AsyncIterator[None]:
+    async with opened as state, _prompting(state.context, worker_settings):
+        litestar.state[APP_STATE] = state
+        if metrics:
+            _watch(metrics, state)
+        polling = asyncio.create_task(live.poll_forever(state.context))
+        try:
+            yield
+        finally:
+            polling.cancel()
+            await asyncio.wait([polling])
+            await state.recorder.close()
+
+
+@asynccontextmanager
+async def _open_state(
+    litestar: Litestar,
+    database_url: str,
+    settings: Settings,
+    opened: AbstractAsyncContextManager[Context],
+    vapid: str | None,
+) -> AsyncIterator[AppState]:
     async with (
         opened as context,
         create_pool(
             database_url, SERVICE_ROLE, reader_lookup.STATEMENTS_AT_ONCE, reader_lookup.PLANNED, no_reset
         ) as lookup_db,
         create_pool(database_url, SERVICE_ROLE, reads.COUNTING_CONNECTIONS, reads.COUNTING, no_reset) as counting_db,
-        worker.working(context, worker_settings) if worker_settings else nullcontext(),
     ):
-        app.state.context = context
-        app.state.lookup = reader_lookup.ReaderLookup(lookup_db)
-        app.state.counting = counting_db
-        app.state.recorder = Recorder(context)
-        app.state.authenticator = Authenticator(context)
-        if metrics:
-            _watch(metrics, context, app.state.lookup, app.state.recorder)
-        watching = asyncio.create_task(live.poll_forever(context))
-        try:
-            yield
-        finally:
-            watching.cancel()
-            await asyncio.wait([watching])
-            await app.state.recorder.close()
+        yield AppState(
+            context=context,
+            document=document(litestar),
+            rate_limits=rate_limits(settings),
+            authenticator=Authenticator(context),
+            reader_lookup=ReaderLookup(lookup_db),
+            counting_db=counting_db,
+            answer_cache=AnswerCache(),
+            recorder=Recorder(context),
+            identity_providers=providers_of(settings),
+            vapid_public_key=vapid,
+        )
 
 
-def _watch(metrics: Metrics, context: Context, lookup: reader_lookup.ReaderLookup, recorder: Recorder) -> None:
+def _prompting(context: Context, worker_settings: Settings | None) -> AbstractAsyncContextManager[None]:
+    return worker.working(context, worker_settings) if worker_settings else nullcontext()
+
+
+def _watch(metrics: Metrics, state: AppState) -> None:
+    lookup, recorder = state.reader_lookup, state.recorder
     metrics.watch("lookups_waiting", "Requests that wait for their membership", lambda: lookup.waiting)
     metrics.watch("submissions_waiting", "Submissions that wait for their group", lambda: recorder.waiting)
-    metrics.watch_pushes(context, asyncio.get_running_loop())
+    metrics.watch_pushes(state.context, asyncio.get_running_loop())
 
 
 @asynccontextmanager

@@ -12,7 +12,8 @@ from service.context import Context
 from service.core import tokens
 from service.database.group_commit import GroupCommit
 from service.errors import NotSignedIn, StepUpRequired, TooManyRequests
-from service.web.requests import ApiRequest, context_of, header_of
+from service.web.rate_limits import limits_of
+from service.web.requests import ApiRequest, context_of, header_of, state_of
 
 STEP_UP_TTL = timedelta(minutes=5)
 
@@ -104,7 +105,7 @@ class Authenticator:
 
 def authenticator_of(request: ApiRequest) -> Authenticator:
     """The one authenticator of this process."""
-    authenticator: Authenticator = request.app.state["authenticator"]
+    authenticator: Authenticator = state_of(request).authenticator
     return authenticator
 
 
@@ -134,7 +135,7 @@ async def recheck_session(request: ApiRequest) -> None:
     if await authenticator.authenticate(token_hash) is None:
         authenticator.evict(token_hash)
         if member_id := request.scope.pop(ADMITTED, None):  # type: ignore[misc]
-            request.app.state["requests"].give_back(_counted_for(UUID(member_id)))
+            limits_of(request).requests.give_back(_counted_for(UUID(member_id)))
         raise NotSignedIn
 
 
@@ -149,7 +150,7 @@ def _admitted(request: ApiRequest, found: AnyBearer | None) -> AnyBearer:
     now = context_of(request).now()
     if found is None or found.access_expires_at <= now:
         raise NotSignedIn
-    request.app.state["requests"].take(_counted_for(found.member_id), now)
+    limits_of(request).requests.take(_counted_for(found.member_id), now)
     request.scope[ADMITTED] = str(found.member_id)  # type: ignore[literal-required]
     return found
 

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from service.errors import NotFound
 from service.web.operation import described
-from service.web.requests import ApiRequest, context_of
+from service.web.requests import ApiRequest, context_of, state_of
 from service.web.responses import json_answer
 
 PAGE_POLICY = (
@@ -83,7 +83,7 @@ async def get_readiness(request: ApiRequest) -> ASGIApp:
 @get("/openapi.json")
 async def get_document(request: ApiRequest) -> Response[bytes]:
     """The contract document; openapi/openapi.json is the same, laid out for reading."""
-    document: dict[str, Any] = request.app.state.document
+    document: dict[str, Any] = state_of(request).document
     return Response(msgspec.json.encode(document), media_type="application/json")
 
 

@@ -5,11 +5,14 @@ from collections import OrderedDict
 from datetime import datetime, timedelta
 from typing import TypeAlias
 
-from service.core.networks import address_of
-from service.errors import TooManyRequests
-from service.web.requests import ApiRequest
+from msgspec import Struct
 
-Key: TypeAlias = tuple[str | bytes, ...]
+from service.core.networks import Networks, address_of, networks
+from service.errors import TooManyRequests
+from service.settings import Settings
+from service.web.requests import ApiRequest, state_of
+
+LimitKey: TypeAlias = tuple[str | bytes, ...]
 
 # The number of keys is what an attacker controls. Beyond this the one that tried longest ago is forgotten.
 KEYS_KEPT = 100_000
@@ -22,9 +25,9 @@ class Limit:
         self._tries = tries
         self._period = period
         self._keys_kept = keys_kept
-        self._made: OrderedDict[Key, list[datetime]] = OrderedDict()  # by the last try, the oldest first
+        self._made: OrderedDict[LimitKey, list[datetime]] = OrderedDict()  # by the last try, the oldest first
 
-    def take(self, key: Key, now: datetime) -> None:
+    def take(self, key: LimitKey, now: datetime) -> None:
         """Count one try. Raises TooManyRequests, with the seconds until the next one is free."""
         if self._tries == 0:
             return
@@ -37,7 +40,7 @@ class Limit:
         made.append(now)
         self._made.move_to_end(key)
 
-    def give_back(self, key: Key) -> None:
+    def give_back(self, key: LimitKey) -> None:
         """Do not count the last try after all."""
         if made := self._made.get(key):
             made.pop()
@@ -52,7 +55,35 @@ class Limit:
             del self._made[oldest]
 
 
+class RateLimits(Struct, frozen=True):
+    """All limits of this process, and the proxies that are believed when they say who a client is."""
+
+    codes_asked: Limit
+    codes_tried: Limit
+    invites_tried: Limit
+    requests: Limit
+    trusted_proxies: Networks
+
+
+def rate_limits(settings: Settings) -> RateLimits:
+    """The limits that the settings ask for, with nothing tried yet."""
+    hour, minute = timedelta(hours=1), timedelta(minutes=1)
+    return RateLimits(
+        codes_asked=Limit(settings.sign_ins_per_hour, hour),
+        codes_tried=Limit(settings.sign_ins_per_hour, hour),
+        invites_tried=Limit(settings.invite_tries_per_hour, hour),
+        requests=Limit(settings.requests_per_minute, minute),
+        trusted_proxies=networks(settings.trusted_proxies),
+    )
+
+
+def limits_of(request: ApiRequest) -> RateLimits:
+    """The one set of limits of this process."""
+    limits: RateLimits = state_of(request).rate_limits
+    return limits
+
+
 def client_of(request: ApiRequest) -> str:
     """The address that the request came from, as far as proxies are trusted."""
     peer = request.client.host if request.client else ""
-    return address_of(peer, request.headers.getall("x-forwarded-for", []), request.app.state.trusted_proxies)
+    return address_of(peer, request.headers.getall("x-forwarded-for", []), limits_of(request).trusted_proxies)

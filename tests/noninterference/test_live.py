@@ -60,7 +60,7 @@ async def heard(world: World, reads: list[Reader], private: int) -> tuple[list[b
                 await put(other, NOTE, 1000 * number + one)
                 await theirs.events(1)
             world.chance.hidden = False
-            await live.poll(world.service.app.litestar.state.context)
+            await live.poll(world.service.app.state.context)
             await put(other, SHARED, 100 * number + 50)
             await listening.events(1)
             await theirs.events(1)

@@ -233,7 +233,7 @@ async def _pass_time(world: World, minutes: int, seen: Seen) -> None:
     for look in [*LOOKS, timedelta(minutes=minutes)]:
         if world.clock.time < end:
             world.clock.time = min(world.clock.time + look, end)
-            await worker.work(world.service.app.litestar.state.context, pushes)
+            await worker.work(world.service.app.state.context, pushes)
             seen += pushes.taken()
     for who in PEOPLE:
         phone = world.phones[who]

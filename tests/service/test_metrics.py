@@ -91,7 +91,7 @@ async def test_what_is_on_its_way_is_told_and_since_when(counting: Running) -> N
 async def test_what_cannot_be_counted_soon_is_left_out(service: Running) -> None:
     impatient = Metrics()
     impatient.watch("others", "Something else", lambda: 7)
-    impatient.watch_pushes(service.app.litestar.state.context, asyncio.get_running_loop(), timeout_seconds=0.1)
+    impatient.watch_pushes(service.app.state.context, asyncio.get_running_loop(), timeout_seconds=0.1)
     async with opened(service.database_url) as db, db.transaction():
         await db.execute("LOCK TABLE outbox")
         figures = await served(impatient)

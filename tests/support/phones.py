@@ -192,7 +192,7 @@ class Running:
 
     async def ring(self, rid: str) -> RelationshipKeys:
         """The keys of a relationship, which no phone ever sees."""
-        context: Context = self.app.litestar.state.context
+        context: Context = self.app.state.context
         return await context.keys.relationship_keys(UUID(rid))
 
     def phone(self) -> Phone:

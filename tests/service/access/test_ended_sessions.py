@@ -120,7 +120,7 @@ async def test_its_calls_count_for_nobody_and_tell_nothing_of_others(database_ur
         await service.ask(END, session)
         for _ in range(30):
             assert (await CALLS["look"](lost)).status_code == 401
-        authenticator: Authenticator = service.app.litestar.state.authenticator
+        authenticator: Authenticator = service.app.state.authenticator
         assert session not in {bearer.session_id for bearer in authenticator._remembered.values()}
         assert [(await CALLS["look"](kept)).status_code for _ in range(21)] == [200] * 20 + [429]
         assert (await CALLS["look"](lost)).status_code == 401
@@ -147,7 +147,7 @@ async def test_of_two_phones_of_one_member_in_one_group_the_other_goes_on(servic
         for one in (lost, kept, lost)
     ]
     await service.ask(END, group[0].session_id)
-    context: Context = service.app.litestar.state.context
+    context: Context = service.app.state.context
     async with context.writer() as db:
         done = await recorder.record_optimistically(context, db, group)
         assert done is not None
@@ -160,9 +160,9 @@ async def test_somebody_elses_session_lets_nobody_in(service: Running) -> None:
     entry = convert(REQUEST, Request)
     borrowed = Submission(await two.session(), UUID(one.member_id), UUID(one.rid), [(uuid4(), entry)])
     with pytest.raises(NotFound):
-        await service.app.litestar.state.recorder.record(borrowed)
+        await service.app.state.recorder.record(borrowed)
     with pytest.raises(NotFound):
-        await service.app.litestar.state.lookup.find(borrowed.session_id, borrowed.member_id, borrowed.relationship_id)
+        await service.app.state.reader_lookup.find(borrowed.session_id, borrowed.member_id, borrowed.relationship_id)
 
 
 async def test_more_are_served_than_are_remembered(service: Running, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,7 +170,7 @@ async def test_more_are_served_than_are_remembered(service: Running, monkeypatch
     phones = [await service.member() for _ in range(3)]
     for one in [*phones, *phones]:
         await one.put("check-ins", NOTE)
-    assert len(service.app.litestar.state.authenticator._remembered) == 2
+    assert len(service.app.state.authenticator._remembered) == 2
 
 
 async def test_who_comes_lets_those_be_forgotten_whose_time_is_over(service: Running) -> None:
@@ -178,6 +178,6 @@ async def test_who_comes_lets_those_be_forgotten_whose_time_is_over(service: Run
     await gone.put("check-ins", NOTE)
     service.clock.time += timedelta(minutes=15)
     await (await service.member()).put("check-ins", NOTE)
-    remembered_members = {str(one.member_id) for one in service.app.litestar.state.authenticator._remembered.values()}
+    remembered_members = {str(one.member_id) for one in service.app.state.authenticator._remembered.values()}
     assert gone.member_id not in remembered_members
     assert len(remembered_members) == 1

@@ -37,7 +37,7 @@ def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def context_of(service: Running) -> Context:
-    context: Context = service.app.litestar.state.context
+    context: Context = service.app.state.context
     return context
 
 

@@ -33,7 +33,7 @@ async def asks(one: Phone, event_id: UUID | None = None) -> Submission:
 
 async def at_once(service: Running, *submissions: Submission) -> recorder.Result | None:
     """Record with the patience to wait for a lock."""
-    context: Context = service.app.litestar.state.context
+    context: Context = service.app.state.context
     async with context.writer() as db:
         await db.execute("SET lock_timeout = '5s'")
         return await recorder.record_optimistically(context, db, list(submissions))
@@ -94,7 +94,7 @@ async def test_nothing_is_written_where_an_id_is_taken(service: Running) -> None
 
 async def test_who_is_erased_between_the_two_statements_writes_nothing(service: Running) -> None:
     one, _ = await service.couple()
-    context: Context = service.app.litestar.state.context
+    context: Context = service.app.state.context
     noted = await submission(one, convert(NOTE, CheckIn))
     async with context.writer() as db:
         group = await recorder.load_write_set(context, db, [noted])
@@ -115,7 +115,7 @@ async def test_each_shared_head_of_a_group_is_held_also_where_another_takes_some
     back = convert({"occurred_at": AT, "event_id": mine}, Retraction)
     prompted = convert(SHARED_NOTE | {"prompt_id": str(uuid4())}, CheckIn)
     group = [await submission(phone, entry) for phone, entry in ((one, back), (other, prompted))]
-    context: Context = service.app.litestar.state.context
+    context: Context = service.app.state.context
     async with context.writer() as db, db.transaction():
         await recorder.lock_stream_heads(db, group)
         assert [await service.ask(FREE, await shared_of(phone)) for phone in (one, other)] == [[], []]
@@ -126,7 +126,7 @@ async def test_who_is_confirmed_between_two_looks_is_told_to_come_again(service:
     code = (await one.expect(201, "POST", f"{HERE}/invites"))["code"]
     two.rid = (await two.expect(200, "POST", "/v1/invites/accept", {"code": code}))["relationship_id"]
     await one.expect(200, "POST", f"{HERE}/confirm")
-    context: Context = service.app.litestar.state.context
+    context: Context = service.app.state.context
     async with context.writer() as db:
         asked = (await two.session(), UUID(two.member_id), UUID(two.rid))
         others = {(asked[0], uuid4(), asked[2]), (uuid4(), *asked[1:])}

@@ -302,7 +302,7 @@ async def test_nothing_is_revealed_with_who_is_erased(service: Running) -> None:
     one, two = await service.couple()
     await put(one)
     # In a restored backup they are active still, and who was erased since has no key.
-    await service.app.litestar.state.context.keys.destroy_for_member(UUID(one.member_id))
+    await service.app.state.context.keys.destroy_for_member(UUID(one.member_id))
     await put(two)
     assert await revealed(two) == []
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from service.core.networks import address_of, networks
 from service.errors import TooManyRequests
 from service.settings import Settings
-from service.web.rate_limits import Key, Limit
+from service.web.rate_limits import Limit, LimitKey
 from tests.support.phones import Phone, running, unlimited
 
 NOON = datetime(2026, 6, 15, 12, 0, tzinfo=UTC)
@@ -19,14 +19,14 @@ MOMENT = timedelta(microseconds=1)
 HERE = ("192.0.2.1", "one@example.org")
 
 
-def refused(limit: Limit, key: Key, now: datetime) -> int:
+def refused(limit: Limit, key: LimitKey, now: datetime) -> int:
     """The seconds to wait after a try that is refused."""
     with pytest.raises(TooManyRequests) as refusal:
         limit.take(key, now)
     return refusal.value.retry_after_seconds
 
 
-def allowed(limit: Limit, key: Key, now: datetime) -> bool:
+def allowed(limit: Limit, key: LimitKey, now: datetime) -> bool:
     try:
         limit.take(key, now)
     except TooManyRequests:
@@ -45,7 +45,7 @@ def test_without_a_limit_anything_goes() -> None:
 
 
 @pytest.mark.parametrize("other", [("192.0.2.1", "two@example.org"), ("192.0.2.2", "one@example.org"), ("192.0.2.1",)])
-def test_each_key_has_its_own_so_that_nobody_locks_another_out(other: Key) -> None:
+def test_each_key_has_its_own_so_that_nobody_locks_another_out(other: LimitKey) -> None:
     limit = Limit(1, HOUR)
     limit.take(HERE, NOON)
     assert allowed(limit, other, NOON)
