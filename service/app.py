@@ -30,6 +30,7 @@ from service.metrics import Metrics
 from service.push.senders import vapid_public_key
 from service.reading import live, reads
 from service.reading.answer_cache import AnswerCache
+from service.reading.live import LivePace
 from service.recording.recorder import RECORDING, Recorder
 from service.settings import Settings
 from service.web.problems import HANDLERS
@@ -65,6 +66,7 @@ class AppState(Struct, frozen=True, kw_only=True):
     reader_lookup: ReaderLookup
     counting_db: ConnectionPool
     answer_cache: AnswerCache
+    live_pace: LivePace
     recorder: Recorder
     identity_providers: dict[ProviderName, Provider]
     vapid_public_key: str | None
@@ -105,6 +107,7 @@ def create_app(
     now: Clock = utc_now,
     random_bytes: RandomBytes = system_random_bytes,
     with_prompts: bool = False,
+    live_pace: LivePace = live.PACE,
 ) -> App:
     """The service on a migrated database; `with_prompts`, it plans and sends them too. Raises StartupError."""
     opened = open_context(database_url, settings, mailer, store, now, random_bytes)
@@ -112,7 +115,7 @@ def create_app(
     metrics = Metrics() if settings.metrics_port is not None else None
 
     def lifespan(app: Litestar) -> AbstractAsyncContextManager[None]:
-        state = _open_state(app, database_url, settings, opened, vapid)
+        state = _open_state(app, database_url, settings, opened, vapid, live_pace)
         return _lifespan(app, state, metrics, settings if with_prompts else None)
 
     litestar = Litestar(
@@ -137,7 +140,7 @@ async def _lifespan(
         litestar.state[APP_STATE] = state
         if metrics:
             _watch(metrics, state)
-        polling = asyncio.create_task(live.poll_forever(state.context))
+        polling = asyncio.create_task(live.poll_forever(state.context, state.live_pace.poll_seconds))
         try:
             yield
         finally:
@@ -153,6 +156,7 @@ async def _open_state(
     settings: Settings,
     opened: AbstractAsyncContextManager[Context],
     vapid: str | None,
+    live_pace: LivePace,
 ) -> AsyncIterator[AppState]:
     async with (
         opened as context,
@@ -169,6 +173,7 @@ async def _open_state(
             reader_lookup=ReaderLookup(lookup_db),
             counting_db=counting_db,
             answer_cache=AnswerCache(),
+            live_pace=live_pace,
             recorder=Recorder(context),
             identity_providers=providers_of(settings),
             vapid_public_key=vapid,

@@ -23,6 +23,7 @@ from service.access.consent import CONSENT_VERSION
 from service.app import App
 from service.push import payloads
 from service.push.notices import Delivered, FirebaseDevice, Notice, Outcome
+from service.reading.live import LivePace
 from tests.noninterference.scripts import Json, Person, Script, Step
 from tests.support.hanging_up import until_told
 from tests.support.phones import Clock, Phone, Running, running
@@ -120,7 +121,9 @@ async def world(number: int, database_url: str) -> AsyncIterator[World]:
     chance, clock = KeyedChance(), Clock()
     superuser = await asyncpg.connect(database_url)
     try:
-        async with running(database_url, random_bytes=chance, now=clock) as service:
+        # Who listens is polled for only when a test says so.
+        pace = LivePace(poll_seconds=1000)
+        async with running(database_url, random_bytes=chance, now=clock, live_pace=pace) as service:
             document = json.loads((await ask(service.app, "GET", "/openapi.json", {})).body)
             yield World(
                 number=number, service=service, clock=clock, chance=chance, superuser=superuser, document=document
