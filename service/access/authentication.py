@@ -61,8 +61,8 @@ JOIN members USING (member_id)
 class Authenticator:
     """Tells who brings which access token: several at once where several ask."""
 
-    def __init__(self, context: Context) -> None:
-        self._context = context
+    def __init__(self, context: Context, max_remembered: int = MAX_REMEMBERED) -> None:
+        self._context, self._max_remembered = context, max_remembered
         self._grouped = GroupCommit[bytes, Member | None](self._look_up, key=lambda token_hash: token_hash)
         self._remembered: dict[bytes, Bearer] = {}
 
@@ -93,7 +93,7 @@ class Authenticator:
         now = self._context.now()
         while self._remembered:
             token_hash, oldest = next(iter(self._remembered.items()))
-            if len(self._remembered) < MAX_REMEMBERED and oldest.access_expires_at > now:
+            if len(self._remembered) < self._max_remembered and oldest.access_expires_at > now:
                 break
             del self._remembered[token_hash]
 

@@ -10,9 +10,9 @@ import pytest
 from msgspec import convert
 
 from events.entries import Request
-from service.access import authentication
 from service.access.authentication import Authenticator
 from service.context import Context
+from service.core.tokens import token_hash
 from service.errors import NotFound
 from service.recording import recorder
 from service.recording.recorder import Submission, SubmissionResult
@@ -165,12 +165,14 @@ async def test_somebody_elses_session_lets_nobody_in(service: Running) -> None:
         await service.app.state.reader_lookup.find(borrowed.session_id, borrowed.member_id, borrowed.relationship_id)
 
 
-async def test_more_are_served_than_are_remembered(service: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(authentication, "MAX_REMEMBERED", 2)
-    phones = [await service.member() for _ in range(3)]
+async def test_more_are_served_than_are_remembered(service: Running) -> None:
+    authenticator = Authenticator(service.app.state.context, max_remembered=2)
+    phones = [await service.phone().sign_in() for _ in range(3)]
     for one in [*phones, *phones]:
-        await one.put("check-ins", NOTE)
-    assert len(service.app.state.authenticator._remembered) == 2
+        bearer = await authenticator.authenticate_cached(token_hash(one.access_token))
+        assert bearer is not None
+        assert str(bearer.member_id) == one.member_id
+    assert len(authenticator._remembered) == 2
 
 
 async def test_who_comes_lets_those_be_forgotten_whose_time_is_over(service: Running) -> None:
