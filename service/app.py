@@ -1,4 +1,4 @@
-"""The application: its routes, what it holds from start to stop, and what is true of every request around them."""
+"""The ASGI application: routes, state, lifespan, and the wrappers around every request."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -38,11 +38,11 @@ from service.web.rate_limits import RateLimits, rate_limits
 from service.web.requests import APP_STATE
 
 BODY_BYTES = 256 * 1024
-KEY_CONNECTIONS = 2
-DOOR_CONNECTIONS = 4
-KEEPER_CONNECTIONS = 1
-PROMPTER_CONNECTIONS = 2
-RECORDER_CONNECTIONS = 8  # six for groups, and the others for what is held up
+KEYS_CONNECTIONS = 2
+AUTH_CONNECTIONS = 4
+MAINTENANCE_CONNECTIONS = 1
+SCHEDULER_CONNECTIONS = 2
+WRITER_CONNECTIONS = 8  # six for groups, and the others for what is blocked
 
 ROUTES: list[Any] = [
     *accounts.ROUTES,
@@ -57,7 +57,7 @@ ROUTES: list[Any] = [
 
 
 class AppState(Struct, frozen=True, kw_only=True):
-    """What requests are answered from, from start to stop. Each room has typed accessors for its part of it."""
+    """What handlers share from start to stop. Each room has typed accessors for its part of it."""
 
     context: Context
     document: dict[str, Any]
@@ -73,7 +73,7 @@ class AppState(Struct, frozen=True, kw_only=True):
 
 
 class App:
-    """The service as an ASGI application: Litestar, and around it what is true of every request."""
+    """The service as an ASGI application: Litestar inside the wrappers of `edge`."""
 
     def __init__(self, litestar: Litestar, metrics: Metrics | None) -> None:
         self.litestar, self.metrics = litestar, metrics
@@ -82,7 +82,7 @@ class App:
         self._http = RequestLog(HeadAsGet(DefaultHeaders(litestar, methods)), metrics)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request, or run the lifespan."""
+        """Answer a request, or run the lifespan."""
         if scope["type"] == ScopeType.HTTP:
             await self._http(scope, receive, send)
         else:
@@ -90,7 +90,7 @@ class App:
 
     @property
     def state(self) -> AppState:
-        """What it answers from, once it has started."""
+        """Its state, once it has started."""
         state: AppState = self.litestar.state[APP_STATE]
         return state
 
@@ -195,22 +195,22 @@ def _watch(metrics: Metrics, state: AppState) -> None:
 async def open_context(
     database_url: str, settings: Settings, mailer: Mailer, store: KeyStore, now: Clock, random_bytes: RandomBytes
 ) -> AsyncIterator[Context]:
-    """All that the service needs, with its connections, which end with it."""
+    """A context, whose connections close and whose mails go out at the end of the block."""
     postman = Postman(mailer)
     async with (
         create_pool(database_url, SERVICE_ROLE, settings.database_connections) as db,
-        create_pool(database_url, DOOR_ROLE, DOOR_CONNECTIONS, reset=no_reset) as door,
-        create_pool(database_url, KEEPER_ROLE, KEEPER_CONNECTIONS) as keeper,
-        create_pool(database_url, PROMPTER_ROLE, PROMPTER_CONNECTIONS) as prompter,
-        create_pool(database_url, RECORDER_ROLE, RECORDER_CONNECTIONS, RECORDING, no_reset) as recorder,
-        create_pool(database_url, KEYS_ROLE, KEY_CONNECTIONS) as keys_db,
+        create_pool(database_url, DOOR_ROLE, AUTH_CONNECTIONS, reset=no_reset) as auth_db,
+        create_pool(database_url, KEEPER_ROLE, MAINTENANCE_CONNECTIONS) as maintenance_db,
+        create_pool(database_url, PROMPTER_ROLE, SCHEDULER_CONNECTIONS) as scheduler_db,
+        create_pool(database_url, RECORDER_ROLE, WRITER_CONNECTIONS, RECORDING, no_reset) as writer_db,
+        create_pool(database_url, KEYS_ROLE, KEYS_CONNECTIONS) as keys_db,
     ):
         try:
             keys = Keyring(keys_db, store, now, random_bytes)
-            yield Context(db, door, keeper, prompter, recorder, keys, now, random_bytes, postman)
+            yield Context(db, auth_db, maintenance_db, scheduler_db, writer_db, keys, now, random_bytes, postman)
         finally:
             await postman.close()
 
 
 async def no_reset(connection: Any) -> None:
-    """It keeps nothing that the next one could find."""
+    """For connections that keep nothing that the next caller could find."""

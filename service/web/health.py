@@ -1,4 +1,4 @@
-"""Whether the process lives, whether it can work, and the contract document with its pages."""
+"""Liveness, readiness, and the OpenAPI document with its pages."""
 
 from functools import cache
 from importlib.util import find_spec
@@ -105,7 +105,7 @@ async def get_docs_file(request: ApiRequest, name: FromPath[str]) -> Response[by
 def _page_file(name: str) -> bytes:
     if name == "start.js":
         return START.encode()
-    # Only the files of the package are used: importing it would bring a second web framework to life.
+    # Only the files of the package are used: importing it would load a second web framework.
     found = find_spec("flask_swagger_ui")
     assert found is not None
     assert found.origin is not None

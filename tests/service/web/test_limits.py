@@ -115,7 +115,7 @@ def test_an_address_is_forgotten_when_anybody_tries_after_its_period() -> None:
 
 
 def test_the_oldest_key_gives_way_where_there_are_too_many() -> None:
-    limit = Limit(1, HOUR, keys_kept=100)
+    limit = Limit(1, HOUR, max_keys=100)
     for number in range(1000):
         limit.take((f"192.0.2.{number}",), NOON)
     assert 100 <= len(limit._made) <= 101
