@@ -1,44 +1,48 @@
-"""The application: routes, the lifespan of the connection pool, and the edge around them."""
+"""The ASGI application: routes, state, lifespan, and the wrappers around every request."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
-from datetime import timedelta
 from typing import Any
 
 from litestar import Litestar
-from litestar.datastructures import State
+from litestar.enums import ScopeType
+from litestar.types import Receive, Scope, Send
+from msgspec import Struct
 
 from service import accounts, data_rights, prompts, push, reading, recording, relationships, web, worker
 from service.access import reader_lookup
 from service.access.authentication import Authenticator
-from service.accounts import identity_providers
-from service.context import Context
-from service.contract import document
+from service.access.reader_lookup import ReaderLookup
+from service.accounts.id_tokens import Provider, ProviderName
+from service.accounts.identity_providers import providers_of
+from service.context import ConnectionPool, Context
+from service.contract.document import document
 from service.core.clock import Clock, utc_now
 from service.core.mail import Mailer, Postman
-from service.core.networks import networks
 from service.core.randomness import RandomBytes, system_random_bytes
 from service.database.pool import create_pool
 from service.database.roles import DOOR_ROLE, KEEPER_ROLE, KEYS_ROLE, PROMPTER_ROLE, RECORDER_ROLE, SERVICE_ROLE
-from service.edge import Edge
+from service.edge import DefaultHeaders, HeadAsGet, RequestLog
 from service.keys.key_store import KeyStore
 from service.keys.keyring import Keyring
 from service.metrics import Metrics
 from service.push.senders import vapid_public_key
 from service.reading import live, reads
 from service.reading.answer_cache import AnswerCache
+from service.reading.live import LivePace
 from service.recording.recorder import RECORDING, Recorder
 from service.settings import Settings
 from service.web.problems import HANDLERS
-from service.web.rate_limits import Limit
+from service.web.rate_limits import RateLimits, rate_limits
+from service.web.requests import APP_STATE
 
 BODY_BYTES = 256 * 1024
-KEY_CONNECTIONS = 2
-DOOR_CONNECTIONS = 4
-KEEPER_CONNECTIONS = 1
-PROMPTER_CONNECTIONS = 2
-RECORDER_CONNECTIONS = 8  # six for groups, and the others for what is held up
+KEYS_CONNECTIONS = 2
+AUTH_CONNECTIONS = 4
+MAINTENANCE_CONNECTIONS = 1
+SCHEDULER_CONNECTIONS = 2
+WRITER_CONNECTIONS = 8  # six for groups, and the others for what is blocked
 
 ROUTES: list[Any] = [
     *accounts.ROUTES,
@@ -52,6 +56,49 @@ ROUTES: list[Any] = [
 ]
 
 
+class AppState(Struct, frozen=True, kw_only=True):
+    """What handlers share from start to stop. Each room has typed accessors for its part of it."""
+
+    context: Context
+    document: dict[str, Any]
+    rate_limits: RateLimits
+    authenticator: Authenticator
+    reader_lookup: ReaderLookup
+    counting_db: ConnectionPool
+    answer_cache: AnswerCache
+    live_pace: LivePace
+    recorder: Recorder
+    identity_providers: dict[ProviderName, Provider]
+    vapid_public_key: str | None
+
+
+class App:
+    """The service as an ASGI application: Litestar inside the wrappers of `edge`."""
+
+    def __init__(self, litestar: Litestar, metrics: Metrics | None) -> None:
+        self.litestar, self.metrics = litestar, metrics
+        methods = {route.path_format: route.methods for route in litestar.routes}
+        # The log is the outermost: it tells of the method that was sent, and of all the time that an answer took.
+        self._http = RequestLog(HeadAsGet(DefaultHeaders(litestar, methods)), metrics)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, or run the lifespan."""
+        if scope["type"] == ScopeType.HTTP:
+            await self._http(scope, receive, send)
+        else:
+            await self.litestar(scope, receive, send)
+
+    @property
+    def state(self) -> AppState:
+        """Its state, once it has started."""
+        state: AppState = self.litestar.state[APP_STATE]
+        return state
+
+    def end_streams(self) -> None:
+        """End all live streams: a server waits for open answers before it stops, and these never end by themselves."""
+        self.state.context.listeners.close()
+
+
 def create_app(
     database_url: str,
     settings: Settings,
@@ -60,80 +107,110 @@ def create_app(
     now: Clock = utc_now,
     random_bytes: RandomBytes = system_random_bytes,
     with_prompts: bool = False,
-) -> "Edge":
-    """The service on a migrated database, as an ASGI application; `with_prompts`, it plans and sends them too."""
-    hour = timedelta(hours=1)
+    live_pace: LivePace = live.PACE,
+) -> App:
+    """The service on a migrated database; `with_prompts`, it plans and sends them too. Raises StartupError."""
     opened = open_context(database_url, settings, mailer, store, now, random_bytes)
-    app = Litestar(
+    vapid = vapid_public_key(settings)
+    metrics = Metrics() if settings.metrics_port is not None else None
+
+    def lifespan(app: Litestar) -> AbstractAsyncContextManager[None]:
+        state = _open_state(app, database_url, settings, opened, vapid, live_pace)
+        return _lifespan(app, state, metrics, settings if with_prompts else None)
+
+    litestar = Litestar(
         ROUTES,
         openapi_config=None,
         logging_config=None,  # ours is structlog; the default would log bodies
         exception_handlers=HANDLERS,
         request_max_body_size=BODY_BYTES,
-        lifespan=[lambda app: _lifespan(app, database_url, opened, settings if with_prompts else None)],
-        state=State(
-            {
-                "answer_cache": AnswerCache(),
-                "codes_asked": Limit(settings.sign_ins_per_hour, hour),
-                "codes_tried": Limit(settings.sign_ins_per_hour, hour),
-                "invites_tried": Limit(settings.invite_tries_per_hour, hour),
-                "requests": Limit(settings.requests_per_minute, timedelta(minutes=1)),
-                "providers": identity_providers.providers_of(settings),
-                "vapid_public_key": vapid_public_key(settings),
-                "trusted_proxies": networks(settings.trusted_proxies),
-            }
-        ),
+        lifespan=[lifespan],
     )
-    app.state.document = document.document(app)
-    return Edge(app, Metrics() if settings.metrics_port is not None else None)
+    return App(litestar, metrics)
 
 
 @asynccontextmanager
 async def _lifespan(
-    app: Litestar, database_url: str, opened: AbstractAsyncContextManager[Context], worker_settings: Settings | None
+    litestar: Litestar,
+    opened: AbstractAsyncContextManager[AppState],
+    metrics: Metrics | None,
+    worker_settings: Settings | None,
 ) -> AsyncIterator[None]:
+    async with opened as state, _prompting(state.context, worker_settings):
+        litestar.state[APP_STATE] = state
+        if metrics:
+            _watch(metrics, state)
+        polling = asyncio.create_task(live.poll_forever(state.context, state.live_pace.poll_seconds))
+        try:
+            yield
+        finally:
+            polling.cancel()
+            await asyncio.wait([polling])
+            await state.recorder.close()
+
+
+@asynccontextmanager
+async def _open_state(
+    litestar: Litestar,
+    database_url: str,
+    settings: Settings,
+    opened: AbstractAsyncContextManager[Context],
+    vapid: str | None,
+    live_pace: LivePace,
+) -> AsyncIterator[AppState]:
     async with (
         opened as context,
         create_pool(
             database_url, SERVICE_ROLE, reader_lookup.STATEMENTS_AT_ONCE, reader_lookup.PLANNED, no_reset
         ) as lookup_db,
         create_pool(database_url, SERVICE_ROLE, reads.COUNTING_CONNECTIONS, reads.COUNTING, no_reset) as counting_db,
-        worker.working(context, worker_settings) if worker_settings else nullcontext(),
     ):
-        app.state.context, app.state.loop = context, asyncio.get_running_loop()
-        app.state.lookup = reader_lookup.ReaderLookup(lookup_db)
-        app.state.counting = counting_db
-        app.state.recorder = Recorder(context)
-        app.state.authenticator = Authenticator(context)
-        watching = asyncio.create_task(live.poll_forever(context))
-        try:
-            yield
-        finally:
-            watching.cancel()
-            await asyncio.wait([watching])
-            await app.state.recorder.close()
+        yield AppState(
+            context=context,
+            document=document(litestar),
+            rate_limits=rate_limits(settings),
+            authenticator=Authenticator(context),
+            reader_lookup=ReaderLookup(lookup_db),
+            counting_db=counting_db,
+            answer_cache=AnswerCache(),
+            live_pace=live_pace,
+            recorder=Recorder(context),
+            identity_providers=providers_of(settings),
+            vapid_public_key=vapid,
+        )
+
+
+def _prompting(context: Context, worker_settings: Settings | None) -> AbstractAsyncContextManager[None]:
+    return worker.working(context, worker_settings) if worker_settings else nullcontext()
+
+
+def _watch(metrics: Metrics, state: AppState) -> None:
+    lookup, recorder = state.reader_lookup, state.recorder
+    metrics.watch("lookups_waiting", "Requests that wait for their membership", lambda: lookup.waiting)
+    metrics.watch("submissions_waiting", "Submissions that wait for their group", lambda: recorder.waiting)
+    metrics.watch_pushes(state.context, asyncio.get_running_loop())
 
 
 @asynccontextmanager
 async def open_context(
     database_url: str, settings: Settings, mailer: Mailer, store: KeyStore, now: Clock, random_bytes: RandomBytes
 ) -> AsyncIterator[Context]:
-    """All that the service needs, with its connections, which end with it."""
+    """A context, whose connections close and whose mails go out at the end of the block."""
     postman = Postman(mailer)
     async with (
         create_pool(database_url, SERVICE_ROLE, settings.database_connections) as db,
-        create_pool(database_url, DOOR_ROLE, DOOR_CONNECTIONS, reset=no_reset) as door,
-        create_pool(database_url, KEEPER_ROLE, KEEPER_CONNECTIONS) as keeper,
-        create_pool(database_url, PROMPTER_ROLE, PROMPTER_CONNECTIONS) as prompter,
-        create_pool(database_url, RECORDER_ROLE, RECORDER_CONNECTIONS, RECORDING, no_reset) as recorder,
-        create_pool(database_url, KEYS_ROLE, KEY_CONNECTIONS) as keys_db,
+        create_pool(database_url, DOOR_ROLE, AUTH_CONNECTIONS, reset=no_reset) as auth_db,
+        create_pool(database_url, KEEPER_ROLE, MAINTENANCE_CONNECTIONS) as maintenance_db,
+        create_pool(database_url, PROMPTER_ROLE, SCHEDULER_CONNECTIONS) as scheduler_db,
+        create_pool(database_url, RECORDER_ROLE, WRITER_CONNECTIONS, RECORDING, no_reset) as writer_db,
+        create_pool(database_url, KEYS_ROLE, KEYS_CONNECTIONS) as keys_db,
     ):
         try:
             keys = Keyring(keys_db, store, now, random_bytes)
-            yield Context(db, door, keeper, prompter, recorder, keys, now, random_bytes, postman)
+            yield Context(db, auth_db, maintenance_db, scheduler_db, writer_db, keys, now, random_bytes, postman)
         finally:
             await postman.close()
 
 
 async def no_reset(connection: Any) -> None:
-    """It keeps nothing that the next one could find."""
+    """For connections that keep nothing that the next caller could find."""

@@ -1,4 +1,7 @@
-"""What comes from outside: the database, keys, time, chance and mail. Tests bring their own."""
+"""The context that is handed to everything: connections, keys, the clock, random bytes and mail.
+
+What comes from outside comes from here, so that tests can bring their own.
+"""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -18,7 +21,15 @@ from service.keys.keyring import Keyring
 
 ConnectionPool: TypeAlias = "Pool[Record]"
 
-# Until the connection goes back to the pool, which resets it.
+# Row-level security shows a connection the rows of the members that this setting names, and none while it names nobody.
+#
+# ACT sets it for several statements, until the connection goes back to the pool, which resets it.
+#
+# A statement that runs all the time sets it for itself alone (access.reader_lookup, projections.balances and trends),
+# which saves those before and after it. A CTE `acting` calls set_config until the end of the transaction, the
+# statement's own, so the connection keeps nothing. What policies look at stands in a LATERAL subquery with `WHERE
+# acting.members IS NOT NULL … OFFSET 0`: the condition makes it depend on the setting, OFFSET keeps the planner from
+# taking it apart. Evaluated before the setting, it would see no row.
 ACT = "SELECT set_config('mutuality.members', $1::uuid[]::text, false)"
 
 # Within a transaction of the recorder's role, which reads no text.
@@ -42,7 +53,7 @@ async def reading_as_members(db: DbConnection, member_ids: Sequence[UUID]) -> As
 
 
 class Context(Struct, frozen=True):
-    """All that a request may need besides what it carries itself."""
+    """Connections by role, keys, the clock, random bytes, mail and live listeners: one of each in a process."""
 
     db: ConnectionPool
     auth_db: ConnectionPool
@@ -63,5 +74,5 @@ class Context(Struct, frozen=True):
             yield db
 
     def writer(self) -> AbstractAsyncContextManager[DbConnection]:
-        """A connection of the recorder: it appends for many members, and reads texts only as members read them."""
+        """A connection of the recorder: it appends for many members, and reads no text unless it acts for some."""
         return checked_out(self.writer_db)

@@ -1,4 +1,4 @@
-"""One line an event: for people on a terminal, JSON elsewhere."""
+"""Logging by structlog, a line for each event: for people on a terminal, JSON elsewhere."""
 
 import asyncio
 import logging
@@ -14,18 +14,18 @@ from service.settings import Settings
 
 
 class Lines:
-    """Writes lines to a file, all those of one turn of the event loop at once.
+    """A structlog logger that writes all lines of one turn of the event loop at once.
 
     Under load many requests are answered in one turn, and a system call for each line takes longer than making it.
     """
 
     def __init__(self, file: TextIO) -> None:
-        self._file, self._kept = file, list[str]()
+        self._file, self._pending = file, list[str]()
 
     def msg(self, line: str) -> None:
         """Write a line soon, or at once where no loop runs."""
-        self._kept.append(line)
-        if len(self._kept) > 1:
+        self._pending.append(line)
+        if len(self._pending) > 1:
             return
         try:
             asyncio.get_running_loop().call_soon(self._write)
@@ -35,7 +35,7 @@ class Lines:
     debug = info = warning = error = critical = msg
 
     def _write(self) -> None:
-        lines, self._kept = self._kept, []
+        lines, self._pending = self._pending, []
         self._file.write("".join(f"{line}\n" for line in lines))
         self._file.flush()
 

@@ -1,8 +1,10 @@
-"""Figures for Prometheus, on a port of their own: how many requests there were, how long they took, how many wait.
+"""Prometheus metrics, on a port of their own: how many requests there were, how long they took, how many wait.
 
 A label holds a route template, a method or a status: no id, no address, nothing that anybody sent.
 """
 
+import asyncio
+from asyncio import AbstractEventLoop
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
@@ -10,16 +12,20 @@ from prometheus_client import CollectorRegistry, Gauge, Histogram, ProcessCollec
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from service.context import Context
+from service.database.outages import DATABASE_UNAVAILABLE
 from service.errors import StartupError
+from service.push import outbox
 from service.push.outbox import Waiting
 
+LOOK_SECONDS = 2.0  # Prometheus waits for 10 by default
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
-# Anybody may send any word as a method, and each would be counted for ever.
+# Anybody may send any word as a method, and each would stay as a label for ever.
 METHODS = {"GET", "HEAD", "PUT", "POST", "PATCH", "DELETE", "OPTIONS"}
 
 
 class Metrics:
-    """What is counted of one application."""
+    """The metrics of one application."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -32,40 +38,45 @@ class Metrics:
             registry=self.registry,
         )
         # Finding a histogram by its labels takes longer than counting.
-        self._known: dict[tuple[str, str, int], Histogram] = {}
+        self._by_labels: dict[tuple[str, str, int], Histogram] = {}
 
     def answered(self, route: str, method: str, status: int, seconds: float) -> None:
         """Count one request. The route is a template."""
-        name = (route, method if method in METHODS else "other", status)
-        counted = self._known.get(name)
-        if counted is None:
-            counted = self._known[name] = self._requests.labels(*name)
-        counted.observe(seconds)
+        labels = (route, method if method in METHODS else "other", status)
+        histogram = self._by_labels.get(labels)
+        if histogram is None:
+            histogram = self._by_labels[labels] = self._requests.labels(*labels)
+        histogram.observe(seconds)
 
     def watch(self, name: str, what: str, length: Callable[[], int]) -> None:
-        """Tell the length of a queue whenever somebody looks; `length` is called from another thread."""
+        """Report the length of a queue at each scrape; `length` is called from another thread."""
         Gauge(f"mutuality_{name}", what, registry=self.registry).set_function(length)
 
-    def watch_pushes(self, look: Callable[[], list[Waiting]]) -> None:
-        """Tell of the outbox whenever somebody looks; `look` is called from another thread. It may find nothing."""
-        self.registry.register(_Pushes(look))
+    def watch_pushes(self, context: Context, loop: AbstractEventLoop, timeout_seconds: float = LOOK_SECONDS) -> None:
+        """Report on the outbox at each scrape. `loop` is the one that the context's connections belong to."""
+        self.registry.register(_Pushes(context, loop, timeout_seconds))
 
 
 class _Pushes(Collector):
-    """The outbox, by class of push."""
+    """Reports on the outbox by class of push, and nothing where the database does not answer soon."""
 
-    def __init__(self, look: Callable[[], list[Waiting]]) -> None:
-        self._look = look
+    def __init__(self, context: Context, loop: AbstractEventLoop, timeout_seconds: float) -> None:
+        self._context, self._loop, self._timeout_seconds = context, loop, timeout_seconds
 
     def describe(self) -> list[GaugeMetricFamily]:
-        """The figures without their values: registering them asks nobody."""
-        return self._told([])
+        """The metrics without samples: registering them asks nothing of the database."""
+        return self._families([])
 
     def collect(self) -> list[GaugeMetricFamily]:
-        """The figures as they are now."""
-        return self._told(self._look())
+        """The metrics as they are now; called from another thread."""
+        looking = asyncio.run_coroutine_threadsafe(outbox.waiting(self._context), self._loop)
+        try:
+            return self._families(looking.result(self._timeout_seconds))
+        except DATABASE_UNAVAILABLE:
+            looking.cancel()
+            return self._families([])
 
-    def _told(self, found: Iterable[Waiting]) -> list[GaugeMetricFamily]:
+    def _families(self, found: Iterable[Waiting]) -> list[GaugeMetricFamily]:
         waiting = GaugeMetricFamily("mutuality_pushes_waiting", "Pushes that are to be sent", labels=["class"])
         parked = GaugeMetricFamily("mutuality_pushes_parked", "Pushes that no provider will take", labels=["class"])
         late = GaugeMetricFamily(
@@ -80,7 +91,7 @@ class _Pushes(Collector):
 
 @contextmanager
 def serving(metrics: Metrics, host: str, port: int) -> Iterator[str]:
-    """Serve them until the end of the block, at the address that is yielded. Raises StartupError."""
+    """Serve the metrics until the end of the block, at the address that is yielded. Raises StartupError."""
     try:
         server, thread = start_http_server(port, host, metrics.registry)
     except OSError as error:

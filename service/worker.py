@@ -1,6 +1,6 @@
 """The worker that plans and sends prompts: inside `serve`, as `python -m service push`, or a step at a time.
 
-Any number may work side by side, and each may be killed at any moment: what it holds, it holds by a lease.
+Any number may run side by side, and each may be killed at any moment: what it holds, it holds by a lease.
 """
 
 import asyncio
@@ -21,29 +21,28 @@ from service.settings import Settings
 
 log = structlog.get_logger()
 
-WorkerStep: TypeAlias = Callable[[], Awaitable[int]]  # says how much there was to do
+WorkerStep: TypeAlias = Callable[[], Awaitable[int]]  # returns how much there was to do
 
-LOOK_EVERY_SECONDS = 1.0
-IN_FLIGHT = 200
-# What is on its way to a provider when the worker is told to stop.
-LAST_SECONDS = 5
+POLL_SECONDS = 1.0
+MAX_IN_FLIGHT = 200
+LAST_SECONDS = 5  # for what is on its way to a provider when the worker is told to stop
 
 
 async def work(context: Context, sender: Sender) -> None:
-    """All that is due now, once."""
+    """Do all that is due now, once."""
     while await planner.plan_windows(context):
         pass
     while await planner.plan_after_events(context):
         pass
     while await dispatch.dispatch(context):
         pass
-    while pushes := await outbox.claim(context, IN_FLIGHT):
+    while pushes := await outbox.claim(context, MAX_IN_FLIGHT):
         await asyncio.gather(*(outbox.deliver(context, sender, push) for push in pushes))
 
 
 @asynccontextmanager
 async def working(context: Context, settings: Settings) -> AsyncIterator[None]:
-    """Work beside what happens inside the block, and stop with it. Raises StartupError."""
+    """Run the worker until the end of the block. Raises StartupError."""
     stop = Event()
     async with senders.open_senders(settings, context.now) as sender:
         task = asyncio.create_task(run(context, sender, stop))
@@ -55,47 +54,47 @@ async def working(context: Context, settings: Settings) -> AsyncIterator[None]:
 
 
 async def run(context: Context, sender: Sender, stop: Event) -> None:
-    """Work until told to stop. While the database is away it waits."""
+    """Plan and send until told to stop. While the database is unavailable it waits."""
     async with asyncio.TaskGroup() as group:
-        group.create_task(_keep_on(context, stop, lambda: planner.plan_windows(context)))
-        group.create_task(_keep_on(context, stop, lambda: planner.plan_after_events(context)))
+        group.create_task(_repeat(context, stop, lambda: planner.plan_windows(context)))
+        group.create_task(_repeat(context, stop, lambda: planner.plan_after_events(context)))
         group.create_task(_keep_sending(context, sender, stop))
 
 
-async def _keep_on(context: Context, stop: Event, step: WorkerStep) -> None:
-    """Take a step again and again: at once while it finds something, else after about a second."""
+async def _repeat(context: Context, stop: Event, step: WorkerStep) -> None:
+    """Repeat a step: at once while it finds something to do, else after about a second."""
     while not stop.is_set():
-        if not await _found(step):
+        if not await _try(step):
             await _pause(context, stop)
 
 
 async def _keep_sending(context: Context, sender: Sender, stop: Event) -> None:
-    """Send what is due, so many at once that a slow provider holds up few others."""
-    flying: set[Task[int]] = set()
+    """Send what is due, so many at once that a slow provider delays few others."""
+    in_flight: set[Task[int]] = set()
 
     async def send() -> int:
-        if len(flying) > IN_FLIGHT // 2:
-            await asyncio.wait(flying, return_when=asyncio.FIRST_COMPLETED)
+        if len(in_flight) > MAX_IN_FLIGHT // 2:
+            await asyncio.wait(in_flight, return_when=asyncio.FIRST_COMPLETED)
         # What is due is sent in the same step: to be late is the one thing that a prompt must not be.
-        found = await _found(lambda: dispatch.dispatch(context))
-        pushes = await outbox.claim(context, IN_FLIGHT - len(flying))
+        found = await _try(lambda: dispatch.dispatch(context))
+        pushes = await outbox.claim(context, MAX_IN_FLIGHT - len(in_flight))
         for push in pushes:
-            task = asyncio.create_task(_found(partial(outbox.deliver, context, sender, push)))
-            flying.add(task)
-            task.add_done_callback(flying.discard)
+            task = asyncio.create_task(_try(partial(outbox.deliver, context, sender, push)))
+            in_flight.add(task)
+            task.add_done_callback(in_flight.discard)
         return found + len(pushes)
 
     try:
-        await _keep_on(context, stop, send)
-        if flying:
-            await asyncio.wait(flying, timeout=LAST_SECONDS)
+        await _repeat(context, stop, send)
+        if in_flight:
+            await asyncio.wait(in_flight, timeout=LAST_SECONDS)
     finally:
-        for task in flying:
+        for task in in_flight:
             task.cancel()
 
 
-async def _found(step: WorkerStep) -> int:
-    """What a step found; whatever goes wrong is told, and the next one tries again."""
+async def _try(step: WorkerStep) -> int:
+    """How much a step found to do; what goes wrong is logged, and the next step tries again."""
     try:
         return await step()
     except DATABASE_UNAVAILABLE as error:
@@ -106,8 +105,8 @@ async def _found(step: WorkerStep) -> int:
 
 
 async def _pause(context: Context, stop: Event) -> None:
-    """About a second, or until told to stop. At random, so that several workers do not look at the same moments."""
+    """Wait about a second, or until told to stop; at random, so that several workers do not query at once."""
     share = int.from_bytes(context.random_bytes(4, "pause of the worker")) / 2**32
     with suppress(TimeoutError):
-        async with asyncio.timeout(LOOK_EVERY_SECONDS * (0.5 + share)):
+        async with asyncio.timeout(POLL_SECONDS * (0.5 + share)):
             await stop.wait()

@@ -1,4 +1,4 @@
-"""Who is asking: the access token of a request, the member and the session that it names."""
+"""Authentication: from the access token of a request to the member and the session that it names."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -12,7 +12,8 @@ from service.context import Context
 from service.core import tokens
 from service.database.group_commit import GroupCommit, Slot
 from service.errors import NotSignedIn, StepUpRequired, TooManyRequests
-from service.web.requests import ApiRequest, context_of, header_of
+from service.web.rate_limits import limits_of
+from service.web.requests import ApiRequest, context_of, header_of, state_of
 
 STEP_UP_TTL = timedelta(minutes=5)
 
@@ -21,7 +22,7 @@ ADMITTED = "mutuality_member"  # in the scope of a request, for the line that is
 
 
 class Bearer(Struct, frozen=True):
-    """Whom an access token names, and until when: none of it ever changes, but the session may have ended."""
+    """The member and session of an access token, until it expires. None of it changes, but the session may end."""
 
     member_id: UUID
     session_id: UUID
@@ -29,7 +30,7 @@ class Bearer(Struct, frozen=True):
 
 
 class Member(Bearer, frozen=True):
-    """Who asks. The name stays sealed until somebody has to see it."""
+    """The caller as they are now. The name stays encrypted until somebody has to see it."""
 
     name_ciphertext: bytes | None
     time_zone: str
@@ -50,7 +51,7 @@ SELECT
     members.time_zone,
     members.consent_version,
     sessions.stepped_up_at
-FROM unnest($1::bytea[]) AS brought (token_hash)
+FROM unnest($1::bytea[]) AS wanted (token_hash)
 JOIN access_tokens USING (token_hash)
 JOIN sessions USING (session_id)
 JOIN members USING (member_id)
@@ -58,19 +59,19 @@ JOIN members USING (member_id)
 
 
 class Authenticator:
-    """Tells who brings which access token: several at once where several ask."""
+    """Looks up access tokens, several with one statement, and remembers the bearers that it has seen."""
 
-    def __init__(self, context: Context) -> None:
-        self._context = context
+    def __init__(self, context: Context, max_remembered: int = MAX_REMEMBERED) -> None:
+        self._context, self._max_remembered = context, max_remembered
         self._grouped = GroupCommit[bytes, Member | None](self._look_up, _slot_of)
         self._remembered: dict[bytes, Bearer] = {}
 
     async def authenticate(self, token_hash: bytes) -> Member | None:
-        """Whom it names at this moment."""
+        """The member that it names at this moment."""
         return await self._grouped.submit(token_hash)
 
     async def authenticate_cached(self, token_hash: bytes) -> Bearer | None:
-        """Whom it named when it was first brought here: the session may have ended since."""
+        """The bearer that it named when it first came: the session may have ended since."""
         if remembered := self._remembered.get(token_hash):
             return remembered
         found = await self.authenticate(token_hash)
@@ -81,18 +82,18 @@ class Authenticator:
         return bearer
 
     def evict(self, token_hash: bytes) -> None:
-        """One whose session has ended."""
+        """Forget a token whose session has ended."""
         self._remembered.pop(token_hash, None)
 
     def _make_room(self) -> None:
-        """Forget those that came first, while their time is over or there are too many.
+        """Forget the oldest while they have expired or there are too many.
 
-        Each came within a quarter of an hour before its end, so nobody behind is kept for longer than another one.
+        Each came within a quarter of an hour before its end, so none that came later is kept for longer than that.
         """
         now = self._context.now()
         while self._remembered:
             token_hash, oldest = next(iter(self._remembered.items()))
-            if len(self._remembered) < MAX_REMEMBERED and oldest.access_expires_at > now:
+            if len(self._remembered) < self._max_remembered and oldest.access_expires_at > now:
                 break
             del self._remembered[token_hash]
 
@@ -109,37 +110,37 @@ def _slot_of(token_hash: bytes) -> Slot:
 
 def authenticator_of(request: ApiRequest) -> Authenticator:
     """The one authenticator of this process."""
-    authenticator: Authenticator = request.app.state["authenticator"]
+    authenticator: Authenticator = state_of(request).authenticator
     return authenticator
 
 
 async def current_member(request: ApiRequest) -> Member:
-    """Who asks, by their access token, as of now. Raises NotSignedIn and TooManyRequests."""
-    return _admitted(request, await authenticator_of(request).authenticate(_token_hash(request)))
+    """The caller, by their access token, as of now. Raises NotSignedIn and TooManyRequests."""
+    return _admit(request, await authenticator_of(request).authenticate(_token_hash(request)))
 
 
 async def bearer_without_recheck(request: ApiRequest) -> Bearer:
-    """Who asks, unless their session has ended: that is for the caller's own statement to find, in the same look.
+    """The caller, though their session may have ended: that is for the handler's own statement to find.
 
-    For what is asked all the time. Where that statement finds nothing, `recheck_session` tells why. Raises as
+    For what is called all the time. Where that statement finds nothing, the handler calls `recheck_session`. Raises as
     `current_member` does.
     """
     bearer = await authenticator_of(request).authenticate_cached(_token_hash(request))
     try:
-        return _admitted(request, bearer)
+        return _admit(request, bearer)
     except TooManyRequests:
-        # How much its member asks is not for a phone that was signed out.
+        # How often its member calls is not for a phone that was signed out.
         await recheck_session(request)
         raise
 
 
 async def recheck_session(request: ApiRequest) -> None:
-    """Raises NotSignedIn where the session has ended since its token first came: then this call counts for nobody."""
+    """Raises NotSignedIn where the session has ended since its token first came; the call then counts for nobody."""
     authenticator, token_hash = authenticator_of(request), _token_hash(request)
     if await authenticator.authenticate(token_hash) is None:
         authenticator.evict(token_hash)
         if member_id := request.scope.pop(ADMITTED, None):  # type: ignore[misc]
-            request.app.state["requests"].give_back(_counted_for(UUID(member_id)))
+            limits_of(request).requests.give_back(_counted_for(UUID(member_id)))
         raise NotSignedIn
 
 
@@ -150,11 +151,11 @@ def _token_hash(request: ApiRequest) -> bytes:
     return tokens.token_hash(token)
 
 
-def _admitted(request: ApiRequest, found: AnyBearer | None) -> AnyBearer:
+def _admit(request: ApiRequest, found: AnyBearer | None) -> AnyBearer:
     now = context_of(request).now()
     if found is None or found.access_expires_at <= now:
         raise NotSignedIn
-    request.app.state["requests"].take(_counted_for(found.member_id), now)
+    limits_of(request).requests.take(_counted_for(found.member_id), now)
     request.scope[ADMITTED] = str(found.member_id)  # type: ignore[literal-required]
     return found
 
@@ -165,7 +166,7 @@ def _counted_for(member_id: UUID) -> tuple[bytes]:
 
 
 async def require_step_up(request: ApiRequest) -> Member:
-    """Who asks, for what a borrowed phone must not do alone. Raises NotSignedIn and StepUpRequired."""
+    """The caller, where their session was stepped up just now. Raises NotSignedIn and StepUpRequired."""
     member = await current_member(request)
     now = context_of(request).now()
     if member.stepped_up_at is None or now > member.stepped_up_at + STEP_UP_TTL:
@@ -174,7 +175,7 @@ async def require_step_up(request: ApiRequest) -> Member:
 
 
 # Whoever ends the session, or erases its member, waits: what is written for it meanwhile goes with it.
-HOLD_SESSION = """
+LOCK_SESSION = """
 SELECT session_id
 FROM sessions
 WHERE session_id = $1
@@ -184,6 +185,6 @@ FOR KEY SHARE
 
 
 async def lock_session(db: DbConnection, member: Member) -> None:
-    """Keep the session until the transaction ends. Raises NotSignedIn where it has ended since it was looked at."""
-    if await db.fetchval(HOLD_SESSION, member.session_id, member.member_id) is None:
+    """Lock the session until the transaction ends. Raises NotSignedIn where it has ended since it was looked up."""
+    if await db.fetchval(LOCK_SESSION, member.session_id, member.member_id) is None:
         raise NotSignedIn

@@ -1,4 +1,4 @@
-"""Consent: the version of its text that is in force, and who has agreed to it."""
+"""Consent: the version of its text that is in force, and whether a member has agreed to it."""
 
 from events.errors import ConsentRequired
 
@@ -7,11 +7,11 @@ CONSENT_VERSION = "1"
 
 
 def has_consented(accepted_version: str | None) -> bool:
-    """Whether who accepted that version, or none, has agreed to the text in force."""
+    """Whether that is the version in force; null where none was accepted."""
     return accepted_version == CONSENT_VERSION
 
 
 def require_consent(accepted_version: str | None) -> None:
-    """Raises ConsentRequired for who has not agreed to the text in force."""
+    """Raises ConsentRequired unless that is the version in force."""
     if not has_consented(accepted_version):
         raise ConsentRequired

@@ -1,4 +1,4 @@
-"""What a member is to a relationship: their place in it, and its state."""
+"""Memberships: a member's place in a relationship, its streams and its state."""
 
 from datetime import datetime
 from typing import Literal
@@ -17,7 +17,7 @@ RelationshipState = Literal["solo", "inviting", "confirming", "active", "ended"]
 
 
 class Membership(Struct, frozen=True):
-    """What one member is to one relationship."""
+    """One member's place in one relationship, as they may see it."""
 
     relationship_id: UUID
     state: RelationshipState
@@ -40,7 +40,7 @@ class Membership(Struct, frozen=True):
         return StreamKey(self.relationship_id, self.private_stream_id)
 
 
-# An invite that nobody took in time leaves its maker alone again; nothing has to run for that.
+# An invite that expired leaves its maker alone again; nothing has to run for that.
 OF_MEMBER = """
 SELECT
     relationships.relationship_id,
@@ -69,7 +69,7 @@ ORDER BY
 
 
 async def membership_of(request: ApiRequest, member: Bearer, relationship_id: str) -> Membership:
-    """What the member is to that relationship. Raises NotFound, the same for foreign, unknown and malformed ids."""
+    """The member's place in it. Raises NotFound, the same for foreign, unknown and malformed ids."""
     context, wanted = context_of(request), path_uuid(relationship_id)
     async with context.acting_as(member.member_id) as db:
         return await membership_in(db, member.member_id, context.now(), wanted)
@@ -86,12 +86,12 @@ async def membership_in(db: DbConnection, member_id: UUID, now: datetime, relati
 async def memberships_of(
     db: DbConnection, member_id: UUID, now: datetime, relationship_id: UUID | None = None
 ) -> list[Membership]:
-    """What the member is to each of their relationships, the newest first, or to the one that is named."""
+    """The member's places in all their relationships, the newest first, or in the one that is named."""
     return [Membership(**row) for row in await db.fetch(OF_MEMBER, member_id, now, relationship_id)]
 
 
 def reader_of(membership: Membership) -> Reader:
-    """The member as one who reads."""
+    """The member as the reader of projections."""
     return Reader(
         membership.relationship_id,
         membership.author_id,

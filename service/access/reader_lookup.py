@@ -1,7 +1,7 @@
-"""What members are to their relationships, looked up for all who wait at once, with a version of what each can read.
+"""Looks up readers of relationships, all that wait with one statement, and a version of what each of them can read.
 
-A session that has ended finds nothing: that it is still there is a condition of the same statement. Whatever asks while
-statements run is answered by the next one; nobody waits for company.
+A session that has ended finds nothing: that it is still there is a condition of the same statement. What comes while
+statements run is answered by the next one; nothing is delayed to gather more.
 """
 
 import asyncio
@@ -9,25 +9,24 @@ from collections.abc import Sequence
 from typing import TypeAlias
 from uuid import UUID
 
-from asyncpg import Pool, Record
+from asyncpg import Record
 from msgspec import Struct
 
 from events.records import transposed
 from projections.balances import Reader
+from service.context import ConnectionPool
 from service.database.pool import checked_out
 from service.errors import NotFound
 
-Database: TypeAlias = "Pool[Record]"
 LookupKey: TypeAlias = tuple[UUID, UUID, UUID]  # a session, its member, a relationship
 
 STATEMENTS_AT_ONCE = 2  # while the database works at one, the answers of the other are given
 # One plan for any number, by index, made once: planning takes longer than looking up.
 PLANNED = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off"}
 
-# For whom it acts is set for this one statement, so the connection keeps nothing that would have to be reset. The rest
-# depends on that setting and stays behind it (OFFSET keeps it together); were it evaluated earlier, nothing would be
-# seen. A member's version is that of their own two heads: whatever touches their counts writes one of these rows anew,
-# but for an erasure, which takes the partner from the membership.
+# It acts for members by itself, as service/context.py explains. A member's version is that of their own two heads:
+# whatever touches their counts writes one of these rows again, but for an erasure, which takes the partner from the
+# membership.
 LOOK_UP = """
 WITH acting AS MATERIALIZED (
     SELECT set_config('mutuality.members', $2::uuid[]::text, true) AS members
@@ -67,19 +66,22 @@ CROSS JOIN LATERAL (
 
 
 class ReaderAccess(Struct, frozen=True):
-    """The member as one who reads, where their days begin, and a text that differs whenever their counts may."""
+    """The member as a reader, their time zone, and a version: a text that differs whenever their counts may."""
 
     reader: Reader
     time_zone: str
     version: str
 
 
-class ReaderLookup:
-    """Answers many at once. The pool's connections must belong to the service's role."""
+PendingLookups: TypeAlias = dict[LookupKey, list[asyncio.Future[ReaderAccess | None]]]
 
-    def __init__(self, db: Database) -> None:
+
+class ReaderLookup:
+    """Batches look-ups. The pool's connections must belong to the service's role."""
+
+    def __init__(self, db: ConnectionPool) -> None:
         self._db = db
-        self._waiting: dict[LookupKey, list[asyncio.Future[ReaderAccess | None]]] = {}
+        self._waiting: PendingLookups = {}
         self._at_work: set[asyncio.Task[None] | None] = set()
 
     @property
@@ -88,7 +90,7 @@ class ReaderLookup:
         return sum(map(len, list(self._waiting.values())))
 
     async def find(self, session_id: UUID, member_id: UUID, relationship_id: UUID) -> ReaderAccess:
-        """The member as one who reads that relationship, as of now or later. Raises NotFound, without a session too."""
+        """The member as a reader of that relationship, as of now or later. Raises NotFound, without a session too."""
         answer: asyncio.Future[ReaderAccess | None] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault((session_id, member_id, relationship_id), []).append(answer)
         if len(self._at_work) < STATEMENTS_AT_ONCE:
@@ -104,16 +106,16 @@ class ReaderLookup:
             try:
                 found = await self._look_up(list(waiting))
             except Exception as error:
-                # Each of them gets it, and each answers for itself; the next statement is another matter.
+                # Each caller gets it; the next statement may succeed.
                 _fail(waiting, error)
             else:
-                _tell(waiting, found)
-        # At once: who asks before the loop's next turn must find that nobody is at work.
+                _resolve(waiting, found)
+        # At once: whoever calls before the loop's next turn must find that no task is at work.
         self._at_work.remove(asyncio.current_task())
 
-    async def _look_up(self, asked: Sequence[LookupKey]) -> dict[LookupKey, ReaderAccess]:
+    async def _look_up(self, keys: Sequence[LookupKey]) -> dict[LookupKey, ReaderAccess]:
         async with checked_out(self._db) as db:
-            rows = await db.fetch(LOOK_UP, *transposed(asked))
+            rows = await db.fetch(LOOK_UP, *transposed(keys))
         return dict(_found(row) for row in rows)
 
 
@@ -122,16 +124,14 @@ def _found(row: Record) -> tuple[LookupKey, ReaderAccess]:
     return (session_id, member_id, relationship_id), ReaderAccess(Reader(relationship_id, *columns), time_zone, version)
 
 
-def _tell(
-    waiting: dict[LookupKey, list["asyncio.Future[ReaderAccess | None]"]], found: dict[LookupKey, ReaderAccess]
-) -> None:
-    for asked, answers in waiting.items():
+def _resolve(waiting: PendingLookups, found: dict[LookupKey, ReaderAccess]) -> None:
+    for key, answers in waiting.items():
         for answer in answers:
-            if not answer.done():  # whoever asked may be gone
-                answer.set_result(found.get(asked))
+            if not answer.done():  # the caller may be gone
+                answer.set_result(found.get(key))
 
 
-def _fail(waiting: dict[LookupKey, list["asyncio.Future[ReaderAccess | None]"]], error: Exception) -> None:
+def _fail(waiting: PendingLookups, error: Exception) -> None:
     for answers in waiting.values():
         for answer in answers:
             if not answer.done():

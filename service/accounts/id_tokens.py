@@ -69,8 +69,8 @@ class Published(Struct, frozen=True):
 class JwksCache:
     """The keys of one provider by their ids: fetched when first needed, then once an hour."""
 
-    def __init__(self, url: str) -> None:
-        self._url = url
+    def __init__(self, url: str, fetch_seconds: float = FETCH_SECONDS) -> None:
+        self._url, self._fetch_seconds = url, fetch_seconds
         self._keys: dict[str, PyJWK] = {}
         self._fetched_at: datetime | None = None
         self._failed_at: datetime | None = None
@@ -93,7 +93,7 @@ class JwksCache:
         if self._failed_at is not None and now < self._failed_at + FAILED_FETCH_PAUSE:
             raise ProviderAway
         try:
-            async with asyncio.timeout(FETCH_SECONDS):
+            async with asyncio.timeout(self._fetch_seconds):
                 self._keys = _keys_in(await _content(self._url))
         except (httpx.HTTPError, TimeoutError, msgspec.MsgspecError, _Unusable) as failure:
             self._failed_at = now

@@ -22,8 +22,8 @@ from service.core import tokens
 from service.errors import IdentityRefused, NotFound, ProviderAway, TooManyRequests
 from service.settings import Settings
 from service.web.operation import described
-from service.web.rate_limits import client_of
-from service.web.requests import ApiRequest, context_of, decode_body
+from service.web.rate_limits import client_of, limits_of
+from service.web.requests import ApiRequest, context_of, decode_body, state_of
 from service.web.responses import empty_answer, json_answer
 
 STEP_UP_FRESH = timedelta(minutes=5)
@@ -119,7 +119,7 @@ async def _sign_in(request: ApiRequest, name: ProviderName) -> ASGIApp:
     now = context.now()
     proven = await provider.verify(wanted.id_token, wanted.nonce, now)
     identity_hash = await _identity_hash(context, proven)
-    request.app.state.codes_tried.take((client_of(request), identity_hash), now)
+    limits_of(request).codes_tried.take((client_of(request), identity_hash), now)
     async with context.auth_db.acquire() as db, db.transaction():
         await _use(context, db, proven, now)
         member_id = await _member_of(context, db, name, identity_hash, now)
@@ -179,7 +179,7 @@ async def _step_up(request: ApiRequest, name: ProviderName) -> Response[None]:
 
 
 def _provider(request: ApiRequest, name: ProviderName) -> Provider:
-    providers: dict[ProviderName, Provider] = request.app.state.providers
+    providers: dict[ProviderName, Provider] = state_of(request).identity_providers
     if name not in providers:
         raise NotFound
     return providers[name]

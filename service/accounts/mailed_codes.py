@@ -18,7 +18,7 @@ from service.context import Context
 from service.core import tokens
 from service.errors import TooManyRequests, WrongCode
 from service.web.operation import described
-from service.web.rate_limits import client_of
+from service.web.rate_limits import client_of, limits_of
 from service.web.requests import ApiRequest, Nothing, context_of, decode_body
 from service.web.responses import empty_answer, json_answer
 
@@ -103,7 +103,7 @@ async def send_sign_in_code(request: ApiRequest) -> ASGIApp:
     context = context_of(request)
     email = (await decode_body(request, CodeWanted)).email.lower()
     now, address_hash = context.now(), await context.keys.blind_index("address", email)
-    request.app.state.codes_asked.take((client_of(request), address_hash), now)
+    limits_of(request).codes_asked.take((client_of(request), address_hash), now)
     code_id = tokens.new_id(context.random_bytes, "sign-in code id")
     code = tokens.new_code(context.random_bytes, code_id)
     async with context.auth_db.acquire() as db, db.transaction():
@@ -165,7 +165,7 @@ async def sign_in(request: ApiRequest) -> ASGIApp:
     wanted = await decode_body(request, SignIn)
     email, now = wanted.email.lower(), context.now()
     address_hash = await context.keys.blind_index("address", email)
-    request.app.state.codes_tried.take((client_of(request), address_hash), now)
+    limits_of(request).codes_tried.take((client_of(request), address_hash), now)
     async with context.auth_db.acquire() as db, db.transaction():
         answer = None
         if await _use_code(db, address_hash, wanted.code, now):
@@ -257,7 +257,7 @@ async def step_up(request: ApiRequest) -> Response[None]:
     address_hash = await context.auth_db.fetchval(ADDRESS_OF, member.member_id)
     if address_hash is None:  # signed in with Apple or Google: no code can be theirs
         raise WrongCode
-    request.app.state.codes_tried.take((client_of(request), address_hash), now)
+    limits_of(request).codes_tried.take((client_of(request), address_hash), now)
     async with context.auth_db.acquire() as db, db.transaction():
         right = await _use_code(db, address_hash, code, now)
     if not right:

@@ -1,4 +1,4 @@
-"""Serving: migrate, then answer until told to stop."""
+"""The command `serve`: migrate the database, then serve until told to stop."""
 
 import asyncio
 import gc
@@ -11,35 +11,34 @@ import uvicorn
 from litestar.types import ASGIApp
 
 from service import logs, metrics
-from service.app import create_app
+from service.app import App, create_app
 from service.cli.database import key_store, lasting_database, migrate_database, remind_of_rotation
 from service.core import mail
 from service.core.clock import JumpGuardedClock
-from service.edge import Edge
 from service.errors import StartupError
 from service.push import senders
 from service.settings import Settings
 
 
 def serve(settings: Settings) -> None:
-    """Migrate, then serve until told to stop."""
+    """Migrate the database, then serve until told to stop."""
     logs.configure(settings)
-    sent = f"Mail goes to {settings.smtp_url.rpartition('@')[2]}." if settings.smtp_url else "Mail is printed here."
-    sent = f"{sent} {where_pushes_go(settings)}"
+    mails = f"Mail goes to {settings.smtp_url.rpartition('@')[2]}." if settings.smtp_url else "Mail is printed here."
+    pushes = where_pushes_go(settings)
     with lasting_database(settings) as url, listening(settings) as listener:
         settings = at_port_of(listener, settings)
         asyncio.run(migrate_database(url))
         asyncio.run(remind_of_rotation(url))
         mailer, inside = mail.mailer_for(settings.smtp_url, settings.mail_from), settings.push == "inside"
         app = create_app(url, settings, mailer, key_store(settings), JumpGuardedClock(), with_prompts=inside)
-        with _counting(app, settings) as counted:
-            told = f"{greeting(settings)}\n{counted}{sent}\nCtrl-C stops it."
-            run(app, listener, lambda: print(told, flush=True), app.end_streams)
+        with _metrics_served(app, settings) as metrics_line:
+            banner = f"{greeting(settings)}\n{metrics_line}{mails} {pushes}\nCtrl-C stops it."
+            run(app, listener, lambda: print(banner, flush=True), app.end_streams)
 
 
 @contextmanager
-def _counting(app: Edge, settings: Settings) -> Iterator[str]:
-    """Serve the metrics, if they are wanted; yields what to say of that."""
+def _metrics_served(app: App, settings: Settings) -> Iterator[str]:
+    """Serve the metrics, if a port is set; yields the line to print about it."""
     if app.metrics is None or settings.metrics_port is None:
         yield ""
         return
@@ -55,20 +54,20 @@ def where_pushes_go(settings: Settings) -> str:
 
 
 def address(settings: Settings) -> str:
-    """Where it listens, as a URL."""
+    """The URL of the address that it listens on."""
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     return f"http://{host}:{settings.port}"
 
 
 def greeting(settings: Settings) -> str:
-    """The first lines that whoever started it reads."""
+    """The first lines that are printed."""
     reached_at = (settings.public_url or address(settings)).rstrip("/")
     return f"Mutuality serves on {address(settings)}\nIts documentation is at {reached_at}/docs"
 
 
 @contextmanager
 def listening(settings: Settings) -> Iterator[socket.socket]:
-    """The address, taken before the application starts."""
+    """A listening socket, bound before the application starts. Raises StartupError."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
         listener = socket.create_server((settings.host, settings.port), family=family, backlog=2048)
@@ -81,12 +80,12 @@ def listening(settings: Settings) -> Iterator[socket.socket]:
 
 
 def at_port_of(listener: socket.socket, settings: Settings) -> Settings:
-    """The settings with the port that was really taken: 0 asks for any."""
+    """The settings with the port that was bound: 0 asks for any."""
     return settings.model_copy(update={"port": listener.getsockname()[1]})
 
 
 class _Server(uvicorn.Server):
-    """Says so when it is ready, and waits for no live stream when it stops."""
+    """uvicorn, with a call when it is ready, and one before it waits for open answers to end."""
 
     def __init__(self, config: uvicorn.Config, ready: Callable[[], None], leave: Callable[[], None]) -> None:
         super().__init__(config)
@@ -94,22 +93,22 @@ class _Server(uvicorn.Server):
         self._leave = leave
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, then tell."""
+        """Start, then call `ready`."""
         await super().startup(sockets)
         if self.started:
             _collect_less()
             self._ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """End what would not end by itself, then wait for the rest."""
+        """Call `leave`, which ends what would not end by itself, then wait for the rest."""
         self._leave()
         await super().shutdown(sockets)
 
 
 def _collect_less() -> None:
-    """Look for garbage that goes in circles less often, and not in what is there from the start: it stays anyway.
+    """Run the cyclic garbage collector less often, and not over what is there from the start: it stays anyway.
 
-    Requests leave little of that kind; looking for it took a fifth of the time in which entries are recorded.
+    Requests leave few cycles; looking for them took a fifth of the time in which entries are recorded.
     """
     gc.collect()
     gc.freeze()

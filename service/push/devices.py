@@ -17,7 +17,7 @@ from service.errors import Invalid, NotFound
 from service.push.addresses import Environment, Platform, Provider, Registration, address_of, decrypt_address
 from service.push.notices import AppleDevice
 from service.web.operation import described
-from service.web.requests import ApiRequest, context_of, decode_body, path_uuid
+from service.web.requests import ApiRequest, context_of, decode_body, path_uuid, state_of
 from service.web.responses import empty_answer, json_answer
 
 MAX_DEVICES = 20
@@ -133,7 +133,8 @@ ORDER BY
 async def list_devices(request: ApiRequest) -> ASGIApp:
     """Only one's own, without their addresses."""
     devices = await push_devices_of(context_of(request), await current_member(request))
-    return json_answer(RegisteredDevices(devices, request.app.state.vapid_public_key))
+    key: str | None = state_of(request).vapid_public_key
+    return json_answer(RegisteredDevices(devices, key))
 
 
 async def push_devices_of(context: Context, member: Member) -> list[RegisteredDevice]:

@@ -17,6 +17,7 @@ import structlog
 from litestar import get
 from litestar.params import FromPath
 from litestar.types import ASGIApp, Receive, Scope, Send
+from msgspec import Struct
 
 from events.entries import Audience
 from events.heads import DbConnection, read_head
@@ -29,15 +30,11 @@ from service.context import Context
 from service.core.listeners import Listener
 from service.errors import Invalid, NotFound
 from service.web.operation import described
-from service.web.requests import ApiRequest, context_of, path_uuid
+from service.web.requests import ApiRequest, context_of, path_uuid, state_of
 
 log = structlog.get_logger()
 
-POLL_SECONDS = 0.5  # until what another process recorded is told, and until a revoked session hears nothing more
-KEEP_ALIVE_SECONDS = 15  # proxies hang up on what is silent for longer, often after a minute
 RECONNECT_MILLISECONDS = 2000
-LAST_SECONDS = 1  # for the end of a stream that its reader does not read
-PAGE_EVENTS = 100  # all that is held in memory for a reader, however slow
 KEEP_ALIVE = b": nothing new\n\n"
 HEADERS = [
     (b"content-type", b"text/event-stream"),
@@ -45,6 +42,18 @@ HEADERS = [
     (b"x-accel-buffering", b"no"),  # or nginx keeps back what it should pass on
 ]
 POSITIONS = re.compile(r"shared:(0|[1-9][0-9]{0,18}),private:(0|[1-9][0-9]{0,18})", re.ASCII)
+
+
+class LivePace(Struct, frozen=True):
+    """How fast streams go, and how much they hold."""
+
+    poll_seconds: float = 0.5  # until what another process recorded is sent, and until a revoked session gets no more
+    keep_alive_seconds: float = 15  # proxies hang up on what is silent for longer, often after a minute
+    last_seconds: float = 1  # for the end of a stream that its reader does not read
+    page_events: int = 100  # all that is held in memory for a reader, however slow
+
+
+PACE = LivePace()
 
 
 @get(
@@ -72,8 +81,8 @@ async def listen_live(request: ApiRequest, rid: FromPath[str]) -> ASGIApp:
     async with context.acting_as(member.member_id) as db:
         membership = await membership_in(db, member.member_id, context.now(), wanted)
         reached = await _beginning(db, membership, request.headers.get("last-event-id"))
-    reader, until = reader_of(membership), member.access_expires_at
-    return _answer(context, Listener(member.member_id, member.session_id, reader, until, reached))
+    listener = Listener(member.member_id, member.session_id, reader_of(membership), member.access_expires_at, reached)
+    return LiveStream(context, listener, state_of(request).live_pace)
 
 
 async def _beginning(db: DbConnection, membership: Membership, last_event_id: str | None) -> dict[Audience, int]:
@@ -90,21 +99,71 @@ async def _beginning(db: DbConnection, membership: Membership, last_event_id: st
     return {"shared": min(int(told[1]), heads["shared"]), "private": min(int(told[2]), heads["private"])}
 
 
-def _answer(context: Context, listener: Listener) -> ASGIApp:
-    """The stream as an application of its own: what the framework streams cannot be ended while nobody reads it."""
+class LiveStream:
+    """One open stream, as an ASGI application: what the framework streams cannot be ended while nobody reads it."""
 
-    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
-        context.listeners.join(listener)
+    def __init__(self, context: Context, listener: Listener, pace: LivePace) -> None:
+        self._context, self._listener, self._pace = context, listener, pace
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send frames until the reader hangs up or the stream is ended."""
+        self._context.listeners.join(self._listener)
         try:
             await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
-            await _until_one_ends(_tell(context, listener, send), _hung_up(receive), listener.ended.wait())
+            await _until_one_ends(self._send_frames(send), _hung_up(receive), self._listener.ended.wait())
         finally:
-            context.listeners.leave(listener)
+            self._context.listeners.leave(self._listener)
         with suppress(TimeoutError):
-            async with asyncio.timeout(LAST_SECONDS):
+            async with asyncio.timeout(self._pace.last_seconds):
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    return answer
+    async def _send_frames(self, send: Send) -> None:
+        try:
+            async for sent in self._frames():
+                await send({"type": "http.response.body", "body": sent, "more_body": True})
+        except Exception as error:
+            # The phone connects again and misses nothing. What an exception says may be what people wrote.
+            log.warning("live_broken_off", failure=type(error).__name__)
+
+    async def _frames(self) -> AsyncIterator[bytes]:
+        yield beginning(self._listener.reached)
+        async for event_frame in self._new_events():
+            yield event_frame
+        yield KEEP_ALIVE
+        while True:
+            if await self._woken():
+                # Before it is read: what comes in while that happens wakes again.
+                self._listener.woken.clear()
+                async for event_frame in self._new_events():
+                    yield event_frame
+            else:
+                yield KEEP_ALIVE
+
+    async def _woken(self) -> bool:
+        """Wait until something may be new, for as long as silence may last."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._pace.keep_alive_seconds):
+                await self._listener.woken.wait()
+        return self._listener.woken.is_set()
+
+    async def _new_events(self) -> AsyncIterator[bytes]:
+        """All that lies behind the positions reached; no connection is held while a slow phone reads."""
+        reached, more = self._listener.reached, True
+        while more:
+            pages = await self._pages()
+            for event in (event for page in pages for event in page.events):
+                reached[event.stream] = event.position
+                yield frame(reached, event)
+            more = any(page.more and page.events for page in pages)
+
+    async def _pages(self) -> list[Page]:
+        context, reader = self._context, self._listener.reader
+        async with context.acting_as(self._listener.member_id) as db:
+            keys = await context.keys.relationship_keys(reader.relationship_id)
+            return [
+                await feed.page(db, keys, reader, audience, position, self._pace.page_events)
+                for audience, position in self._listener.reached.items()
+            ]
 
 
 async def _until_one_ends(*waits: Coroutine[Any, Any, Any]) -> None:
@@ -122,58 +181,6 @@ async def _hung_up(receive: Receive) -> None:
         pass
 
 
-async def _tell(context: Context, listener: Listener, send: Send) -> None:
-    try:
-        async for chunk in _chunks(context, listener):
-            await send({"type": "http.response.body", "body": chunk, "more_body": True})
-    except Exception as error:
-        # The phone connects again and misses nothing. What an exception says may be what people wrote.
-        log.warning("live_broken_off", failure=type(error).__name__)
-
-
-async def _chunks(context: Context, listener: Listener) -> AsyncIterator[bytes]:
-    yield beginning(listener.reached)
-    async for frame_told in _news(context, listener):
-        yield frame_told
-    yield KEEP_ALIVE
-    while True:
-        if await _woken(listener):
-            # Before it is read: what comes in while that happens wakes again.
-            listener.woken.clear()
-            async for frame_told in _news(context, listener):
-                yield frame_told
-        else:
-            yield KEEP_ALIVE
-
-
-async def _woken(listener: Listener) -> bool:
-    """Wait until something may be new, for as long as silence may last."""
-    with suppress(TimeoutError):
-        async with asyncio.timeout(KEEP_ALIVE_SECONDS):
-            await listener.woken.wait()
-    return listener.woken.is_set()
-
-
-async def _news(context: Context, listener: Listener) -> AsyncIterator[bytes]:
-    """All that lies behind what was told; no connection is held while a slow phone reads."""
-    more = True
-    while more:
-        pages = await _pages(context, listener)
-        for event in (event for page in pages for event in page.events):
-            listener.reached[event.stream] = event.position
-            yield frame(listener.reached, event)
-        more = any(page.more and page.events for page in pages)
-
-
-async def _pages(context: Context, listener: Listener) -> list[Page]:
-    async with context.acting_as(listener.member_id) as db:
-        ring = await context.keys.relationship_keys(listener.reader.relationship_id)
-        return [
-            await feed.page(db, ring, listener.reader, audience, position, PAGE_EVENTS)
-            for audience, position in listener.reached.items()
-        ]
-
-
 def beginning(reached: dict[Audience, int]) -> bytes:
     """The first frame. Without data it is no event to a client, which remembers its id all the same."""
     return f"retry: {RECONNECT_MILLISECONDS}\nid: {_id(reached)}\n\n".encode()
@@ -188,16 +195,19 @@ def _id(reached: dict[Audience, int]) -> str:
     return f"shared:{reached['shared']},private:{reached['private']}"
 
 
-async def poll_forever(context: Context) -> None:
-    """Look again and again while somebody listens: one task of the process, for all of them."""
+# --- What other processes do
+
+
+async def poll_forever(context: Context, every_seconds: float) -> None:
+    """Poll again and again while somebody listens: one task of the process, for all of them."""
     while True:
         await context.listeners.present.wait()
         try:
             await poll(context)
         except Exception as error:
-            # While the database is away nothing can be told; the next look may find it again.
-            log.warning("live_not_watched", failure=type(error).__name__)
-        await asyncio.sleep(POLL_SECONDS)
+            # While the database is away nothing can be sent; the next look may find it again.
+            log.warning("live_poll_failed", failure=type(error).__name__)
+        await asyncio.sleep(every_seconds)
 
 
 # Of who is let in and not confirmed yet, the private stream has no head.
@@ -236,8 +246,8 @@ async def poll(context: Context) -> None:
 
 
 def _behind(listener: Listener, heads: dict[tuple[UUID, UUID], int]) -> bool | None:
-    """Whether more is there than was told; None where something cannot be read any more."""
+    """Whether more is there than was sent; None where something cannot be read any more."""
     positions = {audience: heads.get((listener.member_id, stream)) for audience, stream in listener.streams.items()}
     if None in positions.values():
         return None
-    return any((positions[audience] or 0) > told for audience, told in listener.reached.items())
+    return any((positions[audience] or 0) > reached for audience, reached in listener.reached.items())

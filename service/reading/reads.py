@@ -26,7 +26,7 @@ from service.database.pool import checked_out
 from service.errors import Invalid, NotFound
 from service.reading.answer_cache import AnswerCache
 from service.web.operation import described
-from service.web.requests import ApiRequest, context_of, decode_query, path_uuid
+from service.web.requests import ApiRequest, context_of, decode_query, path_uuid, state_of
 from service.web.responses import cacheable, cacheable_answer
 
 COUNTING_CONNECTIONS = 4
@@ -212,7 +212,7 @@ class Reading(Struct, frozen=True):
 
 async def _reading(request: ApiRequest, rid: str) -> Reading:
     bearer = await bearer_without_recheck(request)
-    lookup: ReaderLookup = request.app.state["lookup"]
+    lookup: ReaderLookup = state_of(request).reader_lookup
     try:
         found = await lookup.find(bearer.session_id, bearer.member_id, path_uuid(rid))
     except NotFound:
@@ -231,11 +231,11 @@ async def _counted(
 
     They are counted after the version was looked up: what is kept under a version is as new as that, or newer.
     """
-    kept: AnswerCache = request.app.state["answer_cache"]
+    kept: AnswerCache = state_of(request).answer_cache
     name = (reading.reader.author_id, *asked)
     found = kept.find(name, reading.version)
     if found is None:
-        async with checked_out(request.app.state["counting"]) as db:
+        async with checked_out(state_of(request).counting_db) as db:
             found = cacheable(await count(db))
         kept.keep(name, reading.version, found)
     return cacheable_answer(request, found)

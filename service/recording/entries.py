@@ -19,7 +19,7 @@ from service.errors import NotFound, Overloaded, ServiceError, WrongState
 from service.recording.recorder import Recorder
 from service.recording.write_set import RecordedEntry, Submission, Submitter
 from service.web.operation import described
-from service.web.requests import ApiRequest, decode_body, path_uuid
+from service.web.requests import ApiRequest, decode_body, path_uuid, state_of
 from service.web.responses import json_answer
 
 
@@ -153,7 +153,7 @@ async def _submission(request: ApiRequest, bearer: Bearer, rid: str, entry_id: s
 
 def recorder_of(request: ApiRequest) -> Recorder:
     """The one recorder of this process."""
-    recorder: Recorder = request.app.state["recorder"]
+    recorder: Recorder = state_of(request).recorder
     return recorder
 
 

@@ -25,6 +25,7 @@ from service.relationships.seats import MembershipRow
 from service.relationships.state import forget_invite, lock_state, set_state
 from service.relationships.view import Relationship, view_of
 from service.web.operation import described
+from service.web.rate_limits import limits_of
 from service.web.requests import ApiRequest, Nothing, context_of, decode_body
 from service.web.responses import json_answer
 
@@ -162,7 +163,7 @@ async def accept_invite(request: ApiRequest) -> ASGIApp:
     code = (await decode_body(request, Accept)).code
     require_consent(member.consent_version)
     context = context_of(request)
-    request.app.state.invites_tried.take((member.member_id.bytes,), context.now())
+    limits_of(request).invites_tried.take((member.member_id.bytes,), context.now())
     async with context.auth_db.acquire() as db, db.transaction():
         code_hash = tokens.invite_hash(code)
         row = await db.fetchrow(LOCK_INVITED, code_hash, context.now())

@@ -1,4 +1,4 @@
-"""Whether the process lives, whether it can work, and the contract document with its pages."""
+"""Liveness, readiness, and the OpenAPI document with its pages."""
 
 from functools import cache
 from importlib.util import find_spec
@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from service.errors import NotFound
 from service.web.operation import described
-from service.web.requests import ApiRequest, context_of
+from service.web.requests import ApiRequest, context_of, state_of
 from service.web.responses import json_answer
 
 PAGE_POLICY = (
@@ -83,7 +83,7 @@ async def get_readiness(request: ApiRequest) -> ASGIApp:
 @get("/openapi.json")
 async def get_document(request: ApiRequest) -> Response[bytes]:
     """The contract document; openapi/openapi.json is the same, laid out for reading."""
-    document: dict[str, Any] = request.app.state.document
+    document: dict[str, Any] = state_of(request).document
     return Response(msgspec.json.encode(document), media_type="application/json")
 
 
@@ -105,7 +105,7 @@ async def get_docs_file(request: ApiRequest, name: FromPath[str]) -> Response[by
 def _page_file(name: str) -> bytes:
     if name == "start.js":
         return START.encode()
-    # Only the files of the package are used: importing it would bring a second web framework to life.
+    # Only the files of the package are used: importing it would load a second web framework.
     found = find_spec("flask_swagger_ui")
     assert found is not None
     assert found.origin is not None

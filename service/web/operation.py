@@ -1,4 +1,4 @@
-"""What the OpenAPI document says of an operation, written where the operation is."""
+"""The description of an operation in the OpenAPI document, written where its handler is."""
 
 from typing import Any, Literal
 
@@ -8,11 +8,11 @@ Tag = Literal["Sign in", "Me", "Relationships", "Record", "Read", "Be asked", "L
 
 
 class Operation(Struct, frozen=True, kw_only=True):
-    """One operation: its id, the task that it belongs to, one line of summary, what goes in and out, and its problems.
+    """One operation: its id, its tag, one line of summary, what goes in and out, and its problems.
 
     `problems` names each exception type that the operation can raise; what a body, a query or a missing token can cause
-    need not be repeated. Examples of what goes in and out stand in `examples`, under the id. `cached` answers carry an
-    ETag; a `live` one never ends, and each of its frames holds what is answered.
+    need not be repeated. Examples of what goes in and out stand in `contract.examples`, under the id. `cached` answers
+    carry an ETag; a `live` one never ends, and each of its frames holds what is answered.
     """
 
     id: str
@@ -27,6 +27,6 @@ class Operation(Struct, frozen=True, kw_only=True):
     live: bool = False
 
 
-def described(**said: Any) -> dict[str, Any]:
-    """The description as a Litestar handler carries it."""
-    return {"operation": Operation(**said)}
+def described(**fields: Any) -> dict[str, Any]:
+    """The description as the `opt` of a Litestar handler."""
+    return {"operation": Operation(**fields)}

@@ -1,4 +1,4 @@
-"""Every error that a phone can get, as RFC 9457 problem+json: the one table from exceptions to statuses."""
+"""Problems, RFC 9457: the one table from exceptions to statuses, and the exception handlers that answer with it."""
 
 import traceback
 from http import HTTPStatus
@@ -48,7 +48,7 @@ UNREADABLE_RETRY_SECONDS = 60
 # RFC 9110 renamed two; which names Python knows depends on its version, and a title must not.
 TITLES = {413: "Content Too Large", 422: "Unprocessable Content"}
 MEDIA_TYPE = "application/problem+json"
-# What the framework says, with status 500, where a phone went away while it was sending; nobody reads the answer.
+# The framework's detail, with status 500, where a phone went away while it was sending; nobody reads the answer.
 HUNG_UP = "client disconnected prematurely"
 
 
@@ -83,7 +83,7 @@ def problem(status: int, code: str, detail: str, pointer: str = "") -> Problem:
 
 
 def title_of(status: int) -> str:
-    """What a status is called."""
+    """The reason phrase of a status."""
     return TITLES.get(status) or HTTPStatus(status).phrase
 
 
@@ -93,17 +93,17 @@ def status_of(kind: type[Exception]) -> int | None:
 
 
 def problem_of(error: refusals.Refusal | errors.ServiceError) -> Problem:
-    """The problem that tells of an expected error."""
+    """The problem for an error that is raised on purpose."""
     return problem(status_of(type(error)) or 500, error.code, error.detail, error.pointer)
 
 
 def answer(found: Problem, headers: dict[str, str] | None = None) -> Response[bytes]:
-    """The problem as an answer."""
+    """The problem as a response."""
     return Response(msgspec.json.encode(found), status_code=found.status, media_type=MEDIA_TYPE, headers=headers or {})
 
 
 def on_expected(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-    """The answer to an error that the service raises on purpose."""
+    """Handles what the service raises on purpose."""
     assert isinstance(error, refusals.Refusal | errors.ServiceError)
     headers = {}
     if isinstance(error, errors.NotSignedIn):
@@ -114,7 +114,7 @@ def on_expected(request: Request[Any, Any, Any], error: Exception) -> Response[b
 
 
 def on_http(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-    """The answer to an error that the framework raises: unknown routes, wrong methods, bodies that are too large."""
+    """Handles what the framework raises: unknown routes, wrong methods, bodies that are too large."""
     assert isinstance(error, HTTPException)
     match error.status_code:
         case 404:
@@ -136,24 +136,24 @@ def _allowed(error: HTTPException) -> str:
     return ", ".join(sorted(methods | {"HEAD"} if "GET" in methods else methods))
 
 
-def on_database_away(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-    """The answer while the database is away: nothing was recorded, or the same call will say what was."""
+def on_database_unavailable(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    """Handles a database that is unavailable: nothing was recorded, or the same call will say what was."""
     log.warning("database_away", failure=type(error).__name__)
     found = problem(503, "try_again", "The service cannot reach its data just now; send the same request again soon.")
     return answer(found, {"Retry-After": str(RETRY_AFTER_SECONDS)})
 
 
 def on_unexpected(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-    """The answer to a mistake of ours. Messages of exceptions may hold what people wrote, so only places are logged."""
+    """Handles a bug. Messages of exceptions may hold what people wrote, so only places in the code are logged."""
     places = [f"{f.filename}:{f.lineno} {f.name}" for f in traceback.extract_tb(error.__traceback__)]
     log.error("unexpected", failure=type(error).__name__, places=places[-8:])
     return answer(problem(500, "internal", "Something went wrong on our side; the same request may be sent again."))
 
 
 def on_unreadable(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-    """The answer where a text does not open, or rows contradict each other: better none than a wrong one.
+    """Handles a text that cannot be decrypted, and rows that contradict each other: an operator has to look.
 
-    An operator has to look.
+    No answer is better than a wrong one.
     """
     log.error("unreadable", failure=type(error).__name__)
     found = problem(503, "unreadable", "Something that was recorded cannot be opened just now; it is not lost.")
@@ -164,7 +164,7 @@ HANDLERS: dict[int | type[Exception], Any] = {
     refusals.Refusal: on_expected,
     errors.ServiceError: on_expected,
     HTTPException: on_http,
-    **dict.fromkeys(DATABASE_UNAVAILABLE, on_database_away),
+    **dict.fromkeys(DATABASE_UNAVAILABLE, on_database_unavailable),
     DecryptionFailed: on_unreadable,
     KeyStoreError: on_unreadable,
     **dict.fromkeys(DATA_CORRUPTED, on_unreadable),

@@ -1,4 +1,4 @@
-"""Requests: strict bodies, queries and ids."""
+"""Requests: bodies, queries and ids decoded strictly, and what handlers share."""
 
 import re
 from typing import Any, TypeAlias, TypeVar
@@ -24,9 +24,20 @@ HYPHENATED = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _decoders: dict[Any, msgspec.json.Decoder[Any]] = {}
 
 
+APP_STATE = "app_state"
+
+
+def state_of(request: ApiRequest) -> Any:
+    """The `AppState` of `service.app`. No room may import that, so each has accessors that name the types of its part.
+
+    It is one item of Litestar's State, whose attributes take six times as long to find.
+    """
+    return request.app.state[APP_STATE]
+
+
 def context_of(request: ApiRequest) -> Context:
-    """What the application was started with."""
-    context: Context = request.app.state["context"]  # as an attribute it takes six times as long to find
+    """The context that the application was started with."""
+    context: Context = state_of(request).context
     return context
 
 
@@ -34,7 +45,7 @@ def path_uuid(text: str) -> UUID:
     """The id in a path. A malformed one is as unknown as any other: raises NotFound."""
     if not HYPHENATED.fullmatch(text):
         raise NotFound
-    # PostgreSQL's own kind of UUID, as rows bring it: it is made, hashed and written in a fraction of the time.
+    # The driver's own kind of UUID, as rows bring it: it is made, hashed and written in a fraction of the time.
     return pgproto.UUID(text)
 
 
@@ -50,31 +61,31 @@ async def json_of(request: ApiRequest) -> bytes:
     """The body as it was sent, once. Raises UnsupportedMediaType where it does not call itself JSON, and TooLarge."""
     if header_of(request, b"content-type").partition(";")[0].strip().lower() != JSON:
         raise UnsupportedMediaType
-    return await _bytes_of(request)
+    return await _read_body(request)
 
 
-WHOLE_BYTES = 64 * 1024  # less than any body may have
+SMALL_BODY_BYTES = 64 * 1024  # less than any body may have
 
 
-async def _bytes_of(request: ApiRequest) -> bytes:
+async def _read_body(request: ApiRequest) -> bytes:
     # A small one that comes in one piece, as most do, is taken as it is: the framework takes 15 µs to join it.
     announced = header_of(request, b"content-length")
-    if not announced.isdecimal() or len(announced) > 9 or int(announced) > WHOLE_BYTES:
-        return await _joined(request)
+    if not announced.isdecimal() or len(announced) > 9 or int(announced) > SMALL_BODY_BYTES:
+        return await _join_body(request)
     piece = await request.receive()
-    if piece["type"] == "http.request" and not piece.get("more_body") and len(piece["body"]) <= WHOLE_BYTES:
+    if piece["type"] == "http.request" and not piece.get("more_body") and len(piece["body"]) <= SMALL_BODY_BYTES:
         return piece["body"]
-    return await _joined(request, piece)
+    return await _join_body(request, piece)
 
 
-async def _joined(request: ApiRequest, *begun: ReceiveMessage) -> bytes:
-    """A body as the framework joins and limits it; one that is announced as too large is refused unseen."""
-    pieces, receive = list(begun), request.receive
+async def _join_body(request: ApiRequest, *received: ReceiveMessage) -> bytes:
+    """A body as the framework joins and limits it; one that is announced as too large is refused unread."""
+    pieces, receive = list(received), request.receive
 
-    async def replayed() -> ReceiveMessage:
+    async def replay() -> ReceiveMessage:
         return pieces.pop() if pieces else await receive()
 
-    request.receive = replayed
+    request.receive = replay
     try:
         return await request.body()
     except RequestEntityTooLarge:
@@ -89,7 +100,7 @@ def decode(text: bytes | msgspec.Raw, kind: type[T]) -> T:
     try:
         value: T = decoder.decode(text)
     except msgspec.ValidationError as error:
-        # The first thing that does not fit ends the decoding: what comes behind it may not even be JSON.
+        # The first value that does not fit ends the decoding: what follows may not even be JSON.
         raise _invalid(error) if _is_json(text) else MalformedJson from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise MalformedJson from None
@@ -120,16 +131,16 @@ def decode_query(request: ApiRequest, kind: type[T]) -> T:
 
 
 def _typed(text: str) -> str | int | bool:
-    """What the text says in JSON, if that is a whole number or a truth value; null cannot be said in a query."""
+    """The text as JSON, if that is a whole number or a boolean; a query cannot hold null."""
     if text.lower() in ("true", "false"):
         return text.lower() == "true"
     return int(text) if re.fullmatch(r"-?(0|[1-9][0-9]{,30})", text, re.ASCII) else text
 
 
-SAID_CHARACTERS = 300
+MAX_QUOTED_CHARACTERS = 300
 PLACED = re.compile(r"(.*?)(?: - at ((?:`key` in )?`\$[^`]*`))?", re.DOTALL)
 FIELD = re.compile(r"Object (?:contains unknown|missing required) field `(.*)`", re.DOTALL)
-# What msgspec says in words that are not for people.
+# For messages of msgspec that are not meant for people.
 IN_WORDS = {
     "Invalid RFC3339 encoded date": "Expected a date such as 2026-03-30",
     "Invalid RFC3339 encoded datetime": "Expected a time with its offset, such as 2026-03-30T20:15:00+02:00",
@@ -141,16 +152,16 @@ IN_WORDS = {
 def _invalid(error: msgspec.ValidationError) -> Invalid:
     placed = PLACED.fullmatch(str(error))
     assert placed is not None
-    said, place = placed.groups("")
-    field = FIELD.fullmatch(said)
+    message, place = placed.groups("")
+    field = FIELD.fullmatch(message)
     pointer = _pointer(place) + (f"/{_escaped(field[1])}" if field else "")
-    return Invalid(f"{_in_words(said)} at {pointer}." if pointer else f"{_in_words(said)}.", pointer)
+    return Invalid(f"{_in_words(message)} at {pointer}." if pointer else f"{_in_words(message)}.", pointer)
 
 
-def _in_words(said: str) -> str:
-    if said.startswith("Expected `str` matching regex"):
-        return IN_WORDS.get(said, "Expected a text of the form that /openapi.json gives")
-    return IN_WORDS.get(said, said[:SAID_CHARACTERS])
+def _in_words(message: str) -> str:
+    if message.startswith("Expected `str` matching regex"):
+        return IN_WORDS.get(message, "Expected a text of the form that /openapi.json gives")
+    return IN_WORDS.get(message, message[:MAX_QUOTED_CHARACTERS])
 
 
 def _pointer(place: str) -> str:
@@ -160,13 +171,13 @@ def _pointer(place: str) -> str:
 
 
 def _escaped(name: str) -> str:
-    return name[:SAID_CHARACTERS].replace("~", "~0").replace("/", "~1")
+    return name[:MAX_QUOTED_CHARACTERS].replace("~", "~0").replace("/", "~1")
 
 
 def header_of(request: ApiRequest, name: bytes) -> str:
     """The first header of that name, which is in lower case; empty where there is none.
 
-    Looked for among the few that there are: the framework's mapping of all of them takes longer to make.
+    A linear search among the few that there are: the framework's mapping of all of them takes longer to make.
     """
     for known, value in request.scope["headers"]:
         if known == name:

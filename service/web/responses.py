@@ -12,9 +12,9 @@ from service.web.requests import JSON, ApiRequest, header_of
 
 
 class RawResponse(Struct, frozen=True):
-    """An answer as it is sent.
+    """A response as an ASGI application that only sends it.
 
-    Made by way of the framework's own, and with the tag reckoned anew, a 304 took 180 µs instead of 147.
+    By way of the framework's own, and with the tag computed again, a 304 took 180 µs instead of 147.
     """
 
     status: int
@@ -28,17 +28,17 @@ class RawResponse(Struct, frozen=True):
 
 
 def json_answer(value: Any, status: int = 200) -> ASGIApp:
-    """A value as JSON. Nobody may keep it."""
+    """A value as JSON, not to be cached."""
     content = msgspec.json.encode(value)
-    return RawResponse(status, _described(content), content)
+    return RawResponse(status, _content_headers(content), content)
 
 
-def _described(content: bytes) -> list[tuple[bytes, bytes]]:
+def _content_headers(content: bytes) -> list[tuple[bytes, bytes]]:
     return [(b"content-type", JSON.encode()), (b"content-length", b"%d" % len(content))]
 
 
 def empty_answer() -> Response[None]:
-    """204."""
+    """204 No Content."""
     return Response(None, status_code=204)
 
 
@@ -50,17 +50,17 @@ class Cacheable(Struct, frozen=True):
 
 
 def cacheable(value: Any) -> Cacheable:
-    """A value as such a text. The same bytes have the same tag, whoever asks, and whenever."""
+    """A value as JSON with its ETag. The same bytes have the same tag, whoever asks, and whenever."""
     content = msgspec.json.encode(value)
     return Cacheable(content, f'"{hashlib.sha256(content).hexdigest()[:32]}"'.encode())
 
 
-def cacheable_answer(request: ApiRequest, found: Cacheable) -> ASGIApp:
-    """The text with its ETag, or 304 where the reader has it."""
-    headers = [(b"etag", found.tag), (b"cache-control", b"private, no-cache"), (b"vary", b"Authorization")]
-    if _matches(header_of(request, b"if-none-match"), found.tag.decode()):
+def cacheable_answer(request: ApiRequest, body: Cacheable) -> ASGIApp:
+    """200 with its ETag, or 304 where If-None-Match names it."""
+    headers = [(b"etag", body.tag), (b"cache-control", b"private, no-cache"), (b"vary", b"Authorization")]
+    if _matches(header_of(request, b"if-none-match"), body.tag.decode()):
         return RawResponse(304, headers, b"")
-    return RawResponse(200, headers + _described(found.content), found.content)
+    return RawResponse(200, headers + _content_headers(body.content), body.content)
 
 
 def _matches(if_none_match: str, tag: str) -> bool:

@@ -104,7 +104,7 @@ async def _seconds(step: Callable[[], Awaitable[int]]) -> float:
 
 
 async def _claimed(context: Context) -> int:
-    return len(await outbox.claim(context, worker.IN_FLIGHT))
+    return len(await outbox.claim(context, worker.MAX_IN_FLIGHT))
 
 
 class Noting:

@@ -7,6 +7,7 @@ import pytest
 
 from projections.balances import Reader
 from service.reading import live
+from service.reading.live import LiveStream
 from tests.noninterference.comparing import Pair
 from tests.noninterference.worlds import World
 from tests.support.listening import Listening
@@ -22,15 +23,14 @@ ROUNDS = 3
 
 @pytest.fixture
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[Reader]:
-    """Whoever reads, each time that they do; the watcher looks only when it is told to."""
-    pages, seen = live._pages, list[Reader]()
+    """Whoever reads, each time that they do."""
+    pages, seen = LiveStream._pages, list[Reader]()
 
-    async def noted(world: Any, listener: Any) -> Any:
-        seen.append(listener.reader)
-        return await pages(world, listener)
+    async def noted(stream: LiveStream) -> Any:
+        seen.append(stream._listener.reader)
+        return await pages(stream)
 
-    monkeypatch.setattr(live, "_pages", noted)
-    monkeypatch.setattr(live, "POLL_SECONDS", 1000)
+    monkeypatch.setattr(LiveStream, "_pages", noted)
     return seen
 
 
@@ -60,7 +60,7 @@ async def heard(world: World, reads: list[Reader], private: int) -> tuple[list[b
                 await put(other, NOTE, 1000 * number + one)
                 await theirs.events(1)
             world.chance.hidden = False
-            await live.poll(world.service.app.litestar.state.context)
+            await live.poll(world.service.app.state.context)
             await put(other, SHARED, 100 * number + 50)
             await listening.events(1)
             await theirs.events(1)

@@ -20,9 +20,10 @@ from msgspec import Struct, field
 
 from service import worker
 from service.access.consent import CONSENT_VERSION
-from service.edge import Edge
+from service.app import App
 from service.push import payloads
 from service.push.notices import Delivered, FirebaseDevice, Notice, Outcome
+from service.reading.live import LivePace
 from tests.noninterference.scripts import Json, Person, Script, Step
 from tests.support.hanging_up import until_told
 from tests.support.phones import Clock, Phone, Running, running
@@ -120,7 +121,9 @@ async def world(number: int, database_url: str) -> AsyncIterator[World]:
     chance, clock = KeyedChance(), Clock()
     superuser = await asyncpg.connect(database_url)
     try:
-        async with running(database_url, random_bytes=chance, now=clock) as service:
+        # Who listens is polled for only when a test says so.
+        pace = LivePace(poll_seconds=1000)
+        async with running(database_url, random_bytes=chance, now=clock, live_pace=pace) as service:
             document = json.loads((await ask(service.app, "GET", "/openapi.json", {})).body)
             yield World(
                 number=number, service=service, clock=clock, chance=chance, superuser=superuser, document=document
@@ -129,7 +132,7 @@ async def world(number: int, database_url: str) -> AsyncIterator[World]:
         await superuser.close()
 
 
-async def ask(app: Edge, method: str, address: str, headers: dict[str, str], body: bytes = b"") -> Answer:
+async def ask(app: App, method: str, address: str, headers: dict[str, str], body: bytes = b"") -> Answer:
     """One request, given to the application as a server would give it: a client of ours would only cost time."""
     path, _, query = address.partition("?")
     scope: Any = {
@@ -233,7 +236,7 @@ async def _pass_time(world: World, minutes: int, seen: Seen) -> None:
     for look in [*LOOKS, timedelta(minutes=minutes)]:
         if world.clock.time < end:
             world.clock.time = min(world.clock.time + look, end)
-            await worker.work(world.service.app.litestar.state.context, pushes)
+            await worker.work(world.service.app.state.context, pushes)
             seen += pushes.taken()
     for who in PEOPLE:
         phone = world.phones[who]

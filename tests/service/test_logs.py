@@ -65,6 +65,15 @@ async def test_a_refused_request_is_logged_with_who_asked(service: Running) -> N
     ]
 
 
+async def test_a_head_is_logged_as_such_with_its_route_and_who_asked(service: Running) -> None:
+    one = await service.phone().sign_in()
+    with capture_logs() as logs:
+        await one.call("HEAD", "/v1/me")
+    assert [(line["method"], line["route"], line["member"], line["status"]) for line in logs] == [
+        ("HEAD", "/v1/me", one.member_id, 200)
+    ]
+
+
 async def test_a_mistake_of_ours_is_told_in_one_sentence_and_the_service_goes_on(service: Running) -> None:
     one = await service.member()
     await change(service, "ALTER TABLE tallies RENAME COLUMN count TO something_else")

@@ -8,8 +8,9 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
-from service import edge, metrics
+from service import metrics
 from service.errors import StartupError
+from service.metrics import Metrics
 from service.settings import Settings
 from tests.support.asking import device, opened, prompted, pushing
 from tests.support.phones import Running, running, unlimited
@@ -26,9 +27,13 @@ async def counting(database_url: str) -> AsyncIterator[Running]:
 
 
 async def told(service: Running) -> str:
-    """What is served on the other port."""
+    """What the service tells on the other port."""
     assert service.app.metrics is not None
-    with metrics.serving(service.app.metrics, HOST, 0) as address:
+    return await served(service.app.metrics)
+
+
+async def served(figures: Metrics) -> str:
+    with metrics.serving(figures, HOST, 0) as address:
         return await asyncio.to_thread(lambda: httpx.get(address).text)
 
 
@@ -83,13 +88,16 @@ async def test_what_is_on_its_way_is_told_and_since_when(counting: Running) -> N
     assert 'mutuality_pushes_late_seconds{class="prompt"} 7.0' in figures
 
 
-async def test_what_cannot_be_counted_soon_is_left_out(counting: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(edge, "LOOK_SECONDS", 0.1)
-    async with opened(counting.database_url) as db, db.transaction():
+async def test_what_cannot_be_counted_soon_is_left_out(service: Running) -> None:
+    impatient = Metrics()
+    impatient.watch("others", "Something else", lambda: 7)
+    impatient.watch_pushes(service.app.state.context, asyncio.get_running_loop(), timeout_seconds=0.1)
+    async with opened(service.database_url) as db, db.transaction():
         await db.execute("LOCK TABLE outbox")
-        figures = await told(counting)
-    assert "mutuality_lookups_waiting 0.0" in figures
+        figures = await served(impatient)
+    assert "mutuality_others 7.0" in figures
     assert "mutuality_pushes_waiting{" not in figures
+    assert 'mutuality_pushes_waiting{class="prompt"} 0.0' in await served(impatient)
 
 
 def test_a_port_that_is_taken_is_said_in_a_sentence() -> None:
@@ -97,6 +105,6 @@ def test_a_port_that_is_taken_is_said_in_a_sentence() -> None:
         port = taken.getsockname()[1]
         with (
             pytest.raises(StartupError, match="MUTUALITY_METRICS_PORT"),
-            metrics.serving(metrics.Metrics(), HOST, port),
+            metrics.serving(Metrics(), HOST, port),
         ):
             pass

@@ -6,7 +6,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any
 
-from service.edge import Edge
+from service.app import App
 from service.reading.live import KEEP_ALIVE
 from tests.support.phones import Json, Phone
 
@@ -17,7 +17,7 @@ FULL = 8  # chunks that wait for a reader before the service has to
 class Listening:
     """A phone that listens, given to the application as a server would give it."""
 
-    def __init__(self, app: Edge, phone: Phone, last: str | None = None, method: str = "GET") -> None:
+    def __init__(self, app: App, phone: Phone, last: str | None = None, method: str = "GET") -> None:
         self.status = 0
         self.headers: dict[bytes, bytes] = {}
         self.seen: list[bytes] = []

@@ -17,10 +17,9 @@ import httpx
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from events.encryption import RelationshipKeys
-from service.app import create_app
+from service.app import App, create_app
 from service.context import Context
 from service.core.mail import SmtpMailer
-from service.edge import Edge
 from service.keys.key_store import FileKeyStore
 from service.settings import Settings
 from tests.support.hanging_up import until_told
@@ -177,7 +176,7 @@ class Phone:
 class Running:
     """The service in this process, reached over ASGI."""
 
-    def __init__(self, app: Edge, clock: Clock, post: PostBox, database_url: str) -> None:
+    def __init__(self, app: App, clock: Clock, post: PostBox, database_url: str) -> None:
         self.app, self.clock, self.post, self.database_url = app, clock, post, database_url
         self._transport = httpx.ASGITransport(app=until_told(app), raise_app_exceptions=False)  # type: ignore[arg-type]
         self._superuser: asyncpg.Connection[asyncpg.Record] | None = None
@@ -197,7 +196,7 @@ class Running:
 
     async def ring(self, rid: str) -> RelationshipKeys:
         """The keys of a relationship, which no phone ever sees."""
-        context: Context = self.app.litestar.state.context
+        context: Context = self.app.state.context
         return await context.keys.relationship_keys(UUID(rid))
 
     def phone(self) -> Phone:
@@ -248,7 +247,7 @@ async def running(database_url: str, **options: Any) -> AsyncIterator[Running]:
 
 
 @asynccontextmanager
-async def lifespan(app: Edge) -> AsyncIterator[None]:
+async def lifespan(app: App) -> AsyncIterator[None]:
     """Start and stop an application as a server does, in a task of its own: pytest ends fixtures in another one."""
     told: asyncio.Queue[Any] = asyncio.Queue()
     said: asyncio.Queue[Any] = asyncio.Queue()

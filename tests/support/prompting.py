@@ -61,7 +61,7 @@ class Remembering:
 
 def context_of(service: Running) -> Context:
     """What the worker works with."""
-    context: Context = service.app.litestar.state.context
+    context: Context = service.app.state.context
     return context
 
 

@@ -2,7 +2,6 @@
 
 import json
 import threading
-import time
 from base64 import urlsafe_b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,10 +30,11 @@ def published(key: Any, key_id: str, **more: str) -> Json:
 
 
 class KeyServer:
-    """Publishes a key set; `status`, `headers` and `content` may be changed while it runs."""
+    """Publishes a key set while it is `answering`; `status`, `headers` and `content` may be changed meanwhile."""
 
     def __init__(self) -> None:
-        self.fetched, self.pause_seconds = 0, 0.0
+        self.fetched, self.answering = 0, threading.Event()
+        self.answering.set()
         self.url, self.status, self.headers = "", 200, dict[str, str]()
         self.publish(published(RSA_KEY, "first", alg="RS256"), published(EC_KEY, "curve", alg="ES256"))
 
@@ -50,7 +50,7 @@ class KeyServer:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 told.fetched += 1
-                time.sleep(told.pause_seconds)
+                told.answering.wait()
                 self.send_response(told.status)
                 for name, value in {"Content-Length": str(len(told.content)), **told.headers}.items():
                     self.send_header(name, value)
@@ -67,6 +67,7 @@ class KeyServer:
             try:
                 yield self
             finally:
+                self.answering.set()
                 server.shutdown()
                 thread.join()
 

@@ -11,9 +11,8 @@ import httpx
 import uvicorn
 import uvloop
 
-from service.app import create_app
+from service.app import App, create_app
 from service.core.mail import SmtpMailer
-from service.edge import Edge
 from tests.support.hanging_up import until_told
 from tests.support.phones import KEYS, Clock, Phone, PostBox, Running, unlimited
 
@@ -47,7 +46,7 @@ class Wire(Running):
 
 @contextmanager
 def served(
-    database_url: str, as_called: Callable[[Edge], Any] = until_told, /, **settings_changed: Any
+    database_url: str, as_called: Callable[[App], Any] = until_told, /, **settings_changed: Any
 ) -> Iterator[Wire]:
     """The service on a free port of loopback, served as `make serve` does it.
 

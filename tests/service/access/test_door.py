@@ -47,7 +47,7 @@ WHERE tablename = 'members'
 
 
 def context_of(service: Running) -> Context:
-    context: Context = service.app.litestar.state.context
+    context: Context = service.app.state.context
     return context
 
 

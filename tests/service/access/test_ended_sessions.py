@@ -10,9 +10,9 @@ import pytest
 from msgspec import convert
 
 from events.entries import Request
-from service.access import authentication
 from service.access.authentication import Authenticator
 from service.context import Context
+from service.core.tokens import token_hash
 from service.errors import NotFound
 from service.recording.recorder import record_optimistically
 from service.recording.write_set import Submission, SubmissionResult, Submitter
@@ -120,7 +120,7 @@ async def test_its_calls_count_for_nobody_and_tell_nothing_of_others(database_ur
         await service.ask(END, session)
         for _ in range(30):
             assert (await CALLS["look"](lost)).status_code == 401
-        authenticator: Authenticator = service.app.litestar.state.authenticator
+        authenticator: Authenticator = service.app.state.authenticator
         assert session not in {bearer.session_id for bearer in authenticator._remembered.values()}
         assert [(await CALLS["look"](kept)).status_code for _ in range(21)] == [200] * 20 + [429]
         assert (await CALLS["look"](lost)).status_code == 401
@@ -145,7 +145,7 @@ async def test_of_two_phones_of_one_member_in_one_group_the_other_goes_on(servic
     submitters = [Submitter(await one.session(), UUID(one.member_id), UUID(one.rid)) for one in (lost, kept, lost)]
     group = [Submission(one, [(uuid4(), convert(REQUEST, Request))]) for one in submitters]
     await service.ask(END, submitters[0].session_id)
-    context: Context = service.app.litestar.state.context
+    context: Context = service.app.state.context
     async with context.writer() as db:
         done = await record_optimistically(context, db, group)
         assert done is not None
@@ -158,17 +158,19 @@ async def test_somebody_elses_session_lets_nobody_in(service: Running) -> None:
     entry = convert(REQUEST, Request)
     borrowed = Submitter(await two.session(), UUID(one.member_id), UUID(one.rid))
     with pytest.raises(NotFound):
-        await service.app.litestar.state.recorder.record(Submission(borrowed, [(uuid4(), entry)]))
+        await service.app.state.recorder.record(Submission(borrowed, [(uuid4(), entry)]))
     with pytest.raises(NotFound):
-        await service.app.litestar.state.lookup.find(*borrowed)
+        await service.app.state.reader_lookup.find(*borrowed)
 
 
-async def test_more_are_served_than_are_remembered(service: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(authentication, "MAX_REMEMBERED", 2)
-    phones = [await service.member() for _ in range(3)]
+async def test_more_are_served_than_are_remembered(service: Running) -> None:
+    authenticator = Authenticator(service.app.state.context, max_remembered=2)
+    phones = [await service.phone().sign_in() for _ in range(3)]
     for one in [*phones, *phones]:
-        await one.put("check-ins", NOTE)
-    assert len(service.app.litestar.state.authenticator._remembered) == 2
+        bearer = await authenticator.authenticate_cached(token_hash(one.access_token))
+        assert bearer is not None
+        assert str(bearer.member_id) == one.member_id
+    assert len(authenticator._remembered) == 2
 
 
 async def test_who_comes_lets_those_be_forgotten_whose_time_is_over(service: Running) -> None:
@@ -176,6 +178,6 @@ async def test_who_comes_lets_those_be_forgotten_whose_time_is_over(service: Run
     await gone.put("check-ins", NOTE)
     service.clock.time += timedelta(minutes=15)
     await (await service.member()).put("check-ins", NOTE)
-    remembered_members = {str(one.member_id) for one in service.app.litestar.state.authenticator._remembered.values()}
+    remembered_members = {str(one.member_id) for one in service.app.state.authenticator._remembered.values()}
     assert gone.member_id not in remembered_members
     assert len(remembered_members) == 1

@@ -12,10 +12,11 @@ import httpx
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from service.accounts import id_tokens
+from service.accounts.id_tokens import FETCH_SECONDS, JwksCache
+from service.errors import ProviderAway
 from tests.service.accounts.test_sessions import count
 from tests.service.accounts.test_step_up import may
-from tests.support.phones import Phone, Running, running, unlimited
+from tests.support.phones import NOON, Phone, Running, running, unlimited
 from tests.support.vouching import (
     CLIENT_ID,
     EC_KEY,
@@ -255,16 +256,11 @@ BROKEN: dict[str, dict[str, Any]] = {
     "no key set": {"content": b"<html>"},
     "far too much": {"content": b" " * (256 * 1024 + 1)},
     "cut off": {"headers": {"Content-Length": "100000"}},
-    "too slow": {"pause_seconds": 1.2},
 }
 
 
 @pytest.mark.parametrize("how", BROKEN)
-async def test_while_the_keys_cannot_be_fetched_the_phone_waits(
-    service: Running, keys: KeyServer, how: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if how == "too slow":
-        monkeypatch.setattr(id_tokens, "FETCH_SECONDS", 0.8)
+async def test_while_the_keys_cannot_be_fetched_the_phone_waits(service: Running, keys: KeyServer, how: str) -> None:
     whole = dict(vars(keys))
     vars(keys).update(BROKEN[how])
     answer = await enter(service.phone(), token())
@@ -272,9 +268,17 @@ async def test_while_the_keys_cannot_be_fetched_the_phone_waits(
     assert await outcome(service, token()) == (503, "provider_away")
     assert keys.fetched == 1
     vars(keys).update(whole)
-    monkeypatch.undo()
     service.clock.advance(seconds=5)
     assert await outcome(service, token()) == ACCEPTED
+
+
+async def test_a_provider_that_does_not_answer_is_away(keys: KeyServer) -> None:
+    keys.answering.clear()
+    async with asyncio.timeout(FETCH_SECONDS / 2):
+        with pytest.raises(ProviderAway):
+            await JwksCache(keys.url, fetch_seconds=0.01).key("first", NOON)
+    keys.answering.set()
+    assert await JwksCache(keys.url).key("first", NOON) is not None
 
 
 async def test_keys_are_taken_from_nowhere_else(service: Running, keys: KeyServer) -> None:

@@ -16,7 +16,7 @@ async def pool(service: Running) -> Pool:
     """The connections of the running service, after two have recorded something."""
     one, _ = await service.couple()
     await one.put("requests", {"occurred_at": "2026-06-15T10:00:00Z", "domain": "home"})
-    found: Pool = service.app.litestar.state.context.db
+    found: Pool = service.app.state.context.db
     return found
 
 

@@ -48,7 +48,7 @@ async def test_no_stream_is_read_for_an_id(service: Running, statement: str, nam
     await service.ask(FILL, one.rid, shared)
     await service.ask("ANALYZE")
     ids = [row[name] for row in await service.ask(SOME, shared)]
-    context: Context = service.app.litestar.state.context
+    context: Context = service.app.state.context
     async with context.writer() as db, db.transaction(), reading_as_members(db, [UUID(one.member_id)]):
         columns = ([UUID(one.rid)] * len(ids), [UUID(shared)] * len(ids), ids)
         plan = "\n".join(row[0] for row in await db.fetch(f"EXPLAIN (ANALYZE) {statement}", *columns))

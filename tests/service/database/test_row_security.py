@@ -98,7 +98,7 @@ async def seen(context: Context, table: str, *members: str) -> list[Record]:
 
 async def test_without_a_member_no_table_shows_a_row(service: Running, db: Database) -> None:
     await recorded(service)
-    context = service.app.litestar.state.context
+    context = service.app.state.context
     for table in await names(db, TABLES):
         assert await db.fetchval(f"SELECT count(*) FROM {table}") > 0 or table in EMPTY, f"{table} holds nothing"
         assert await seen(context, table) == []
@@ -111,7 +111,7 @@ EMPTY = {"identities", "used_id_tokens"}  # those who sign in by mail leave noth
 async def test_a_member_sees_only_streams_of_their_own(service: Running, db: Database) -> None:
     one, two = await recorded(service)
     await recorded(service)
-    context = service.app.litestar.state.context
+    context = service.app.state.context
     mine = {UUID(stream) for stream in (await one.get(HERE))["streams"].values()}
     for table in ("readers", "heads", "events", "texts", "tallies"):
         rows = await seen(context, table, one.member_id)
@@ -121,7 +121,7 @@ async def test_a_member_sees_only_streams_of_their_own(service: Running, db: Dat
 
 async def test_a_member_sees_only_what_asks_themselves(service: Running) -> None:
     one, _ = await recorded(service)
-    context = service.app.litestar.state.context
+    context = service.app.state.context
     for table in ("devices", "schedules", "prompts", "outbox"):
         assert [row["member_id"] for row in await seen(context, table, one.member_id)] == [UUID(one.member_id)], table
     assert await seen(context, "occasions", one.member_id) == []
@@ -129,7 +129,7 @@ async def test_a_member_sees_only_what_asks_themselves(service: Running) -> None
 
 async def test_who_plans_and_sends_reads_no_event_and_no_key(service: Running) -> None:
     await recorded(service)
-    prompter = service.app.litestar.state.context.scheduler_db
+    prompter = service.app.state.context.scheduler_db
     for table in ("events", "texts", "tallies", "heads", "keys.wrapped", "sessions", "addresses"):
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await prompter.fetch(f"TABLE {table}")
@@ -137,7 +137,7 @@ async def test_who_plans_and_sends_reads_no_event_and_no_key(service: Running) -
 
 async def test_a_connection_acts_for_who_uses_it_now(service: Running) -> None:
     couples = [await recorded(service) for _ in range(2)]
-    context: Context = service.app.litestar.state.context
+    context: Context = service.app.state.context
     for phone in [phone for couple in couples for phone in couple] * 3:
         for _ in range(2):
             async with context.acting_as(UUID(phone.member_id)) as connection:
@@ -147,7 +147,7 @@ async def test_a_connection_acts_for_who_uses_it_now(service: Running) -> None:
 
 async def test_the_door_reads_no_event(service: Running) -> None:
     await recorded(service)
-    door = service.app.litestar.state.context.auth_db
+    door = service.app.state.context.auth_db
     for table in ("events", "texts", "tallies", "heads", "keys.wrapped"):
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await door.fetch(f"TABLE {table}")
@@ -162,7 +162,7 @@ async def test_the_recorder_appends_for_all_and_reads_no_text(service: Running) 
         "DELETE FROM events",
         "UPDATE texts SET sealed = ''",
     ):
-        async with service.app.litestar.state.context.writer() as db:
+        async with service.app.state.context.writer() as db:
             with pytest.raises(asyncpg.InsufficientPrivilegeError):
                 await db.fetch(statement)
 
@@ -282,7 +282,7 @@ async def test_every_statement_with_its_where_removed_sees_and_changes_nothing_f
     await recorded(service)
     foreign = dict(await db.fetchrow("SELECT * FROM events ORDER BY stream_id, position LIMIT 1") or {})
     stranger = await service.phone().sign_in()
-    context: Context = service.app.litestar.state.context
+    context: Context = service.app.state.context
     outcomes = {}
     for name, statement in statements().items():
         async with context.acting_as(uuid4()) as connection:
@@ -293,7 +293,7 @@ async def test_every_statement_with_its_where_removed_sees_and_changes_nothing_f
 
 
 async def test_a_connection_that_was_left_in_the_middle_is_not_used_again(service: Running) -> None:
-    context: Context = service.app.litestar.state.context
+    context: Context = service.app.state.context
     used: list[int] = []
     begun = asyncio.Event()
 

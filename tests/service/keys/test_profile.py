@@ -89,6 +89,6 @@ async def test_without_the_look_up_key_no_address_is_found(database_url: str) ->
 
 async def test_without_a_key_nothing_opens(service: Running) -> None:
     phone = await service.phone().sign_in()
-    keys = service.app.litestar.state.context.keys
+    keys = service.app.state.context.keys
     await keys.destroy_for_member(UUID(phone.member_id))
     assert (await phone.call("GET", "/v1/me")).status_code == 503

@@ -80,8 +80,8 @@ async def test_what_is_sealed_opens_as_what_a_sender_takes(service: Running, bod
     phone = await service.phone().sign_in()
     await register(phone, body)
     (row,) = await stored(service)
-    world = service.app.litestar.state.context
-    opened = await decrypt_address(world, row["member_id"], row["provider"], row["address"])
+    context = service.app.state.context
+    opened = await decrypt_address(context, row["member_id"], row["provider"], row["address"])
     assert opened == address
     assert CANARY.encode() not in row["address"]
 

@@ -16,56 +16,61 @@ from service.database.pool import checked_out
 from service.errors import NotFound
 from service.reading.answer_cache import OVERHEAD_BYTES, AnswerCache
 from service.web.responses import cacheable
-from tests.support.phones import Phone, Running
-from tests.support.postgres import execute
+from tests.support.phones import Phone, Running, running
 
 HERE = "/v1/relationships/{rid}"
 FELT = {"occurred_at": "2026-06-15T10:00:00+02:00", "felt": {"close": 5}, "initiated_by": "me"}
 SHARED = FELT | {"audience": "shared"}
 
 
-@pytest.fixture
-def counted(monkeypatch: pytest.MonkeyPatch) -> list[UUID]:
-    """For whom balances were counted, in order."""
-    made: list[UUID] = []
-    count = balances.balances
-
-    async def noted(db: Any, reader: Any, *args: Any) -> Any:
-        made.append(reader.author_id)
-        return await count(db, reader, *args)
-
-    monkeypatch.setattr(balances, "balances", noted)
-    return made
+# Behind the service's back, so that no version moves: it shows in what is counted afterwards, and in nothing else.
+LOSE_COUNTS = "DELETE FROM tallies"
 
 
 async def looked(*phones: Phone) -> list[bytes]:
     return [(await phone.call("GET", f"{HERE}/balances")).content for phone in phones]
 
 
-async def test_what_did_not_change_is_counted_once_for_each_reader(service: Running, counted: list[UUID]) -> None:
+async def counted_anew(service: Running, *phones: Phone) -> list[bytes]:
+    """The same from a service on the same database that has answered nothing yet."""
+    async with running(service.database_url) as other:
+        return await looked(*[as_on(other, phone) for phone in phones])
+
+
+def as_on(other: Running, phone: Phone) -> Phone:
+    """That phone, as it calls another service."""
+    same = other.phone()
+    same.access_token, same.rid = phone.access_token, phone.rid
+    return same
+
+
+async def test_what_did_not_change_is_counted_once_for_each_reader(service: Running) -> None:
     one, two = await service.couple()
+    await one.put("check-ins", SHARED)
     seen = await looked(one, two)
+    await service.ask(LOSE_COUNTS)
     assert await looked(one, two) == seen
-    assert counted == [UUID(one.author), UUID(two.author)]
+    assert not set(await counted_anew(service, one, two)) & set(seen)
 
 
 async def test_an_answer_from_memory_has_the_tag_of_one_made_anew(service: Running) -> None:
     one, _ = await service.couple()
     await one.put("check-ins", SHARED)
     first, kept = [await one.call("GET", f"{HERE}/balances") for _ in range(2)]
-    service.app.litestar.state.answer_cache = AnswerCache()
-    anew = await one.call("GET", f"{HERE}/balances")
+    async with running(service.database_url) as other:
+        anew = await as_on(other, one).call("GET", f"{HERE}/balances")
     assert first.headers["etag"] == kept.headers["etag"] == anew.headers["etag"] == cacheable(anew.json()).tag.decode()
 
 
-async def test_what_the_other_keeps_private_makes_nothing_be_counted_anew(
-    service: Running, counted: list[UUID]
-) -> None:
+async def test_what_the_other_keeps_private_makes_nothing_be_counted_anew(service: Running) -> None:
     one, two = await service.couple()
-    await looked(one)
+    await two.put("check-ins", SHARED)
+    seen = await looked(one)
+    await service.ask(LOSE_COUNTS)
     await two.put("check-ins", FELT)
-    await looked(one)
-    assert counted == [UUID(one.author)]
+    assert await looked(one) == seen
+    await one.put("check-ins", FELT)
+    assert await looked(one) != seen
 
 
 @pytest.mark.parametrize("entry", [FELT, SHARED])
@@ -99,9 +104,8 @@ async def test_an_erasure_shows_in_the_next_answer(service: Running) -> None:
 async def test_what_a_rebuild_sets_right_shows_in_the_next_answer(service: Running) -> None:
     one, two = await service.couple()
     await one.put("check-ins", SHARED)
-    right = await looked(one, two)
-    await execute(service.database_url, "UPDATE tallies SET count = 7")
-    service.app.litestar.state.answer_cache = AnswerCache()
+    right = await counted_anew(service, one, two)
+    await service.ask("UPDATE tallies SET count = 7")
     assert await looked(one, two) != right
     shared = (await one.get(HERE))["streams"]["shared"]
     key = StreamKey(UUID(one.rid), UUID(shared))
@@ -114,7 +118,7 @@ async def test_what_a_rebuild_sets_right_shows_in_the_next_answer(service: Runni
 
 async def test_many_look_up_at_once_and_each_finds_their_own(service: Running) -> None:
     couples = [await service.couple() for _ in range(3)]
-    lookup: ReaderLookup = service.app.litestar.state.lookup
+    lookup: ReaderLookup = service.app.state.reader_lookup
     phones = [phone for couple in couples for phone in couple] * 5
     found = await asyncio.gather(*[lookup.find(await p.session(), UUID(p.member_id), UUID(p.rid)) for p in phones])
     assert [str(one.reader.author_id) for one in found] == [phone.author for phone in phones]
@@ -127,7 +131,7 @@ async def test_many_look_up_at_once_and_each_finds_their_own(service: Running) -
 
 async def test_a_look_up_leaves_nothing_on_its_connection(service: Running) -> None:
     one, _ = await service.couple()
-    lookup: ReaderLookup = service.app.litestar.state.lookup
+    lookup: ReaderLookup = service.app.state.reader_lookup
     await lookup.find(await one.session(), UUID(one.member_id), UUID(one.rid))
     for _ in range(2):
         assert await lookup._db.fetch("SELECT * FROM readers") == []
@@ -138,7 +142,7 @@ async def test_counting_leaves_nothing_on_its_connection(service: Running) -> No
     await looked(one, two)
     await one.get(f"{HERE}/trends", measure="decides")
     for _ in range(2):
-        assert await service.app.litestar.state.counting.fetch("SELECT * FROM tallies") == []
+        assert await service.app.state.counting_db.fetch("SELECT * FROM tallies") == []
 
 
 async def test_counting_sees_the_streams_of_who_asks_only(service: Running) -> None:
@@ -148,7 +152,7 @@ async def test_counting_sees_the_streams_of_who_asks_only(service: Running) -> N
     named = (UUID(two.rid), UUID(two.author), UUID(shared), UUID(private))
     for phone, seen in ((two, 1), (one, 0)):
         counts = (balances.Reader(*named), date(2026, 6, 15), 28, None, UUID(phone.member_id))
-        async with checked_out(service.app.litestar.state.counting) as db:
+        async with checked_out(service.app.state.counting_db) as db:
             assert (await balances.balances(db, *counts)).mine.initiates.me == seen
 
 

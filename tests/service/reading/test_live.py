@@ -9,16 +9,15 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from pathlib import Path
 
 import httpx
 import pytest
+from msgspec.structs import replace
 
-from service.context import Context
 from service.core.listeners import MAX_STREAMS
-from service.reading import live
-from service.reading.live import KEEP_ALIVE
+from service.reading.live import KEEP_ALIVE, LivePace
 from tests.support.listening import PATIENCE_SECONDS, Listening
 from tests.support.phones import Json, Phone, Running, running, unlimited
 from tests.support.wire import served
@@ -31,14 +30,15 @@ HERE = "/v1/relationships/{rid}"
 ALL = "shared:0,private:0"
 
 
-@pytest.fixture(autouse=True)
-def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live, "POLL_SECONDS", 0.02)
+def paced(database_url: str, **pace: float) -> AbstractAsyncContextManager[Running]:
+    """A service whose streams go at another pace; it soon learns what other processes did."""
+    return running(database_url, live_pace=replace(LivePace(poll_seconds=0.02), **pace))
 
 
-def context_of(service: Running) -> Context:
-    context: Context = service.app.litestar.state.context
-    return context
+@pytest.fixture
+async def service(database_url: str) -> AsyncIterator[Running]:
+    async with paced(database_url) as started:
+        yield started
 
 
 def positions(events: list[Json], stream: str) -> list[int]:
@@ -65,27 +65,25 @@ async def test_it_begins_where_the_log_is_and_tells_what_is_new(service: Running
 
 async def test_what_another_process_records_is_told_too(service: Running) -> None:
     one, two = await service.couple()
-    async with running(service.database_url) as other, Listening(other.app, one) as listening:
+    async with paced(service.database_url) as other, Listening(other.app, one) as listening:
         await listening.caught_up()
         await two.put("check-ins", TOLD)
         assert positions(await listening.events(1), "shared") == [2]
 
 
-async def test_it_goes_on_behind_the_last_id_without_gap_or_repetition(
-    service: Running, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(live, "PAGE_EVENTS", 2)
-    one, two = await service.couple()
-    for _ in range(5):
-        await two.put("check-ins", TOLD)
-        await one.put("check-ins", NOTE)
-    async with Listening(service.app, one, ALL) as listening:
-        first = await listening.events(4)
-    async with Listening(service.app, one, listening.id) as listening:
-        rest = await listening.caught_up()
-    assert positions(first + rest, "shared") == [1, 2, 3, 4, 5, 6]
-    assert positions(first + rest, "private") == [1, 2, 3, 4, 5]
-    assert listening.id == "shared:6,private:5"
+async def test_it_goes_on_behind_the_last_id_without_gap_or_repetition(database_url: str) -> None:
+    async with paced(database_url, page_events=2) as service:
+        one, two = await service.couple()
+        for _ in range(5):
+            await two.put("check-ins", TOLD)
+            await one.put("check-ins", NOTE)
+        async with Listening(service.app, one, ALL) as listening:
+            first = await listening.events(4)
+        async with Listening(service.app, one, listening.id) as listening:
+            rest = await listening.caught_up()
+        assert positions(first + rest, "shared") == [1, 2, 3, 4, 5, 6]
+        assert positions(first + rest, "private") == [1, 2, 3, 4, 5]
+        assert listening.id == "shared:6,private:5"
 
 
 async def test_many_who_write_at_once_are_told_in_order(service: Running) -> None:
@@ -99,23 +97,21 @@ async def test_many_who_write_at_once_are_told_in_order(service: Running) -> Non
     assert positions(told, "private") == list(range(1, 11))
 
 
-async def test_what_is_recorded_while_others_are_told_wakes_again(
-    service: Running, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(live, "POLL_SECONDS", 1000)  # nothing but the recorder wakes
-    one = await service.member()
-    async with Listening(service.app, one) as listening:
-        await listening.caught_up()
-        for _ in range(20):  # more than waits for a reader: the service stands in the middle of telling
-            await one.put("check-ins", NOTE)
-        assert positions(await listening.events(20), "private") == list(range(1, 21))
+async def test_what_is_recorded_while_others_are_told_wakes_again(database_url: str) -> None:
+    async with paced(database_url, poll_seconds=1000) as service:  # nothing but the recorder wakes
+        one = await service.member()
+        async with Listening(service.app, one) as listening:
+            await listening.caught_up()
+            for _ in range(20):  # more than waits for a reader: the service stands in the middle of telling
+                await one.put("check-ins", NOTE)
+            assert positions(await listening.events(20), "private") == list(range(1, 21))
 
 
-async def test_silence_is_broken_by_comments(service: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live, "KEEP_ALIVE_SECONDS", 0.01)
-    one = await service.member()
-    async with Listening(service.app, one) as listening:
-        assert [await listening.chunk() for _ in range(4)][1:] == [KEEP_ALIVE] * 3
+async def test_silence_is_broken_by_comments(database_url: str) -> None:
+    async with paced(database_url, keep_alive_seconds=0.01) as service:
+        one = await service.member()
+        async with Listening(service.app, one) as listening:
+            assert [await listening.chunk() for _ in range(4)][1:] == [KEEP_ALIVE] * 3
 
 
 async def test_a_head_ends_at_once(service: Running) -> None:
@@ -218,21 +214,18 @@ async def test_the_oldest_of_too_many_ends(service: Running) -> None:
         await stream.__aexit__(None, None, None)
 
 
-async def test_who_does_not_read_holds_one_page_and_ends_all_the_same(
-    service: Running, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(live, "PAGE_EVENTS", 10)
-    monkeypatch.setattr(live, "LAST_SECONDS", 0.01)
-    one = await service.member()
-    for _ in range(30):
-        await one.put("check-ins", NOTE)
-    async with Listening(service.app, one, ALL) as listening:
-        await listening.stuck()
-        (listener,) = context_of(service).listeners
-        assert listener.reached["private"] < 10
-        service.app.end_streams()
-        async with asyncio.timeout(5):
-            await asyncio.wait([listening.task])
+async def test_who_does_not_read_holds_one_page_and_ends_all_the_same(database_url: str) -> None:
+    async with paced(database_url, page_events=10, last_seconds=0.01) as service:
+        one = await service.member()
+        for _ in range(30):
+            await one.put("check-ins", NOTE)
+        async with Listening(service.app, one, ALL) as listening:
+            await listening.stuck()
+            (listener,) = service.app.state.context.listeners
+            assert listener.reached["private"] < 10
+            service.app.end_streams()
+            async with asyncio.timeout(5):
+                await asyncio.wait([listening.task])
 
 
 async def test_more_listen_than_there_are_connections(database_url: str) -> None:
@@ -246,7 +239,7 @@ async def test_more_listen_than_there_are_connections(database_url: str) -> None
         for stream in streams:
             assert positions(await stream.events(1), "shared") == [2]
             await stream.__aexit__(None, None, None)
-        assert not context_of(service).listeners.present.is_set()
+        assert not service.app.state.context.listeners.present.is_set()
 
 
 # --- Over a real socket

@@ -35,7 +35,7 @@ async def asks(one: Phone, event_id: UUID | None = None) -> Submission:
 
 async def at_once(service: Running, *submissions: Submission) -> WriteSet | None:
     """Record optimistically, with time to wait for the locks of the statement that appends."""
-    context: Context = service.app.litestar.state.context
+    context: Context = service.app.state.context
     async with context.writer() as db:
         await db.execute("SET lock_timeout = '5s'")
         return await record_optimistically(context, db, list(submissions))
@@ -86,7 +86,7 @@ async def test_nothing_is_written_where_an_id_is_taken(service: Running) -> None
 
 async def test_who_is_erased_between_the_two_statements_writes_nothing(service: Running) -> None:
     one, _ = await service.couple()
-    context: Context = service.app.litestar.state.context
+    context: Context = service.app.state.context
     noted = await submission(one, convert(NOTE, CheckIn))
     async with context.writer() as db:
         write_set = await load_write_set(context, db, [noted])
@@ -107,7 +107,7 @@ async def test_each_shared_head_of_a_group_is_held_also_where_another_takes_some
     back = convert({"occurred_at": AT, "event_id": mine}, Retraction)
     prompted = convert(SHARED_NOTE | {"prompt_id": str(uuid4())}, CheckIn)
     group = [await submission(phone, entry) for phone, entry in ((one, back), (other, prompted))]
-    context: Context = service.app.litestar.state.context
+    context: Context = service.app.state.context
     async with context.writer() as db, db.transaction():
         await lock_stream_heads(db, group)
         assert [await service.ask(FREE, await shared_of(phone)) for phone in (one, other)] == [[], []]
@@ -118,7 +118,7 @@ async def test_who_is_confirmed_between_two_looks_is_told_to_come_again(service:
     code = (await one.expect(201, "POST", f"{HERE}/invites"))["code"]
     two.rid = (await two.expect(200, "POST", "/v1/invites/accept", {"code": code}))["relationship_id"]
     await one.expect(200, "POST", f"{HERE}/confirm")
-    context: Context = service.app.litestar.state.context
+    context: Context = service.app.state.context
     async with context.writer() as db:
         asked = Submitter(await two.session(), UUID(two.member_id), UUID(two.rid))
         others = [asked._replace(member_id=uuid4()), asked._replace(session_id=uuid4())]

@@ -309,7 +309,7 @@ async def test_nothing_is_revealed_with_who_is_erased(service: Running) -> None:
     one, two = await service.couple()
     await put(one)
     # In a restored backup they are active still, and who was erased since has no key.
-    await service.app.litestar.state.context.keys.destroy_for_member(UUID(one.member_id))
+    await service.app.state.context.keys.destroy_for_member(UUID(one.member_id))
     await put(two)
     assert await revealed(two) == []
 
@@ -396,7 +396,7 @@ async def test_what_is_being_taken_back_is_not_revealed(service: Running, db: An
 
 async def statements_of(service: Running, submitted: Submission) -> list[str]:
     """Record it alone and under locks; what the database is asked for that."""
-    context: Context = service.app.litestar.state.context
+    context: Context = service.app.state.context
     statements: list[str] = []
     async with context.writer() as db:
         with db.query_logger(lambda logged: statements.append(logged.query)):
