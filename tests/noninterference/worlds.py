@@ -120,7 +120,7 @@ async def world(number: int, database_url: str) -> AsyncIterator[World]:
     chance, clock = KeyedChance(), Clock()
     superuser = await asyncpg.connect(database_url)
     try:
-        async with running(database_url, chance=chance, now=clock) as service:
+        async with running(database_url, random_bytes=chance, now=clock) as service:
             document = json.loads((await ask(service.app, "GET", "/openapi.json", {})).body)
             yield World(
                 number=number, service=service, clock=clock, chance=chance, superuser=superuser, document=document
