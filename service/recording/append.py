@@ -8,9 +8,9 @@ from events.append import event_row
 from events.encryption import RelationshipKeys
 from events.heads import DbConnection
 from events.records import Stored, StreamKey, transposed
+from events.rules import is_occasion
 from projections import tallies
 from projections.tallies import Key
-from service.prompts.answering import is_occasion
 
 # Private heads before shared ones, as everywhere. While this waits for them another may have been faster: then a head's
 # row has another version, nothing follows on it, and nothing at all is written.
