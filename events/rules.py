@@ -134,9 +134,9 @@ def is_late(event: Recorded) -> bool:
 def is_occasion(event: Recorded) -> bool:
     """Whether both may be asked after it: by the event alone, whatever anybody's settings are.
 
-    A request, a decision (also about a request) or a check-in that both can read. Not what comes late, from a phone
-    that was offline for days: to ask how that was would puzzle. Not an answer to a prompt, for prompts would follow
-    prompts for ever, nor what was revealed, for both have just told of it. A retraction is nothing that happened.
+    A request, a decision (also about a request) or a check-in that both can read. Not a late one, from a phone that
+    was offline for days: to ask how that was would puzzle. Not an answer to a prompt, for prompts would follow prompts
+    for ever, nor what was revealed, for both have just described it. A retraction is nothing that happened.
     """
     if event.audience != "shared" or is_late(event):
         return False

@@ -142,9 +142,9 @@ def test_every_role_is_looked_as() -> None:
 
 @pytest.mark.database
 @pytest.mark.parametrize(("role", "statement", "shown"), LOOKS)
-def test_what_a_role_is_shown_to_see_it_sees(role: str, statement: str, shown: str, database_url: str) -> None:
+def test_what_a_role_is_shown_to_see_it_sees(role: str, statement: str, shown: str, lasting_database_url: str) -> None:
     asked = statement.replace("$STREAM", str(uuid4()))
-    refused = asyncio.run(is_refused(database_url, f"mutuality_{role}", asked))
+    refused = asyncio.run(is_refused(lasting_database_url, f"mutuality_{role}", asked))
     assert refused == ("permission denied" in shown)
 
 
