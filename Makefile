@@ -8,6 +8,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input install -qq --require-hashes
 UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --python-version 3.11
 WORKERS ?= 2
+ROOMS := $(sort $(filter-out __pycache__,$(notdir $(patsubst %/,%,$(wildcard tests/service/*/)))) events projections)
 
 # Ctrl-C reaches the service by itself; the shell must outlive it, or make would report an error.
 LET_IT_END := trap : INT;
@@ -15,7 +16,7 @@ LET_IT_END := trap : INT;
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
-.PHONY: help serve demo test lint format types fuzz soak-privacy soak bench rebuild openapi lock clean
+.PHONY: help serve demo check test lint format types fuzz soak-privacy soak bench rebuild openapi walk lock clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,8 +27,17 @@ serve: $(VENV)/.runtime  ## Start the service with its own PostgreSQL; Ctrl-C st
 demo: $(VENV)/.runtime  ## Start the service with a synthetic couple of twelve months
 	@$(LET_IT_END) $(BIN)/python -m service demo
 
-test: lint types  ## Run the linters, the type checker and all tests
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+# Types beside the tests: what it waits for is the processor. To collect the fuzzer's tests takes as long as many run.
+check: lint  ## Run linters, types and all tests that need no database, in half a minute
+	@$(BIN)/python -m mypy --strict & types=$$!; \
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal -m "not database and not fuzz and not soak" \
+	    --ignore=tests/service/contract/test_fuzz.py; tested=$$?; \
+	wait $$types && exit $$tested
+
+test: $(if $(ROOM),$(VENV)/.dev,lint types)  ## Run linters, types and all tests; ROOM=recording runs one room's tests
+	@$(if $(filter-out $(ROOMS),$(ROOM)),echo "No tests of $(filter-out $(ROOMS),$(ROOM)) here. Rooms: $(ROOMS)." >&2; exit 1)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal \
+	    $(foreach room,$(ROOM),$(wildcard tests/service/$(room) tests/$(room)))
 
 lint: $(VENV)/.dev  ## Check style, formatting and the directions of imports
 	@$(BIN)/ruff check --quiet .
@@ -59,6 +69,9 @@ openapi: $(VENV)/.runtime  ## Write openapi/openapi.json anew
 	@mkdir -p openapi
 	@$(BIN)/python -m service openapi > openapi/openapi.json.new
 	@mv openapi/openapi.json.new openapi/openapi.json
+
+walk: $(VENV)/.dev  ## Walk a write and two reads; write the files that they run through into ARCHITECTURE.md
+	@$(BIN)/python -m tests.support.walking ARCHITECTURE.md
 
 lock: $(VENV)/.dev  ## Write both lock files anew from pyproject.toml (UPGRADE=--upgrade takes newer releases)
 	@$(UV_COMPILE) $(UPGRADE) pyproject.toml -o requirements.lock

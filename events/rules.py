@@ -131,6 +131,24 @@ def is_late(event: Recorded) -> bool:
             return event.recorded_at - entry.occurred_at > LATE_AFTER
 
 
+def is_occasion(event: Recorded) -> bool:
+    """Whether both may be asked after it: by the event alone, whatever anybody's settings are.
+
+    A request, a decision (also about a request) or a check-in that both can read. Not a late one, from a phone that
+    was offline for days: to ask how that was would puzzle. Not an answer to a prompt, for prompts would follow prompts
+    for ever, nor what was revealed, for both have just described it. A retraction is nothing that happened.
+    """
+    if event.audience != "shared" or is_late(event):
+        return False
+    match event.fact:
+        case CheckIn():
+            return event.fact.prompt_id is None and event.fact.sealed_for is None
+        case Request() | Decision():
+            return True
+        case _:
+            return False
+
+
 def decide(entry_id: UUID, entry: Entry, author: Author, known: Known, now: datetime) -> Recorded | Accepted:
     """The first recording, for a replay, or the entry as it is to be recorded.
 

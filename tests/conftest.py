@@ -25,7 +25,16 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
     """Called in the controller for each worker of pytest-xdist before it starts."""
-    node.workerinput["postgres_url"] = node.config.stash[SERVER].url
+    if "not database" not in node.config.option.markexpr:  # or every `make check` would start it for nothing
+        node.workerinput["postgres_url"] = node.config.stash[SERVER].url
+
+
+@pytest.hookimpl(tryfirst=True)  # before tests are chosen by their marks
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what asks for the run's PostgreSQL; a test that starts one of its own says so itself."""
+    for item in items:
+        if isinstance(item, pytest.Function) and "postgres_url" in item.fixturenames:
+            item.add_marker("database")
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

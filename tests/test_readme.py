@@ -59,6 +59,7 @@ def section(title: str) -> list[str]:
     return re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
 
 
+@pytest.mark.database
 @pytest.mark.skipif(shutil.which("curl") is None, reason="the tour needs curl")
 def test_the_tour_runs_to_the_letter_and_its_end_too(console: tuple[str, Path], tmp_path: Path) -> None:
     address, output = console

@@ -10,10 +10,10 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from events.entries import CheckIn, Decision, Request
+from events.entries import CheckIn
 from events.heads import DbConnection
 from events.records import transposed
-from events.rules import Recorded, is_late
+from events.rules import Recorded
 from service.prompts import lifecycle
 from service.prompts.lifecycle import PromptLife
 
@@ -58,24 +58,6 @@ def answer_in(notice: RecordedNotice) -> PromptAnswer | None:
     if not isinstance(fact, CheckIn) or fact.prompt_id is None:
         return None
     return PromptAnswer(notice.member_id, fact.prompt_id, fact.occurred_at)
-
-
-def is_occasion(event: Recorded) -> bool:
-    """Whether both may be asked after it: by the event alone, whatever anybody's settings are.
-
-    A request, a decision (also about a request) or a check-in that both can read. Not a late one, from a phone that
-    was offline for days: to ask how that was would puzzle. Not an answer to a prompt, for prompts would follow prompts
-    for ever, nor what was revealed, for both have just described it. A retraction is nothing that happened.
-    """
-    if event.audience != "shared" or is_late(event):
-        return False
-    match event.fact:
-        case CheckIn():
-            return event.fact.prompt_id is None and event.fact.sealed_for is None
-        case Request() | Decision():
-            return True
-        case _:
-            return False
 
 
 # --- Answered and dismissed

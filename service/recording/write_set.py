@@ -15,11 +15,11 @@ from events.entries import Audience, Entry, Fact
 from events.errors import Refusal
 from events.records import Draft, Stored, StreamKey, encrypt_event, event_row
 from events.reveals import takes_back_revealed
-from events.rules import Accepted, Author, Known, Recorded
+from events.rules import Accepted, Author, Known, Recorded, is_occasion
 from projections import tallies
 from projections.tallies import Counts, Key
 from service.core.randomness import RandomBytes
-from service.prompts.answering import RecordedNotice, is_occasion
+from service.prompts.answering import RecordedNotice
 from service.recording.append import EventRow, HeadRow, Rows
 
 

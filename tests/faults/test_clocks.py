@@ -10,6 +10,8 @@ import pytest
 
 from tests.faults.site import Phone, Site, Writers, check_log, couple, end, entry, eventually, folder
 
+pytestmark = pytest.mark.database  # of the service's own
+
 TEN_YEARS = 10 * 365 * 24 * 3600
 JUMPS = int(os.environ.get("MUTUALITY_SOAK_FAULTS", "20"))
 

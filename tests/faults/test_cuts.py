@@ -24,6 +24,8 @@ from tests.faults.site import (
     site,
 )
 
+pytestmark = pytest.mark.database  # of the service's own
+
 CUTS = int(os.environ.get("MUTUALITY_SOAK_CUTS", "2000"))
 SHORT_CUTS = 40
 FULL_EXCHANGE_BYTES = 3000  # a PUT and its answer take about half

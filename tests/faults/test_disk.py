@@ -18,6 +18,8 @@ from msgspec import Struct
 
 from tests.faults.site import Phone, Site, Writers, Written, another_couple, check_log, couple, end, entry, folder, site
 
+pytestmark = pytest.mark.database  # of the service's own
+
 WRITERS = 4
 PUTS = 20
 FAULTS = int(os.environ.get("MUTUALITY_SOAK_FAULTS", "20"))

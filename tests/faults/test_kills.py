@@ -14,6 +14,8 @@ import pytest
 
 from tests.faults.site import Phone, Site, Writers, another_couple, check_log, couple, site
 
+pytestmark = pytest.mark.database  # of the service's own
+
 WRITERS = 8
 SHORT_CYCLES = 2
 SOAK_CYCLES = int(os.environ.get("MUTUALITY_SOAK_KILLS", "1000"))

@@ -11,6 +11,8 @@ import pytest
 
 from tests.faults.site import CUT, RETRIED, Phone, Site, Writers, Written, check_log, couple, entry, eventually, site
 
+pytestmark = pytest.mark.database  # of the service's own
+
 ROUNDS = int(os.environ.get("MUTUALITY_SOAK_ROUNDS", "1000"))
 SHORT_ROUNDS = 10
 AT_ONCE = 20

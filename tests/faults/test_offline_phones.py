@@ -14,6 +14,8 @@ from tests.faults.site import PATHS
 from tests.support.couples import Couple, another_couple, two_members
 from tests.support.phones import NOON, Json, Phone, running
 
+pytestmark = pytest.mark.database  # of the service's own
+
 SEEDS = int(os.environ.get("MUTUALITY_SOAK_SEEDS", "10000"))
 PARTS = 20  # of the seeds, so that workers can share them: pytest -n 2
 QUEUED = 500

@@ -10,6 +10,8 @@ import pytest
 
 from tests.faults.site import Json, Phone, Site, Writers, another_couple, check_log, couple, entry, site
 
+pytestmark = pytest.mark.database  # of the service's own
+
 HERE = "/v1/relationships/{rid}"
 ENOUGH = 30
 

@@ -27,7 +27,7 @@ from projections.balances import Reader
 from service import edge
 from service.access import authentication, memberships
 from service.errors import NotFound, TooManyRequests
-from service.prompts import answering, planner, prompts_api
+from service.prompts import planner, prompts_api
 from service.push import payloads
 from service.reading import live, reads
 from service.recording import append, entries, offline_queue
@@ -755,7 +755,7 @@ def _private_occasions(patch: Patch) -> None:
     def occasion(event: Recorded) -> bool:
         return original(replace(event, audience="shared"))
 
-    original = answering.is_occasion
+    original = rules.is_occasion
     everywhere(patch, original, occasion)
 
 

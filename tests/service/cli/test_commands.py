@@ -65,6 +65,7 @@ def test_what_goes_wrong_at_the_start_is_said_in_one_sentence(
     assert len(told.splitlines()) == 1
 
 
+@pytest.mark.database
 @pytest.mark.parametrize("unsafe", ["fsync", "full_page_writes", "synchronous_commit"])
 def test_nothing_is_served_where_an_answer_could_be_lost(
     unsafe: str, lasting_database: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -81,6 +82,7 @@ def test_nothing_is_served_where_an_answer_could_be_lost(
         asyncio.run(set_to(lasting_database, unsafe, "on"))
 
 
+@pytest.mark.database
 def test_what_lasts_is_served_with_any_kind_of_waiting_for_the_disk(lasting_database: str) -> None:
     for kind in ("on", "local", "remote_write", "remote_apply"):
         asyncio.run(set_to(lasting_database, "synchronous_commit", kind))

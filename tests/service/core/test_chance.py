@@ -7,19 +7,19 @@ from service.core.randomness import RandomPool
 
 TWINS = """
 import os
-from service.core.randomness import system_chance
-system_chance(1, "begin a piece")
+from service.core.randomness import system_random_bytes
+system_random_bytes(1, "begin a piece")
 read, write = os.pipe()
 if not os.fork():
-    os.write(write, system_chance(32, "the child's"))
+    os.write(write, system_random_bytes(32, "the child's"))
     os._exit(0)
-print(os.read(read, 32) != system_chance(32, "the parent's"))
+print(os.read(read, 32) != system_random_bytes(32, "the parent's"))
 """
 
 
 def test_whatever_sizes_are_taken_each_byte_is_given_once() -> None:
-    reserve = RandomPool(piece=64)
-    taken = [reserve.take(size) for size in (12, 44, 44, 16, 200, 8, 8) for _ in range(40)]
+    pool = RandomPool(piece=64)
+    taken = [pool.take(size) for size in (12, 44, 44, 16, 200, 8, 8) for _ in range(40)]
     assert [len(one) for one in taken[::40]] == [12, 44, 44, 16, 200, 8, 8]
     assert len(set(taken)) == len(taken)
 

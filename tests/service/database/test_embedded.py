@@ -22,6 +22,8 @@ from service.database.embedded import running
 from service.errors import DataDirInUse, EmbeddedError
 from tests.support.postgres import FAST
 
+pytestmark = pytest.mark.database  # of its own
+
 ROOT = Path(__file__).parents[3]
 
 SERVICE = """

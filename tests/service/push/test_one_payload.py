@@ -20,10 +20,9 @@ import pytest
 from msgspec import Struct
 
 from events.entries import Audience, CheckIn, Decision, Fact, Request
-from events.rules import Recorded
+from events.rules import Recorded, is_occasion
 from service.core.networks import networks
 from service.prompts import lifecycle
-from service.prompts.answering import is_occasion
 from service.prompts.lifecycle import PromptLife
 from service.prompts.planning import AskedBefore, SharedEvent, Whereabouts, after_event, plan_day
 from service.prompts.schedule import AfterEvents, Quiet, Schedule

@@ -281,6 +281,7 @@ def own_folder() -> Iterator[Path]:
         yield Path(name)
 
 
+@pytest.mark.database
 def test_a_service_that_is_told_to_stop_waits_for_no_stream(own_folder: Path) -> None:
     settings = {"MUTUALITY_PORT": "0", "MUTUALITY_DATA_DIR": str(own_folder / "data")}
     command, output = [sys.executable, "-m", "service", "serve"], own_folder / "console"
