@@ -25,7 +25,7 @@ A = TypeVar("A")
 MAX_IN_A_GROUP = 128
 # About a second's work: who comes later is refused at once.
 MAX_WAITING = 2000
-# A database that stands still may do so for long. What became of its submissions, the same call will say.
+# A database that hangs may do so for long. What became of the group is the answer to the same call, sent again.
 GROUP_TIMEOUT_SECONDS = 3.0
 # One group may hang with its connection; where several do, it is the database.
 MAX_STUCK = 2

@@ -38,8 +38,9 @@ FOR UPDATE OF heads
 async def lock_stream_heads(db: DbConnection, submissions: Sequence[Submission]) -> None:
     """Lock the private head of each author, and then the shared ones that the entries touch.
 
-    The first keeps two devices of one member apart. The second would let the partner's writing wait for a private
-    entry, and so tell of it: whether what is taken back is shared is looked up after acquiring the private locks.
+    The first keeps two devices of one member apart. More shared heads than needed would let the partner's writing wait
+    for a private entry, and so disclose it: after acquiring the private locks, it looks whether what is taken back is
+    shared.
     """
     rows = await db.fetch(LOCK_PRIVATE_HEADS, *transposed(_submitters(submissions)))
     shared = {Submitter(*row[:3]): StreamKey(row["relationship_id"], row["shared_stream_id"]) for row in rows}

@@ -71,7 +71,7 @@ async def lock_relationship(db: DbConnection, submitter: Submitter) -> None:
 async def add_copies(db: DbConnection, write_set: WriteSet) -> None:
     """Add what is revealed now that an author, who is alone in the group, has sealed something.
 
-    What is refused or sent again looks for nothing: how long that takes would tell whether somebody waits.
+    What is refused or sent again looks for nothing: how long that takes would disclose whether somebody waits.
     """
     sealed = [stored.event for _, stored in write_set.appended]
     if not sealed:
