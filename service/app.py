@@ -14,7 +14,7 @@ from service import accounts, data_rights, prompts, push, reading, recording, re
 from service.access import reader_lookup
 from service.access.authentication import Authenticator
 from service.access.reader_lookup import ReaderLookup
-from service.accounts.id_tokens import Provider, ProviderName
+from service.accounts.id_tokens import IdentityProvider, ProviderName
 from service.accounts.identity_providers import providers_of
 from service.context import ConnectionPool, Context
 from service.contract.document import document
@@ -68,7 +68,7 @@ class AppState(Struct, frozen=True, kw_only=True):
     answer_cache: AnswerCache
     live_pace: LivePace
     recorder: Recorder
-    identity_providers: dict[ProviderName, Provider]
+    identity_providers: dict[ProviderName, IdentityProvider]
     vapid_public_key: str | None
 
 

@@ -1,4 +1,4 @@
-"""Why the service refuses. The docstring is the sentence that the phone shows; `problems` gives each its status.
+"""Errors of the service. A docstring is the sentence that the phone shows; `web.problems` gives each its status.
 
 Exception
  ├─ ServiceError

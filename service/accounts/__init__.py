@@ -1,4 +1,4 @@
-"""Accounts: signing in by a mailed code, Apple or Google; sessions and stepping up; what members say of themselves.
+"""Accounts: signing in by a mailed code, Apple or Google; sessions and stepping up; name, time zone, consent.
 
 Enters: mail addresses, codes, identity tokens, refresh tokens.
 Leaves: tokens of a session; a member.

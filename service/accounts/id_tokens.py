@@ -1,7 +1,6 @@
-"""Identity tokens of Apple and Google: whether one is genuine, meant for this service, fresh, and of this sign-in.
+"""Verification of identity tokens of Apple and Google: signature, audience, times, and the nonce of this sign-in.
 
-Only what the provider publishes as its keys can verify a token; nothing that a token says of itself chooses the key's
-kind or place.
+Only keys that the provider publishes verify a token; nothing in the token itself chooses a key's kind or place.
 """
 
 import asyncio
@@ -23,22 +22,22 @@ from service.errors import IdentityRefused, ProviderAway
 log = structlog.get_logger()
 
 LEEWAY = timedelta(seconds=30)
-KEYS_LIVE = timedelta(hours=1)
+JWKS_TTL = timedelta(hours=1)
 UNKNOWN_KEY_PAUSE = timedelta(minutes=1)
 FAILED_FETCH_PAUSE = timedelta(seconds=5)
 FETCH_SECONDS = 5
-KEYS_BYTES = 256 * 1024
+MAX_JWKS_BYTES = 256 * 1024
 
 ALGORITHMS = {"RSA": "RS256", "EC": "ES256"}
-# With these a token would bring its own key, or ask for a reading that is not ours.
-NEVER = {"jwk", "jku", "x5c", "x5u", "crit", "b64", "zip"}
+# With these a token would bring its own key, or ask to be read in another way.
+REFUSED = {"jwk", "jku", "x5c", "x5u", "crit", "b64", "zip"}
 
 ProviderName = Literal["apple", "google"]
 Seconds = Annotated[int, Meta(ge=0, lt=2**33)]
 
 
 class Claims(Struct, frozen=True):
-    """What a token must say. Its mail address is not read: it may change hands."""
+    """The claims that a token must have. Its mail address is not read: it may change hands."""
 
     iss: str
     aud: str
@@ -51,7 +50,7 @@ class Claims(Struct, frozen=True):
 
 
 class VerifiedIdentity(Struct, frozen=True):
-    """Whom a genuine token is of. `signed` is what its signature covers: the same token again has the same."""
+    """Whom a genuine token identifies. `signed` is what its signature covers: the same token again has the same."""
 
     issuer: str
     subject: str
@@ -60,14 +59,14 @@ class VerifiedIdentity(Struct, frozen=True):
     authenticated_at: datetime
 
 
-class Published(Struct, frozen=True):
-    """A key set, as providers publish it."""
+class Jwks(Struct, frozen=True):
+    """A JSON Web Key Set, as providers publish it."""
 
     keys: list[dict[str, Any]]
 
 
 class JwksCache:
-    """The keys of one provider by their ids: fetched when first needed, then once an hour."""
+    """The keys of one provider, by id: fetched when first needed, then once an hour."""
 
     def __init__(self, url: str, fetch_seconds: float = FETCH_SECONDS) -> None:
         self._url, self._fetch_seconds = url, fetch_seconds
@@ -79,14 +78,14 @@ class JwksCache:
     async def key(self, key_id: str, now: datetime) -> PyJWK | None:
         """The key, or none. An unknown id is looked for at most once a minute. Raises ProviderAway."""
         if self._stale(key_id, now):
-            # One at a time: whoever waited finds what the first one fetched.
+            # One fetch at a time: whoever waited finds what the first one fetched.
             async with self._fetching:
                 if self._stale(key_id, now):
                     await self._fetch(now)
         return self._keys.get(key_id)
 
     def _stale(self, key_id: str, now: datetime) -> bool:
-        pause = KEYS_LIVE if key_id in self._keys else UNKNOWN_KEY_PAUSE
+        pause = JWKS_TTL if key_id in self._keys else UNKNOWN_KEY_PAUSE
         return self._fetched_at is None or now >= self._fetched_at + pause
 
     async def _fetch(self, now: datetime) -> None:
@@ -95,15 +94,15 @@ class JwksCache:
         try:
             async with asyncio.timeout(self._fetch_seconds):
                 self._keys = _keys_in(await _content(self._url))
-        except (httpx.HTTPError, TimeoutError, msgspec.MsgspecError, _Unusable) as failure:
+        except (httpx.HTTPError, TimeoutError, msgspec.MsgspecError, _UnusableJwks) as failure:
             self._failed_at = now
             log.warning("provider_away", failure=type(failure).__name__)
             raise ProviderAway from None
         self._fetched_at, self._failed_at = now, None
 
 
-class _Unusable(Exception):
-    """The answer is no key set: a redirect, an error, or far too large."""
+class _UnusableJwks(Exception):
+    """The response is no key set: a redirect, an error, or far too large."""
 
 
 async def _content(url: str) -> bytes:
@@ -113,18 +112,18 @@ async def _content(url: str) -> bytes:
         client.stream("GET", url, headers={"Accept": "application/json"}) as answer,
     ):
         if answer.status_code != 200:
-            raise _Unusable
+            raise _UnusableJwks
         async for piece in answer.aiter_bytes():
             content += piece
-            if len(content) > KEYS_BYTES:
-                raise _Unusable
+            if len(content) > MAX_JWKS_BYTES:
+                raise _UnusableJwks
     return content
 
 
 def _keys_in(content: bytes) -> dict[str, PyJWK]:
-    """The keys that sign tokens: RS256 and ES256, each for the one algorithm that it is published for."""
+    """The keys that sign tokens by RS256 or ES256, each for the one algorithm that it is published for."""
     keys = {}
-    for one in msgspec.json.decode(content, type=Published).keys:
+    for one in msgspec.json.decode(content, type=Jwks).keys:
         algorithm = ALGORITHMS.get(str(one.get("kty")))
         signs = one.get("use", "sig") == "sig" and one.get("alg", algorithm) == algorithm
         if algorithm and signs and isinstance(one.get("kid"), str):
@@ -136,11 +135,11 @@ def _key(published: dict[str, Any], algorithm: str) -> PyJWK:
     try:
         return PyJWK(published, algorithm)
     except PyJWTError:
-        raise _Unusable from None
+        raise _UnusableJwks from None
 
 
-class Provider:
-    """One that vouches for people: its names for itself, its keys, and our names with it."""
+class IdentityProvider:
+    """Apple or Google: its issuers, our client ids with it, and its keys."""
 
     def __init__(
         self, name: ProviderName, issuers: tuple[str, ...], client_ids: tuple[str, ...], keys_url: str
@@ -151,10 +150,10 @@ class Provider:
         self._keys = JwksCache(keys_url)
 
     async def verify(self, token: str, nonce: str, now: datetime) -> VerifiedIdentity:
-        """Whom the token is of. Raises IdentityRefused, the same for everything that is wrong, and ProviderAway."""
+        """Whom it identifies. Raises IdentityRefused, the same for everything that is wrong, and ProviderAway."""
         claims = _claims(token, await self._key_of(token, now))
-        said_by_provider = claims.iss in self._issuers and claims.aud in self.client_ids
-        if not (said_by_provider and _timely(claims, now) and self._is_nonce(claims.nonce, nonce)):
+        for_us = claims.iss in self._issuers and claims.aud in self.client_ids
+        if not (for_us and _timely(claims, now) and self._is_nonce(claims.nonce, nonce)):
             raise IdentityRefused
         return VerifiedIdentity(
             self._issuers[0],  # a provider with two spellings of its name is still one
@@ -170,7 +169,7 @@ class Provider:
         except PyJWTError:
             raise IdentityRefused from None
         key_id = header.get("kid")
-        if header.get("alg") not in ALGORITHMS.values() or NEVER & header.keys() or not isinstance(key_id, str):
+        if header.get("alg") not in ALGORITHMS.values() or REFUSED & header.keys() or not isinstance(key_id, str):
             raise IdentityRefused
         key = await self._keys.key(key_id, now)
         if key is None or key.algorithm_name != header["alg"]:
@@ -178,7 +177,7 @@ class Provider:
         return key
 
     def _is_nonce(self, claimed: str, nonce: str) -> bool:
-        """Apple's own libraries want the nonce hashed before it goes out."""
+        """Apple's own libraries want the nonce hashed before it is sent."""
         hashed = hashlib.sha256(nonce.encode()).hexdigest()
         right = hmac.compare_digest(claimed.encode(), nonce.encode())
         return right or (self.name == "apple" and hmac.compare_digest(claimed.encode(), hashed.encode()))

@@ -15,7 +15,7 @@ from msgspec import Meta, Struct
 from events.heads import DbConnection
 from service.access.authentication import current_member
 from service.accounts import sessions
-from service.accounts.id_tokens import Provider, ProviderName, VerifiedIdentity
+from service.accounts.id_tokens import IdentityProvider, ProviderName, VerifiedIdentity
 from service.accounts.sessions import DeviceName, SignedIn
 from service.context import Context
 from service.core import tokens
@@ -61,12 +61,12 @@ class IdentityStepUp(Struct, frozen=True, forbid_unknown_fields=True):
     nonce: Nonce
 
 
-def providers_of(settings: Settings) -> dict[ProviderName, Provider]:
-    """Those that an operator has registered this service with."""
-    apple = Provider(
+def providers_of(settings: Settings) -> dict[ProviderName, IdentityProvider]:
+    """The providers that this service is registered with."""
+    apple = IdentityProvider(
         "apple", ("https://appleid.apple.com",), _listed(settings.apple_client_ids), settings.apple_keys_url
     )
-    google = Provider(
+    google = IdentityProvider(
         "google",
         ("https://accounts.google.com", "accounts.google.com"),
         _listed(settings.google_client_ids),
@@ -117,11 +117,11 @@ async def _sign_in(request: ApiRequest, name: ProviderName) -> ASGIApp:
     wanted = await decode_body(request, IdentitySignIn)
     provider, context = _provider(request, name), context_of(request)
     now = context.now()
-    proven = await provider.verify(wanted.id_token, wanted.nonce, now)
-    identity_hash = await _identity_hash(context, proven)
+    verified = await provider.verify(wanted.id_token, wanted.nonce, now)
+    identity_hash = await _identity_hash(context, verified)
     limits_of(request).codes_tried.take((client_of(request), identity_hash), now)
     async with context.auth_db.acquire() as db, db.transaction():
-        await _use(context, db, proven, now)
+        await _use_token(context, db, verified, now)
         member_id = await _member_of(context, db, name, identity_hash, now)
         answer = await sessions.begin(context, db, member_id, wanted.device_name, now)
     return json_answer(answer, 201)
@@ -166,30 +166,30 @@ async def _step_up(request: ApiRequest, name: ProviderName) -> Response[None]:
     wanted = await decode_body(request, IdentityStepUp)
     provider, context = _provider(request, name), context_of(request)
     now = context.now()
-    proven = await provider.verify(wanted.id_token, wanted.nonce, now)
-    if now > proven.authenticated_at + STEP_UP_FRESH:
+    verified = await provider.verify(wanted.id_token, wanted.nonce, now)
+    if now > verified.authenticated_at + STEP_UP_FRESH:
         raise IdentityRefused
-    identity_hash = await _identity_hash(context, proven)
+    identity_hash = await _identity_hash(context, verified)
     async with context.auth_db.acquire() as db, db.transaction():
         if await db.fetchval(MEMBER_OF, identity_hash) != member.member_id:
             raise IdentityRefused
-        await _use(context, db, proven, now)
+        await _use_token(context, db, verified, now)
     await sessions.step_up(context, member, now)
     return empty_answer()
 
 
-def _provider(request: ApiRequest, name: ProviderName) -> Provider:
-    providers: dict[ProviderName, Provider] = state_of(request).identity_providers
+def _provider(request: ApiRequest, name: ProviderName) -> IdentityProvider:
+    providers: dict[ProviderName, IdentityProvider] = state_of(request).identity_providers
     if name not in providers:
         raise NotFound
     return providers[name]
 
 
-async def _identity_hash(context: Context, proven: VerifiedIdentity) -> bytes:
-    return await context.keys.blind_index("identity", proven.issuer, proven.subject)
+async def _identity_hash(context: Context, verified: VerifiedIdentity) -> bytes:
+    return await context.keys.blind_index("identity", verified.issuer, verified.subject)
 
 
-FORGET_USED = """
+FORGET_USED_TOKENS = """
 DELETE FROM used_id_tokens
 WHERE token_hash IN (
     SELECT token_hash
@@ -201,7 +201,7 @@ WHERE token_hash IN (
 )
 """
 
-USE = """
+MARK_USED = """
 INSERT INTO used_id_tokens (
     token_hash,
     expires_at
@@ -210,12 +210,12 @@ ON CONFLICT DO NOTHING
 """
 
 
-async def _use(context: Context, db: DbConnection, proven: VerifiedIdentity, now: datetime) -> None:
-    """Accept the token, this once. Raises IdentityRefused the second time, until it has expired by itself."""
-    await db.execute(FORGET_USED, now)
+async def _use_token(context: Context, db: DbConnection, verified: VerifiedIdentity, now: datetime) -> None:
+    """Accept a token once. Raises IdentityRefused the second time, until it has expired by itself."""
+    await db.execute(FORGET_USED_TOKENS, now)
     # What is signed, not the whole token: one signature can be written in several ways.
-    token_hash = await context.keys.blind_index("id token", proven.signed)
-    if await db.execute(USE, token_hash, proven.expires_at) == "INSERT 0 0":
+    token_hash = await context.keys.blind_index("id token", verified.signed)
+    if await db.execute(MARK_USED, token_hash, verified.expires_at) == "INSERT 0 0":
         raise IdentityRefused
 
 

@@ -60,7 +60,7 @@ class StepUp(Struct, frozen=True, forbid_unknown_fields=True):
     code: Code
 
 
-# Of everybody, so that nothing stays because nobody asks again; what another call is deleting is left to it.
+# Everybody's, so that none stays because its owner never asks again; what another call is deleting is left to it.
 FORGET_CODES = """
 DELETE FROM sign_in_codes
 WHERE (address_hash, code_id) IN (
@@ -218,10 +218,10 @@ async def _member_of(context: Context, db: DbConnection, address_hash: bytes, em
         return known
     member_id = tokens.new_id(context.random_bytes, "member id")
     await context.keys.make_for_member(member_id)
-    sealed_email = await context.keys.encrypt_for(member_id, "email", email)
+    email_ciphertext = await context.keys.encrypt_for(member_id, "email", email)
     try:
         async with db.transaction():
-            await db.execute(MAKE_MEMBER, member_id, sealed_email, now)
+            await db.execute(MAKE_MEMBER, member_id, email_ciphertext, now)
             await db.execute(GIVE_ADDRESS, address_hash, member_id)
     except UniqueViolationError:
         # Two first sign-ins of one address at once: the other one made the member.

@@ -1,4 +1,4 @@
-"""Me: my name, my time zone, and my consent."""
+"""My own account: name, time zone and consent."""
 
 from functools import cache
 from typing import Annotated, Literal
@@ -76,7 +76,7 @@ async def get_me(request: ApiRequest) -> ASGIApp:
 
 
 async def me_of(context: Context, member: Member) -> Me:
-    """The member, as only they see it."""
+    """The member, as only they see themselves."""
     async with context.acting_as(member.member_id) as db:
         row = await db.fetchrow(MYSELF, member.member_id)
     return await _me(context, member, row)
@@ -184,7 +184,7 @@ def zones() -> frozenset[str]:
 
 
 async def _me(context: Context, member: Member, row: Record | None) -> Me:
-    if row is None:  # erased since the token was looked at
+    if row is None:  # erased since the token was looked up
         raise NotSignedIn
     return Me(
         member.member_id,

@@ -1,7 +1,7 @@
-"""The devices that are signed in.
+"""Sessions: refreshing, listing and ending them.
 
-A session is a family of refresh tokens, each used once. A used one, shown again after the grace, means that somebody
-has a copy: the family ends.
+A session is a family of refresh tokens, each used once. A used one that is sent again after the grace means that
+somebody has a copy: the family ends.
 """
 
 from datetime import datetime, timedelta
@@ -74,7 +74,7 @@ WHERE session_id = $1
 
 
 async def step_up(context: Context, member: Member, now: datetime) -> None:
-    """This session has shown that it is the member who asks."""
+    """Note that this session has shown who is calling."""
     async with context.acting_as(member.member_id) as db:
         await db.execute(STEPPED_UP, member.session_id, member.member_id, now)
 
@@ -89,7 +89,7 @@ INSERT INTO sessions (
 ) VALUES ($1, $2, $3, $4, $4)
 """
 
-KEEP_ACCESS = """
+STORE_ACCESS_TOKEN = """
 INSERT INTO access_tokens (
     token_hash,
     session_id,
@@ -97,7 +97,7 @@ INSERT INTO access_tokens (
 ) VALUES ($1, $2, $3)
 """
 
-KEEP_REFRESH = """
+STORE_REFRESH_TOKEN = """
 INSERT INTO refresh_tokens (
     token_hash,
     session_id,
@@ -107,22 +107,22 @@ INSERT INTO refresh_tokens (
 
 
 async def begin(context: Context, db: DbConnection, member_id: UUID, device_name: str, now: datetime) -> SignedIn:
-    """A new session of the member, in a transaction at the door."""
+    """A new session of the member, in a transaction of the role for sign-ins."""
     session_id = tokens.new_id(context.random_bytes, "session id")
     name_ciphertext = await context.keys.encrypt_for(member_id, "device_name", device_name)
     await db.execute(MAKE_SESSION, session_id, member_id, name_ciphertext, now)
     access = tokens.new_token(context.random_bytes, f"access {session_id}")
     refresh = tokens.new_token(context.random_bytes, f"refresh {session_id}")
-    await _keep(db, session_id, access, refresh, now)
+    await _store_tokens(db, session_id, access, refresh, now)
     return SignedIn(member_id, access, now + ACCESS_TTL, refresh)
 
 
-async def _keep(db: DbConnection, session_id: UUID, access: str, refresh: str, now: datetime) -> None:
-    await db.execute(KEEP_ACCESS, tokens.token_hash(access), session_id, now + ACCESS_TTL)
-    await db.execute(KEEP_REFRESH, tokens.token_hash(refresh), session_id, now + REFRESH_TTL)
+async def _store_tokens(db: DbConnection, session_id: UUID, access: str, refresh: str, now: datetime) -> None:
+    await db.execute(STORE_ACCESS_TOKEN, tokens.token_hash(access), session_id, now + ACCESS_TTL)
+    await db.execute(STORE_REFRESH_TOKEN, tokens.token_hash(refresh), session_id, now + REFRESH_TTL)
 
 
-# The session before its tokens: signing out deletes in this order, and nobody may wait in a circle.
+# The session before its tokens: signing out deletes in this order, which avoids deadlock.
 BY_REFRESH_TOKEN = """
 SELECT
     refresh_tokens.session_id,
@@ -137,7 +137,7 @@ WHERE refresh_tokens.token_hash = $1
 FOR UPDATE OF sessions, refresh_tokens
 """
 
-USE_REFRESH = """
+USE_REFRESH_TOKEN = """
 UPDATE refresh_tokens
 SET
     used_at = $2,
@@ -145,7 +145,7 @@ SET
 WHERE token_hash = $1
 """
 
-FORGET_ACCESS = """
+FORGET_ACCESS_TOKENS = """
 DELETE FROM access_tokens
 WHERE session_id = $1
     AND expires_at <= $2
@@ -198,10 +198,10 @@ async def _refresh(context: Context, db: DbConnection, token: str, now: datetime
         return None
     if used_at is None:
         used_at, salt = now, context.random_bytes(16, f"refresh salt {row['session_id']}")
-        await db.execute(USE_REFRESH, tokens.token_hash(token), used_at, salt)
-        await db.execute(FORGET_ACCESS, row["session_id"], now)
+        await db.execute(USE_REFRESH_TOKEN, tokens.token_hash(token), used_at, salt)
+        await db.execute(FORGET_ACCESS_TOKENS, row["session_id"], now)
         await db.execute(TOUCH_SESSION, row["session_id"], now)
-        await _keep(db, row["session_id"], *_successors(token, salt), now)
+        await _store_tokens(db, row["session_id"], *_successors(token, salt), now)
     access, following = _successors(token, salt)
     return SignedIn(row["member_id"], access, used_at + ACCESS_TTL, following)
 
@@ -233,7 +233,7 @@ async def list_sessions(request: ApiRequest) -> ASGIApp:
 
 
 async def devices_of(context: Context, member: Member) -> Devices:
-    """Where the member is signed in."""
+    """The sessions of the member."""
     async with context.acting_as(member.member_id) as db:
         # The last token of a session lives from its last refresh on.
         rows = await db.fetch(SESSIONS, member.member_id, context.now() - REFRESH_TTL)

@@ -1,4 +1,4 @@
-"""What everything may use, and what knows nothing of the rest: time, randomness, tokens, mail, networks, listeners.
+"""What every room may use and what knows nothing of them: clocks, random bytes, tokens, mail, networks, listeners.
 
 Enters: nothing but the outside world (a clock, the system's random bytes, an SMTP server).
 Leaves: functions and small classes that every room may import.

@@ -1,4 +1,4 @@
-"""The time, handed in so that tests can bring their own."""
+"""Clocks, handed in so that tests can bring their own."""
 
 import time
 from collections.abc import Callable
@@ -14,11 +14,9 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-LARGEST_JUMP = timedelta(hours=1)
+MAX_JUMP = timedelta(hours=1)
 # After so long a new time is believed: somebody has set the clock right.
 DOUBTED_FOR = timedelta(minutes=10)
-
-
 # Where there is one, a clock that goes on while the machine sleeps.
 BOOT_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
@@ -28,7 +26,7 @@ def _since_boot() -> timedelta:
 
 
 class JumpGuardedClock:
-    """The time, unless it has jumped: a clock that is believed years ahead ends sessions and lets requests lapse."""
+    """Wall time, unless it has jumped: a clock that is years ahead would end sessions and let requests lapse."""
 
     def __init__(self, wall: Clock = utc_now, since_boot: Callable[[], timedelta] = _since_boot) -> None:
         self._wall, self._since_boot = wall, since_boot
@@ -39,9 +37,9 @@ class JumpGuardedClock:
         """The time, in UTC. Raises ClockJumped while it is more than an hour away from what it should be."""
         now, elapsed = self._wall(), self._since_boot()
         booted_at = now - elapsed
-        if abs(booted_at - self._booted_at) > LARGEST_JUMP and not self._believed_at(elapsed):
+        if abs(booted_at - self._booted_at) > MAX_JUMP and not self._believed_at(elapsed):
             raise ClockJumped
-        # Clocks are set right in small steps all the time.
+        # Clocks are adjusted in small steps all the time.
         self._booted_at, self._doubted_since = booted_at, None
         return now
 

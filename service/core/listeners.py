@@ -1,4 +1,4 @@
-"""Who listens in this process, and how they are woken. It knows no database: `live` looks there."""
+"""Listeners of live streams in this process, and how they are woken. The database is polled by `reading.live`."""
 
 import asyncio
 from collections.abc import Iterable, Iterator
@@ -10,13 +10,13 @@ from msgspec import Struct, field
 from events.entries import Audience
 from projections.balances import Reader
 
-# A phone that lost its network leaves a stream behind that nobody reads: the oldest makes room, so that nobody is kept
-# out by their own dead connections.
+# A phone that lost its network leaves a stream behind that nobody reads: the oldest makes room, so that no member is
+# kept out by dead connections.
 MAX_STREAMS = 5
 
 
 class Listener(Struct, eq=False):
-    """One open stream: of whom, what they can read, until when the token lasts, and the positions that were told."""
+    """One open stream: its member, what they can read, when the token expires, and the positions that it reached."""
 
     member_id: UUID
     session_id: UUID
@@ -45,7 +45,7 @@ class Listeners:
         return iter([one for several in self._of_member.values() for one in several])
 
     def join(self, listener: Listener) -> None:
-        """Listen from now on; a member's oldest stream ends where there are too many."""
+        """Begin to listen; a member's oldest stream ends where there are too many."""
         theirs = self._of_member.setdefault(listener.member_id, [])
         if len(theirs) == MAX_STREAMS:
             theirs[0].ended.set()
@@ -58,7 +58,7 @@ class Listeners:
             listener.ended.set()
 
     def leave(self, listener: Listener) -> None:
-        """Listen no more; whoever has left already may leave again."""
+        """Listen no more; leaving twice does no harm."""
         _take_out(self._of_member, listener.member_id, listener)
         for stream_id in listener.streams.values():
             _take_out(self._of_stream, stream_id, listener)

@@ -60,7 +60,7 @@ class SmtpMailer:
 
 
 class Postman:
-    """Sends in the background, so that an answer takes the same time whether a mail server is slow or absent."""
+    """Sends in the background, so that a response takes the same time whether a mail server is slow or absent."""
 
     def __init__(self, mailer: Mailer) -> None:
         self._mailer = mailer
@@ -73,7 +73,7 @@ class Postman:
         task.add_done_callback(self._under_way.discard)
 
     async def close(self) -> None:
-        """Wait for what is under way."""
+        """Wait until all mails are sent or have failed."""
         await asyncio.gather(*self._under_way)
 
     async def _deliver(self, to: str, subject: str, text: str) -> None:

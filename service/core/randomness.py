@@ -4,12 +4,12 @@ import os
 import threading
 from collections.abc import Callable
 
-# How many bytes, and what for. The purpose lets a test give equal bytes for equal purposes, whatever else happens.
+# The number of bytes, and what for: by its purpose a test gives equal bytes, whatever else happens.
 RandomBytes = Callable[[int, str], bytes]
 
 
 class RandomPool:
-    """Unpredictable bytes from the operating system, asked for in larger pieces: each asking is a system call."""
+    """Random bytes of the operating system, drawn in larger pieces: each draw is a system call."""
 
     def __init__(self, piece: int = 4096) -> None:
         self._piece, self._drawn, self._at = piece, bytearray(), 0
@@ -18,7 +18,7 @@ class RandomPool:
             os.register_at_fork(after_in_child=self._forget)  # no two processes may take the same
 
     def take(self, size: int) -> bytes:
-        """Bytes that nobody gets twice."""
+        """Bytes that are never returned again."""
         with self._lock:
             begin, end = self._at, self._at + size
             if end > len(self._drawn):
@@ -32,9 +32,9 @@ class RandomPool:
         self._drawn, self._at, self._lock = bytearray(), 0, threading.Lock()
 
 
-_reserve = RandomPool()
+_pool = RandomPool()
 
 
 def system_random_bytes(size: int, purpose: str) -> bytes:
-    """Unpredictable bytes from the operating system."""
-    return _reserve.take(size)
+    """Unpredictable bytes of the operating system."""
+    return _pool.take(size)

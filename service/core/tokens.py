@@ -1,4 +1,4 @@
-"""Secrets that members carry: only their hashes are kept, and a successor follows from the token itself."""
+"""Tokens, codes and invites: only their hashes are stored, and a refresh token's successors derive from it."""
 
 import hashlib
 import hmac
@@ -19,12 +19,12 @@ def new_token(random_bytes: RandomBytes, purpose: str) -> str:
 
 
 def successor(token: str, salt: bytes, kind: Literal["access", "refresh"]) -> str:
-    """The token that follows a refresh token: the same whenever it is asked for, unknown without the token."""
+    """A token derived from a refresh token: the same each time, and unknown without that token."""
     return _text(hmac.digest(token.encode(), f"mutuality/{kind}/v1".encode() + salt, "sha256"))
 
 
 def token_hash(token: str) -> bytes:
-    """What is kept of a token. Its 256 bits need no salt."""
+    """The stored hash of a token. Its 256 bits need no salt."""
     return hashlib.sha256(token.encode()).digest()
 
 
@@ -34,7 +34,7 @@ def new_code(random_bytes: RandomBytes, code_id: UUID) -> str:
 
 
 def code_hash(code_id: UUID, code: str) -> bytes:
-    """What is kept of a sign-in code."""
+    """The stored hash of a sign-in code, salted by its id."""
     return hashlib.sha256(code_id.bytes + code.encode()).digest()
 
 
@@ -45,7 +45,7 @@ def new_invite(random_bytes: RandomBytes, relationship_id: UUID) -> str:
 
 
 def invite_hash(code: str) -> bytes:
-    """What is kept of an invite. I and L are read as 1, O as 0; case, spaces and hyphens do not matter."""
+    """The stored hash of an invite. I and L are read as 1, O as 0; case, spaces and hyphens do not matter."""
     return hashlib.sha256(code.upper().translate(_LOOKALIKES).encode("utf-8", "replace")).digest()
 
 

@@ -1,4 +1,4 @@
-"""Answers that were computed before, kept by who reads, what they asked, and the version of what they can read."""
+"""A cache of computed answers, by reader and question, each of one version of what its reader can read."""
 
 from collections import OrderedDict
 from typing import TypeAlias
@@ -7,9 +7,9 @@ from msgspec import Struct
 
 from service.web.responses import Cacheable
 
-Name: TypeAlias = tuple[object, ...]
+CacheKey: TypeAlias = tuple[object, ...]
 
-BYTES_KEPT = 32 * 1024 * 1024
+MAX_BYTES = 32 * 1024 * 1024
 OVERHEAD_BYTES = 500  # of an entry, beside its content
 
 
@@ -23,25 +23,25 @@ class _Entry(Struct, frozen=True):
 
 
 class AnswerCache:
-    """The newest of each name; when they are too many, those go that nobody has asked for the longest."""
+    """The newest answer of each key; the least recently used go where there are too many bytes."""
 
-    def __init__(self, bytes_kept: int = BYTES_KEPT) -> None:
-        self._free = bytes_kept
-        self._entries: OrderedDict[Name, _Entry] = OrderedDict()
+    def __init__(self, max_bytes: int = MAX_BYTES) -> None:
+        self._free = max_bytes
+        self._entries: OrderedDict[CacheKey, _Entry] = OrderedDict()
 
-    def find(self, name: Name, version: str) -> Cacheable | None:
+    def get(self, key: CacheKey, version: str) -> Cacheable | None:
         """The answer, if it is of that version."""
-        entry = self._entries.get(name)
+        entry = self._entries.get(key)
         if entry is None or entry.version != version:
             return None
-        self._entries.move_to_end(name)
+        self._entries.move_to_end(key)
         return entry.answer
 
-    def keep(self, name: Name, version: str, answer: Cacheable) -> None:
-        """Keep it instead of what stood there."""
-        if before := self._entries.pop(name, None):
+    def put(self, key: CacheKey, version: str, answer: Cacheable) -> None:
+        """Keep it instead of an older one."""
+        if before := self._entries.pop(key, None):
             self._free += before.size
-        self._entries[name] = entry = _Entry(version, answer)
+        self._entries[key] = entry = _Entry(version, answer)
         self._free -= entry.size
         while self._free < 0:
             self._free += self._entries.popitem(last=False)[1].size

@@ -1,8 +1,8 @@
-"""What happens, as it happens: server-sent events, each new event that its reader may read.
+"""Live events: server-sent events, one for each new event that its reader may read.
 
-Nothing here has to be in time for anything to be right: whoever is woken reads from the log what lies behind the
-positions that they were told. The process that records wakes its own listeners at once; of what others record one
-task learns, which asks for the heads of all streams that are listened to.
+Correctness never depends on timing: a stream that is woken reads from the log what follows the positions that it
+reached. The process that records wakes its own listeners at once; for what other processes record, one task polls the
+heads of all streams that are listened to.
 """
 
 import asyncio
@@ -132,7 +132,7 @@ class LiveStream:
         yield KEEP_ALIVE
         while True:
             if await self._woken():
-                # Before it is read: what comes in while that happens wakes again.
+                # Before reading: what is recorded meanwhile wakes it again.
                 self._listener.woken.clear()
                 async for event_frame in self._new_events():
                     yield event_frame
@@ -140,14 +140,14 @@ class LiveStream:
                 yield KEEP_ALIVE
 
     async def _woken(self) -> bool:
-        """Wait until something may be new, for as long as silence may last."""
+        """Whether something may be new, after waiting for that as long as silence may last."""
         with suppress(TimeoutError):
             async with asyncio.timeout(self._pace.keep_alive_seconds):
                 await self._listener.woken.wait()
         return self._listener.woken.is_set()
 
     async def _new_events(self) -> AsyncIterator[bytes]:
-        """All that lies behind the positions reached; no connection is held while a slow phone reads."""
+        """All that follows the positions reached; no connection is held while a slow phone reads."""
         reached, more = self._listener.reached, True
         while more:
             pages = await self._pages()
@@ -210,13 +210,13 @@ async def poll_forever(context: Context, every_seconds: float) -> None:
         await asyncio.sleep(every_seconds)
 
 
-# Of who is let in and not confirmed yet, the private stream has no head.
+# The private stream of a member who is not confirmed yet has no head.
 HEADS = """
 SELECT
     readers.member_id,
     readers.stream_id,
     coalesce(heads.position, 0) AS position
-FROM unnest($1::uuid[], $2::uuid[]) AS watched (relationship_id, stream_id)
+FROM unnest($1::uuid[], $2::uuid[]) AS listened_to (relationship_id, stream_id)
 JOIN readers USING (relationship_id, stream_id)
 LEFT JOIN heads USING (relationship_id, stream_id)
 """
@@ -229,11 +229,11 @@ WHERE session_id = ANY ($1::uuid[])
 
 
 async def poll(context: Context) -> None:
-    """Wake whoever is behind one of their streams, and end the streams of those who may not listen any more."""
+    """Wake listeners that are behind a head, and end those that may not listen any more."""
     listeners, now = list(context.listeners), context.now()
-    watched = {(one.reader.relationship_id, stream) for one in listeners for stream in one.streams.values()}
+    listened_to = {(one.reader.relationship_id, stream) for one in listeners for stream in one.streams.values()}
     async with context.acting_as(*{one.member_id for one in listeners}) as db:
-        rows = await db.fetch(HEADS, *transposed(list(watched)))
+        rows = await db.fetch(HEADS, *transposed(list(listened_to)))
         sessions = await db.fetch(SIGNED_IN, list({one.session_id for one in listeners}))
     heads = {(row["member_id"], row["stream_id"]): row["position"] for row in rows}
     alive = {row["session_id"] for row in sessions}
@@ -246,7 +246,7 @@ async def poll(context: Context) -> None:
 
 
 def _behind(listener: Listener, heads: dict[tuple[UUID, UUID], int]) -> bool | None:
-    """Whether more is there than was sent; None where something cannot be read any more."""
+    """Whether more is there than was sent; None where a stream cannot be read any more."""
     positions = {audience: heads.get((listener.member_id, stream)) for audience, stream in listener.streams.items()}
     if None in positions.values():
         return None

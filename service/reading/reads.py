@@ -1,4 +1,4 @@
-"""What a phone looks at: events, requests, balances, trends, perspectives. Two files: this one and the projection."""
+"""Handlers of what a phone looks at: events, requests, balances, trends, perspectives. The rest is the projection's."""
 
 from collections.abc import Awaitable, Callable
 from datetime import date, datetime, timedelta
@@ -30,15 +30,15 @@ from service.web.requests import ApiRequest, context_of, decode_query, path_uuid
 from service.web.responses import cacheable, cacheable_answer
 
 COUNTING_CONNECTIONS = 4
-# What counts is planned once, by index, and never sorts the days of months only to group them.
+# Statements that count are planned once, by index, and never sort the days of months only to group them.
 COUNTING = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off", "enable_sort": "off"}
 
 MAX_POINTS = 400
 DEFAULT_SPAN = timedelta(days=364)
 
-Window = Annotated[int, Meta(ge=7, le=366, description="Days in a window.")]
-Step = Annotated[int, Meta(ge=1, le=31, description="Days from one point to the next.")]
-Day = Annotated[date, Meta(description="A calendar date; today in my time zone where left out.")]
+WindowDays = Annotated[int, Meta(ge=7, le=366, description="Days in a window.")]
+StepDays = Annotated[int, Meta(ge=1, le=31, description="Days from one point to the next.")]
+DayOrToday = Annotated[date, Meta(description="A calendar date; today in my time zone where left out.")]
 
 
 class EventsQuery(Struct, frozen=True, forbid_unknown_fields=True):
@@ -59,8 +59,8 @@ class RequestsQuery(Struct, frozen=True, forbid_unknown_fields=True):
 class BalancesQuery(Struct, frozen=True, forbid_unknown_fields=True):
     """Which window."""
 
-    window: Window = 28
-    on: Day | None = None
+    window: WindowDays = 28
+    on: DayOrToday | None = None
     domain: Domain | None = None
 
 
@@ -68,9 +68,9 @@ class TrendsQuery(Struct, frozen=True, forbid_unknown_fields=True, rename={"from
     """Which measure, and which windows."""
 
     measure: Measure
-    window: Window = 28
-    step: Step = 7
-    to: Day | None = None
+    window: WindowDays = 28
+    step: StepDays = 7
+    to: DayOrToday | None = None
     from_: Annotated[date, Meta(description="The first date; 364 days before the last where left out.")] | None = None
     domain: Domain | None = None
     item: Annotated[FeltItem, Meta(description="Needed for the measure felt, and only there.")] | None = None
@@ -99,11 +99,11 @@ class PerspectivesQuery(Struct, frozen=True, forbid_unknown_fields=True, rename=
 )
 async def list_events(request: ApiRequest, rid: FromPath[str]) -> ASGIApp:
     """The shared stream is the same for both, but for who is me."""
-    reading, context = await _reading(request, rid), context_of(request)
-    query, reader = decode_query(request, EventsQuery), reading.reader
-    ring = await context.keys.relationship_keys(reader.relationship_id)
-    async with context.acting_as(reading.member_id) as db:
-        page = await feed.page(db, ring, reader, query.stream, query.after, query.limit, proof=query.proof)
+    caller, context = await _current_reader(request, rid), context_of(request)
+    query, reader = decode_query(request, EventsQuery), caller.reader
+    keys = await context.keys.relationship_keys(reader.relationship_id)
+    async with context.acting_as(caller.member_id) as db:
+        page = await feed.page(db, keys, reader, query.stream, query.after, query.limit, proof=query.proof)
     return cacheable_answer(request, cacheable(page))
 
 
@@ -121,11 +121,11 @@ async def list_events(request: ApiRequest, rid: FromPath[str]) -> ASGIApp:
 )
 async def list_requests(request: ApiRequest, rid: FromPath[str]) -> ASGIApp:
     """To who asked, a private answer is no answer."""
-    reading, context = await _reading(request, rid), context_of(request)
-    query, reader = decode_query(request, RequestsQuery), reading.reader
-    ring = await context.keys.relationship_keys(reader.relationship_id)
-    async with context.acting_as(reading.member_id) as db:
-        listed = await requests.requests(db, ring, reader, query.state, context.now())
+    caller, context = await _current_reader(request, rid), context_of(request)
+    query, reader = decode_query(request, RequestsQuery), caller.reader
+    keys = await context.keys.relationship_keys(reader.relationship_id)
+    async with context.acting_as(caller.member_id) as db:
+        listed = await requests.requests(db, keys, reader, query.state, context.now())
     return cacheable_answer(request, cacheable(listed))
 
 
@@ -143,14 +143,14 @@ async def list_requests(request: ApiRequest, rid: FromPath[str]) -> ASGIApp:
 )
 async def get_balances(request: ApiRequest, rid: FromPath[str]) -> ASGIApp:
     """Two tellings, side by side."""
-    reading = await _reading(request, rid)
+    caller = await _current_reader(request, rid)
     query = decode_query(request, BalancesQuery)
-    on = query.on or _today(context_of(request).now(), reading.time_zone)
+    on = query.on or _today(context_of(request).now(), caller.time_zone)
 
     async def count(db: DbConnection) -> Balances:
-        return await balances_of.balances(db, reading.reader, on, query.window, query.domain, reading.member_id)
+        return await balances_of.balances(db, caller.reader, on, query.window, query.domain, caller.member_id)
 
-    return await _counted(request, reading, (query, on), count)
+    return await _cached_counts(request, caller, (query, on), count)
 
 
 @get(
@@ -167,10 +167,10 @@ async def get_balances(request: ApiRequest, rid: FromPath[str]) -> ASGIApp:
 )
 async def get_trend(request: ApiRequest, rid: FromPath[str]) -> ASGIApp:
     """At most 400 points, ending on the last date."""
-    reading = await _reading(request, rid)
-    asked = _asked(decode_query(request, TrendsQuery), _today(context_of(request).now(), reading.time_zone))
-    member_id = reading.member_id
-    return await _counted(request, reading, (asked,), lambda db: trends.trend(db, reading.reader, asked, member_id))
+    caller = await _current_reader(request, rid)
+    trend = _trend_asked(decode_query(request, TrendsQuery), _today(context_of(request).now(), caller.time_zone))
+    member_id = caller.member_id
+    return await _cached_counts(request, caller, (trend,), lambda db: trends.trend(db, caller.reader, trend, member_id))
 
 
 @get(
@@ -187,22 +187,22 @@ async def get_trend(request: ApiRequest, rid: FromPath[str]) -> ASGIApp:
 )
 async def get_perspectives(request: ApiRequest, rid: FromPath[str]) -> ASGIApp:
     """Nothing is said about who is right."""
-    reading, context = await _reading(request, rid), context_of(request)
-    query, reader = decode_query(request, PerspectivesQuery), reading.reader
+    caller, context = await _current_reader(request, rid), context_of(request)
+    query, reader = decode_query(request, PerspectivesQuery), caller.reader
     item = _item_of(query.measure, query.item)
     period = Period(query.from_, query.to)
-    ring = await context.keys.relationship_keys(reader.relationship_id)
-    async with context.acting_as(reading.member_id) as db:
+    keys = await context.keys.relationship_keys(reader.relationship_id)
+    async with context.acting_as(caller.member_id) as db:
         if query.measure == "felt":
             assert item is not None
-            found = await perspectives.felt_on_the_same_day(db, ring, reader, item, period)
+            found = await perspectives.felt_on_the_same_day(db, keys, reader, item, period)
         else:
-            found = await perspectives.decisions_told_twice(db, ring, reader, query.measure, period)
+            found = await perspectives.decisions_told_twice(db, keys, reader, query.measure, period)
     return cacheable_answer(request, cacheable(found))
 
 
-class Reading(Struct, frozen=True):
-    """Who reads, as what, where their days begin, and the version of what they can count."""
+class CurrentReader(Struct, frozen=True):
+    """The caller as the reader of a relationship, their time zone, and the version of what they can count."""
 
     member_id: UUID
     reader: Reader
@@ -210,7 +210,7 @@ class Reading(Struct, frozen=True):
     version: str
 
 
-async def _reading(request: ApiRequest, rid: str) -> Reading:
+async def _current_reader(request: ApiRequest, rid: str) -> CurrentReader:
     bearer = await bearer_without_recheck(request)
     lookup: ReaderLookup = state_of(request).reader_lookup
     try:
@@ -218,34 +218,34 @@ async def _reading(request: ApiRequest, rid: str) -> Reading:
     except NotFound:
         await recheck_session(request)
         raise
-    return Reading(bearer.member_id, found.reader, found.time_zone, found.version)
+    return CurrentReader(bearer.member_id, found.reader, found.time_zone, found.version)
 
 
-async def _counted(
+async def _cached_counts(
     request: ApiRequest,
-    reading: Reading,
-    asked: tuple[object, ...],
+    caller: CurrentReader,
+    question: tuple[object, ...],
     count: Callable[[DbConnection], Awaitable[Balances | Trend]],
 ) -> ASGIApp:
-    """Counts, from memory where nothing has changed that this reader can read; made anew otherwise.
+    """Counts, from the cache where nothing has changed that this reader can read; counted again otherwise.
 
-    They are counted after the version was looked up: what is kept under a version is as new as that, or newer.
+    They are counted after the version was looked up: what is cached under a version is as new as that, or newer.
     """
-    kept: AnswerCache = state_of(request).answer_cache
-    name = (reading.reader.author_id, *asked)
-    found = kept.find(name, reading.version)
-    if found is None:
+    cache: AnswerCache = state_of(request).answer_cache
+    key = (caller.reader.author_id, *question)
+    answer = cache.get(key, caller.version)
+    if answer is None:
         async with checked_out(state_of(request).counting_db) as db:
-            found = cacheable(await count(db))
-        kept.keep(name, reading.version, found)
-    return cacheable_answer(request, found)
+            answer = cacheable(await count(db))
+        cache.put(key, caller.version, answer)
+    return cacheable_answer(request, answer)
 
 
 def _today(now: datetime, time_zone: str) -> date:
     return now.astimezone(ZoneInfo(time_zone)).date()
 
 
-def _asked(query: TrendsQuery, today: date) -> trends.Asked:
+def _trend_asked(query: TrendsQuery, today: date) -> trends.Asked:
     last = query.to or today
     first = query.from_ or date.fromordinal(max(last.toordinal() - DEFAULT_SPAN.days, 1))
     if first > last:

@@ -500,14 +500,14 @@ def _gone(patch: Patch) -> None:
 
 @leak("today, in the zone that the other chose")
 def _zone(patch: Patch) -> None:
-    reading = reads._reading
+    current_reader = reads._current_reader
 
     async def moved(request: Any, rid: str) -> Any:
-        found = await reading(request, rid)
+        found = await current_reader(request, rid)
         zone = await here().superuser.fetchval(ZONE_OF_OTHER, found.reader.relationship_id, found.member_id)
         return replace(found, time_zone=zone or found.time_zone)
 
-    everywhere(patch, reading, moved)
+    everywhere(patch, current_reader, moved)
 
 
 ZONE_OF_OTHER = """

@@ -157,11 +157,11 @@ async def test_counting_sees_the_streams_of_who_asks_only(service: Running) -> N
 
 
 def test_what_was_asked_for_the_longest_ago_goes_first() -> None:
-    kept = AnswerCache(2 * (OVERHEAD_BYTES + 10))
-    names = [(uuid4(),) for _ in range(3)]
-    for name in names[:2]:
-        kept.keep(name, "1", cacheable("01234567"))
-    assert kept.find(names[0], "1") is not None
-    kept.keep(names[2], "1", cacheable("01234567"))
-    assert [kept.find(name, "1") is not None for name in names] == [True, False, True]
-    assert kept.find(names[0], "2") is None
+    cache = AnswerCache(2 * (OVERHEAD_BYTES + 10))
+    keys = [(uuid4(),) for _ in range(3)]
+    for key in keys[:2]:
+        cache.put(key, "1", cacheable("01234567"))
+    assert cache.get(keys[0], "1") is not None
+    cache.put(keys[2], "1", cacheable("01234567"))
+    assert [cache.get(key, "1") is not None for key in keys] == [True, False, True]
+    assert cache.get(keys[0], "2") is None
