@@ -60,7 +60,7 @@ def database_in_use(settings: Settings) -> Iterator[str]:
         try:
             url = stack.enter_context(database(settings))
         except DataDirInUse:
-            url = embedded.address(settings.data_dir)
+            url = embedded.url_of_running(settings.data_dir)
         yield url
 
 

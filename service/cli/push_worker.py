@@ -43,7 +43,7 @@ async def _ready_database(settings: Settings, stop: asyncio.Event) -> str | None
     told = ""
     while not stop.is_set():
         try:
-            url = settings.database_url or embedded.address(settings.data_dir)
+            url = settings.database_url or embedded.url_of_running(settings.data_dir)
             missing = await missing_migrations(url)
             why = "The database is not migrated yet."
         except MigrationError:
