@@ -1,4 +1,4 @@
-"""The database that a command works on."""
+"""Open the database that a command works on: the one of the settings, or an embedded one."""
 
 import asyncio
 from collections.abc import Iterator
@@ -49,23 +49,23 @@ def database(settings: Settings) -> Iterator[str]:
 def lasting_database(settings: Settings) -> Iterator[str]:
     """The same, for serving from. Raises StartupError where an answer would not mean that the event is on disk."""
     with database(settings) as url:
-        asyncio.run(_be_durable(url))
+        asyncio.run(require_durability(url))
         yield url
 
 
 @contextmanager
 def database_in_use(settings: Settings) -> Iterator[str]:
-    """The same, or the embedded one of a service that runs already: work beside a running service needs no stop."""
+    """The same, or the embedded one of a service that runs already: maintenance does not need it to stop."""
     with ExitStack() as stack:
         try:
             url = stack.enter_context(database(settings))
         except DataDirInUse:
-            url = embedded.address(settings.data_dir)
+            url = embedded.url_of_running(settings.data_dir)
         yield url
 
 
 def key_store(settings: Settings) -> KeyStore:
-    """The folder of keys that belongs to the data."""
+    """The key store that belongs to the data."""
     return FileKeyStore(settings.keys_dir or settings.data_dir / "keys")
 
 
@@ -79,7 +79,8 @@ ORDER BY name
 """
 
 
-async def _be_durable(url: str) -> None:
+async def require_durability(url: str) -> None:
+    """Raise StartupError where PostgreSQL acknowledges commits that it could lose."""
     db = await connect(url)
     try:
         unsafe = [row["name"] for row in await db.fetch(UNSAFE)]
@@ -90,7 +91,7 @@ async def _be_durable(url: str) -> None:
 
 
 async def migrate_database(url: str) -> list[str]:
-    """Apply them; returns their names."""
+    """Apply the migrations that are missing; returns their names."""
     db = await connect(url)
     try:
         return await migrate_schema(db, utc_now())

@@ -1,4 +1,4 @@
-"""The same with a synthetic couple."""
+"""The command demo: serve, on data of its own, with a synthetic couple."""
 
 import asyncio
 import threading
@@ -18,7 +18,7 @@ DEMO_DATA_DIR = Path(".demo-data")
 
 
 def run_demo(settings: Settings) -> None:
-    """The same on data of its own, with a synthetic couple."""
+    """Serve a synthetic couple, recorded through the API, on data of its own."""
     logs.configure(settings.model_copy(update={"log_level": "warning"}))
     if "data_dir" not in settings.model_fields_set:
         settings = settings.model_copy(update={"data_dir": DEMO_DATA_DIR})
@@ -41,9 +41,9 @@ def _load(address: str, mailer: demo_couple.DemoMailer) -> None:
     with httpx.Client(base_url=address, timeout=30) as http:
         try:
             couple = demo_couple.load(http, mailer, utc_now())
-            print(demo_couple.told(couple, address) + "\nCtrl-C stops it.", flush=True)
+            print(demo_couple.instructions(couple, address) + "\nCtrl-C stops it.", flush=True)
             demo_couple.ask_for_a_prompt(couple, utc_now())
-        except (httpx.HTTPError, demo_couple.NotAsExpected) as error:
+        except (httpx.HTTPError, demo_couple.DemoFailed) as error:
             # Most likely it was stopped while it was loading.
             print(f"The synthetic year is not complete ({type(error).__name__}); the next start records one anew.")
             return

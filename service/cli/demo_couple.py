@@ -1,7 +1,7 @@
-"""A synthetic couple and twelve months of theirs, recorded through the HTTP API, for a first look.
+"""Record a synthetic couple's twelve months through the HTTP API, for a first look.
 
 Nobody is behind these entries: a seeded random generator makes them, so that every demo is the same. In the course of
-the year the first one comes to initiate more and more; the second one decides what they are asked.
+the year the first one initiates more and more; the second one decides what they are asked.
 """
 
 import re
@@ -24,22 +24,22 @@ BATCH = 40
 SEED = 20260101
 
 Json = dict[str, Any]
-Said = tuple[str, Json]
+TellerAndEntry = tuple[str, Json]
 
 
-class NotAsExpected(Exception):
+class DemoFailed(Exception):
     """The service did not do what the demo relies on."""
 
 
 class DemoMailer:
-    """Keeps the codes of the synthetic couple, and prints everybody else's mail."""
+    """A mailer that keeps the codes of the synthetic couple, and prints everybody else's mail."""
 
     def __init__(self) -> None:
         self._codes: dict[str, str] = {}
         self._console = ConsoleMailer()
 
     async def send(self, to: str, subject: str, text: str) -> None:
-        """Take a mail."""
+        """Keep the code of a mail to one of the two; print any other mail."""
         found = re.search(r"\b\d{6}\b", text)
         if to in (FIRST, SECOND) and found:
             self._codes[to] = found.group()
@@ -47,7 +47,7 @@ class DemoMailer:
             await self._console.send(to, subject, text)
 
     def take_code(self, to: str) -> str | None:
-        """The code that came last, once."""
+        """The code that was mailed last, once."""
         return self._codes.pop(to, None)
 
 
@@ -56,15 +56,15 @@ class Person:
 
     def __init__(self, http: httpx.Client, mailer: DemoMailer, email: str) -> None:
         self._http = http
-        _answer(http.post("/v1/sign-in-codes", json={"email": email}))
+        _decoded(http.post("/v1/sign-in-codes", json={"email": email}))
         code = _wait_for_code(mailer, email)
         sign_in = {"email": email, "code": code, "device_name": "demo"}
-        self.token: str = _answer(http.post("/v1/sessions", json=sign_in))["access_token"]
+        self.token: str = _decoded(http.post("/v1/sessions", json=sign_in))["access_token"]
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
         """The decoded answer, which must be a success."""
         headers = {"Authorization": f"Bearer {self.token}"}
-        return _answer(self._http.request(method, path, json=body, headers=headers))
+        return _decoded(self._http.request(method, path, json=body, headers=headers))
 
     def agree(self) -> None:
         """Consent."""
@@ -85,16 +85,16 @@ def load(http: httpx.Client, mailer: DemoMailer, now: datetime) -> Couple:
     if first.call("GET", "/v1/me")["name"] is not None:
         return Couple(first, second, first.call("GET", "/v1/relationships")["relationships"][0]["id"])
     couple = Couple(first, second, _link(first, second))
-    said = list(year(now))
-    with tqdm(total=len(said), unit=" entries", desc="Recording a synthetic year") as bar:
-        for teller, entries in _batches(said):
+    entries_of_year = list(year(now))
+    with tqdm(total=len(entries_of_year), unit=" entries", desc="Recording a synthetic year") as bar:
+        for teller, entries in _batches(entries_of_year):
             person = first if teller == "first" else second
             path = f"/v1/relationships/{couple.relationship_id}/sync"
             results = person.call("POST", path, {"entries": entries})["results"]
             if any(result["status"] != "recorded" for result in results):
-                raise NotAsExpected
+                raise DemoFailed
             bar.update(len(entries))
-    # Last of all: whoever has a name has a whole year, however often the loading was interrupted before.
+    # Last of all: who has a name has a whole year, however often loading was interrupted before.
     first.call("PATCH", "/v1/me", {"name": "The first one (synthetic)"})
     second.call("PATCH", "/v1/me", {"name": "The second one (synthetic)"})
     return couple
@@ -110,8 +110,8 @@ def _link(first: Person, second: Person) -> str:
     return relationship_id
 
 
-def year(now: datetime) -> Iterator[Said]:
-    """Who says what, in order: ("first" or "second", an entry as sync takes it)."""
+def year(now: datetime) -> Iterator[TellerAndEntry]:
+    """The entries in order, each as ("first" or "second", an entry as sync takes it)."""
     random = Random(SEED)  # noqa: S311 (the same every time is what is wanted)
     begin = now - timedelta(days=DAYS)
     for day in range(DAYS):
@@ -119,7 +119,7 @@ def year(now: datetime) -> Iterator[Said]:
         yield from _day(random, evening, day / DAYS)
 
 
-def _day(random: Random, at: datetime, progress: float) -> Iterator[Said]:
+def _day(random: Random, at: datetime, progress: float) -> Iterator[TellerAndEntry]:
     asks = "first" if random.random() < 0.5 + 0.35 * progress else "second"
     if random.random() < 0.7:
         yield from _request(random, at, asks)
@@ -130,7 +130,7 @@ def _day(random: Random, at: datetime, progress: float) -> Iterator[Said]:
             yield _check_in(random, at, teller, progress)
 
 
-def _request(random: Random, at: datetime, asks: str) -> Iterator[Said]:
+def _request(random: Random, at: datetime, asks: str) -> Iterator[TellerAndEntry]:
     request_id = _id(random)
     request = {
         "occurred_at": at.isoformat(),
@@ -148,12 +148,12 @@ def _request(random: Random, at: datetime, asks: str) -> Iterator[Said]:
         yield _other(asks), {"id": _id(random), "kind": "decision", "decision": decision}
 
 
-def _decision(random: Random, at: datetime, progress: float) -> Iterator[Said]:
+def _decision(random: Random, at: datetime, progress: float) -> Iterator[TellerAndEntry]:
     decided_by = random.choices(["me", "partner", "both"], weights=[1, 1 + progress, 2])[0]
     decision_id, domain = _id(random), random.choice(get_args(Domain))
-    told = {"occurred_at": at.isoformat(), "domain": domain, "audience": "shared"}
+    common = {"occurred_at": at.isoformat(), "domain": domain, "audience": "shared"}
     first = {
-        **told,
+        **common,
         "decided_by": decided_by,
         "raised_by": "me",
         "my_input": random.choice(["asked", "partly", "counted"]),
@@ -161,12 +161,12 @@ def _decision(random: Random, at: datetime, progress: float) -> Iterator[Said]:
     yield "first", {"id": decision_id, "kind": "decision", "decision": first}
     if random.random() < 0.6:
         seen_otherwise = {"me": "partner", "partner": "me", "both": "both"}[decided_by]
-        second = {**told, "decided_by": random.choice([seen_otherwise, seen_otherwise, "both"]), "about": decision_id}
+        second = {**common, "decided_by": random.choice([seen_otherwise, seen_otherwise, "both"]), "about": decision_id}
         second["my_input"] = random.choice(["not_asked", "asked", "counted"])
         yield "second", {"id": _id(random), "kind": "decision", "decision": second}
 
 
-def _check_in(random: Random, at: datetime, teller: str, progress: float) -> Said:
+def _check_in(random: Random, at: datetime, teller: str, progress: float) -> TellerAndEntry:
     middle = 5 - progress if teller == "first" else 5.0
     felt = {item: min(7, max(1, round(random.gauss(middle, 1)))) for item in ("heard", "close", "fair")}
     check_in = {
@@ -177,12 +177,12 @@ def _check_in(random: Random, at: datetime, teller: str, progress: float) -> Sai
     return teller, {"id": _id(random), "kind": "check_in", "check_in": check_in}
 
 
-def _batches(said: list[Said]) -> Iterator[tuple[str, list[Json]]]:
-    """What follows each other from one of the two goes in one call; so a decision never overtakes its request."""
+def _batches(entries: list[TellerAndEntry]) -> Iterator[tuple[str, list[Json]]]:
+    """Consecutive entries of one teller go in one call; so a decision never overtakes its request."""
     batch: list[Json] = []
-    for i, (teller, entry) in enumerate(said):
+    for i, (teller, entry) in enumerate(entries):
         batch.append(entry)
-        if i + 1 == len(said) or said[i + 1][0] != teller or len(batch) == BATCH:
+        if i + 1 == len(entries) or entries[i + 1][0] != teller or len(batch) == BATCH:
             yield teller, batch
             batch = []
 
@@ -201,10 +201,10 @@ def _wait_for_code(mailer: DemoMailer, email: str) -> str:
         if code := mailer.take_code(email):
             return code
         time.sleep(0.1)
-    raise NotAsExpected
+    raise DemoFailed
 
 
-def _answer(response: httpx.Response) -> Any:
+def _decoded(response: httpx.Response) -> Any:
     response.raise_for_status()
     return response.json() if response.content else None
 
@@ -213,7 +213,7 @@ def _answer(response: httpx.Response) -> Any:
 
 
 def ask_for_a_prompt(couple: Couple, now: datetime) -> None:
-    """A device of the first one's, who wants to be asked right after anything shared; and then something is shared.
+    """Register a device of the first one's, who is asked right after anything shared, and share something.
 
     They are asked at most twice a day, as everybody is.
     """
@@ -229,7 +229,7 @@ def ask_for_a_prompt(couple: Couple, now: datetime) -> None:
     couple.second.call("PUT", f"/v1/relationships/{couple.relationship_id}/check-ins/{uuid4()}", walk)
 
 
-def told(couple: Couple, address: str) -> str:
+def instructions(couple: Couple, address: str) -> str:
     """What to try next, ready to be copied."""
     relationship = f"{address}/v1/relationships/{couple.relationship_id}"
     return f"""

@@ -1,4 +1,4 @@
-"""Work on the data: migrate, rebuild, rotate keys, import; and the contract document."""
+"""The commands that maintain data: migrate, rebuild, rotate-keys, import; and openapi."""
 
 import asyncio
 import json
@@ -33,14 +33,15 @@ def migrate(settings: Settings) -> None:
 
 
 def rebuild(settings: Settings) -> None:
-    """Recompute all tallies from the log, beside a running service, and tell where they had differed."""
+    """Recompute all tallies from the log, beside a running service, and print how many had differed."""
     with database_in_use(settings) as url:
-        asyncio.run(_refuse_older(url))
+        asyncio.run(require_current_schema(url))
         differences = rebuild_tallies.rebuild_all(url, key_store(settings))
     print(f"Counts that had differed and were set right: {differences}." if differences else "No differences.")
 
 
-async def _refuse_older(url: str) -> None:
+async def require_current_schema(url: str) -> None:
+    """Raise StartupError where migrations are missing."""
     if missing := await missing_migrations(url):
         raise StartupError(f"The database lacks {', '.join(missing)}: python -m service migrate applies them.")
 
@@ -53,19 +54,19 @@ def rotate_keys(settings: Settings) -> None:
 
 
 async def _rotate(url: str, store: KeyStore, bar: "tqdm[Any]") -> list[str]:
-    def tell(done: int, total: int) -> None:
+    def show(done: int, total: int) -> None:
         bar.total = total
         bar.update(done - bar.n)
 
     db = await connect(url, role=KEYS_ROLE)
     try:
-        return await rotation.rotate(db, store, utc_now(), tell)
+        return await rotation.rotate(db, store, utc_now(), show)
     finally:
         await db.close()
 
 
 def import_export(settings: Settings, file: Path) -> None:
-    """Take one member's export into a service that has no members yet."""
+    """Import one member's export into a service that has no members yet."""
     export = read_export(file)
     with database_in_use(settings) as url:
         asyncio.run(migrate_database(url))

@@ -1,4 +1,4 @@
-"""Planning and sending prompts beside services."""
+"""The command push: a worker that plans and sends prompts, beside services and other workers."""
 
 import asyncio
 import signal
@@ -29,21 +29,21 @@ async def _push(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         with suppress(NotImplementedError):  # on Windows, where Ctrl-C interrupts
             loop.add_signal_handler(number, stop.set)
-    told = where_pushes_go(settings)
+    destinations = where_pushes_go(settings)
     if url := await _ready_database(settings, stop):
         mailer = mail.mailer_for(settings.smtp_url, settings.mail_from)
         opened = open_context(url, settings, mailer, key_store(settings), JumpGuardedClock(), system_random_bytes)
         async with opened as context, worker.working(context, settings):
-            print(f"Prompts are planned and sent. {told}\nCtrl-C stops it.", flush=True)
+            print(f"Prompts are planned and sent. {destinations}\nCtrl-C stops it.", flush=True)
             await stop.wait()
 
 
 async def _ready_database(settings: Settings, stop: asyncio.Event) -> str | None:
     """The address of the database, as soon as it is there and migrated; null where this is stopped before."""
-    told = ""
+    printed = ""
     while not stop.is_set():
         try:
-            url = settings.database_url or embedded.address(settings.data_dir)
+            url = settings.database_url or embedded.url_of_running(settings.data_dir)
             missing = await missing_migrations(url)
             why = "The database is not migrated yet."
         except MigrationError:
@@ -52,7 +52,8 @@ async def _ready_database(settings: Settings, stop: asyncio.Event) -> str | None
             missing, why = ["all"], str(error)
         if not missing:
             return url
-        if told != (told := why):
+        if printed != why:
+            printed = why
             print(f"{why} This waits for it.", flush=True)
         with suppress(TimeoutError):
             async with asyncio.timeout(DATABASE_LOOK_SECONDS):

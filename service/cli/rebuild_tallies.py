@@ -1,7 +1,7 @@
-"""`python -m service rebuild`: all streams, dealt out to as many processes as it may use processors, at most 8.
+"""Recompute the tallies of all streams, in one process for each available processor, at most 8.
 
 A part is some streams whose heads are locked together, for less than a tenth of a second unless one stream alone takes
-longer. Each process has connections of its own, and asks for the next part when it is done with one.
+longer. Each process has connections of its own, and asks for the next part when it has finished one.
 """
 
 import asyncio
@@ -36,8 +36,8 @@ from service.keys.keyring import Keyring
 
 PART_EVENTS = 5_000
 STREAM_COSTS_EVENTS = 10  # in time, a stream without any
-PROCESSES_AT_MOST = 8  # each has two connections, and a running service needs some too
-PARTS_EACH = 8  # for fewer, to start a process takes longer than it saves
+MAX_PROCESSES = 8  # each has two connections, and a running service needs some too
+MIN_PARTS_EACH = 8  # for fewer, starting a process takes longer than it saves
 
 
 class Listed(Struct, frozen=True):
@@ -47,8 +47,8 @@ class Listed(Struct, frozen=True):
     audience: Audience
 
 
-class Done(Struct, frozen=True):
-    """What became of a part: how many streams it had, how many counts had differed, and which streams do not open."""
+class RebuiltPart(Struct, frozen=True):
+    """The result of a part: its number of streams, of counts that had differed, and the streams that do not decrypt."""
 
     streams: int
     differences: int
@@ -56,24 +56,24 @@ class Done(Struct, frozen=True):
 
 
 def rebuild_all(url: str, store: KeyStore) -> int:
-    """Set all tallies to what the log says; how many counts had differed.
+    """Set all tallies to what the log says; returns how many counts had differed.
 
-    Raises StartupError in the end where streams were left alone because something in them does not open.
+    Raises StartupError in the end where streams were left alone because something in them does not decrypt.
     """
-    parts, told = asyncio.run(listed(url)), list[Done]()
+    parts, results = asyncio.run(listed(url)), list[RebuiltPart]()
     with tqdm(total=sum(map(len, parts)), unit=" streams", desc="Rebuilding") as bar:
 
-        def tell(done: Done) -> None:
-            told.append(done)
-            bar.update(done.streams)
+        def collect(result: RebuiltPart) -> None:
+            results.append(result)
+            bar.update(result.streams)
 
         count = processes(len(parts))
         if count > 1:
-            deal_out(url, store, parts, count, tell)
+            deal_out(url, store, parts, count, collect)
         else:
-            _run(work(url, store, parts, tell))
-    differences = sum(done.differences for done in told)
-    if left_alone := sorted(str(stream) for done in told for stream in done.left_alone):
+            _run(work(url, store, parts, collect))
+    differences = sum(result.differences for result in results)
+    if left_alone := sorted(str(stream) for result in results for stream in result.left_alone):
         raise StartupError(
             f"Something in these streams does not open, so they were left alone: {', '.join(left_alone)}."
             f" In all others, counts that had differed and were set right: {differences}."
@@ -82,12 +82,12 @@ def rebuild_all(url: str, store: KeyStore) -> int:
 
 
 def processes(parts: int) -> int:
-    """In how many processes so many parts are rebuilt."""
-    return min(_processors(), PROCESSES_AT_MOST, max(1, parts // PARTS_EACH))
+    """The number of processes for so many parts."""
+    return min(_processors(), MAX_PROCESSES, max(1, parts // MIN_PARTS_EACH))
 
 
 def _processors() -> int:
-    """Those that this process may use, where the system says so."""
+    """The processors that this process may use, where the system says so."""
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
@@ -123,16 +123,16 @@ async def listed(url: str) -> list[list[Listed]]:
 
 
 def deal_out(
-    url: str, store: KeyStore, parts: Iterable[Sequence[Listed]], count: int, tell: Callable[[Done], None]
+    url: str, store: KeyStore, parts: Iterable[Sequence[Listed]], count: int, collect: Callable[[RebuiltPart], None]
 ) -> None:
-    """Rebuild parts in so many processes. Whatever ends this early ends them at once. Raises StartupError."""
+    """Rebuild parts in so many processes. An exception here ends them at once. Raises StartupError."""
     waiting = iter(parts)
     with ExitStack() as started:
         pipes = [started.enter_context(_process(url, store)) for _ in range(count)]
         while pipes:
             for pipe in wait(pipes):
                 assert isinstance(pipe, Pipe)
-                tell(_received(pipe))
+                collect(_received(pipe))
                 part = next(waiting, None)
                 if part is None:
                     pipes.remove(pipe)
@@ -140,15 +140,15 @@ def deal_out(
                     pipe.send(part)
 
 
-def _received(pipe: "Pipe[Sequence[Listed], Done | StartupError]") -> Done:
-    told = pipe.recv()
-    if isinstance(told, StartupError):
-        raise told
-    return told
+def _received(pipe: "Pipe[Sequence[Listed], RebuiltPart | StartupError]") -> RebuiltPart:
+    received = pipe.recv()
+    if isinstance(received, StartupError):
+        raise received
+    return received
 
 
 @contextmanager
-def _process(url: str, store: KeyStore) -> Iterator["Pipe[Sequence[Listed], Done | StartupError]"]:
+def _process(url: str, store: KeyStore) -> Iterator["Pipe[Sequence[Listed], RebuiltPart | StartupError]"]:
     spawn = multiprocessing.get_context("spawn")  # the same on every system, and nothing of ours is inherited
     pipe, theirs = spawn.Pipe()
     # These go through a pipe, and nobody sees them on a command line. No key was read here yet.
@@ -171,7 +171,7 @@ def _process(url: str, store: KeyStore) -> Iterator["Pipe[Sequence[Listed], Done
 
 @contextmanager
 def _uninterrupted() -> Iterator[None]:
-    """Ctrl-C reaches every process on the terminal: those that are started here inherit that it does not reach them."""
+    """Ctrl-C reaches every process on the terminal: those that are started in this block inherit that it is blocked."""
     if sys.platform == "win32":
         yield
         return
@@ -183,7 +183,7 @@ def _uninterrupted() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _work(pipe: "Pipe[Done | StartupError, Sequence[Listed]]", url: str, store: KeyStore) -> None:
+def _work(pipe: "Pipe[RebuiltPart | StartupError, Sequence[Listed]]", url: str, store: KeyStore) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         _run(work(url, store, _asked_for(pipe), pipe.send))
@@ -193,8 +193,8 @@ def _work(pipe: "Pipe[Done | StartupError, Sequence[Listed]]", url: str, store: 
         pass  # nothing is left to do, or nobody to do it for
 
 
-def _asked_for(pipe: "Pipe[Done | StartupError, Sequence[Listed]]") -> Iterator[Sequence[Listed]]:
-    pipe.send(Done(0, 0, []))  # the first part is asked for as all others are
+def _asked_for(pipe: "Pipe[RebuiltPart | StartupError, Sequence[Listed]]") -> Iterator[Sequence[Listed]]:
+    pipe.send(RebuiltPart(0, 0, []))  # the first part is asked for as all others are
     while True:
         yield pipe.recv()
 
@@ -213,7 +213,9 @@ def _fast_loop() -> asyncio.AbstractEventLoop:
     return uvloop.new_event_loop()
 
 
-async def work(url: str, store: KeyStore, parts: Iterable[Sequence[Listed]], tell: Callable[[Done], None]) -> None:
+async def work(
+    url: str, store: KeyStore, parts: Iterable[Sequence[Listed]], collect: Callable[[RebuiltPart], None]
+) -> None:
     """Rebuild one part after the other."""
     # Counts are grouped by hashing: PostgreSQL expects few of a stream, and to sort them took it twice as long.
     db = await connect(url, role=KEEPER_ROLE, enable_sort="off")
@@ -222,37 +224,38 @@ async def work(url: str, store: KeyStore, parts: Iterable[Sequence[Listed]], tel
         try:
             keys = Keyring(keys_db, store, utc_now, system_random_bytes)
             for part in parts:
-                tell(await rebuild_part(db, keys, part))
+                collect(await rebuild_part(db, keys, part))
         finally:
             await keys_db.close()
     finally:
         await db.close()
 
 
-SHORTLY = "SET LOCAL lock_timeout = '200ms'"
+WAIT_SHORTLY = "SET LOCAL lock_timeout = '200ms'"
 
 
-async def rebuild_part(db: DbConnection, keys: Keyring, part: Sequence[Listed]) -> Done:
-    """Rebuild some streams together or, where something does not open or somebody holds a head, one by one."""
+async def rebuild_part(db: DbConnection, keys: Keyring, part: Sequence[Listed]) -> RebuiltPart:
+    """Rebuild some streams together or, where something does not decrypt or a head stays locked, one by one."""
     try:
         async with db.transaction():
-            # Who waits for one head must not keep writers of the others waiting.
-            await db.execute(SHORTLY)
-            return Done(len(part), await _rebuild(db, keys, part), [])
+            # A transaction that waits for one head must not keep writers of the others waiting.
+            await db.execute(WAIT_SHORTLY)
+            return RebuiltPart(len(part), await _rebuild(db, keys, part), [])
     except (DecryptionFailed, asyncpg.LockNotAvailableError):
         each = [await _rebuild_alone(db, keys, one) for one in part]
-    return Done(len(part), sum(d.differences for d in each), [stream for d in each for stream in d.left_alone])
+    differences, left_alone = sum(r.differences for r in each), [stream for r in each for stream in r.left_alone]
+    return RebuiltPart(len(part), differences, left_alone)
 
 
-async def _rebuild_alone(db: DbConnection, keys: Keyring, one: Listed) -> Done:
+async def _rebuild_alone(db: DbConnection, keys: Keyring, one: Listed) -> RebuiltPart:
     try:
         async with db.transaction():
-            return Done(1, await _rebuild(db, keys, [one]), [])
+            return RebuiltPart(1, await _rebuild(db, keys, [one]), [])
     except DecryptionFailed:
-        return Done(1, 0, [one.key.stream_id])
+        return RebuiltPart(1, 0, [one.key.stream_id])
 
 
-# Who is erased tells nothing any more.
+# What an erased member recorded counts nothing any more.
 AUTHORS = """
 SELECT
     relationship_id,
@@ -264,15 +267,15 @@ WHERE relationship_id = ANY ($1::uuid[])
 
 
 async def _rebuild(db: DbConnection, keys: Keyring, part: Sequence[Listed]) -> int:
-    # Behind the locks: a partner who came in since the streams were listed counts as well.
+    # After acquiring the locks: a partner who came in since the streams were listed counts as well.
     await lock_heads(db, [one.key for one in part])
     relationships = list({one.key.relationship_id for one in part})
     authors: defaultdict[UUID, list[UUID]] = defaultdict(list)
     for relationship_id, author_id in await db.fetch(AUTHORS, relationships):
         authors[relationship_id].append(author_id)
-    rings = await keys.many_relationship_keys(relationships)
+    keys_of = await keys.many_relationship_keys(relationships)
     given = [
-        Stream(one.key, one.audience, tuple(authors[rid]), rings[rid])
+        Stream(one.key, one.audience, tuple(authors[rid]), keys_of[rid])
         for one in part
         for rid in [one.key.relationship_id]
     ]

@@ -1,4 +1,4 @@
-"""The OpenAPI document, made from the routes and the structs, and the examples in it.
+"""The OpenAPI document, generated from the routes and structs, with its examples.
 
 Enters: the application's routes.
 Leaves: openapi/openapi.json, byte for byte.

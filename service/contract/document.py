@@ -1,7 +1,7 @@
-"""The contract document, made from the routes and the structs: no sentence of it is written twice.
+"""Generate the OpenAPI document from the routes and structs: no sentence of it is written twice.
 
-The schemas come from msgspec. They are then normalised, because the generators of Swift and Kotlin clients stumble
-over a `null` inside `anyOf`, and the paths are sorted, so that the same code gives the same bytes.
+The schemas come from msgspec. They are then normalised, because the generators of Swift and Kotlin clients fail on a
+`null` inside `anyOf`, and the paths are sorted, so that the same code gives the same bytes.
 """
 
 import inspect
@@ -51,7 +51,7 @@ Problems are RFC 9457: programs look at `code`, people read `detail`, and `error
 named. An address that is not described here answers 404, a method that is not described 405.
 """
 
-# Integers beyond these bounds do not fit the 32 bits that clients give them unasked.
+# Integers beyond these bounds do not fit the 32 bits that generated clients give them by default.
 INT32 = range(-(2**31), 2**31)
 
 # In the order in which a phone needs them.
@@ -191,7 +191,7 @@ def _lifted(schema: Json) -> Json:
 
 
 def _without_null(schema: Json) -> Json:
-    """In a query nothing can be null: what may be left out is simply left out."""
+    """In a query nothing can be null: an optional parameter is left out."""
     kept = {key: value for key, value in schema.items() if not (key == "default" and value is None)}
     if isinstance(kept.get("type"), list):
         (kept["type"],) = (kind for kind in kept["type"] if kind != "null")
@@ -214,7 +214,7 @@ def _frames(kind: Any, example: str) -> Json:
 
 
 def _rounded(value: Any) -> Any:
-    """The last digits of a fraction differ between machines; those of the document must not."""
+    """Floats to six digits: the last ones differ between machines, and the document must not."""
     match value:
         case float():
             return round(value, 6)
@@ -297,7 +297,7 @@ def _components(kinds: Iterable[Any]) -> Json:
     listed = list(kinds)
     _, components = msgspec.json.schema_components(listed, ref_template=REFERENCE)
     structs = _structs(msgspec.inspect.multi_type_info(listed))
-    return {name: _told(_normalised(schema), structs[name].fields) for name, schema in components.items()}
+    return {name: _detailed(_normalised(schema), structs[name].fields) for name, schema in components.items()}
 
 
 def _structs(types: Iterable[Type]) -> dict[str, StructType]:
@@ -326,21 +326,21 @@ def _inside(one: Type) -> list[Type]:
             return []
 
 
-def _told(schema: Json, fields: Iterable[Field]) -> Json:
+def _detailed(schema: Json, fields: Iterable[Field]) -> Json:
     """The schema of a struct, with what the types know and msgspec's schemas leave out."""
     for field in fields:
-        _tell(schema["properties"][field.encode_name], field.type)
+        _add_details(schema["properties"][field.encode_name], field.type)
     return schema
 
 
-def _tell(schema: Json, kind: Type) -> None:
+def _add_details(schema: Json, kind: Type) -> None:
     match kind:
         case Metadata():
-            _tell(schema, kind.type)
+            _add_details(schema, kind.type)
         case UnionType():
             only = [one for one in kind.types if not isinstance(one, NoneType)]
             if len(only) == 1:
-                _tell(schema, only[0])
+                _add_details(schema, only[0])
         case DateTimeType():
             schema["format"] = "date-time"
         case IntType() if not all(bound is None or bound in INT32 for bound in (kind.ge, kind.le)):

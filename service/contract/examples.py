@@ -1,6 +1,6 @@
-"""What goes in and out, by example: one couple's first days. The OpenAPI document shows these.
+"""The examples in the OpenAPI document, bodies and answers: one couple's first days.
 
-They are made by the code that makes the real ones, so the chains verify, and shares and intervals fit their counts.
+They are made by the code that makes real answers, so the chains verify, and shares and intervals fit their counts.
 """
 
 import hashlib
@@ -82,18 +82,18 @@ DECISION = Decision(
 )
 
 
-RING = RelationshipKeys(_bytes("relationship key"), {ME: _bytes("my key"), PARTNER: _bytes("partner's key")})
+KEYS = RelationshipKeys(_bytes("relationship key"), {ME: _bytes("my key"), PARTNER: _bytes("partner's key")})
 
 
-def _log(key: StreamKey, audience: Audience, *said: tuple[str, UUID | None, Entry | Opened]) -> list[Stored]:
-    """A stream in which one thing was said an hour."""
+def _log(key: StreamKey, audience: Audience, *facts: tuple[str, UUID | None, Entry | Opened]) -> list[Stored]:
+    """A stream with one event an hour."""
     log: list[Stored] = []
     head = chain.genesis(key.stream_id)
-    for position, (name, by, fact) in enumerate(said, 1):
+    for position, (name, by, fact) in enumerate(facts, 1):
         at = MORNING + timedelta(hours=position)
         recorded = fact if isinstance(fact, Opened) else complete(fact, at)
         draft = Draft(_id(name), by, at, recorded, _bytes(f"opening of {name}"))
-        log.append(encrypt_event(RING, head, key, audience, draft))
+        log.append(encrypt_event(KEYS, head, key, audience, draft))
         head = chain.Head(position, log[-1].link)
     return log
 

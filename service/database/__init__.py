@@ -1,4 +1,4 @@
-"""The life of PostgreSQL: pools, group commit, schema and roles, the embedded server, what its outages look like.
+"""PostgreSQL: connection pools, group commit, schema and roles, the embedded server, which errors mean an outage.
 
 Enters: a DSN or a data folder; submissions to be committed in groups.
 Leaves: connections that act as one role each; a migrated schema.

@@ -1,12 +1,12 @@
-"""An embedded PostgreSQL 18: a child process of the service that keeps all of its files under DATA_DIR.
+"""Run an embedded PostgreSQL 18: a child process of the service that keeps all of its files under DATA_DIR.
 
-    DATA_DIR/lock          held while a service uses the directory
+    DATA_DIR/lock          locked while a service uses the directory
     DATA_DIR/postgres      the cluster
     DATA_DIR/socket        its Unix socket, the only way in: TCP is off
-    DATA_DIR/postgres.log  what the server said since its last start (postgres.log.1: the run before)
+    DATA_DIR/postgres.log  the server's log since its last start (postgres.log.1: the run before)
 
-A server that ends by itself (killed for want of memory, out of disk) is started again until it runs.
-Whoever can reach the socket is let in, so its directory is open to the service's own user (and root) only.
+A server that ends by itself (killed for want of memory, out of disk) is restarted until it runs.
+There is no password: whoever reaches the socket is let in, so only the service's user (and root) may enter its folder.
 """
 
 import fcntl
@@ -54,10 +54,10 @@ SETTINGS: Mapping[str, str] = {
     "max_connections": "100",
     "timezone": "UTC",
     "log_timezone": "UTC",
-    # After a crash we start it anew. Left to itself, PostgreSQL 18 stands still for ever if its recovery fails too.
+    # After a crash we restart it. Left to itself, PostgreSQL 18 hangs for ever if its recovery fails too.
     "restart_after_crash": "off",
     # What people write must not reach a log file: no statements, no parameters, no key values. Failed
-    # statements are left out whole (their first line may quote a value); the service is told of them.
+    # statements are left out whole (their first line may quote a value); the service gets their errors.
     "log_min_messages": "log",
     "log_min_error_statement": "panic",
     "log_error_verbosity": "terse",
@@ -68,17 +68,16 @@ SETTINGS: Mapping[str, str] = {
     "log_checkpoints": "off",
 }
 
+MAX_WAL_MEGABYTES, MIN_WAL_MEGABYTES = 1024, 64
 
-LOG_MEGABYTES_AT_MOST, LOG_MEGABYTES_AT_LEAST = 1024, 64
 
-
-def _log_size(data_dir: Path) -> dict[str, str]:
-    """How large PostgreSQL's own log may grow before it is tidied up: a tenth of the disk, within bounds.
+def wal_settings(disk_bytes: int) -> dict[str, str]:
+    """How large the write-ahead log may grow before a checkpoint: a tenth of the disk, within bounds.
 
     On a small disk it would otherwise take all of the room; and where it does, PostgreSQL cannot even start again.
     """
-    tenth = shutil.disk_usage(data_dir).total // 10 // 2**20
-    megabytes = max(LOG_MEGABYTES_AT_LEAST, min(tenth, LOG_MEGABYTES_AT_MOST))
+    tenth = disk_bytes // 10 // 2**20
+    megabytes = max(MIN_WAL_MEGABYTES, min(tenth, MAX_WAL_MEGABYTES))
     return {"max_wal_size": f"{megabytes}MB", "min_wal_size": f"{min(megabytes, 80)}MB"}
 
 
@@ -100,7 +99,7 @@ def running(data_dir: Path, settings: Mapping[str, str] | None = None) -> Iterat
             yield _dsn(sockets)
 
 
-def address(data_dir: Path) -> str:
+def url_of_running(data_dir: Path) -> str:
     """The DSN of the server that another process runs on `data_dir`. EmbeddedError if none is ready there."""
     pid_file = data_dir.expanduser().resolve() / "postgres" / "postmaster.pid"
     if _pid_and_status(pid_file)[1] != "ready":
@@ -139,7 +138,7 @@ def _exit(number: int, _frame: object) -> NoReturn:
 
 @contextmanager
 def _lock(data_dir: Path) -> Iterator[None]:
-    """Hold the data directory. The kernel lets go of an flock when its holder dies, however it dies."""
+    """Lock the data directory. The kernel releases an flock when its holder dies, however it dies."""
     try:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         file = _private_file(data_dir / "lock")
@@ -154,7 +153,7 @@ def _lock(data_dir: Path) -> Iterator[None]:
 
 
 def _user_instead_of_root(data_dir: Path) -> pwd.struct_passwd | None:
-    """Who PostgreSQL runs as when root starts it, able to get to its files; None: as who we are."""
+    """The user that PostgreSQL runs as when root starts it, able to get to its files; None: the user that we are."""
     if os.geteuid() != 0:
         return None
     data_dir.chmod(0o711)
@@ -175,13 +174,13 @@ def _user_instead_of_root(data_dir: Path) -> pwd.struct_passwd | None:
 
 
 def _ensure_cluster(data_dir: Path, user: pwd.struct_passwd | None) -> None:
-    """Make the cluster if there is none: aside, then moved into place, so that it is whole or not there."""
+    """Create the cluster if there is none: aside, then moved into place, so that it is whole or not there."""
     cluster = data_dir / "postgres"
     if (cluster / "PG_VERSION").exists():
         return
     new = data_dir / "postgres.new"
     _fresh_dir(new, user)
-    # One order of texts on every machine, whatever its locales.
+    # One collation on every machine, whatever its locales.
     locale = ("--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")
     _run(program("initdb"), "--auth=trust", f"--username={SUPERUSER}", *locale, "-D", new, user=user)
     new.rename(cluster)
@@ -197,7 +196,7 @@ def _ensure_database(sockets: Path, user: pwd.struct_passwd | None) -> None:
 
 
 def _stop_left_over(data_dir: Path) -> None:
-    """Stop a server that outlived its service (kill -9), and forget one that is gone.
+    """Stop a server that outlived its service (kill -9), and remove the pid file of one that is gone.
 
     It is not adopted: it may run with other settings, or from other programs, than we would start it with.
     Nobody else uses it, since we hold the lock.
@@ -215,7 +214,7 @@ def _stop_left_over(data_dir: Path) -> None:
     _, alive = psutil.wait_procs(left_over, timeout=STOP_SECONDS)
     if alive:
         raise EmbeddedError(f"A PostgreSQL left over on {data_dir} does not stop (process {alive[0].pid}).")
-    # Its number may be some other process's by now, which PostgreSQL would take for a running server.
+    # Its pid may be another process's by now, which PostgreSQL would take for a running server.
     pid_file.unlink(missing_ok=True)
 
 
@@ -257,7 +256,7 @@ def _socket_dir(data_dir: Path, user: pwd.struct_passwd | None) -> Iterator[Path
 
 
 class _Server:
-    """The server: started, watched by a thread of its own, and started again whenever it has ended, until `stop`."""
+    """The server process, watched by a thread and restarted whenever it has ended, until `stop`."""
 
     def __init__(
         self, data_dir: Path, sockets: Path, user: pwd.struct_passwd | None, command: list[str | Path]
@@ -265,19 +264,20 @@ class _Server:
         self._data_dir, self._sockets, self._user, self._command = data_dir, sockets, user, command
         self._process: subprocess.Popen[str] | None = None
         self._stopping = Event()
-        self._has_run = True  # who starts us anew may look for why the last one ended
+        self._has_run = True  # so that the log of the last run is kept: it says why that ended
         self._watcher = threading.Thread(target=self._watch, daemon=True)
 
     def start(self) -> None:
         """Start it. Raises EmbeddedError if it ends before it is ready."""
         with _fresh_log(self._data_dir, keep_last=self._has_run) as server_log:
             self._has_run = False
-            self._process = _start(self._command, self._user, stdin=subprocess.DEVNULL, stdout=server_log)
+            with _signals_held():
+                self._process = _start(self._command, self._user, stdin=subprocess.DEVNULL, stdout=server_log)
         _wait_until_ready(self._process, self._data_dir, self._stopping)
         self._has_run = True
 
     def watch(self) -> None:
-        """Start it again from now on, whatever ends it."""
+        """Restart it from now on, whatever ends it."""
         with _signals_held():  # for the thread's whole life: signals are for the main thread, which may hold them
             self._watcher.start()
 
@@ -293,13 +293,13 @@ class _Server:
     def _watch(self) -> None:
         while not self._stopping.wait(WATCH_SECONDS):
             if self._process is None or self._process.poll() is not None:
-                self._start_again()
+                self._restart()
 
-    def _start_again(self) -> None:
+    def _restart(self) -> None:
         log.error("PostgreSQL has ended by itself; it is started again.")
         try:
             _stop_left_over(self._data_dir)
-            # Its lock file holds a number that may be some other server's by now.
+            # Its lock file holds a pid that may be another server's by now.
             _fresh_dir(self._sockets, self._user)
             self.start()
         except (EmbeddedError, OSError, psutil.Error) as error:
@@ -314,7 +314,7 @@ def _server(
     """Run the server until the end of the block, however that ends."""
     # Quoted, since PostgreSQL reads a list of directories here.
     socket_setting = {"unix_socket_directories": '"{}"'.format(str(sockets).replace('"', '""'))}
-    given = {**SETTINGS, **_log_size(data_dir), **socket_setting, **settings}
+    given = {**SETTINGS, **wal_settings(shutil.disk_usage(data_dir).total), **socket_setting, **settings}
     options = [f"--{name}={value}" for name, value in given.items()]
     server = _Server(data_dir, sockets, user, [program("postgres"), "-D", data_dir / "postgres", *options])
     try:
@@ -347,7 +347,7 @@ def _stop(process: subprocess.Popen[str]) -> None:
 
 
 def _fresh_dir(path: Path, user: pwd.struct_passwd | None) -> None:
-    """Make an empty directory that only `user` can enter, without what an earlier run left there."""
+    """Create an empty directory that only `user` can enter, without what an earlier run left there."""
     shutil.rmtree(path, ignore_errors=True)
     path.mkdir(mode=0o700)
     if user is not None:
@@ -355,7 +355,7 @@ def _fresh_dir(path: Path, user: pwd.struct_passwd | None) -> None:
 
 
 def _fresh_log(data_dir: Path, *, keep_last: bool) -> IO[bytes]:
-    """An empty log. That of a start that failed is not kept: the one before it tells why the server had ended."""
+    """An empty log. That of a start that failed is not kept: the one before it says why the server had ended."""
     log = data_dir / "postgres.log"
     with suppress(FileNotFoundError):
         if keep_last:
@@ -379,14 +379,17 @@ def program(name: str) -> Path:
 
 def _run(*command: str | Path, user: pwd.struct_passwd | None, typed: str = "") -> None:
     """Run a program to its end with `typed` as its input. EmbeddedError with its last line if it fails."""
-    with _start(command, user, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        try:
-            output, _ = process.communicate(typed)
-        except BaseException:
+    process: subprocess.Popen[str] | None = None
+    try:
+        with _signals_held():
+            process = _start(command, user, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        output, _ = process.communicate(typed)
+    except BaseException:
+        if process is not None:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)  # with its children: initdb starts servers of its own
             process.communicate()
-            raise
+        raise
     if process.returncode != 0:
         last_line = (output.strip() or "no reason given").splitlines()[-1]
         raise EmbeddedError(f"{Path(command[0]).name} failed: {last_line}")
@@ -395,22 +398,24 @@ def _run(*command: str | Path, user: pwd.struct_passwd | None, typed: str = "") 
 def _start(
     command: Sequence[str | Path], user: pwd.struct_passwd | None, stdin: int, stdout: int | IO[bytes]
 ) -> subprocess.Popen[str]:
-    """Start a program in a session of its own: Ctrl-C in the terminal is for the service, which ends it."""
-    with _signals_held():
-        return subprocess.Popen(
-            command,
-            stdin=stdin,
-            stdout=stdout,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-            **as_user(user),
-        )
+    """Start a program in a session of its own: Ctrl-C in the terminal is for the service, which ends it.
+
+    Hold signals until the process is where whoever ends it finds it.
+    """
+    return subprocess.Popen(
+        command,
+        stdin=stdin,
+        stdout=stdout,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+        **as_user(user),
+    )
 
 
 @contextmanager
 def _signals_held() -> Iterator[None]:
-    """Let Ctrl-C wait for the end of the block, so that no child is lost between its start and its end."""
+    """Block signals until the end of the block, so that no child is lost between its start and its end."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
     try:
         yield

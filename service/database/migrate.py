@@ -1,4 +1,4 @@
-"""The runner of the numbered SQL files in service/migrations/.
+"""The migration runner: applies the numbered SQL files of service/database/migrations/.
 
 A file NNNN_name.sql is executed statement by statement in one transaction, which also records it in
 `schema_migrations` with its checksum. What was applied is never edited, renamed or removed: the next change
@@ -22,7 +22,7 @@ from asyncpg.pool import PoolConnectionProxy
 from service.database.roles import KEEPER_ROLE, SERVICE_ROLE, Connection, ensure, ensure_roles
 from service.errors import MigrationError
 
-Database: TypeAlias = "str | asyncpg.Connection[Record] | PoolConnectionProxy[Record]"
+UrlOrConnection: TypeAlias = "str | asyncpg.Connection[Record] | PoolConnectionProxy[Record]"
 
 DIRECTORY = Path(__file__).with_name("migrations")
 
@@ -35,7 +35,7 @@ class Migration:
     sql: str
 
 
-async def migrate(database: Database, now: datetime, directory: Path = DIRECTORY) -> list[str]:
+async def migrate(database: UrlOrConnection, now: datetime, directory: Path = DIRECTORY) -> list[str]:
     """Apply what is not applied yet; returns the names of the files that this call applied, in order.
 
     `database` is a DSN, or a connection that is not in a transaction; `now` is recorded as the time. Several
@@ -60,7 +60,7 @@ async def pending(connection: Connection, directory: Path = DIRECTORY) -> list[s
 
 
 @asynccontextmanager
-async def _connected(database: Database) -> AsyncIterator[Connection]:
+async def _connected(database: UrlOrConnection) -> AsyncIterator[Connection]:
     if not isinstance(database, str):
         yield database
         return
@@ -116,9 +116,9 @@ INSERT_APPLIED = "INSERT INTO schema_migrations (number, name, checksum, applied
 
 
 async def _apply(connection: Connection, migration: Migration, all_of_them: list[Migration], now: datetime) -> bool:
-    """Apply one file, unless it is applied already; says whether it was applied here."""
+    """Apply one file, unless it is applied already; returns whether it was applied here."""
     async with connection.transaction():
-        # Whoever waits here finds the file applied when the lock is theirs.
+        # Another process may have applied the file while this waited for the lock.
         await connection.execute(LOCK)
         if migration not in await _unapplied(connection, all_of_them):
             return False

@@ -1,23 +1,23 @@
-"""What the driver raises while the database is away, and where its rows are not what they were."""
+"""Which of the driver's exceptions mean that the database is unavailable, and which that its data are corrupted."""
 
 import asyncpg
 
-# What means that the database cannot be reached or cannot work just now: nothing was recorded, trying again may help.
+# It cannot be reached or cannot work just now: nothing was recorded, trying again may help.
 DATABASE_UNAVAILABLE: tuple[type[Exception], ...] = (
     OSError,
     TimeoutError,
     asyncpg.InterfaceError,
-    asyncpg.InternalClientError,  # what the driver says of a connection that was ended under it
+    asyncpg.InternalClientError,  # the connection was ended while it was in use
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
     asyncpg.DeadlockDetectedError,
-    asyncpg.LockNotAvailableError,  # somebody else holds a row for longer than anybody waits
+    asyncpg.LockNotAvailableError,  # another transaction holds a row for longer than the timeout
     asyncpg.IdleInTransactionSessionTimeoutError,
     asyncpg.ReadOnlySQLTransactionError,  # a standby, before it takes over
     asyncpg.PostgresSystemError,  # its disk fails
 )
-# What means that rows are not what they were: found damaged, or at odds with what is to be recorded.
+# Rows are damaged, or contradict what is to be recorded.
 DATA_CORRUPTED: tuple[type[Exception], ...] = (
     asyncpg.DataCorruptedError,
     asyncpg.IndexCorruptedError,

@@ -1,4 +1,4 @@
-"""The roles of the database: one for each kind of work, made by the migrations where they are missing."""
+"""The database's roles: one for each kind of work, created before the migrations where they are missing."""
 
 from typing import TypeAlias
 
@@ -18,7 +18,7 @@ RECORDER_ROLE = "mutuality_recorder"  # appends for many members at once; reads 
 ROLES = (SERVICE_ROLE, DOOR_ROLE, KEYS_ROLE, KEEPER_ROLE, PROMPTER_ROLE, RECORDER_ROLE)
 
 
-# Roles are of the whole cluster, so databases that are migrated at once race to make them.
+# Roles belong to the whole cluster, so databases that are migrated at once race to create them.
 
 ROLE_EXISTS = "SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = '{role}')"
 
@@ -47,7 +47,7 @@ WHERE rolname = '{role}'
 
 
 async def ensure_roles(connection: Connection) -> None:
-    """Make the roles that are missing. Raises MigrationError where the connecting user may not."""
+    """Create the roles that are missing. Raises MigrationError where the connecting user may not."""
     try:
         for role in ROLES:
             await _ensure_role(connection, role)
@@ -63,7 +63,7 @@ async def ensure_roles(connection: Connection) -> None:
 
 
 async def _ensure_role(connection: Connection, role: str) -> None:
-    """Make one of the roles, which are constants of this module, and let the connecting user act as it."""
+    """Create one of the roles, which are constants of this module, and let the connecting user act as it."""
     await ensure(connection, ROLE_EXISTS.format(role=role), CREATE_ROLE.format(role=role))
     await ensure(connection, ROLE_GRANTED.format(role=role), GRANT_ROLE.format(role=role))
     if await connection.fetchval(ROLE_TOO_STRONG.format(role=role)):
@@ -77,7 +77,7 @@ ENSURE_TRIES = 10
 
 
 async def ensure(connection: Connection, is_there: str, make: str) -> None:
-    """Make what is not there. Whoever loses a race against another process looks again."""
+    """Create what is not there. After losing a race against another process, look again."""
     for _ in range(ENSURE_TRIES):
         if await connection.fetchval(is_there):
             return

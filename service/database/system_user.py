@@ -1,4 +1,4 @@
-"""Who a child process runs as when root starts the service, and the program refuses to be run by root."""
+"""Run a child process as a system user where root starts the service: PostgreSQL refuses to be run by root."""
 
 import errno
 import os
@@ -12,7 +12,7 @@ from typing import Any
 
 
 def make_user(name: str) -> pwd.struct_passwd:
-    """The system user of that name, made if missing. Needs root."""
+    """The system user of that name, created if missing. Needs root."""
     with suppress(KeyError):
         return pwd.getpwnam(name)
     no_shell = ("--system", "--no-create-home", "--shell", "/usr/sbin/nologin")
@@ -21,15 +21,15 @@ def make_user(name: str) -> pwd.struct_passwd:
 
 
 def as_user(user: pwd.struct_passwd | None) -> dict[str, Any]:
-    """Arguments of subprocess.Popen: to be `user` (None: who we are), where everybody may be.
+    """Arguments of subprocess.Popen: to run as `user` (None: as who we are), in a directory that all may enter.
 
-    The caller's PG… variables stay behind: they would change what PostgreSQL's programs do.
+    The PG… variables of this process are left out: they would change what PostgreSQL's programs do.
     """
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
-    place: dict[str, Any] = {"cwd": "/", "env": environment}
+    arguments: dict[str, Any] = {"cwd": "/", "env": environment}
     if user is None:
-        return place
-    return {**place, "user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+        return arguments
+    return {**arguments, "user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
 
 
 def let_pass(user: pwd.struct_passwd, path: Path) -> list[Path]:

@@ -86,4 +86,4 @@ def test_nothing_is_served_where_an_answer_could_be_lost(
 def test_what_lasts_is_served_with_any_kind_of_waiting_for_the_disk(lasting_database: str) -> None:
     for kind in ("on", "local", "remote_write", "remote_apply"):
         asyncio.run(set_to(lasting_database, "synchronous_commit", kind))
-        asyncio.run(database._be_durable(lasting_database))
+        asyncio.run(database.require_durability(lasting_database))

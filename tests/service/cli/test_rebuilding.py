@@ -4,13 +4,13 @@ import asyncio
 import multiprocessing
 from collections.abc import Iterator
 
-import asyncpg
 import pytest
 
 from events import reading
 from service.cli import maintenance, rebuild_tallies
-from service.cli.rebuild_tallies import Done, Listed, deal_out, listed, rebuild_all
+from service.cli.rebuild_tallies import Listed, RebuiltPart, deal_out, listed, rebuild_all
 from service.errors import StartupError
+from tests.support.holding import holding
 from tests.support.phones import KEYS, Phone, Running, link
 from tests.support.postgres import execute, in_database
 
@@ -51,9 +51,9 @@ async def each_alone(service: Running) -> list[list[Listed]]:
     return [[one] for part in await listed(service.database_url) for one in part]
 
 
-async def dealt_out(service: Running) -> list[Done]:
+async def dealt_out(service: Running) -> list[RebuiltPart]:
     """The same in two processes."""
-    done: list[Done] = []
+    done: list[RebuiltPart] = []
     await asyncio.to_thread(deal_out, service.database_url, KEYS, await each_alone(service), 2, done.append)
     return done
 
@@ -74,7 +74,7 @@ async def test_it_sets_right_what_differs_and_then_finds_nothing(service: Runnin
 
 async def test_what_is_not_migrated_is_refused(empty_database_url: str) -> None:
     with pytest.raises(StartupError, match="service migrate"):
-        await maintenance._refuse_older(empty_database_url)
+        await maintenance.require_current_schema(empty_database_url)
 
 
 async def test_a_partner_who_comes_in_meanwhile_keeps_their_counts(service: Running) -> None:
@@ -83,7 +83,7 @@ async def test_a_partner_who_comes_in_meanwhile_keeps_their_counts(service: Runn
     (part,) = await listed(service.database_url)
     await link(one, two)
     await one.put("requests", REQUEST)
-    done: list[Done] = []
+    done: list[RebuiltPart] = []
     await rebuild_tallies.work(service.database_url, KEYS, [part], done.append)
     assert [one.differences for one in done] == [0]
     assert (await two.get(f"{HERE}/balances"))["mine"]["initiates"]["partner"] == 1
@@ -109,14 +109,11 @@ async def test_who_holds_a_head_keeps_the_others_of_its_part_free(service: Runni
     shared = {(await phone.get(HERE))["streams"]["shared"]: phone for phone in phones}
     locked_first, held = sorted(shared)
     await execute(service.database_url, MISCOUNT)
-    db = await asyncpg.connect(service.database_url)
-    async with db.transaction():
-        await db.execute("SELECT 1 FROM heads WHERE stream_id = $1 FOR UPDATE", held)
+    async with holding(service, "SELECT FROM heads WHERE stream_id = $1::text::uuid FOR UPDATE", held) as holder:
         rebuild = asyncio.create_task(rebuilt(service))
-        await asyncio.wait([rebuild], timeout=0.5)
+        await holder.until_waiting()
         await shared[locked_first].put("requests", REQUEST)
     assert await rebuild == 2
-    await db.close()
 
 
 async def test_two_processes_do_what_one_does(service: Running) -> None:
@@ -144,7 +141,7 @@ async def test_what_ends_it_early_ends_its_processes(service: Running) -> None:
 
 
 async def test_a_process_that_is_gone_is_told(service: Running) -> None:
-    def kill(done: Done) -> None:
+    def kill(done: RebuiltPart) -> None:
         for process in multiprocessing.active_children():
             process.kill()
             process.join()
