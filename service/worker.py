@@ -25,7 +25,7 @@ WorkerStep: TypeAlias = Callable[[], Awaitable[int]]  # says how much there was 
 
 LOOK_EVERY_SECONDS = 1.0
 IN_FLIGHT = 200
-# What is on its way to a provider when the worker is told to stop.
+# For the pushes that are under way when the worker is told to stop.
 LAST_SECONDS = 5
 
 
@@ -63,14 +63,14 @@ async def run(context: Context, sender: Sender, stop: Event) -> None:
 
 
 async def _keep_on(context: Context, stop: Event, step: WorkerStep) -> None:
-    """Take a step again and again: at once while it finds something, else after about a second."""
+    """Repeat a step: at once while it finds something, else after about a second."""
     while not stop.is_set():
         if not await _found(step):
             await _pause(context, stop)
 
 
 async def _keep_sending(context: Context, sender: Sender, stop: Event) -> None:
-    """Send what is due, so many at once that a slow provider holds up few others."""
+    """Send what is due, many at once, so that a slow provider delays few others."""
     flying: set[Task[int]] = set()
 
     async def send() -> int:
@@ -95,7 +95,7 @@ async def _keep_sending(context: Context, sender: Sender, stop: Event) -> None:
 
 
 async def _found(step: WorkerStep) -> int:
-    """What a step found; whatever goes wrong is told, and the next one tries again."""
+    """What a step found; an exception is logged, and the next step tries again."""
     try:
         return await step()
     except DATABASE_UNAVAILABLE as error:
@@ -106,7 +106,7 @@ async def _found(step: WorkerStep) -> int:
 
 
 async def _pause(context: Context, stop: Event) -> None:
-    """About a second, or until told to stop. At random, so that several workers do not look at the same moments."""
+    """About a second, or until told to stop. Random, so that several workers do not look at the same moments."""
     share = int.from_bytes(context.random_bytes(4, "pause of the worker")) / 2**32
     with suppress(TimeoutError):
         async with asyncio.timeout(LOOK_EVERY_SECONDS * (0.5 + share)):
