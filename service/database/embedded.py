@@ -6,7 +6,7 @@
     DATA_DIR/postgres.log  the server's log since its last start (postgres.log.1: the run before)
 
 A server that ends by itself (killed for want of memory, out of disk) is restarted until it runs.
-There is no password: whoever reaches the socket is let in, so only the service's user (and root) may enter its folder.
+There is no password: who reaches the socket is let in, so only the service's user (and root) may enter its folder.
 """
 
 import fcntl
@@ -400,7 +400,7 @@ def _start(
 ) -> subprocess.Popen[str]:
     """Start a program in a session of its own: Ctrl-C in the terminal is for the service, which ends it.
 
-    Hold signals until the process is where whoever ends it finds it.
+    Signals must be held until the process is assigned to where the code that ends it looks for it.
     """
     return subprocess.Popen(
         command,

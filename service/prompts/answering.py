@@ -49,7 +49,7 @@ async def on_recorded(db: DbConnection, notices: Sequence[RecordedNotice], now: 
     """Answer prompts. Called with new events only: a replay has done it before."""
     answers = [found for notice in notices if (found := answer_in(notice))]
     if answers:
-        await answer(db, answers, now)
+        await answer_prompts(db, answers, now)
 
 
 def answer_in(notice: RecordedNotice) -> PromptAnswer | None:
@@ -93,7 +93,7 @@ async def lock_prompts(db: DbConnection, names: Sequence[tuple[UUID, UUID]]) -> 
     }
 
 
-async def answer(db: DbConnection, answers: Sequence[PromptAnswer], now: datetime) -> None:
+async def answer_prompts(db: DbConnection, answers: Sequence[PromptAnswer], now: datetime) -> None:
     """Answer each prompt that is the member's own, as of when its earliest answer says; leave all others alone."""
     earliest: dict[tuple[UUID, UUID], datetime] = {}
     for one in answers:

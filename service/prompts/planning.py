@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from service.prompts.schedule import WEEKDAYS, Quiet, Schedule, ScheduledCheckIn
 
-Span: TypeAlias = tuple[int, int]
+TimeSpan: TypeAlias = tuple[int, int]
 Omitted = Literal["asked", "no_such_day", "gone_by", "paused", "quiet", "full_day", "full_week"]
 
 ONE_DAY, ONE_WEEK = timedelta(days=1), timedelta(days=7)
@@ -129,7 +129,7 @@ def _within_caps(
 
 
 def _moment(
-    window: Span, closed: Iterable[Span], schedule: Schedule, place: Whereabouts, drawn: int
+    window: TimeSpan, closed: Iterable[TimeSpan], schedule: Schedule, place: Whereabouts, drawn: int
 ) -> tuple[datetime | None, Omitted | None]:
     start, end = window
     begun = max(start, ceil(place.since.timestamp()))
@@ -142,7 +142,7 @@ def _moment(
     return datetime.fromtimestamp(_point(free, drawn), UTC), None
 
 
-def window_of(item: ScheduledCheckIn, day: date, zone: ZoneInfo) -> Span | None:
+def window_of(item: ScheduledCheckIn, day: date, zone: ZoneInfo) -> TimeSpan | None:
     """The window that begins on that day; null where the zone leaves the whole day out (Samoa, 30 December 2011).
 
     A local time means the first instant at which the clock shows it or a later one. So where clocks go forward, a
@@ -167,7 +167,7 @@ def _seconds_between(begins: time, ends: time) -> int:
     return minutes % (24 * 60) * 60
 
 
-def _second_pass(window: Span, zone: ZoneInfo) -> Iterator[Span]:
+def _second_pass(window: TimeSpan, zone: ZoneInfo) -> Iterator[TimeSpan]:
     """What of the window the clock shows for the second time, after it went back."""
     before, after = (_offset_seconds(edge, zone) for edge in window)
     if after < before:
@@ -178,7 +178,7 @@ def _second_pass(window: Span, zone: ZoneInfo) -> Iterator[Span]:
 # --- Quiet hours
 
 
-def quiet_spans(quiet: Quiet, around: Span, zone: ZoneInfo) -> list[Span]:
+def quiet_spans(quiet: Quiet, around: TimeSpan, zone: ZoneInfo) -> list[TimeSpan]:
     """The quiet hours of the days that a span touches; empty where from = to.
 
     Whenever the clock shows a quiet time it is quiet, be it the first time or the second; and what has become quiet
@@ -193,7 +193,7 @@ def quiet_spans(quiet: Quiet, around: Span, zone: ZoneInfo) -> list[Span]:
     return [span for day in days for span in _quiet_from((day, begins), (day + night, ends), zone)]
 
 
-def _quiet_from(begin: tuple[date, time], end: tuple[date, time], zone: ZoneInfo) -> Iterator[Span]:
+def _quiet_from(begin: tuple[date, time], end: tuple[date, time], zone: ZoneInfo) -> Iterator[TimeSpan]:
     ends, again = instant_of(*end, zone), instant_of(*end, zone, fold=1)
     yield instant_of(*begin, zone), ends
     if ends < again:
@@ -270,7 +270,7 @@ def after_event(
     return _within_caps(found, schedule, place, asked)
 
 
-def half_of(event: SharedEvent, delay_minutes: int) -> Span:
+def half_of(event: SharedEvent, delay_minutes: int) -> TimeSpan:
     """The first and the last second after the event at which `me` may be asked.
 
     The smaller hash of event and author has the first half: swapping the two swaps their halves, and neither has
@@ -296,7 +296,7 @@ def draw(seed: bytes, *what: object) -> int:
     return int.from_bytes(hmac.digest(seed, "|".join(map(str, what)).encode(), "sha256")[:8])
 
 
-def free_spans(span: Span, closed: Iterable[Span]) -> list[Span]:
+def free_spans(span: TimeSpan, closed: Iterable[TimeSpan]) -> list[TimeSpan]:
     """A span without what is closed, in order."""
     free, (begin, end) = [], span
     for start, stop in sorted(closed):
@@ -306,7 +306,7 @@ def free_spans(span: Span, closed: Iterable[Span]) -> list[Span]:
     return [*free, (begin, end)] if begin < end else free
 
 
-def _point(free: Iterable[Span], drawn: int) -> int:
+def _point(free: Iterable[TimeSpan], drawn: int) -> int:
     """The second that was drawn from the free ones, each as likely as any other."""
     spans = list(free)
     ahead = drawn * sum(end - start for start, end in spans) >> 64

@@ -17,11 +17,11 @@ from service.push.ssrf_guard import is_public
 from service.push.webpush import BadSubscription, endpoint_of
 
 Platform = Literal["ios", "android", "web"]
-Provider = Literal["apns", "fcm", "webpush"]
+PushProvider = Literal["apns", "fcm", "webpush"]
 Environment = Literal["production", "sandbox"]
 
 # A browser takes Web Push alone, and Android both its own and that of a distributor (UnifiedPush).
-PROVIDERS: dict[Platform, tuple[Provider, ...]] = {
+PROVIDERS: dict[Platform, tuple[PushProvider, ...]] = {
     "ios": ("apns",),
     "android": ("fcm", "webpush"),
     "web": ("webpush",),
@@ -48,7 +48,7 @@ class Registration(Struct, frozen=True, forbid_unknown_fields=True, omit_default
     """How a device is reached: `token` for apns and fcm, `subscription` for webpush, `environment` for apns alone."""
 
     platform: Annotated[Platform, Meta(description="ios takes apns, android fcm or webpush, web webpush.")]
-    provider: Provider
+    provider: PushProvider
     token: Annotated[str, Meta(min_length=1, max_length=4096, description="As the provider gave it out.")] | None = None
     subscription: PushSubscription | UnsetType = UNSET
     environment: Annotated[Environment, Meta(description="Of the token; production if left out.")] | None = None
@@ -63,7 +63,7 @@ async def decrypt_address(context: Context, member_id: UUID, provider: str, ciph
 # --- What is a valid address
 
 
-def address_of(wanted: Registration) -> DeviceAddress:
+def validated_address(wanted: Registration) -> DeviceAddress:
     """The address, in the form that its sender takes. Raises Invalid."""
     if wanted.provider not in PROVIDERS[wanted.platform]:
         raise Invalid(f"The platform {wanted.platform} is not reached by {wanted.provider}.", "/provider")

@@ -16,7 +16,7 @@ from msgspec import Struct
 from service.core.clock import Clock
 from service.push import payloads
 from service.push.exchange import LOST_PAUSE_SECONDS, SILENCE_SECONDS, NoAnswer, ProviderAnswer, http_pool, pause, post
-from service.push.notices import AppleDevice, Delivered, Notice, Outcome, Refused, RetryAfter, Unregistered
+from service.push.notices import AppleDevice, Delivered, Notice, PushOutcome, Refused, RetryAfter, Unregistered
 
 log = structlog.get_logger()
 
@@ -58,7 +58,7 @@ class ApnsSender:
         self._token = ""
         self._signed_at: datetime | None = None
 
-    async def send(self, notice: Notice) -> Outcome:
+    async def send(self, notice: Notice) -> PushOutcome:
         """Push to an AppleDevice; again with a new provider token, once, where Apple says that ours has expired."""
         assert isinstance(notice.device, AppleDevice)
         token = self._provider_token()
@@ -104,7 +104,7 @@ def _reason(answer: ProviderAnswer) -> str:
         return ""
 
 
-def _outcome(answer: ProviderAnswer, now: datetime) -> Outcome:
+def _outcome(answer: ProviderAnswer, now: datetime) -> PushOutcome:
     reason = _reason(answer)
     match answer.status:
         case 200:

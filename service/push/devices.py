@@ -14,7 +14,7 @@ from service.access.authentication import Member, current_member, lock_session
 from service.context import Context
 from service.core import tokens
 from service.errors import Invalid, NotFound
-from service.push.addresses import Environment, Platform, Provider, Registration, address_of, decrypt_address
+from service.push.addresses import Environment, Platform, PushProvider, Registration, decrypt_address, validated_address
 from service.push.notices import AppleDevice
 from service.web.operation import described
 from service.web.requests import ApiRequest, context_of, decode_body, path_uuid, state_of
@@ -28,7 +28,7 @@ class RegisteredDevice(Struct, frozen=True):
 
     id: UUID
     platform: Platform
-    provider: Provider
+    provider: PushProvider
     environment: Environment | None
     registered_at: datetime
     disabled: bool
@@ -97,7 +97,7 @@ async def register_device(request: ApiRequest, device_id: FromPath[str]) -> ASGI
     """The id comes from the phone. A device is forgotten with the session that registered it last; 20 at most."""
     member, context, device = await current_member(request), context_of(request), path_uuid(device_id)
     wanted = await decode_body(request, Registration)
-    address = msgspec.json.encode(address_of(wanted)).decode()
+    address = msgspec.json.encode(validated_address(wanted)).decode()
     ciphertext = await context.keys.encrypt_for(member.member_id, "push_address", address)
     registration = tokens.new_id(context.random_bytes, f"registration of {device} by {member.session_id}")
     async with context.acting_as(member.member_id) as db, db.transaction():

@@ -18,7 +18,7 @@ from msgspec import Meta, Raw, Struct
 from service.core.clock import Clock
 from service.push import payloads
 from service.push.exchange import LOST_PAUSE_SECONDS, SILENCE_SECONDS, NoAnswer, ProviderAnswer, http_pool, pause, post
-from service.push.notices import Delivered, FirebaseDevice, Notice, Outcome, Refused, RetryAfter, Unregistered
+from service.push.notices import Delivered, FirebaseDevice, Notice, PushOutcome, Refused, RetryAfter, Unregistered
 
 log = structlog.get_logger()
 
@@ -85,7 +85,7 @@ class SendBody(Struct, frozen=True):
 class _NoToken(Exception):
     """The token endpoint gave none."""
 
-    def __init__(self, outcome: Outcome) -> None:
+    def __init__(self, outcome: PushOutcome) -> None:
         super().__init__()
         self.outcome = outcome
 
@@ -107,11 +107,11 @@ class FcmSender:
         self._pool = http_pool(silence_seconds, tls)
         self._token = ""
         self._renew_at: datetime | None = None
-        self._failure: Outcome | None = None
+        self._failure: PushOutcome | None = None
         self._ask_again_at = now()
         self._asking = asyncio.Lock()
 
-    async def send(self, notice: Notice) -> Outcome:
+    async def send(self, notice: Notice) -> PushOutcome:
         """Push to a FirebaseDevice; with a new access token, once, if ours is refused."""
         assert isinstance(notice.device, FirebaseDevice)
         content = msgspec.json.encode(SendBody(Message(notice.device.token, Raw(payloads.FCM[notice.kind]))))
@@ -181,7 +181,7 @@ class FcmSender:
         return jwt.encode(claims, account.key, algorithm="RS256", headers={"kid": account.key_id})
 
 
-def _outcome(answer: ProviderAnswer, now: datetime) -> Outcome:
+def _outcome(answer: ProviderAnswer, now: datetime) -> PushOutcome:
     error = _error(answer)
     if answer.status == 200:
         return Delivered()

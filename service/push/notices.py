@@ -76,10 +76,10 @@ class Refused(Struct, frozen=True):
     """The provider will never accept it as it is: sending it again changes nothing."""
 
 
-Outcome: TypeAlias = Delivered | Unregistered | RetryAfter | Refused
+PushOutcome: TypeAlias = Delivered | Unregistered | RetryAfter | Refused
 
 
 class Sender(Protocol):
     """Hands a notice to the device's provider. It raises nothing that the network or a provider can cause."""
 
-    async def send(self, notice: Notice) -> Outcome: ...
+    async def send(self, notice: Notice) -> PushOutcome: ...

@@ -19,7 +19,7 @@ from service.context import Context
 from service.core.tokens import new_id
 from service.push.addresses import decrypt_address
 from service.push.exchange import LOST_PAUSE_SECONDS
-from service.push.notices import Delivered, Notice, Outcome, PushClass, Refused, RetryAfter, Sender, Unregistered
+from service.push.notices import Delivered, Notice, PushClass, PushOutcome, Refused, RetryAfter, Sender, Unregistered
 
 log = structlog.get_logger()
 
@@ -160,7 +160,7 @@ async def deliver(context: Context, sender: Sender, push: Push) -> int:
     return 1
 
 
-async def send(context: Context, sender: Sender, push: Push) -> Outcome:
+async def send(context: Context, sender: Sender, push: Push) -> PushOutcome:
     """Decrypt the device's address and send there; whatever fails is an outcome."""
     assert push.provider is not None
     assert push.address is not None
@@ -176,7 +176,7 @@ async def send(context: Context, sender: Sender, push: Push) -> Outcome:
         return RetryAfter(LOST_PAUSE_SECONDS) if push.attempts < MAX_FAILURES else Refused()
 
 
-async def _record(context: Context, push: Push, outcome: Outcome) -> None:
+async def _record(context: Context, push: Push, outcome: PushOutcome) -> None:
     match outcome:
         case Delivered():
             await context.scheduler_db.execute(DONE, *push.row)

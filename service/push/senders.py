@@ -20,7 +20,7 @@ from service.errors import StartupError
 from service.push.apns import ApnsKey, ApnsSender
 from service.push.console import ConsoleSender
 from service.push.fcm import FcmAccount, FcmSender
-from service.push.notices import AppleDevice, FirebaseDevice, Notice, Outcome, Sender, WebSubscription
+from service.push.notices import AppleDevice, FirebaseDevice, Notice, PushOutcome, Sender, WebSubscription
 from service.push.webpush import VapidKey, WebPushSender, public_key
 from service.settings import Settings
 
@@ -32,7 +32,7 @@ class Senders(Struct, frozen=True):
     firebase: Sender
     web: Sender
 
-    async def send(self, notice: Notice) -> Outcome:
+    async def send(self, notice: Notice) -> PushOutcome:
         """Send through the provider of the device."""
         match notice.device:
             case AppleDevice():

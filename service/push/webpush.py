@@ -27,7 +27,7 @@ from service.push.exchange import (
     pause,
     silence_libraries,
 )
-from service.push.notices import Delivered, Notice, Outcome, Refused, RetryAfter, Unregistered, WebSubscription
+from service.push.notices import Delivered, Notice, PushOutcome, Refused, RetryAfter, Unregistered, WebSubscription
 from service.push.ssrf_guard import NotPublicAddress, PublicNetwork
 
 log = structlog.get_logger()
@@ -98,7 +98,7 @@ class WebPushSender:
         self._tokens: OrderedDict[str, tuple[str, datetime]] = OrderedDict()
         self._pool = ReplaceablePool(lambda: _pool(tls, allowed), silence_seconds, (*LOST, NotPublicAddress))
 
-    async def send(self, notice: Notice) -> Outcome:
+    async def send(self, notice: Notice) -> PushOutcome:
         """Push to a WebSubscription."""
         assert isinstance(notice.device, WebSubscription)
         try:
@@ -183,7 +183,7 @@ def _encrypted(text: bytes, subscription: WebSubscription) -> bytes:
     return encrypt(text, browser, secret, ours, salt, payloads.WEB_PUSH_BYTES)
 
 
-def _outcome(answer: ProviderAnswer, now: datetime) -> Outcome:
+def _outcome(answer: ProviderAnswer, now: datetime) -> PushOutcome:
     match answer.status:
         case 200 | 201 | 202 | 204:
             return Delivered()

@@ -23,7 +23,7 @@ from service.keys.key_store import FileKeyStore
 from service.prompts import dispatch, planner
 from service.prompts.schedule import WEEKDAYS, Schedule, ScheduledCheckIn
 from service.push import outbox
-from service.push.notices import AppleDevice, Delivered, Notice, Outcome
+from service.push.notices import AppleDevice, Delivered, Notice, PushOutcome
 from service.settings import Settings
 from tests.benchmarks.servers import migrated
 from tests.benchmarks.table import Figure, Setting, only
@@ -113,7 +113,7 @@ class Noting:
     def __init__(self) -> None:
         self.came: dict[str, datetime] = {}
 
-    async def send(self, notice: Notice) -> Outcome:
+    async def send(self, notice: Notice) -> PushOutcome:
         """Take it at once."""
         assert isinstance(notice.device, AppleDevice)
         self.came[notice.device.token] = utc_now()

@@ -22,7 +22,7 @@ from service import worker
 from service.access.consent import CONSENT_VERSION
 from service.app import App
 from service.push import payloads
-from service.push.notices import Delivered, FirebaseDevice, Notice, Outcome
+from service.push.notices import Delivered, FirebaseDevice, Notice, PushOutcome
 from service.reading.live import LivePace
 from tests.noninterference.scripts import Json, Person, Script, Step
 from tests.support.hanging_up import until_told
@@ -212,7 +212,7 @@ class Pushes:
         self._world = world
         self._sent: list[tuple[str, bytes]] = []
 
-    async def send(self, notice: Notice) -> Outcome:
+    async def send(self, notice: Notice) -> PushOutcome:
         """Take a push."""
         assert isinstance(notice.device, FirebaseDevice)
         who = notice.device.token.split()[0]

@@ -18,8 +18,8 @@ from service.push.notices import (
     DeviceAddress,
     FirebaseDevice,
     Notice,
-    Outcome,
     PushClass,
+    PushOutcome,
     Sender,
 )
 from tests.support.phones import Clock, Phone, Running
@@ -42,10 +42,10 @@ class Remembering:
 
     def __init__(self, clock: Clock) -> None:
         self.sent: list[Sent] = []
-        self.outcomes: deque[Outcome | Exception] = deque()
+        self.outcomes: deque[PushOutcome | Exception] = deque()
         self._clock = clock
 
-    async def send(self, notice: Notice) -> Outcome:
+    async def send(self, notice: Notice) -> PushOutcome:
         """Take a push."""
         assert isinstance(notice.device, AppleDevice | FirebaseDevice)
         self.sent.append(Sent(self._clock(), notice.device.token, notice.kind))

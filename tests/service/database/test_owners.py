@@ -13,7 +13,7 @@ OWNERS = {
     "access_tokens": {"accounts"},
     "addresses": {"accounts"},
     "devices": {"push"},
-    "events": {"events", "recording"},
+    "events": {"recording"},
     "heads": {"events", "recording"},
     "identities": {"accounts"},
     "invites": {"relationships"},

@@ -10,7 +10,16 @@ from structlog.testing import capture_logs
 
 from service.push import payloads
 from service.push.apns import ApnsKey, ApnsSender
-from service.push.notices import AppleDevice, Delivered, Notice, Outcome, PushClass, Refused, RetryAfter, Unregistered
+from service.push.notices import (
+    AppleDevice,
+    Delivered,
+    Notice,
+    PushClass,
+    PushOutcome,
+    Refused,
+    RetryAfter,
+    Unregistered,
+)
 from tests.support.phones import NOON, Clock
 from tests.support.pushing import CANARY, CLIENT_TLS, EC_KEY, LOST, SILENCE_SECONDS, PushService, Reply, said
 
@@ -101,7 +110,7 @@ async def test_a_token_changes_nothing_but_the_last_part_of_the_path(apple: Push
 
 # --- What an answer means
 
-ANSWERS: list[tuple[Reply, Outcome]] = [
+ANSWERS: list[tuple[Reply, PushOutcome]] = [
     (said(200), Delivered()),
     (said(400, reason="BadDeviceToken"), Unregistered()),
     (said(410, reason="Unregistered", timestamp=1), Unregistered()),
@@ -129,7 +138,7 @@ ANSWERS: list[tuple[Reply, Outcome]] = [
 
 @pytest.mark.parametrize(("reply", "outcome"), ANSWERS, ids=lambda one: repr(one)[:60])
 async def test_each_answer_has_one_meaning(
-    apple: PushService, sender: ApnsSender, reply: Reply, outcome: Outcome
+    apple: PushService, sender: ApnsSender, reply: Reply, outcome: PushOutcome
 ) -> None:
     apple.replies.append(reply)
     assert await sender.send(PROMPT) == outcome

@@ -9,7 +9,7 @@ import pytest
 from msgspec import convert
 
 from service.errors import Invalid
-from service.push.addresses import Registration, address_of, decrypt_address
+from service.push.addresses import Registration, decrypt_address, validated_address
 from service.push.encryption import SECRET_BYTES, point
 from service.push.notices import AppleDevice, FirebaseDevice, SubscriptionKeys, WebSubscription
 from tests.support.phones import Json, Phone, Running, running, unlimited
@@ -171,7 +171,7 @@ CLOSED = (
 @pytest.mark.parametrize(("body", "pointer"), BAD)
 async def test_what_cannot_be_reached_is_refused(body: Json, pointer: str) -> None:
     with pytest.raises(Invalid) as refused:
-        address_of(convert(body, Registration))
+        validated_address(convert(body, Registration))
     assert refused.value.pointer == pointer
     assert CANARY not in str(refused.value.detail)
 
@@ -189,13 +189,13 @@ async def test_a_refusal_names_the_place_and_not_the_address(service: Running) -
 @pytest.mark.parametrize("host", CLOSED)
 async def test_an_address_in_a_private_network_is_refused(host: str) -> None:
     with pytest.raises(Invalid) as refused:
-        address_of(convert(web(f"https://{host}/x"), Registration))
+        validated_address(convert(web(f"https://{host}/x"), Registration))
     assert refused.value.pointer == "/subscription/endpoint"
 
 
 @pytest.mark.parametrize("host", ["push.example.org", "8.8.8.8", "[2606:4700::1111]", "fcm.googleapis.com:443"])
 async def test_a_public_address_is_taken(host: str) -> None:
-    assert isinstance(address_of(convert(web(f"https://{host}/x"), Registration)), WebSubscription)
+    assert isinstance(validated_address(convert(web(f"https://{host}/x"), Registration)), WebSubscription)
 
 
 async def test_web_apps_are_told_the_key_to_subscribe_with(database_url: str, tmp_path: Path) -> None:

@@ -16,8 +16,8 @@ from service.push.notices import (
     Delivered,
     FirebaseDevice,
     Notice,
-    Outcome,
     PushClass,
+    PushOutcome,
     Refused,
     RetryAfter,
     Unregistered,
@@ -159,7 +159,7 @@ def about(field: str) -> Json:
 
 NO_TOKEN = "The registration token is not a valid FCM registration token"
 BUSY = Reply(503, b"<html>", {"retry-after": "9"})
-ANSWERS: list[tuple[Reply, Outcome]] = [
+ANSWERS: list[tuple[Reply, PushOutcome]] = [
     (said(200, name="projects/a-project/messages/1"), Delivered()),
     (problem(404, "NOT_FOUND", coded("UNREGISTERED")), Unregistered()),
     (problem(404, "NOT_FOUND"), Unregistered()),
@@ -182,7 +182,9 @@ ANSWERS: list[tuple[Reply, Outcome]] = [
 
 
 @pytest.mark.parametrize(("reply", "outcome"), ANSWERS, ids=lambda one: repr(one)[:90])
-async def test_each_answer_has_one_meaning(google: Google, sender: FcmSender, reply: Reply, outcome: Outcome) -> None:
+async def test_each_answer_has_one_meaning(
+    google: Google, sender: FcmSender, reply: Reply, outcome: PushOutcome
+) -> None:
     google.replies.append(reply)
     assert await sender.send(PROMPT) == outcome
     assert len(google.received) == 1
@@ -209,7 +211,7 @@ async def test_without_an_answer_it_is_tried_again(google: Google, sender: FcmSe
     ],
 )
 async def test_without_an_access_token_nothing_is_sent(
-    google: Google, sender: FcmSender, clock: Clock, reply: Reply, outcome: Outcome
+    google: Google, sender: FcmSender, clock: Clock, reply: Reply, outcome: PushOutcome
 ) -> None:
     google.token_replies.append(reply)
     assert await sender.send(PROMPT) == outcome

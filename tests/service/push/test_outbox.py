@@ -16,7 +16,7 @@ import pytest_asyncio
 from service import worker
 from service.push import apns
 from service.push import outbox as sending
-from service.push.notices import AppleDevice, Delivered, Notice, Outcome, Refused, RetryAfter, Unregistered
+from service.push.notices import AppleDevice, Delivered, Notice, PushOutcome, Refused, RetryAfter, Unregistered
 from tests.support.phones import Clock, Phone, Running
 from tests.support.prompting import NOTE, Remembering, after_events, context_of, happened, outbox, register, want, work
 from tests.support.pushing import CLIENT_TLS, EC_KEY, PushService, Received, Reply
@@ -235,7 +235,7 @@ class Line:
     def __init__(self, apple: PushService) -> None:
         self._apple = apple
 
-    async def send(self, notice: Notice) -> Outcome:
+    async def send(self, notice: Notice) -> PushOutcome:
         """Take a push after some steps, and answer after some more."""
         assert isinstance(notice.device, AppleDevice)
         for _ in range(3):

@@ -25,8 +25,8 @@ from service.push.encryption import encrypt, point
 from service.push.notices import (
     Delivered,
     Notice,
-    Outcome,
     PushClass,
+    PushOutcome,
     Refused,
     RetryAfter,
     SubscriptionKeys,
@@ -176,7 +176,7 @@ async def test_pushes_to_one_origin_share_a_connection(service: PushService, sen
 
 # --- What an answer means
 
-ANSWERS: list[tuple[Reply, Outcome]] = [
+ANSWERS: list[tuple[Reply, PushOutcome]] = [
     *((Reply(status), Delivered()) for status in (200, 201, 202, 204)),
     *((Reply(status), Unregistered()) for status in (404, 410)),
     *((Reply(status), Refused()) for status in (400, 401, 403, 413)),
@@ -189,7 +189,7 @@ ANSWERS: list[tuple[Reply, Outcome]] = [
 
 @pytest.mark.parametrize(("reply", "outcome"), ANSWERS, ids=lambda one: repr(one)[:60])
 async def test_each_answer_has_one_meaning(
-    service: PushService, sender: WebPushSender, reply: Reply, outcome: Outcome
+    service: PushService, sender: WebPushSender, reply: Reply, outcome: PushOutcome
 ) -> None:
     service.replies.append(reply)
     assert await sender.send(notice(service)) == outcome
