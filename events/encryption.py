@@ -103,10 +103,10 @@ class RelationshipKeys(Struct, frozen=True):
 class BulkDecryptor:
     """Opens many texts of one relationship: what depends on a key alone is done once."""
 
-    def __init__(self, ring: RelationshipKeys) -> None:
+    def __init__(self, keys: RelationshipKeys) -> None:
         # This library's HMAC: to copy the standard one and to finish the copy took twice as long.
-        self._keyed: dict[str | None, tuple[UUID | None, HMAC]] = {None: (None, HMAC(ring.relationship, SHA256()))}
-        self._keyed |= {str(author): (author, HMAC(key, SHA256())) for author, key in ring.authors.items()}
+        self._keyed: dict[str | None, tuple[UUID | None, HMAC]] = {None: (None, HMAC(keys.relationship, SHA256()))}
+        self._keyed |= {str(author): (author, HMAC(key, SHA256())) for author, key in keys.authors.items()}
 
     def bodies(self, headers: Sequence[str], texts: Sequence[bytes | None]) -> list[tuple[UUID | None, bytes]]:
         """Authors and bodies for headers and their sealed texts, but for those whose text or key is gone.

@@ -30,7 +30,7 @@ class Stream(Struct, frozen=True):
     key: StreamKey
     audience: Audience
     authors: tuple[UUID, ...]
-    ring: RelationshipKeys
+    keys: RelationshipKeys
 
 
 class Rebuilt(Struct, frozen=True):
@@ -48,13 +48,13 @@ async def rebuild(db: DbConnection, given: Sequence[Stream]) -> Rebuilt:
     """Set the tallies of streams to what their log says; where something does not open, those of none of them.
 
     The locks on the heads keep writers of these streams, and of no other, waiting meanwhile; so nothing of a private
-    stream is revealed meanwhile either. Raises sealing.Unreadable.
+    stream is revealed meanwhile either. Raises Unreadable.
     """
-    keys = [stream.key for stream in given]
+    streams = [stream.key for stream in given]
     async with db.transaction():
-        heads = await lock_heads(db, keys)
+        heads = await lock_heads(db, streams)
         events, told = await recount(db, given, heads)
-        amends = difference(told, await tallies.kept(db, keys))
+        amends = difference(told, await tallies.kept(db, streams))
         await tallies.add(db, amends)
         for key in {amended.stream for amended in amends}:
             await touch_head(db, key)
@@ -63,10 +63,10 @@ async def rebuild(db: DbConnection, given: Sequence[Stream]) -> Rebuilt:
 
 async def recount(db: DbConnection, given: Sequence[Stream], heads: Mapping[StreamKey, Head]) -> tuple[int, Counts]:
     """How many events of some streams still say something, and all counts that they come to."""
-    rings = {stream.key.relationship_id: stream.ring for stream in given}
+    keys = {stream.key.relationship_id: stream.keys for stream in given}
     said = {stream.key: Said() for stream in given}
     events, counts = 0, Counts()
-    async with aclosing(read_bodies(db, rings, heads)) as told:
+    async with aclosing(read_bodies(db, keys, heads)) as told:
         async for key, bodies in told:
             events += len(bodies)
             hear(said[key], bodies)
@@ -150,7 +150,7 @@ def _places(key: StreamKey, fact: Fact, tellers: Tellers) -> list[Place]:
 
 
 async def _counts(db: DbConnection, stream: Stream, said: Said) -> Counts:
-    tellers = {author: Tellers(author, _other(stream, author)) for author in stream.ring.authors}
+    tellers = {author: Tellers(author, _other(stream, author)) for author in stream.keys.authors}
     counts = added_up(stream.key, tellers, said)
     revealed = await _revealed(db, stream, said.sealed_for)
     for event in revealed.values():
@@ -167,7 +167,7 @@ async def _facts(db: DbConnection, stream: Stream, event_ids: Sequence[UUID]) ->
     if not event_ids:
         return {}
     rows = await find_events(db, [Mention(stream.key, event_id) for event_id in event_ids])
-    found = [decrypt_row(stream.ring, stream.audience, row).event for _, row in rows]
+    found = [decrypt_row(stream.keys, stream.audience, row).event for _, row in rows]
     return {event.event_id: event.fact for event in found}
 
 
@@ -182,8 +182,8 @@ async def _revealed(db: DbConnection, stream: Stream, things: set[str]) -> dict[
     """What of a private stream counts where its copy lies, in the shared one, whether that was retracted or not."""
     if stream.audience == "shared" or not things:
         return {}
-    rows = await find_sealed(db, stream.ring, [stream.key], things)
-    sealed = [decrypt_row(stream.ring, "private", row).event for _, row in rows]
+    rows = await find_sealed(db, stream.keys, [stream.key], things)
+    sealed = [decrypt_row(stream.keys, "private", row).event for _, row in rows]
     find = await _copies(db, stream, sealed)
     return {event.event_id: event for event in sealed if is_revealed(stream.key.stream_id, event, find)}
 
@@ -192,7 +192,7 @@ async def _copies(db: DbConnection, stream: Stream, sealed: Iterable[Recorded]) 
     shared = await shared_stream_of(db, stream.key.relationship_id)
     names = {each for event in sealed for each in copy_ids(stream.key.stream_id, event.event_id)}
     rows = await find_events(db, [Mention(shared, each) for each in names])
-    found = [decrypt_row(stream.ring, "shared", row).event for _, row in rows]
+    found = [decrypt_row(stream.keys, "shared", row).event for _, row in rows]
     return {event.event_id: event for event in found}.get
 
 

@@ -39,11 +39,11 @@ class Requests(Struct, frozen=True):
 
 
 async def requests(
-    db: DbConnection, ring: RelationshipKeys, reader: Reader, state: State | None, now: datetime
+    db: DbConnection, keys: RelationshipKeys, reader: Reader, state: State | None, now: datetime
 ) -> Requests:
     """All requests of the relationship, or those in one state."""
     stored = await read_streams(
-        db, ring, reader.relationship_id, {reader.shared_stream: "shared", reader.private_stream: "private"}
+        db, keys, reader.relationship_id, {reader.shared_stream: "shared", reader.private_stream: "private"}
     )
     events = [s.event for s in stored]
     still_standing = standing(events)

@@ -251,8 +251,8 @@ async def _fill(db: DbConnection, stream: Stream, log: list[Stored]) -> None:
     await create_stream(db, stream.key, stream.audience)
     for first in range(0, len(log), CHUNK_EVENTS):
         chunk = log[first : first + CHUNK_EVENTS]
-        encrypted = [_encrypted(stream.ring, stored) for stored in chunk]
-        await append_uncounted(db, stream.ring, stream.key, encrypted)
+        encrypted = [_encrypted(stream.keys, stored) for stored in chunk]
+        await append_uncounted(db, stream.keys, stream.key, encrypted)
     await rebuild(db, [stream])
 
 
