@@ -1,6 +1,6 @@
 """What is true of every request: three ASGI wrappers, each with one concern, put around the application by `app`.
 
-Where one only hands messages on, its `send` is no coroutine: two of those took .25 of the 3 µs that all this takes.
+What only hands a call or a message on is no coroutine of its own: with three more, all this took 3.05 µs, not 2.8.
 """
 
 import time
@@ -53,11 +53,11 @@ class HeadAsGet:
     def __init__(self, app: HttpApp) -> None:
         self._app = app
 
-    async def __call__(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: HTTPScope, receive: Receive, send: Send) -> Awaitable[None]:
         """Answer; any other method passes."""
-        if scope["method"] != "HEAD":
-            await self._app(scope, receive, send)
-            return
+        return self._answer_head(scope, receive, send) if scope["method"] == "HEAD" else self._app(scope, receive, send)
+
+    async def _answer_head(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
         over = False
 
         async def send_without_body(message: Message) -> None:
@@ -88,7 +88,7 @@ class DefaultHeaders:
 
         def send_with_headers(message: Message) -> Awaitable[None]:
             if message["type"] == "http.response.start":
-                headers = _with_defaults(list(message["headers"]))
+                headers = _with_defaults(message["headers"])
                 if scope["method"] == "OPTIONS" and (allow := self._allow.get(scope.get("path_template", ""))):
                     headers = [(b"allow", allow), *(one for one in headers if one[0] != b"allow")]
                 message["headers"] = headers
@@ -102,9 +102,14 @@ def _allow(methods: Iterable[Any]) -> bytes:
     return ", ".join(sorted(known | {"HEAD"} if "GET" in known else known)).encode()
 
 
-DEFAULT_HEADERS = {b"cache-control": b"no-store", b"x-content-type-options": b"nosniff"}
+DEFAULT_HEADERS = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
 
 
-def _with_defaults(headers: Headers) -> Headers:
-    given = {name.lower() for name, _ in headers}
-    return headers + [(name, value) for name, value in DEFAULT_HEADERS.items() if name not in given]
+def _with_defaults(headers: Iterable[tuple[bytes, bytes]]) -> Headers:
+    # A set of names and a comprehension took twice as long, for so few.
+    completed = list(headers)
+    given = [name.lower() for name, _ in completed]
+    for default in DEFAULT_HEADERS:
+        if default[0] not in given:
+            completed.append(default)
+    return completed

@@ -92,11 +92,11 @@ async def _beginning(db: DbConnection, membership: Membership, last_event_id: st
     }
     if last_event_id is None:
         return heads
-    told = POSITIONS.fullmatch(last_event_id)
-    if told is None:
+    given = POSITIONS.fullmatch(last_event_id)
+    if given is None:
         raise Invalid("Last-Event-ID is the id of a frame, such as shared:12,private:7.", "/Last-Event-ID")
     # A database that was restored may have lost what this phone has seen; what comes next must not be skipped.
-    return {"shared": min(int(told[1]), heads["shared"]), "private": min(int(told[2]), heads["private"])}
+    return {"shared": min(int(given[1]), heads["shared"]), "private": min(int(given[2]), heads["private"])}
 
 
 class LiveStream:
