@@ -16,7 +16,7 @@ LET_IT_END := trap : INT;
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
-.PHONY: help serve demo check test lint format types fuzz soak-privacy soak bench rebuild openapi walk lock clean
+.PHONY: help serve demo check test lint format types fuzz soak-privacy soak bench simulate rebuild openapi walk lock clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,7 +62,10 @@ soak: $(VENV)/.dev  ## Kill, cut and starve the service for hours; nothing ackno
 bench: $(VENV)/.dev  ## Measure speed (needs wrk); BENCH="put reads" chooses, QUICK=1 looks shortly
 	@$(BIN)/python -m tests.benchmarks $(BENCH) $(if $(QUICK),--quick)
 
-rebuild: $(VENV)/.runtime  ## Recompute all tallies from the log, and report differences
+simulate: $(VENV)/.dev  ## Simulate how often chance alone makes a reading; QUICK=1 looks shortly
+	@$(BIN)/python -m tests.simulation $(if $(QUICK),--quick)
+
+rebuild: $(VENV)/.runtime  ## Recompute all counts from the log, and report differences
 	@$(LET_IT_END) $(BIN)/python -m service rebuild
 
 openapi: $(VENV)/.runtime  ## Write openapi/openapi.json anew

@@ -32,14 +32,11 @@ class Header(Struct, frozen=True, kw_only=True):
 
 
 class Link(Struct, frozen=True):
-    """One event, ready to be appended: all that the log keeps of it. `commit` stands in the header, in hex."""
+    """Where an event stands in its chain: its position, what binds its body, its header, and the link."""
 
     position: int
-    event_id: UUID
-    commit: str
+    commitment: bytes
     header: bytes
-    body: bytes
-    opening: bytes
     link: bytes
 
 
@@ -74,11 +71,26 @@ def extend(
     opening: bytes,
 ) -> Link:
     """The event that follows `head`. `opening` is 32 random bytes, `recorded_at` in UTC."""
-    position, bound = head.position + 1, commit(opening, stream_id, event_id, body).hex()
-    header = _header_encoder.encode(
-        Header(v=1, stream=stream_id, position=position, id=event_id, by=by, recorded_at=recorded_at, commit=bound)
+    position, commitment = head.position + 1, commit(opening, stream_id, event_id, body)
+    header = render_header(stream_id, position, event_id, by, recorded_at, commitment)
+    return Link(position, commitment, header, follow(head, stream_id, header).link)
+
+
+def render_header(
+    stream_id: UUID, position: int, event_id: UUID, by: UUID | None, recorded_at: datetime, commitment: bytes
+) -> bytes:
+    """The header of an event: the same bytes for the same fields, so that nobody has to keep it."""
+    return _header_encoder.encode(
+        Header(
+            v=1,
+            stream=stream_id,
+            position=position,
+            id=event_id,
+            by=by,
+            recorded_at=recorded_at,
+            commit=commitment.hex(),
+        )
     )
-    return Link(position, event_id, bound, header, body, opening, follow(head, stream_id, header).link)
 
 
 def follow(head: Head, stream_id: UUID, header: bytes) -> Head:

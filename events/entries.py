@@ -47,9 +47,24 @@ class CheckIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omi
     """
 
     occurred_at: OccurredAt
+    day: (
+        Annotated[
+            date,
+            Meta(
+                description="The day that it is told of: the calendar date of occurred_at, or the one before, for who "
+                "answers after midnight. Left out: the date of occurred_at."
+            ),
+        ]
+        | None
+    ) = None
     domain: Domain | None = None
     about: Annotated[UUID, Meta(description="The event that this is about.")] | None = None
-    prompt_id: Annotated[UUID, Meta(description="The prompt that this answers.")] | None = None
+    prompt_id: (
+        Annotated[
+            UUID, Meta(description="The prompt that this answers. It is no part of the entry, and is read by nobody.")
+        ]
+        | None
+    ) = None
     initiated_by: Who | None = None
     decided_by: Who | None = None
     felt: dict[FeltItem, Felt] | None = None
@@ -86,7 +101,7 @@ class Decision(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, om
     """A decision, in one of two forms.
 
     About a request made to me: `request_id`, `outcome`, and perhaps `note`.
-    For both of us: `domain`, `decided_by`, and perhaps `text`, `size`, `raised_by`, `my_input`, `about`.
+    For both of us: `domain`, `decided_by`, and perhaps `text`, `size`, `raised_by`, `my_input`, `as_agreed`, `about`.
     """
 
     occurred_at: OccurredAt
@@ -99,6 +114,7 @@ class Decision(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, om
     raised_by: Who | None = None
     decided_by: Who | None = None
     my_input: MyInput | None = None
+    as_agreed: Annotated[bool, Meta(description="Whether we had agreed who is to decide this.")] | None = None
     about: Annotated[UUID, Meta(description="The other's decision, of which this is my telling.")] | None = None
     audience: Audience | None = None
 
@@ -143,21 +159,25 @@ _decoders = {kind: msgspec.json.Decoder(fact) for kind, fact in TYPES.items() if
 
 
 def complete(entry: Entry, recorded_at: datetime) -> Entry:
-    """The entry with its defaults filled in, as it is recorded.
+    """The entry with its defaults filled in, as it is recorded; which prompt it answers is no part of it.
 
     A replay is completed with the time of the first recording, so that the same body stays the same.
     """
     match entry:
-        case CheckIn(audience=None):
-            return replace(entry, audience="private")
-        case CheckIn(audience="sealed", sealed_for=None):
-            return replace(entry, sealed_for="day" if entry.about is None else "about")
+        case CheckIn():
+            return replace(entry, prompt_id=None, audience=entry.audience or "private", sealed_for=_sealed_for(entry))
         case Request(expires_at=None):
             return replace(entry, expires_at=recorded_at + REQUEST_OPEN_FOR)
         case Decision(audience=None):
             return replace(entry, audience=audience_of_decision(entry))
         case _:
             return entry
+
+
+def _sealed_for(entry: CheckIn) -> Literal["about", "day", "week"] | None:
+    if entry.audience != "sealed" or entry.sealed_for is not None:
+        return entry.sealed_for
+    return "day" if entry.about is None else "about"
 
 
 def audience_of_decision(decision: Decision) -> Audience:
@@ -184,8 +204,29 @@ def from_text(text: bytes) -> Fact:
     return _decoders[kind].decode(b"{" + fields if comma else b"{}")
 
 
+def compared(fact: Fact) -> bytes:
+    """What two recordings are compared by, once complete: a day that is given and is the default says nothing more.
+
+    Texts, not values: two times are equal in Python when only their offsets differ, but then the day may not be.
+    """
+    if isinstance(fact, CheckIn) and fact.day == fact.occurred_at.date():
+        fact = replace(fact, day=None)
+    return to_text(fact)
+
+
+def as_shared(fact: CheckIn | Decision) -> CheckIn | Decision:
+    """The entry as it is where its author shares it, now or later."""
+    match fact:
+        case CheckIn():
+            return replace(fact, audience="shared", sealed_for=None)
+        case Decision():
+            return replace(fact, audience="shared")
+
+
 def day_of(entry: CheckIn | Request | Decision) -> date:
-    """The calendar date on the wall where it happened."""
+    """The day that it counts on: the one that it says it is told of, or the calendar date where it happened."""
+    if isinstance(entry, CheckIn) and entry.day is not None:
+        return entry.day
     return entry.occurred_at.date()
 
 
@@ -194,13 +235,18 @@ def is_sealed(fact: Fact) -> TypeGuard[CheckIn]:
     return isinstance(fact, CheckIn) and fact.audience == "sealed"
 
 
+def is_decision_for_both(fact: Fact) -> TypeGuard[Decision]:
+    """Whether it is a decision for both, or the other's telling of one; not an answer to a request."""
+    return isinstance(fact, Decision) and fact.decided_by is not None
+
+
 def thing_of(check_in: CheckIn) -> str:
     """What a sealed check-in is for: the same text where the other's is for the same thing."""
     match check_in.sealed_for:
         case "about":
             return f"about {check_in.about}"
         case "week":
-            week = check_in.occurred_at.isocalendar()
+            week = day_of(check_in).isocalendar()
             return f"week {week.year}-{week.week}"
         case _:
             return f"day {day_of(check_in)}"

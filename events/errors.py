@@ -8,7 +8,7 @@ Exception
      ├─ NotActive
      ├─ UnknownEvent
      └─ RuleBroken
-         ├─ InTheFuture, EmptyCheckIn, SealedForNothing, SealedAboutNothing, ExpiresTooEarly
+         ├─ InTheFuture, NotItsDay, EmptyCheckIn, SealedForNothing, SealedAboutNothing, ExpiresTooEarly
          ├─ NotARequestToMe, NotARequest, OwnRequest, RequestLapsed, RequestRetracted
          ├─ TwoForms, IncompleteDecision
          ├─ OwnDecision, NotADecisionForBoth, AlreadyTold
@@ -67,6 +67,13 @@ class InTheFuture(RuleBroken):
 
     code = "in_the_future"
     pointer = "/occurred_at"
+
+
+class NotItsDay(RuleBroken):
+    """day is the calendar date of occurred_at or, for what is told after midnight, the date before it."""
+
+    code = "not_its_day"
+    pointer = "/day"
 
 
 class EmptyCheckIn(RuleBroken):
@@ -133,7 +140,7 @@ class RequestRetracted(RuleBroken):
 
 class TwoForms(RuleBroken):
     """A decision is either about a request (request_id, outcome, note) or for both of you (domain, decided_by, text,
-    size, raised_by, my_input, about); this one mixes the two."""
+    size, raised_by, my_input, as_agreed, about); this one mixes the two."""
 
     code = "two_forms"
 

@@ -1,83 +1,81 @@
-"""The head of each stream: its last position and link. Whoever appends locks it."""
+"""The head of each stream: its last position and link. Whoever appends writes it."""
 
 from collections.abc import Iterable
 from typing import TypeAlias
-from uuid import UUID
 
 from asyncpg import Connection, Record
 from asyncpg.pool import PoolConnectionProxy
+from msgspec import Struct
 
 from events.chain import Head, genesis
-from events.entries import Audience
-from events.records import StreamKey
+from events.records import StreamKey, transposed
 
 DbConnection: TypeAlias = "Connection[Record] | PoolConnectionProxy[Record]"
+
+
+class VersionedHead(Struct, frozen=True):
+    """A head, and its version: who appends writes it on the condition that this is still the same."""
+
+    position: int
+    link: bytes
+    version: int
 
 
 CREATE = """
 INSERT INTO heads (
     relationship_id,
-    stream_id,
+    stream,
+    version,
     position,
-    link,
-    private
-) VALUES ($1, $2, $3, $4, $5)
+    link
+) VALUES ($1, $2, 1, $3, $4)
 """
 
 
-async def create_stream(db: DbConnection, stream: StreamKey, audience: Audience) -> None:
-    """Create a stream without events."""
-    head = genesis(stream.stream_id)
-    await db.execute(CREATE, stream.relationship_id, stream.stream_id, head.position, head.link, audience == "private")
+async def create_stream(db: DbConnection, key: StreamKey) -> None:
+    """Begin a stream that holds nothing yet."""
+    head = genesis(key.stream_id)
+    await db.execute(CREATE, key.relationship_id, key.number, head.position, head.link)
 
 
 LOCK = """
 SELECT
     heads.relationship_id,
-    heads.stream_id,
+    heads.stream,
+    heads.version,
     heads.position,
     heads.link
-FROM unnest($1::uuid[], $2::uuid[]) AS wanted (relationship_id, stream_id)
-JOIN heads USING (relationship_id, stream_id)
-ORDER BY heads.private DESC, heads.stream_id
-FOR UPDATE OF heads
+FROM unnest($1::uuid[], $2::smallint[]) AS wanted (relationship_id, stream)
+JOIN heads USING (relationship_id, stream)
+ORDER BY
+    heads.relationship_id,
+    heads.stream DESC
+FOR NO KEY UPDATE OF heads
 """
 
 
-async def lock_heads(db: DbConnection, streams: Iterable[StreamKey]) -> dict[StreamKey, Head]:
-    """Lock heads until the transaction ends, and read them.
+async def lock_heads(db: DbConnection, keys: Iterable[StreamKey]) -> dict[StreamKey, VersionedHead]:
+    """The heads, locked until the transaction ends.
 
-    Private heads before shared ones, each sort by id: everybody locks in this order, which avoids deadlock.
+    By relationship, and within one the private heads before the shared one: everybody locks in this order, which avoids
+    deadlock.
     """
-    wanted = list(streams)
-    rows = await db.fetch(LOCK, [one.relationship_id for one in wanted], [one.stream_id for one in wanted])
-    return {StreamKey(row["relationship_id"], row["stream_id"]): Head(row["position"], row["link"]) for row in rows}
-
-
-SHARED = """
-SELECT stream_id
-FROM heads
-WHERE relationship_id = $1
-    AND NOT private
-"""
-
-
-async def shared_stream_of(db: DbConnection, relationship_id: UUID) -> StreamKey:
-    """The shared stream of a relationship."""
-    return StreamKey(relationship_id, await db.fetchval(SHARED, relationship_id))
+    wanted = {(key.relationship_id, key.number): key for key in keys}
+    rows = await db.fetch(LOCK, *(transposed(list(wanted)) if wanted else ([], [])))
+    return {wanted[row[0], row[1]]: VersionedHead(row["position"], row["link"], row["version"]) for row in rows}
 
 
 TOUCH = """
 UPDATE heads
-SET position = position
+SET version = version + 1
 WHERE relationship_id = $1
-    AND stream_id = $2
+    AND stream = $2
 """
 
 
-async def touch_head(db: DbConnection, stream: StreamKey) -> None:
-    """Give the head's row a new version: what is kept by it is computed again. It must be locked."""
-    await db.execute(TOUCH, stream.relationship_id, stream.stream_id)
+async def touch_head(db: DbConnection, key: StreamKey) -> None:
+    """Give the head another version: whoever keeps something by it computes it again."""
+    await db.execute(TOUCH, key.relationship_id, key.number)
 
 
 HEAD = """
@@ -86,11 +84,11 @@ SELECT
     link
 FROM heads
 WHERE relationship_id = $1
-    AND stream_id = $2
+    AND stream = $2
 """
 
 
-async def read_head(db: DbConnection, stream: StreamKey) -> Head:
+async def read_head(db: DbConnection, key: StreamKey) -> Head:
     """The last position of a stream and its link, as of now; that of the empty chain where there is no stream yet."""
-    row = await db.fetchrow(HEAD, stream.relationship_id, stream.stream_id)
-    return Head(row["position"], row["link"]) if row else genesis(stream.stream_id)
+    row = await db.fetchrow(HEAD, key.relationship_id, key.number)
+    return Head(row["position"], row["link"]) if row else genesis(key.stream_id)

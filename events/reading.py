@@ -1,4 +1,4 @@
-"""Reads streams: a page of one, all of some, or the bodies of many."""
+"""Reading streams: a page, a whole stream, or the bodies of many."""
 
 import asyncio
 from asyncio import Task
@@ -10,146 +10,135 @@ from asyncpg import Record
 from msgspec import Struct
 
 from events import encryption, entries
-from events.chain import Head, read_header
+from events.chain import Head
 from events.encryption import BulkDecryptor, DecryptionFailed, RelationshipKeys
-from events.entries import Audience, Erased, Fact
-from events.heads import DbConnection, read_head
+from events.entries import Erased, Fact
+from events.heads import DbConnection, VersionedHead, read_head
 from events.records import Stored, StreamKey, transposed
 from events.rules import Recorded
 
 PAGE = """
 SELECT
-    events.header,
-    events.link,
-    (
-        SELECT texts.sealed
-        FROM texts
-        WHERE texts.relationship_id = events.relationship_id
-            AND texts.stream_id = events.stream_id
-            AND texts.position = events.position
-    ) AS sealed
+    position,
+    author,
+    event_id,
+    recorded_at,
+    commitment,
+    link,
+    ciphertext
 FROM events
-WHERE events.relationship_id = $1
-    AND events.stream_id = $2
-    AND events.position > $3
-    AND events.position <= $4
-ORDER BY events.position
+WHERE relationship_id = $1
+    AND stream = $2
+    AND position > $3
+    AND position <= $4
+ORDER BY position
 LIMIT $5
 """
 
 
 async def read_page(
-    db: DbConnection, keys: RelationshipKeys, stream: StreamKey, audience: Audience, after: int, limit: int
+    db: DbConnection, keys: RelationshipKeys, stream: StreamKey, after: int, limit: int
 ) -> tuple[Head, list[Stored]]:
-    """The head of a stream and at most `limit` of its events after position `after`, none later than the head."""
+    """The head of a stream and at most `limit` of its events behind position `after`, none later than the head."""
     head = await read_head(db, stream)
-    rows = await db.fetch(PAGE, stream.relationship_id, stream.stream_id, after, head.position, limit)
-    return head, [decrypt_row(keys, audience, row) for row in rows]
+    # Nothing lies behind the head, and what is asked for may be more than the column can hold.
+    after = min(after, head.position)
+    rows = await db.fetch(PAGE, stream.relationship_id, stream.number, after, head.position, limit)
+    return head, [decrypt_row(keys, stream, row) for row in rows]
 
 
 ALL = """
 SELECT
-    events.stream_id,
-    events.header,
-    events.link,
-    (
-        SELECT texts.sealed
-        FROM texts
-        WHERE texts.relationship_id = events.relationship_id
-            AND texts.stream_id = events.stream_id
-            AND texts.position = events.position
-    ) AS sealed
+    position,
+    author,
+    event_id,
+    recorded_at,
+    commitment,
+    link,
+    ciphertext
 FROM events
-WHERE events.relationship_id = $1
-    AND events.stream_id = ANY ($2::uuid[])
-ORDER BY
-    events.stream_id,
-    events.position
+WHERE relationship_id = $1
+    AND stream = $2
+ORDER BY position
 """
 
 
-async def read_streams(
-    db: DbConnection, keys: RelationshipKeys, relationship_id: UUID, audiences: dict[UUID, Audience]
-) -> list[Stored]:
-    """All events of the given streams of one relationship, as of one moment, each stream in order."""
-    rows = await db.fetch(ALL, relationship_id, list(audiences))
-    return [decrypt_row(keys, audiences[row["stream_id"]], row) for row in rows]
+async def read_stream(db: DbConnection, keys: RelationshipKeys, stream: StreamKey) -> list[Stored]:
+    """Every event of a stream, in order, as of one moment."""
+    rows = await db.fetch(ALL, stream.relationship_id, stream.number)
+    return [decrypt_row(keys, stream, row) for row in rows]
 
 
 class Span(Struct, frozen=True):
-    """Positions of one stream: those after `after`, up to `until`."""
+    """Positions of one stream: those behind `after`, up to `until`."""
 
-    stream: StreamKey
+    key: StreamKey
     after: int
     until: int
 
 
-# Each array in the order of one index, and all of a stream in one row: a row for each event, its text found by a
-# sub-select, took PostgreSQL and us nearly three times as long. And no plan can compare every event with every text.
+# Each column as an array, and all of a stream in one row: a row for each event took PostgreSQL and us nearly three
+# times as long.
 BODIES = """
 SELECT
-    heads.relationship_id,
-    heads.stream_id,
+    span.relationship_id,
+    span.stream,
     span.after,
     span.until,
-    ARRAY (
-        SELECT events.header
+    found.authors,
+    found.event_ids,
+    found.commitments,
+    found.ciphertexts
+FROM unnest($1::uuid[], $2::smallint[], $3::integer[], $4::integer[]) AS span (relationship_id, stream, after, until)
+CROSS JOIN LATERAL (
+    SELECT
+        array_agg(author) AS authors,
+        array_agg(event_id) AS event_ids,
+        array_agg(commitment) AS commitments,
+        array_agg(ciphertext) AS ciphertexts
+    FROM (
+        SELECT
+            author,
+            event_id,
+            commitment,
+            ciphertext
         FROM events
-        WHERE events.relationship_id = heads.relationship_id
-            AND events.stream_id = heads.stream_id
+        WHERE events.relationship_id = span.relationship_id
+            AND events.stream = span.stream
             AND events.position > span.after
             AND events.position <= span.until
         ORDER BY events.position
-    ) AS headers,
-    ARRAY (
-        SELECT texts.position
-        FROM texts
-        WHERE texts.relationship_id = heads.relationship_id
-            AND texts.stream_id = heads.stream_id
-            AND texts.position > span.after
-            AND texts.position <= span.until
-        ORDER BY texts.position
-    ) AS positions,
-    ARRAY (
-        SELECT texts.sealed
-        FROM texts
-        WHERE texts.relationship_id = heads.relationship_id
-            AND texts.stream_id = heads.stream_id
-            AND texts.position > span.after
-            AND texts.position <= span.until
-        ORDER BY texts.position
-    ) AS texts
-FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::bigint[]) AS span (relationship_id, stream_id, after, until)
-JOIN heads USING (relationship_id, stream_id)
+    ) AS in_order
+) AS found
 """
 BODIES_AT_ONCE = 2_000
 
 
 async def read_bodies(
-    db: DbConnection, keys: Mapping[UUID, RelationshipKeys], heads: Mapping[StreamKey, Head]
+    db: DbConnection, keys: Mapping[UUID, RelationshipKeys], heads: Mapping[StreamKey, VersionedHead]
 ) -> AsyncGenerator[tuple[StreamKey, list[tuple[UUID | None, bytes]]], None]:
-    """All bodies of some streams, each with its author, part by part; what is erased is left out.
+    """All bodies of some streams, each with its author, a part after the other; what is erased is left out.
 
-    In a transaction that holds the heads; `keys` are those of each relationship. A caller who does not read to the end
-    has to close it before anything else is asked of the database. Raises DecryptionFailed.
+    In a transaction that holds the heads. Whoever does not read to the end has to close it, before anything else is
+    asked of the database. Raises DecryptionFailed.
     """
-    decryptors = {stream.relationship_id: BulkDecryptor(keys[stream.relationship_id]) for stream in heads}
+    named = {(key.relationship_id, key.number): key for key in heads}
+    decryptors = {key: BulkDecryptor(keys[key.relationship_id], key.stream_id) for key in heads}
     async with aclosing(_fetched(db, _parts(heads))) as parts:
         async for rows in parts:
-            for relationship_id, stream_id, after, until, headers, positions, texts in rows:
-                if len(headers) != until - after:
+            for relationship_id, number, after, until, *columns in rows:
+                if len(columns[0] or ()) != until - after:
                     raise DecryptionFailed  # an event is missing: no text would be where it belongs
-                ciphertexts = dict(zip(positions, texts, strict=True))
-                in_order = [ciphertexts.get(position) for position in range(after + 1, until + 1)]
-                yield StreamKey(relationship_id, stream_id), decryptors[relationship_id].bodies(headers, in_order)
+                key = named[relationship_id, number]
+                yield key, decryptors[key].bodies(*columns)
 
 
 async def _fetched(db: DbConnection, parts: Iterable[Sequence[Span]]) -> AsyncGenerator[list[Record], None]:
-    """The rows of each part. While the caller works on them, PostgreSQL makes the next ones ready."""
+    """The rows of each part. While they are worked on, PostgreSQL makes the next ones ready."""
     coming: Task[list[Record]] | None = None
     try:
         for spans in parts:
-            wanted = transposed([(s.stream.relationship_id, s.stream.stream_id, s.after, s.until) for s in spans])
+            wanted = transposed([(s.key.relationship_id, s.key.number, s.after, s.until) for s in spans])
             rows = await coming if coming else None
             coming = asyncio.create_task(db.fetch(BODIES, *wanted))
             await asyncio.sleep(0)  # it is sent now
@@ -159,17 +148,17 @@ async def _fetched(db: DbConnection, parts: Iterable[Sequence[Span]]) -> AsyncGe
             yield await coming
     finally:
         if coming:
-            await asyncio.gather(coming, return_exceptions=True)  # only then is the connection free for others
+            await asyncio.gather(coming, return_exceptions=True)  # the connection is the next one's only then
 
 
-def _parts(heads: Mapping[StreamKey, Head]) -> Iterator[list[Span]]:
-    """All positions of the streams, at most BODIES_AT_ONCE in a part."""
+def _parts(heads: Mapping[StreamKey, VersionedHead]) -> Iterator[list[Span]]:
+    """All positions of the streams, so many at once."""
     spans, room = list[Span](), BODIES_AT_ONCE
-    for stream, head in heads.items():
+    for key, head in heads.items():
         after = 0
         while after < head.position:
             until = min(head.position, after + room)
-            spans.append(Span(stream, after, until))
+            spans.append(Span(key, after, until))
             after, room = until, room - (until - after)
             if not room:
                 yield spans
@@ -178,18 +167,23 @@ def _parts(heads: Mapping[StreamKey, Head]) -> Iterator[list[Span]]:
         yield spans
 
 
-def decrypt_row(keys: RelationshipKeys, audience: Audience, row: Record) -> Stored:
+def decrypt_row(keys: RelationshipKeys, stream: StreamKey, row: Record) -> Stored:
     """A row of events, decrypted; one without its text, or whose author has no key any more, is erased.
 
     Raises DecryptionFailed where its text is not the one that was encrypted.
     """
-    header, ciphertext = read_header(row["header"]), row["sealed"]
+    event_id, by, commitment, ciphertext = (
+        row["event_id"],
+        keys.author_at(row["author"]),
+        row["commitment"],
+        row["ciphertext"],
+    )
     opening: bytes | None = None
     body: str | None = None
     fact: Fact = Erased()
-    if ciphertext is not None and keys.knows(header.by):
-        place = encryption.associated_data_of(row["header"])
-        opening, text = encryption.decrypt(keys.of(header.by), place, ciphertext)
+    if ciphertext is not None and keys.knows(by):
+        bound = encryption.associated_data(stream.stream_id, event_id, by, commitment)
+        opening, text = encryption.decrypt(keys.of(by), bound, ciphertext)
         body, fact = text.decode(), entries.from_text(text)
-    event = Recorded(audience, header.position, header.id, header.by, header.recorded_at, fact)
-    return Stored(row["header"], row["link"], ciphertext, body, opening, event)
+    event = Recorded(stream.audience, row["position"], event_id, by, row["recorded_at"], fact)
+    return Stored(event, commitment, row["link"], ciphertext, body, opening)

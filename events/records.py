@@ -1,35 +1,46 @@
-"""What the log consists of: streams, events as they are stored, and drafts of new ones. Knows no database."""
+"""What the log consists of: streams, their events as stored, and drafts of new ones. Knows no database."""
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, TypeAlias
+from typing import Any
 from uuid import UUID
 
 from msgspec import Struct
 
 from events import encryption, entries
-from events.chain import Head, extend
-from events.encryption import AssociatedData, RelationshipKeys
+from events.chain import Head, extend, render_header
+from events.encryption import RelationshipKeys
 from events.entries import Audience, Fact
 from events.rules import Recorded
 
+SHARED = 0  # the number of the shared stream of a relationship; a private one has that of its member's seat
+
 
 class StreamKey(Struct, frozen=True, order=True):
-    """Names a stream. Every statement carries the relationship, by which the tables can be distributed."""
+    """Names one stream: within its relationship by a small number, and in headers by a random id.
+
+    Every statement carries the relationship, which distributes the tables.
+    """
 
     relationship_id: UUID
+    number: int
     stream_id: UUID
+
+    @property
+    def audience(self) -> Audience:
+        """Who reads it."""
+        return "shared" if self.number == SHARED else "private"
 
 
 class Stored(Struct, frozen=True):
-    """An event as the log has it, and what it says. Once erased, ciphertext, body and opening are null."""
+    """An event as the log has it, and what it says. Once erased, body, opening and ciphertext are null."""
 
-    header: str
+    event: Recorded
+    commitment: bytes
     link: bytes
     ciphertext: bytes | None
     body: str | None
     opening: bytes | None
-    event: Recorded
 
 
 class Mention(Struct, frozen=True, order=True):
@@ -39,44 +50,10 @@ class Mention(Struct, frozen=True, order=True):
     event_id: UUID
 
 
-def transposed(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
-    """Columns from rows, one at least: a statement takes each as an array."""
-    return [list(column) for column in zip(*rows, strict=True)]
-
-
-# The columns of events, then an author and a ciphertext.
-EventColumns: TypeAlias = tuple[UUID, UUID, int, UUID, UUID, str, bytes, UUID | None, bytes | None]
-
-
-def event_row(keys: RelationshipKeys, stream: StreamKey, stored: Stored) -> EventColumns:
-    """An event as it stands in the tables."""
-    event = stored.event
-    return (
-        stream.relationship_id,
-        stream.stream_id,
-        event.position,
-        event.event_id,
-        _alters_column(keys, event),
-        stored.header,
-        stored.link,
-        event.author,
-        stored.ciphertext,
-    )
-
-
-def _alters_column(keys: RelationshipKeys, event: Recorded) -> UUID:
-    """What the event is found by besides its id, blinded: what it alters, or what it is sealed for."""
-    if altered := entries.alters(event.fact):
-        return keys.alters_index(altered)
-    if entries.is_sealed(event.fact):
-        return keys.sealed_for_index(entries.thing_of(event.fact))
-    return keys.alters_nothing_index(event.event_id)
-
-
 class Draft(Struct, frozen=True):
-    """An event to be appended. `at` is in UTC; `by` is null for what the service says.
+    """What is to be appended. `at` is in UTC; `by` is null for what the service says.
 
-    `opening` is 32 random bytes, `nonce` 12 that no earlier attempt has used; without one, one is drawn.
+    `opening` is 32 random bytes, `nonce` 12 that no attempt before has used; one is drawn where there is none.
     """
 
     event_id: UUID
@@ -87,11 +64,49 @@ class Draft(Struct, frozen=True):
     nonce: bytes | None = None
 
 
-def encrypt_event(keys: RelationshipKeys, head: Head, stream: StreamKey, audience: Audience, draft: Draft) -> Stored:
+def encrypt_event(keys: RelationshipKeys, head: Head, key: StreamKey, draft: Draft) -> Stored:
     """The event that follows `head`, ready to be appended."""
     body = entries.to_text(draft.fact)
-    link = extend(head, stream.stream_id, draft.event_id, draft.by, draft.at, body, draft.opening)
-    place = AssociatedData(str(stream.stream_id), str(draft.event_id), str(draft.by) if draft.by else None, link.commit)
-    ciphertext = encryption.encrypt(keys.of(draft.by), place, draft.opening, body, draft.nonce)
-    event = Recorded(audience, link.position, draft.event_id, draft.by, draft.at, draft.fact)
-    return Stored(link.header.decode(), link.link, ciphertext, body.decode(), draft.opening, event)
+    link = extend(head, key.stream_id, draft.event_id, draft.by, draft.at, body, draft.opening)
+    bound = encryption.associated_data(key.stream_id, draft.event_id, draft.by, link.commitment)
+    ciphertext = encryption.encrypt(keys.of(draft.by), bound, draft.opening, body, draft.nonce)
+    event = Recorded(key.audience, link.position, draft.event_id, draft.by, draft.at, draft.fact)
+    return Stored(event, link.commitment, link.link, ciphertext, body.decode(), draft.opening)
+
+
+def header_of(key: StreamKey, stored: Stored) -> str:
+    """The header of an event, which is a function of its fields: the same bytes whenever it is rendered."""
+    event = stored.event
+    return render_header(
+        key.stream_id, event.position, event.event_id, event.author, event.recorded_at, stored.commitment
+    ).decode()
+
+
+def transposed(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
+    """Rows as columns, as a statement takes them."""
+    return [list(column) for column in zip(*rows, strict=True)]
+
+
+def event_row(keys: RelationshipKeys, key: StreamKey, stored: Stored) -> tuple[Any, ...]:
+    """An event as it stands in the table: relationship, stream, position, seat, time, index, id, and what binds it."""
+    event = stored.event
+    return (
+        key.relationship_id,
+        key.number,
+        event.position,
+        keys.seat_of(event.author),
+        event.recorded_at,
+        _found_by(keys, key, event),
+        event.event_id,
+        stored.commitment,
+        stored.link,
+        stored.ciphertext,
+    )
+
+
+def _found_by(keys: RelationshipKeys, key: StreamKey, event: Recorded) -> int:
+    if altered := entries.alters(event.fact):
+        return keys.alters_index(key.stream_id, altered)
+    if entries.is_sealed(event.fact):
+        return keys.sealed_for_index(key.stream_id, entries.thing_of(event.fact))
+    return keys.alters_nothing_index(key.stream_id, event.event_id)

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from events.chain import digest
 from events.entries import Fact, Retraction, is_sealed, thing_of, to_text
-from events.rules import Known, Recorded
+from events.rules import Known, Recorded, is_shared_later
 
 
 class Original(Struct, frozen=True):
@@ -34,11 +34,14 @@ def things_in(facts: Iterable[Fact]) -> set[str]:
     return {thing_of(fact) for fact in facts if is_sealed(fact)}
 
 
-def oldest(stream_id: UUID, events: Iterable[Recorded], thing: str) -> Original | None:
-    """The check-in of a private stream that waits longest for the other's, if one was not taken back."""
+def oldest(
+    stream_id: UUID, events: Iterable[Recorded], thing: str, find_shared: Callable[[UUID], Recorded | None]
+) -> Original | None:
+    """The check-in of a private stream that waits longest for the other's: neither taken back nor shared meanwhile."""
     given = list(events)
     gone = {event.fact.event_id for event in given if isinstance(event.fact, Retraction)}
-    waiting = [e for e in given if is_sealed(e.fact) and thing_of(e.fact) == thing and e.event_id not in gone]
+    sealed = [e for e in given if is_sealed(e.fact) and thing_of(e.fact) == thing and e.event_id not in gone]
+    waiting = [e for e in sealed if not is_shared_later(e, find_shared(e.event_id))]
     first = min(waiting, key=lambda event: event.position, default=None)
     return Original(stream_id, first) if first else None
 
@@ -81,12 +84,9 @@ def is_revealed(stream_id: UUID, event: Recorded, find_shared: Callable[[UUID], 
     return any(one is not None and one.author == event.author and _same(one.fact, event.fact) for one in found)
 
 
-def takes_back_revealed(stream_id: UUID, event: Recorded, known: Known) -> bool:
-    """Whether an event retracts an original after its reveal: then nothing of it counts in its private stream."""
-    if event.audience == "shared" or not isinstance(event.fact, Retraction):
-        return False
-    original = known.find(event.fact.event_id, "private")
-    return original is not None and is_revealed(stream_id, original, lambda event_id: known.find(event_id, "shared"))
+def has_moved(stream_id: UUID, event: Recorded, find_shared: Callable[[UUID], Recorded | None]) -> bool:
+    """Whether what an event of a private stream says counts in the shared one: it was revealed, or shared later."""
+    return is_shared_later(event, find_shared(event.event_id)) or is_revealed(stream_id, event, find_shared)
 
 
 def _same(one: Fact, other: Fact) -> bool:

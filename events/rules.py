@@ -21,10 +21,12 @@ from events.entries import (
     Request,
     Retraction,
     alters,
+    as_shared,
     audience_of_decision,
+    compared,
     complete,
+    is_decision_for_both,
     is_sealed,
-    to_text,
 )
 from events.errors import (
     AlreadyRetracted,
@@ -39,6 +41,7 @@ from events.errors import (
     NotADecisionForBoth,
     NotARequest,
     NotARequestToMe,
+    NotItsDay,
     NotMine,
     NotRetractable,
     OwnDecision,
@@ -107,12 +110,20 @@ class Known(Struct):
             for later in self.alterations.get(event.event_id, [])
         )
 
-    def told_by(self, author_id: UUID, decision_id: UUID) -> bool:
-        """Whether the author has a telling of that decision that still stands."""
-        return any(
-            isinstance(telling.fact, Decision) and telling.author == author_id and not self.retracted(telling)
+    def shared_later(self, event: Recorded) -> bool:
+        """Whether the author of a private event has shared it too: from then on only the shared one counts."""
+        return is_shared_later(event, self.find(event.event_id, "shared"))
+
+    def told_by(self, author_id: UUID, decision_id: UUID) -> list[Recorded]:
+        """The author's tellings of that decision that still stand."""
+        return [
+            telling
             for telling in self.alterations.get(decision_id, [])
-        )
+            if isinstance(telling.fact, Decision)
+            and telling.author == author_id
+            and not self.retracted(telling)
+            and not self.shared_later(telling)
+        ]
 
 
 def evolve(known: Known, event: Recorded) -> None:
@@ -120,6 +131,24 @@ def evolve(known: Known, event: Recorded) -> None:
     known.events[event.audience, event.event_id] = event
     if (target := alters(event.fact)) is not None:
         known.alterations.setdefault(target, []).append(event)
+
+
+def same_but_for_readers(one: Fact, other: Fact) -> bool:
+    """Whether two entries say the same, and differ at most in who may read them."""
+    if not (isinstance(one, CheckIn | Decision) and isinstance(other, CheckIn | Decision)):
+        return False
+    return compared(as_shared(one)) == compared(as_shared(other))
+
+
+def is_shared_later(event: Recorded, shared: Recorded | None) -> bool:
+    """Whether an event of the shared stream is what the author of a private one has shared under the same id.
+
+    Then only the shared one counts, whichever was recorded first, and whether it was taken back or not.
+    """
+    if shared is None or event.audience == "shared" or not isinstance(event.fact, CheckIn | Decision):
+        return False
+    same_name = (event.event_id, event.author) == (shared.event_id, shared.author)
+    return same_name and compared(as_shared(event.fact)) == compared(shared.fact)
 
 
 def is_late(event: Recorded) -> bool:
@@ -135,14 +164,15 @@ def is_occasion(event: Recorded) -> bool:
     """Whether both may be asked after it: by the event alone, whatever anybody's settings are.
 
     A request, a decision (also about a request) or a check-in that both can read. Not a late one, from a phone that
-    was offline for days: to ask how that was would puzzle. Not an answer to a prompt, for prompts would follow prompts
-    for ever, nor what was revealed, for both have just described it. A retraction is nothing that happened.
+    was offline for days: to ask how that was would puzzle. Not a check-in about something, for that was an occasion
+    itself, and prompts would follow prompts for ever; whether it answers one is its author's alone. Nor what was
+    revealed, for both have just described it. A retraction is nothing that happened.
     """
     if event.audience != "shared" or is_late(event):
         return False
     match event.fact:
         case CheckIn():
-            return event.fact.prompt_id is None and event.fact.sealed_for is None
+            return event.fact.about is None and event.fact.sealed_for is None
         case Request() | Decision():
             return True
         case _:
@@ -166,7 +196,7 @@ def decide(entry_id: UUID, entry: Entry, author: Author, known: Known, now: date
         raise NotActive
     if entry.occurred_at > now + MAY_BE_AHEAD:
         raise InTheFuture
-    _check(completed, author, known)
+    _check(entry_id, completed, author, known)
     return Accepted(audience or "private", completed)
 
 
@@ -191,7 +221,10 @@ def is_shared(entry: Entry) -> bool:
 
 
 def stands_alone(entry: Entry) -> bool:
-    """Whether nothing in its author's other stream bears on it: no telling there could be the second of a decision."""
+    """Whether nothing in its author's other stream bears on it but an entry of its own id, which it may share.
+
+    No telling there could be the second of a decision.
+    """
     match entry:
         case Request():
             return True
@@ -212,8 +245,7 @@ def _replayed(entry_id: UUID, entry: Entry, author: Author, known: Known) -> Rec
 
 
 def _same(first: Recorded, entry: Entry) -> bool:
-    # Texts, not values: two times are equal in Python when only their offsets differ, but then the day may not be.
-    return to_text(first.fact) == to_text(complete(entry, first.recorded_at))
+    return compared(first.fact) == compared(complete(entry, first.recorded_at))
 
 
 def audience_of(entry: Entry, author_id: UUID, known: Known) -> Audience | None:
@@ -224,14 +256,14 @@ def audience_of(entry: Entry, author_id: UUID, known: Known) -> Audience | None:
     return target.audience if target else None
 
 
-def _check(entry: Entry, author: Author, known: Known) -> None:
+def _check(entry_id: UUID, entry: Entry, author: Author, known: Known) -> None:
     match entry:
         case CheckIn():
             _check_check_in(entry, known)
         case Request():
             _check_request(entry, author, known)
         case Decision(request_id=None, outcome=None):
-            _check_decision_for_both(entry, author, known)
+            _check_decision_for_both(entry_id, entry, author, known)
         case Decision():
             _check_answer(entry, author, known)
         case Retraction():
@@ -252,6 +284,8 @@ def _referred(event_id: UUID, audience: Audience | Literal["sealed"] | None, kno
 def _check_check_in(entry: CheckIn, known: Known) -> None:
     if not (entry.initiated_by or entry.decided_by or entry.felt or entry.words or entry.note):
         raise EmptyCheckIn
+    if entry.day is not None and (entry.occurred_at.date() - entry.day).days not in (0, 1):
+        raise NotItsDay
     if entry.sealed_for is not None and entry.audience != "sealed":
         raise SealedForNothing
     if entry.sealed_for == "about" and entry.about is None:
@@ -272,7 +306,7 @@ def _check_request(entry: Request, author: Author, known: Known) -> None:
 def _check_answer(entry: Decision, author: Author, known: Known) -> None:
     if entry.domain or entry.text is not None or entry.size or entry.raised_by or entry.decided_by:
         raise TwoForms
-    if entry.my_input or entry.about:
+    if entry.my_input or entry.as_agreed is not None or entry.about:
         raise TwoForms
     if entry.request_id is None or entry.outcome is None:
         raise IncompleteDecision
@@ -287,20 +321,21 @@ def _check_answer(entry: Decision, author: Author, known: Known) -> None:
         raise RequestLapsed
 
 
-def _check_decision_for_both(entry: Decision, author: Author, known: Known) -> None:
+def _check_decision_for_both(entry_id: UUID, entry: Decision, author: Author, known: Known) -> None:
     if entry.note is not None:
         raise TwoForms
     if entry.domain is None or entry.decided_by is None:
         raise IncompleteDecision
     if entry.about is None:
         return
-    told = _referred(entry.about, entry.audience, known)
-    if told.author == author.author_id:
+    decision = _referred(entry.about, entry.audience, known)
+    if decision.author == author.author_id:
         raise OwnDecision
-    if not (isinstance(told.fact, Decision) and told.fact.decided_by and told.fact.about is None):
+    if not (is_decision_for_both(decision.fact) and decision.fact.about is None):
         raise NotADecisionForBoth
-    if known.told_by(author.author_id, entry.about):
-        raise AlreadyTold
+    told = known.told_by(author.author_id, entry.about)
+    if any(not (one.event_id == entry_id and same_but_for_readers(one.fact, entry)) for one in told):
+        raise AlreadyTold  # but a telling that is shared later tells nothing a second time
 
 
 def _check_retraction(entry: Retraction, author: Author, known: Known) -> None:

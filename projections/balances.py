@@ -1,102 +1,136 @@
 """Who initiates, who decides, whose input is counted, and how it felt, over one window of days."""
 
-from collections import Counter, defaultdict
-from datetime import date, timedelta
+from datetime import date
+from itertools import chain
+from typing import Literal
 from uuid import UUID
 
 from msgspec import Struct
 
-from events.entries import FELT_ITEMS, Domain, FeltItem
+from events.encryption import RelationshipKeys
+from events.entries import FELT_ITEMS, WHO, Domain, FeltItem
 from events.heads import DbConnection
-from projections import statistics, tallies
-from projections.statistics import Counted, Felt, Split
-
-# For whom it acts is set for this one statement, which saves those before and after it. The rest depends on that
-# setting and stays behind it (OFFSET keeps it together); were it evaluated earlier, nothing would be seen.
-# The first day of the calendar comes from the driver as infinitely long ago.
-BETWEEN = """
-WITH acting AS MATERIALIZED (
-    SELECT set_config('mutuality.members', ARRAY[$6::uuid]::text, true) AS members
-)
-SELECT found.*
-FROM acting
-CROSS JOIN LATERAL (
-    SELECT
-        teller,
-        measure,
-        value,
-        sum(count)::bigint AS count
-    FROM tallies
-    WHERE acting.members IS NOT NULL
-        AND relationship_id = $1
-        AND stream_id = ANY ($2::uuid[])
-        AND day BETWEEN $3 AND greatest($4, DATE '0001-01-01')
-        AND ($5::text IS NULL OR domain = $5)
-    GROUP BY
-        teller,
-        measure,
-        value
-    OFFSET 0
-) AS found
-"""
-
-
-class Reader(Struct, frozen=True):
-    """Who reads: their author id within the relationship, and the streams that they may read."""
-
-    relationship_id: UUID
-    author_id: UUID
-    shared_stream: UUID
-    private_stream: UUID
-
-    @property
-    def streams(self) -> list[UUID]:
-        """The streams that this reader may read."""
-        return [self.shared_stream, self.private_stream]
+from projections import counts as counting
+from projections import statistics
+from projections.counts import ASKS, Counts, Told, first_day, of_size
+from projections.occasions import added, figure, total
+from projections.reader import Reader
+from projections.statistics import Counted, Felt, Looks, Split, WhoCounts
+from projections.tallies import Size
 
 
 class Telling(Struct, frozen=True):
-    """What one member's own reports add up to, seen from the reader. felt lists only items that were answered."""
+    """What one member's own reports add up to, seen from the reader. felt lists only items that were answered.
+
+    agreed tells of decisions that it was agreed whose they are: who decided these.
+    """
 
     initiates: Split
     decides: Split
+    agreed: WhoCounts
     counted: Counted
     felt: dict[FeltItem, Felt]
 
 
+class Tellings(Struct, frozen=True):
+    """Whether both tellings lean, and then the same way or opposite ways; null otherwise."""
+
+    initiates: Literal["same", "differ"] | None
+    decides: Literal["same", "differ"] | None
+
+
 class Balances(Struct, frozen=True):
-    """Two tellings side by side: mine over what I shared and kept private, the partner's over what they shared."""
+    """Two tellings side by side: mine over what I shared and kept private, the partner's over what they shared.
+
+    asks are the requests of both, which are nobody's telling.
+    """
 
     on: date
     window: int
     domain: Domain | None
+    size: Size | None
+    asks: Split
     mine: Telling
     partners: Telling
+    tellings: Tellings
 
 
-async def balances(
-    db: DbConnection, reader: Reader, on: date, window: int, domain: Domain | None, member_id: UUID
-) -> Balances:
-    """The balances of the window of so many days that ends on a date. The database acts for that member."""
-    first = first_day(on, window)
-    rows = await db.fetch(BETWEEN, reader.relationship_id, reader.streams, first, on, domain, member_id)
-    mine: dict[str, Counter[str]] = defaultdict(Counter)
-    partners: dict[str, Counter[str]] = defaultdict(Counter)
-    for teller, kept_as, kept, count in rows:
-        for in_mine, measure, value in tallies.read(teller == reader.author_id, kept_as, kept):
-            (mine if in_mine else partners)[measure][value] += count
-    return Balances(on, window, domain, _telling(mine), _telling(partners))
+class Asked(Struct, frozen=True):
+    """Which window: so many days that end on a date. A size narrows what is told of decisions."""
+
+    on: date
+    window: int
+    domain: Domain | None = None
+    size: Size | None = None
 
 
-def first_day(on: date, window: int) -> date:
-    """The first day of the window that ends on a date; the calendar's first, where it would begin before that."""
-    return on - timedelta(days=min(window - 1, on.toordinal() - 1))
+async def balances(db: DbConnection, keys: RelationshipKeys, reader: Reader, asked: Asked, member_id: UUID) -> Balances:
+    """The balances of a window. The database acts for that member."""
+    first = first_day(asked.on, asked.window)
+    return fold(await counting.read(db, keys, reader, first, asked.on, _measures(asked.size), member_id), asked)
 
 
-def _telling(counts: dict[str, Counter[str]]) -> Telling:
-    return Telling(
-        initiates=statistics.split(counts["initiates"]),
-        decides=statistics.split(counts["decides"]),
-        counted=statistics.counted(counts["counted"]),
-        felt={item: felt for item in FELT_ITEMS if (felt := statistics.felt(counts[f"felt:{item}"])).n > 0},
+def _measures(size: Size | None) -> list[str]:
+    """What balances tell of. Roles, for one, they do not."""
+    decisions = [of_size(measure, size) for measure in ("decides", *ANSWERED)]
+    return [ASKS, "initiates", "agreed", *chain.from_iterable(decisions), *FELT]
+
+
+ANSWERED = ("input:partner", "input:both")
+FELT = [f"felt:{item}" for item in FELT_ITEMS]
+
+
+def fold(counts: Counts, asked: Asked) -> Balances:
+    """The balances of a window, of all that a reader can count in it; what lies outside is left aside."""
+    statistics.forget()
+    mine, partners = _telling(counts.mine, asked), _telling(counts.partners, asked)
+    return Balances(
+        asked.on,
+        asked.window,
+        asked.domain,
+        asked.size,
+        asks=_split(counts.asks, [ASKS], asked),
+        mine=mine,
+        partners=partners,
+        tellings=Tellings(
+            statistics.tellings(mine.initiates.reading, partners.initiates.reading),
+            statistics.tellings(mine.decides.reading, partners.decides.reading),
+        ),
     )
+
+
+def _telling(told: Told, asked: Asked) -> Telling:
+    agreed = _sums(told, ["agreed"], asked)
+    partner, both = [_sums(told, of_size(measure, asked.size), asked) for measure in ANSWERED]
+    counts = [_sums(told, [measure], asked) for measure in FELT]
+    felt = statistics.all_felt([[one.get(answer, 0) for answer in ANSWERS] for one in counts])
+    return Telling(
+        initiates=_split(told, ["initiates"], asked),
+        decides=_split(told, of_size("decides", asked.size), asked),
+        agreed=WhoCounts(*(agreed.get(who, 0) for who in WHO)),
+        counted=Counted(*statistics.all_answers([partner, both])),
+        felt={item: found for item, found in zip(FELT_ITEMS, felt, strict=True) if found.n > 0},
+    )
+
+
+ANSWERS = [str(answer) for answer in range(1, 8)]
+
+
+def _split(told: Told, measures: list[str], asked: Asked) -> Split:
+    found = figure(told.of(measures), asked.domain, *_days(asked))
+    counts = {value: total(days) for value, days in found.values.items()}
+    return statistics.split(counts, total(found.me), total(found.partner), _looks(told, asked))
+
+
+def _sums(told: Told, measures: list[str], asked: Asked) -> dict[str, int]:
+    return added(told.of(measures), asked.domain, *_days(asked))
+
+
+def _days(asked: Asked) -> tuple[int, int]:
+    last = asked.on.toordinal()
+    return last - asked.window + 1, last
+
+
+def _looks(told: Told, asked: Asked) -> Looks:
+    begin, _ = _days(asked)
+    return Looks(asked.window, asked.domain is not None, told.since is None or begin <= told.since)

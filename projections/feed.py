@@ -23,9 +23,9 @@ from events.entries import (
 )
 from events.heads import DbConnection
 from events.reading import read_page
-from events.records import Stored, StreamKey
+from events.records import Stored, StreamKey, header_of
 from events.rules import Recorded, is_late
-from projections.balances import Reader
+from projections.reader import Reader
 
 Position = Annotated[int, Meta(ge=0, le=2**63 - 1, description="1, 2, 3 … in one stream, without gaps.")]
 
@@ -72,7 +72,7 @@ class Page(Struct, frozen=True):
 
 async def page(
     db: DbConnection,
-    ring: RelationshipKeys,
+    keys: RelationshipKeys,
     reader: Reader,
     audience: Audience,
     after: int,
@@ -81,9 +81,9 @@ async def page(
     proof: bool = False,
 ) -> Page:
     """At most `limit` events of one of the reader's streams, behind a position."""
-    stream_id = reader.shared_stream if audience == "shared" else reader.private_stream
-    head, found = await read_page(db, ring, StreamKey(reader.relationship_id, stream_id), audience, after, limit)
-    events = [with_proof(s, reader.author_id) if proof else as_read(s.event, reader.author_id) for s in found]
+    stream = reader.shared if audience == "shared" else reader.private
+    head, found = await read_page(db, keys, stream, after, limit)
+    events = [with_proof(s, stream, reader.author_id) if proof else as_read(s.event, reader.author_id) for s in found]
     reached = events[-1].position if events else after
     return Page(events, as_head(head), reached < head.position)
 
@@ -119,7 +119,8 @@ def as_read(event: Recorded, author_id: UUID) -> Event:
             return replace(envelope, retraction=entry)
 
 
-def with_proof(stored: Stored, author_id: UUID) -> Event:
+def with_proof(stored: Stored, stream: StreamKey, author_id: UUID) -> Event:
     """The same, with what a client needs to verify the chain."""
-    proof = Proof(stored.header, stored.body, stored.opening.hex() if stored.opening else None)
+    opening = stored.opening.hex() if stored.opening else None
+    proof = Proof(header_of(stream, stored), stored.body, opening)
     return replace(as_read(stored.event, author_id), proof=proof)

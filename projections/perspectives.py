@@ -10,10 +10,10 @@ from msgspec import Struct
 from events.encryption import RelationshipKeys
 from events.entries import WHO, CheckIn, Decision, FeltItem, Who, day_of, other
 from events.heads import DbConnection
-from events.reading import read_streams
+from events.reading import read_stream
 from events.rules import Recorded
 from projections import statistics
-from projections.balances import Reader
+from projections.reader import Reader
 from projections.standing import standing
 
 Value = TypeVar("Value")
@@ -24,7 +24,8 @@ Pair = tuple[Value, Value]
 class Perspectives(Struct, frozen=True):
     """A square table: rows my telling, columns the partner's, both seen from the reader, in the order of `values`.
 
-    n is the sum of the table and agree the share on its diagonal, null below 8.
+    n is the sum of the table, agree the share on its diagonal with its 95 % interval, low to high. Of what was felt,
+    near is the share within one step of the diagonal. Below 8 all four are null, below 20 agree and near are.
     """
 
     measure: Literal["decides", "initiates", "felt"]
@@ -33,6 +34,9 @@ class Perspectives(Struct, frozen=True):
     table: list[list[int]]
     n: int
     agree: float | None
+    low: float | None
+    high: float | None
+    near: float | None
 
 
 class Period(Struct, frozen=True):
@@ -46,28 +50,27 @@ class Period(Struct, frozen=True):
 
 
 async def decisions_told_twice(
-    db: DbConnection, ring: RelationshipKeys, reader: Reader, measure: Literal["decides", "initiates"], period: Period
+    db: DbConnection, keys: RelationshipKeys, reader: Reader, measure: Literal["decides", "initiates"], period: Period
 ) -> Perspectives:
     """The decisions that both described: a decision and the other member's telling about it."""
-    shared = await _shared(db, ring, reader)
+    shared = await _shared(db, keys, reader)
     pairs = list(_told_pairs(shared, reader.author_id, measure, period))
     return _tabled(measure, None, list(WHO), pairs)
 
 
 async def felt_on_the_same_day(
-    db: DbConnection, ring: RelationshipKeys, reader: Reader, item: FeltItem, period: Period
+    db: DbConnection, keys: RelationshipKeys, reader: Reader, item: FeltItem, period: Period
 ) -> Perspectives:
     """The days on which both shared how the item felt; of several answers on a day the last one counts."""
-    shared = await _shared(db, ring, reader)
+    shared = await _shared(db, keys, reader)
     mine = _felt_by_day((e for e in shared if e.author == reader.author_id), item)
     partners = _felt_by_day((e for e in shared if e.author != reader.author_id), item)
     pairs = [(mine[day], partners[day]) for day in mine.keys() & partners.keys() if day in period]
     return _tabled("felt", item, list(range(1, 8)), pairs)
 
 
-async def _shared(db: DbConnection, ring: RelationshipKeys, reader: Reader) -> list[Recorded]:
-    stored = await read_streams(db, ring, reader.relationship_id, {reader.shared_stream: "shared"})
-    return standing(s.event for s in stored)
+async def _shared(db: DbConnection, keys: RelationshipKeys, reader: Reader) -> list[Recorded]:
+    return standing(stored.event for stored in await read_stream(db, keys, reader.shared))
 
 
 def _told_pairs(
@@ -111,5 +114,5 @@ def _tabled(
     table = [[0] * len(values) for _ in values]
     for mine, partners in pairs:
         table[row_of[mine]][row_of[partners]] += 1
-    n, agree = statistics.agreement(table)
-    return Perspectives(measure, item, list(values), table, n, agree)
+    found = statistics.agreement(table, near=measure == "felt")
+    return Perspectives(measure, item, list(values), table, found.n, found.agree, found.low, found.high, found.near)

@@ -1,9 +1,9 @@
 """Recompute every tally from the log, beside a running service, and tell where what was kept had differed."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing
-from datetime import date
+from datetime import UTC, date, datetime
 from functools import lru_cache
 from typing import TypeAlias
 from uuid import UUID
@@ -11,25 +11,24 @@ from uuid import UUID
 import msgspec
 from msgspec import Struct
 
-from events.chain import Head
 from events.encryption import RelationshipKeys
-from events.entries import Audience, CheckIn, Decision, Fact, Request, Retraction, day_of, from_text
-from events.heads import DbConnection, lock_heads, shared_stream_of, touch_head
+from events.entries import CheckIn, Fact, Retraction, from_text
+from events.heads import DbConnection, VersionedHead, lock_heads, touch_head
 from events.lookups import find_events, find_sealed
 from events.reading import decrypt_row, read_bodies
-from events.records import Mention, StreamKey
-from events.reveals import copy_ids, is_revealed, things_in
+from events.records import Mention, StreamKey, transposed
+from events.reveals import copy_ids, has_moved, things_in
 from events.rules import Recorded
-from projections import tallies
-from projections.tallies import Key, Place, Tellers
+from projections import pages, tallies
+from projections.pages import Page, PageKey
+from projections.tallies import Key, Place
 
 
 class Stream(Struct, frozen=True):
-    """One stream, and the author ids of the one or two members of its relationship."""
+    """One stream of a relationship, the shared one beside it, and the keys of both."""
 
     key: StreamKey
-    audience: Audience
-    authors: tuple[UUID, ...]
+    shared: StreamKey
     keys: RelationshipKeys
 
 
@@ -48,20 +47,49 @@ async def rebuild(db: DbConnection, given: Sequence[Stream]) -> Rebuilt:
     """Set the tallies of streams to what their log says; where something does not open, those of none of them.
 
     The locks on the heads keep writers of these streams, and of no other, waiting meanwhile; so nothing of a private
-    stream is revealed meanwhile either. Raises Unreadable.
+    stream is revealed or shared meanwhile either. Raises DecryptionFailed.
     """
     streams = [stream.key for stream in given]
     async with db.transaction():
         heads = await lock_heads(db, streams)
         events, told = await recount(db, given, heads)
-        amends = difference(told, await tallies.kept(db, streams))
-        await tallies.add(db, amends)
-        for key in {amended.stream for amended in amends}:
+        keys = {stream.key.relationship_id: stream.keys for stream in given}
+        found = await pages.read_all(db, keys, streams)
+        kept = {key: page for key, page in found.items() if page is not None}
+        # A page is made from the log alone: one that does not open is written anew, and was as good as none.
+        lost = {key: Page() for key in found.keys() - kept.keys()}
+        amends = difference(told, spelled(kept))
+        await pages.write(db, keys, lost | amended(kept, amends))
+        for key in {one.stream for one in amends} | {each.stream for each in lost}:
             await touch_head(db, key)
     return Rebuilt(events, len(amends))
 
 
-async def recount(db: DbConnection, given: Sequence[Stream], heads: Mapping[StreamKey, Head]) -> tuple[int, Counts]:
+def spelled(kept: Mapping[PageKey, Page]) -> Counts:
+    """What pages count, by place and day."""
+    found = Counts()
+    for key, page in kept.items():
+        before = pages.first_of(key.month).toordinal() - 1
+        for measure, value, domain, day, count in pages.cells(page, page):
+            name = pages.MEASURES[measure]
+            place = (key.stream, key.author, pages.DOMAINS[domain], name, pages.VALUES[name][value])
+            days = found.setdefault(place, {})
+            days[before + day] = days.get(before + day, 0) + count
+    return found
+
+
+def amended(kept: Mapping[PageKey, Page], amends: Mapping[Key, int]) -> dict[PageKey, Page]:
+    """The pages that differ, as they should be."""
+    written: dict[PageKey, Page] = {}
+    for one, count in amends.items():
+        key = pages.page_of(one)
+        pages.add(written.setdefault(key, dict(kept.get(key, {}))), one, count)
+    return written
+
+
+async def recount(
+    db: DbConnection, given: Sequence[Stream], heads: Mapping[StreamKey, VersionedHead]
+) -> tuple[int, Counts]:
     """How many events of some streams still say something, and all counts that they come to."""
     keys = {stream.key.relationship_id: stream.keys for stream in given}
     said = {stream.key: Said() for stream in given}
@@ -70,8 +98,9 @@ async def recount(db: DbConnection, given: Sequence[Stream], heads: Mapping[Stre
         async for key, bodies in told:
             events += len(bodies)
             hear(said[key], bodies)
+    twice = await _ids_in_both(db, [stream.key for stream in given if stream.key.audience == "private"])
     for stream in given:
-        counts |= await _counts(db, stream, said[stream.key])
+        counts |= await _counts(db, stream, said[stream.key], twice.get(stream.key, set()))
     return events, counts
 
 
@@ -80,24 +109,32 @@ class Skimmed(Struct, frozen=True, gc=False):
 
     kind: str
     occurred_at: str = ""
+    day: str | None = None
     domain: str | None = None
+    about: str | None = None
+    in_reply_to: str | None = None
     initiated_by: str | None = None
     decided_by: str | None = None
     raised_by: str | None = None
     my_input: str | None = None
+    size: str | None = None
+    as_agreed: bool | None = None
     felt: msgspec.Raw = msgspec.Raw()
     audience: str | None = None
 
 
-# What entries that count alike have in common, but for the day: author, kind, domain, initiated_by, decided_by,
-# raised_by, my_input, and felt as it is written.
-Gist: TypeAlias = tuple[UUID, str, str | None, str | None, str | None, str | None, str | None, bytes]
+# What entries that count alike have in common, but for the day: author, kind, domain, whether it is a counter-offer,
+# initiated_by, decided_by, raised_by, my_input, size, as_agreed, and felt as it is written.
+Gist: TypeAlias = tuple[
+    UUID, str, str | None, bool, str | None, str | None, str | None, str | None, str | None, bool | None, bytes
+]
 
 
 class Said(Struct):
     """What one stream has said: for each gist one of its entries, and its days; then what is not just added."""
 
     entries: dict[Gist, tuple[bytes, list[str]]] = {}
+    about: list[tuple[UUID, bytes]] = []  # check-ins of which it matters what they are about: by whom, and their text
     taken_back: list[tuple[UUID, UUID]] = []  # by whom, and what
     sealed_for: set[str] = set()
 
@@ -112,9 +149,13 @@ def hear(said: Said, bodies: Sequence[tuple[UUID | None, bytes]]) -> None:
     for (by, body), one in zip(bodies, _skim(texts), strict=True):
         if by is None:
             continue
-        who = (one.initiated_by, one.decided_by, one.raised_by)
-        gist = (by, one.kind, one.domain, *who, one.my_input, bytes(one.felt))
-        said.entries.setdefault(gist, (body, []))[1].append(one.occurred_at[:10])
+        if one.about and one.kind == "check_in" and (one.initiated_by or one.decided_by):
+            said.about.append((by, body))
+        else:
+            who = (one.initiated_by, one.decided_by, one.raised_by)
+            decided = (one.my_input, one.size, one.as_agreed)
+            gist = (by, one.kind, one.domain, one.in_reply_to is not None, *who, *decided, bytes(one.felt))
+            said.entries.setdefault(gist, (body, []))[1].append(one.day or one.occurred_at[:10])
         if one.audience == "sealed":
             said.sealed_for |= things_in([from_text(body)])
         elif one.kind == "retraction":
@@ -127,12 +168,12 @@ def _target(body: bytes) -> UUID:
     return fact.event_id
 
 
-def added_up(key: StreamKey, tellers: Mapping[UUID, Tellers], said: Said) -> Counts:
-    """What that comes to, as long as nothing is taken back."""
+def added_up(key: StreamKey, said: Said) -> Counts:
+    """What that comes to, as long as nothing is taken back, and nothing matters that something is about."""
     days: defaultdict[Place, list[int]] = defaultdict(list)
     for gist, (body, told_on) in said.entries.items():
         ordinals = [*map(_ordinal, told_on)]
-        for place in _places(key, from_text(body), tellers[gist[0]]):
+        for place in _places(key, from_text(body), gist[0]):
             days[place] += ordinals
     return {place: dict(Counter(told_on)) for place, told_on in days.items()}
 
@@ -142,62 +183,96 @@ def _ordinal(day: str) -> int:
     return date.fromisoformat(day).toordinal()
 
 
-def _places(key: StreamKey, fact: Fact, tellers: Tellers) -> list[Place]:
-    if not isinstance(fact, CheckIn | Request | Decision):
-        return []
-    domain = fact.domain or "other"
-    return [(key, teller, domain, measure, value) for teller, measure, value in tallies.told(fact, tellers)]
+def _places(key: StreamKey, fact: Fact, author: UUID) -> list[Place]:
+    domain = getattr(fact, "domain", None) or "other"
+    return [(key, author, domain, measure, value) for measure, value in tallies.told(fact)]
 
 
-async def _counts(db: DbConnection, stream: Stream, said: Said) -> Counts:
-    tellers = {author: Tellers(author, _other(stream, author)) for author in stream.keys.authors}
-    counts = added_up(stream.key, tellers, said)
-    revealed = await _revealed(db, stream, said.sealed_for)
-    for event in revealed.values():
-        if event.author:
-            _take_back(counts, stream.key, event.fact, tellers[event.author])
-    kept = [(by, event_id) for by, event_id in said.taken_back if event_id not in revealed]
-    facts = await _facts(db, stream, [event_id for _, event_id in kept])
-    for by, event_id in kept:
-        _take_back(counts, stream.key, facts[event_id], tellers[by])
+async def _counts(db: DbConnection, stream: Stream, said: Said, twice: set[UUID]) -> Counts:
+    counts = added_up(stream.key, said)
+    about = [_as_event(stream, by, body) for by, body in said.about]
+    moved = await _moved(db, stream, said.sealed_for, twice)
+    # What has moved counts nothing here, whether it was taken back as well or not.
+    gone = {event_id for _, event_id in said.taken_back} - moved.keys()
+    taken_back = [*moved.values(), *(await _found(db, stream, gone)).values()]
+    find = await _what_they_are_about(db, stream, [*about, *taken_back])
+    for event in about:
+        _add(counts, tallies.tally(stream.key, event, find), 1)
+    for event in taken_back:
+        _add(counts, tallies.tally(stream.key, event, find), -1)
     return counts
 
 
-async def _facts(db: DbConnection, stream: Stream, event_ids: Sequence[UUID]) -> dict[UUID, Fact]:
-    if not event_ids:
-        return {}
+def _as_event(stream: Stream, by: UUID, body: bytes) -> Recorded:
+    """The event that says that, as far as it is looked at here."""
+    return Recorded(stream.key.audience, 0, UUID(int=0), by, datetime.min.replace(tzinfo=UTC), from_text(body))
+
+
+def _add(counts: Counts, added: tallies.Counts, times: int) -> None:
+    for key, count in added:
+        days = counts.setdefault((key.stream, key.author, key.domain, key.measure, key.value), {})
+        day = key.day.toordinal()
+        days[day] = days.get(day, 0) + times * count
+
+
+async def _found(db: DbConnection, stream: Stream, event_ids: Iterable[UUID]) -> dict[UUID, Recorded]:
+    """Those events of the stream, by id."""
     rows = await find_events(db, [Mention(stream.key, event_id) for event_id in event_ids])
-    found = [decrypt_row(stream.keys, stream.audience, row).event for _, row in rows]
-    return {event.event_id: event.fact for event in found}
+    found = [decrypt_row(stream.keys, stream.key, row).event for _, row in rows]
+    return {event.event_id: event for event in found}
 
 
-def _take_back(counts: Counts, key: StreamKey, fact: Fact, tellers: Tellers) -> None:
-    """What was retracted, wherever in the stream it stands, subtracts what it had added."""
-    for place in _places(key, fact, tellers):
-        assert isinstance(fact, CheckIn | Request | Decision)
-        counts[place][day_of(fact).toordinal()] -= 1
+async def _what_they_are_about(db: DbConnection, stream: Stream, events: Iterable[Recorded]) -> tallies.Find:
+    """What the check-ins among the events are about, to be found where the author of each can read it."""
+    named = {e.fact.about for e in events if isinstance(e.fact, CheckIn) and e.fact.about}
+    if not named:
+        return lambda audience, event_id: None
+    own = {stream.key.audience: await _found(db, stream, named)}
+    found = own | {"shared": await _found(db, _shared_of(stream), named)}
+    return lambda audience, event_id: found.get(audience, {}).get(event_id)
 
 
-async def _revealed(db: DbConnection, stream: Stream, things: set[str]) -> dict[UUID, Recorded]:
-    """What of a private stream counts where its copy lies, in the shared one, whether that was retracted or not."""
-    if stream.audience == "shared" or not things:
+def _shared_of(stream: Stream) -> Stream:
+    return Stream(stream.shared, stream.shared, stream.keys)
+
+
+async def _moved(db: DbConnection, stream: Stream, things: set[str], twice: set[UUID]) -> dict[UUID, Recorded]:
+    """What of a private stream counts where it lies too, in the shared one: what was revealed, and shared later."""
+    if stream.key.audience == "shared" or not (things or twice):
         return {}
     rows = await find_sealed(db, stream.keys, [stream.key], things)
-    sealed = [decrypt_row(stream.keys, "private", row).event for _, row in rows]
-    find = await _copies(db, stream, sealed)
-    return {event.event_id: event for event in sealed if is_revealed(stream.key.stream_id, event, find)}
+    sealed = [decrypt_row(stream.keys, stream.key, row).event for _, row in rows]
+    events = {event.event_id: event for event in sealed} | await _found(db, stream, twice)
+    names = {each for event_id in events for each in copy_ids(stream.key.stream_id, event_id)}
+    find_shared = (await _found(db, _shared_of(stream), names)).get
+    return {
+        event_id: event for event_id, event in events.items() if has_moved(stream.key.stream_id, event, find_shared)
+    }
 
 
-async def _copies(db: DbConnection, stream: Stream, sealed: Iterable[Recorded]) -> Callable[[UUID], Recorded | None]:
-    shared = await shared_stream_of(db, stream.key.relationship_id)
-    names = {each for event in sealed for each in copy_ids(stream.key.stream_id, event.event_id)}
-    rows = await find_events(db, [Mention(shared, each) for each in names])
-    found = [decrypt_row(stream.keys, "shared", row).event for _, row in rows]
-    return {event.event_id: event for event in found}.get
+# Of a private stream each id is looked for once, by the index that keeps ids apart in the shared one.
+IN_BOTH = """
+SELECT
+    private.relationship_id,
+    private.stream,
+    private.event_id
+FROM unnest($1::uuid[], $2::smallint[]) AS wanted (relationship_id, stream)
+JOIN events AS private USING (relationship_id, stream)
+JOIN events AS shared
+    ON shared.relationship_id = private.relationship_id
+    AND shared.stream = 0
+    AND shared.event_id = private.event_id
+"""
 
 
-def _other(stream: Stream, author: UUID) -> UUID | None:
-    return next((other for other in stream.authors if other != author), None)
+async def _ids_in_both(db: DbConnection, private: Sequence[StreamKey]) -> dict[StreamKey, set[UUID]]:
+    """The ids that each private stream and the shared one of its relationship have both used."""
+    named = {(key.relationship_id, key.number): key for key in private}
+    found: defaultdict[StreamKey, set[UUID]] = defaultdict(set)
+    if named:
+        for relationship_id, number, event_id in await db.fetch(IN_BOTH, *transposed(list(named))):
+            found[named[relationship_id, number]].add(event_id)
+    return found
 
 
 def difference(told: Counts, kept: Counts) -> Counter[Key]:
@@ -208,10 +283,10 @@ def difference(told: Counts, kept: Counts) -> Counter[Key]:
 
 
 def _amends(place: Place, told: Counts, kept: Counts) -> Iterator[tuple[Key, int]]:
-    stream, teller, domain, measure, value = place
+    stream, author, domain, measure, value = place
     counts, before = told.get(place, {}), kept.get(place, {})
     for day in counts.keys() | before.keys():
         yield (
-            Key(stream, date.fromordinal(day), teller, domain, measure, value),
+            Key(stream, date.fromordinal(day), author, domain, measure, value),
             counts.get(day, 0) - before.get(day, 0),
         )

@@ -1,8 +1,8 @@
 """What each has asked of the other, and how it stands as far as this reader may know."""
 
 from collections import defaultdict
-from collections.abc import Iterable
-from datetime import datetime
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
 from typing import Literal
 from uuid import UUID
 
@@ -11,19 +11,23 @@ from msgspec import Struct
 from events.encryption import RelationshipKeys
 from events.entries import Decision, Request
 from events.heads import DbConnection
-from events.reading import read_streams
+from events.reading import read_stream
 from events.rules import Recorded
-from projections.balances import Reader
 from projections.feed import Event, as_read
+from projections.reader import Reader
 from projections.standing import standing
 
-State = Literal["open", "decided", "lapsed", "retracted"]
+State = Literal["open", "decided", "answered_otherwise", "lapsed", "retracted"]
+Listed = Literal["open", "recent"]
+
+RECENT = timedelta(days=14)
 
 
 class RequestStanding(Struct, frozen=True):
     """A request and the decision that holds, as this reader may know it.
 
-    To the one who asked, a private answer is no answer: the request stays open until it lapses.
+    To the one who asked, a private answer is no answer: the request stays open until it lapses. One whose counter-offer
+    was decided with a yes is answered otherwise.
     """
 
     event: Event
@@ -33,25 +37,44 @@ class RequestStanding(Struct, frozen=True):
 
 
 class Requests(Struct, frozen=True):
-    """Requests, newest first."""
+    """Requests, newest first, and whether older ones follow."""
 
     requests: list[RequestStanding]
+    more: bool
 
 
-async def requests(
-    db: DbConnection, keys: RelationshipKeys, reader: Reader, state: State | None, now: datetime
-) -> Requests:
-    """All requests of the relationship, or those in one state."""
-    stored = await read_streams(
-        db, keys, reader.relationship_id, {reader.shared_stream: "shared", reader.private_stream: "private"}
-    )
-    events = [s.event for s in stored]
-    still_standing = standing(events)
+class Asked(Struct, frozen=True):
+    """Which requests: those that are open, or all of the last 14 days; at most `limit`, recorded before a position."""
+
+    state: Listed
+    before: int | None
+    limit: int
+
+
+async def requests(db: DbConnection, keys: RelationshipKeys, reader: Reader, asked: Asked, now: datetime) -> Requests:
+    """Requests of the relationship, as this reader may know them."""
+    stored = [one for stream in reader.streams for one in await read_stream(db, keys, stream)]
+    return fold([one.event for one in stored], reader, asked, now)
+
+
+def fold(events: Iterable[Recorded], reader: Reader, asked: Asked, now: datetime) -> Requests:
+    """The same, of all events that this reader may read."""
+    given = list(events)
+    still_standing = standing(given)
     answers = _answers(still_standing)
+    otherwise = _answered_otherwise(still_standing, answers)
     untouched = {e.event_id for e in still_standing if isinstance(e.fact, Request)}
-    asked = sorted((e for e in events if isinstance(e.fact, Request)), key=lambda e: -e.position)
-    listed = [_standing(e, reader, answers.get(e.event_id), e.event_id not in untouched, now) for e in asked]
-    return Requests([r for r in listed if state is None or r.state == state])
+    listed = []
+    for event in sorted((e for e in given if isinstance(e.fact, Request)), key=lambda e: -e.position):
+        assert isinstance(event.fact, Request)
+        assert event.fact.expires_at is not None
+        state = _state(event, answers, otherwise, untouched, now)
+        fits = state == "open" if asked.state == "open" else now - event.recorded_at < RECENT
+        if fits and (asked.before is None or event.position < asked.before):
+            answer = answers.get(event.event_id)
+            decision = as_read(answer, reader.author_id) if answer else None
+            listed.append(RequestStanding(as_read(event, reader.author_id), state, event.fact.expires_at, decision))
+    return Requests(listed[: asked.limit], len(listed) > asked.limit)
 
 
 def _answers(events: Iterable[Recorded]) -> dict[UUID, Recorded]:
@@ -63,22 +86,29 @@ def _answers(events: Iterable[Recorded]) -> dict[UUID, Recorded]:
     return {request_id: max(answers, key=lambda answer: answer[:2])[2] for request_id, answers in by_request.items()}
 
 
-def _standing(
-    event: Recorded, reader: Reader, answer: Recorded | None, retracted: bool, now: datetime
-) -> RequestStanding:
+def _answered_otherwise(events: Iterable[Recorded], answers: Mapping[UUID, Recorded]) -> set[UUID]:
+    """The requests to which there is a counter-offer that was decided with a yes."""
+    offers = [(e.event_id, e.fact.in_reply_to) for e in events if isinstance(e.fact, Request) and e.fact.in_reply_to]
+    return {original for offer, original in offers if _is_yes(answers.get(offer))}
+
+
+def _is_yes(answer: Recorded | None) -> bool:
+    return answer is not None and isinstance(answer.fact, Decision) and answer.fact.outcome == "yes"
+
+
+def _state(
+    event: Recorded,
+    answers: Mapping[UUID, Recorded],
+    otherwise: set[UUID],
+    untouched: set[UUID],
+    now: datetime,
+) -> State:
     assert isinstance(event.fact, Request)
     assert event.fact.expires_at is not None
-    return RequestStanding(
-        event=as_read(event, reader.author_id),
-        state=_state(event.fact.expires_at, answer, retracted, now),
-        expires_at=event.fact.expires_at,
-        decision=as_read(answer, reader.author_id) if answer else None,
-    )
-
-
-def _state(expires_at: datetime, answer: Recorded | None, retracted: bool, now: datetime) -> State:
-    if retracted:
+    if event.event_id not in untouched:
         return "retracted"
-    if answer:
+    if event.event_id in answers:
         return "decided"
-    return "lapsed" if expires_at <= now else "open"
+    if event.event_id in otherwise:
+        return "answered_otherwise"
+    return "lapsed" if event.fact.expires_at <= now else "open"

@@ -1,224 +1,174 @@
 """Daily counts, added up in the transaction that appends: addition forgets order, delay and grouping.
 
-A value is kept relative to the teller (`me` is who tells), so that one row serves both readers. A request counts in
-both tellings, twice in each, and is kept once: `read` makes four of it. To write it as four rows took the database
-longer than all else of an entry together.
+Every count belongs to the author of its event, in the stream of its event: nobody can put one into the other's telling.
+A value is kept relative to that author, so that one count serves both readers.
+
+What is counted is a measure and a value, from a vocabulary that is small and closed (168 pairs, so that a number of one
+byte names any of them; with the day and one of ten domains a page needs four bytes for most counts):
+
+    asks                          me
+    initiates                     me, partner, both, neither
+    decides[:size]                me, partner, both, neither
+    agreed                        me, partner, both, neither        who decided, where that was agreed
+    roles[:size]                  raised/decided, each of the four  who raised it, and who decided it
+    input:decided_by[:size]       not_asked, asked, partly, counted
+    felt:item                     1 … 7
+
+The measures of a decision for both end in its size, `decides:big`, where it has one: only few have, so that a further
+field would be empty in most rows, and whoever asks for all sizes adds up three measures.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from datetime import date
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 from uuid import UUID
 
-import msgspec
 from msgspec import Struct
 
 from events.entries import (
     WHO,
     CheckIn,
     Decision,
-    Ended,
-    Erased,
     Fact,
-    Opened,
     Request,
     Retraction,
     Who,
     day_of,
+    is_decision_for_both,
+    is_sealed,
     other,
 )
-from events.heads import DbConnection
 from events.records import StreamKey
-from events.rules import Recorded
+from events.reveals import has_moved
+from events.rules import Known, Recorded, is_shared_later
+
+Size = Literal["small", "big"]
 
 
 class Key(Struct, frozen=True, order=True):
-    """What is counted: in whose telling, on which day, in which domain, which value of which measure."""
+    """What is counted: in which stream, on which day, by which author, in which domain, which value of what."""
 
     stream: StreamKey
     day: date
-    teller: UUID
+    author: UUID
     domain: str
     measure: str
     value: str
 
 
-# The same but for the day: stream, teller, domain, measure, value.
+# The same but for the day: stream, author, domain, measure, value.
 Place: TypeAlias = tuple[StreamKey, UUID, str, str, str]
-
-
-class Tellers(Struct, frozen=True):
-    """The author of an event and the other member, who is unknown while the author is alone."""
-
-    author: UUID
-    partner: UUID | None
-
-
-# A request, kept in the telling of who asks; and what it counts there. In the other telling it is the same, turned.
-ASKS = "asks"
-# Who is asked holds the yes or no, whatever is answered.
-ASKED = (("initiates", "me"), ("decides", "partner"))
 
 # What is added to each key.
 Counts: TypeAlias = list[tuple[Key, int]]
 
+# An event of a stream by its audience and id, as far as it is known.
+Find: TypeAlias = Callable[[Literal["shared", "private"], UUID], Recorded | None]
 
-def tally(stream: StreamKey, event: Recorded, partner: UUID | None, find: Callable[[UUID], Fact]) -> Counts:
-    """What one event adds. `find` gives the entry that a retraction takes back: it subtracts what that had added."""
-    if event.author is None:
-        return []
-    tellers = Tellers(event.author, partner)
+
+def recorded(stream: StreamKey, private: StreamKey, event: Recorded, known: Known) -> Counts:
+    """What recording an event adds, in its own stream and, where it is shared later, in its author's private one.
+
+    `known` has, of what the author can read, the events of the same id, and those that it refers to: what is taken
+    back, and what that or the event itself is about; not yet the event.
+    """
+
+    def find(audience: Literal["shared", "private"], event_id: UUID) -> Recorded | None:
+        return known.find(event_id, audience)
+
+    if event.audience == "private":
+        moved = _moves(event, private, known)
+        return [] if moved else tally(stream, event, find)
+    counts = tally(stream, event, find)
+    original = known.find(event.event_id, "private")
+    if original is not None and is_shared_later(original, event) and not known.retracted(original):
+        counts += [(key, -count) for key, count in tally(private, original, find)]
+    return counts
+
+
+def _moves(event: Recorded, private: StreamKey, known: Known) -> bool:
+    """Whether what a private event says, or takes back, counts in the shared stream already."""
     if isinstance(event.fact, Retraction):
-        return _counts(stream, find(event.fact.event_id), tellers, -1)
-    return _counts(stream, event.fact, tellers, 1)
+        taken_back = known.find(event.fact.event_id, "private")
+        return taken_back is not None and has_moved(
+            private.stream_id, taken_back, lambda event_id: known.find(event_id, "shared")
+        )
+    return known.shared_later(event)
 
 
-def _counts(stream: StreamKey, fact: Fact, tellers: Tellers, times: int) -> Counts:
-    if isinstance(fact, Retraction | Opened | Ended | Erased):
+def tally(stream: StreamKey, event: Recorded, find: Find) -> Counts:
+    """What one event counts in its stream; a retraction subtracts what its target had added, on the target's day."""
+    if isinstance(event.fact, Retraction):
+        target = find(event.audience, event.fact.event_id)
+        return [] if target is None else [(key, -count) for key, count in tally(stream, target, find)]
+    if event.author is None or not isinstance(event.fact, CheckIn | Request | Decision):
         return []
-    day, domain = day_of(fact), fact.domain or "other"
-    return [(Key(stream, day, teller, domain, measure, v), times) for teller, measure, v in told(fact, tellers)]
+    day, domain = day_of(event.fact), event.fact.domain or "other"
+    counted = told(event.fact, is_counted_already(event, about(event, find)))
+    return [(Key(stream, day, event.author, domain, measure, value), 1) for measure, value in counted]
 
 
-def told(fact: CheckIn | Request | Decision, tellers: Tellers) -> Iterator[tuple[UUID, str, str]]:
-    """In whose telling an entry counts, for which measure, which value."""
+def about(event: Recorded, find: Find) -> Recorded | None:
+    """The event that a check-in is about. Where its id names two, the shared one is meant, as everywhere."""
+    if not isinstance(event.fact, CheckIn) or event.fact.about is None:
+        return None
+    shared = find("shared", event.fact.about)
+    if shared is not None or event.audience == "shared" or is_sealed(event.fact):
+        return shared
+    return find("private", event.fact.about)
+
+
+def is_counted_already(check_in: Recorded, target: Recorded | None) -> bool:
+    """Whether what a check-in is about has counted the episode: then it counts only how that felt.
+
+    What was erased counts nothing any more, and so it cannot.
+    """
+    if target is None:
+        return False
+    return target.author == check_in.author or isinstance(target.fact, Request) or is_decision_for_both(target.fact)
+
+
+def told(fact: Fact, counted_already: bool = False) -> Iterator[tuple[str, str]]:
+    """What an entry counts: measures and values, relative to its author."""
     match fact:
+        case Request(in_reply_to=None):
+            yield "asks", "me"
         case CheckIn():
-            yield from _told_by_check_in(fact, tellers.author)
-        case Request() if tellers.partner:
-            yield tellers.author, ASKS, "me"
-        case Request():
-            # Who was asked is gone, and so is their telling.
-            yield from ((tellers.author, measure, value) for measure, value in ASKED)
+            if not counted_already:
+                yield from _told_of_who(fact.initiated_by, fact.decided_by, None)
+            for item, answer in (fact.felt or {}).items():
+                yield f"felt:{item}", str(answer)
         case Decision(decided_by=None):
             return  # an answer to a request counts nothing, ever
         case Decision():
-            yield from _told_by_decision(fact, tellers.author)
+            yield from _told_of_who(fact.raised_by, fact.decided_by, fact.size)
+            if fact.my_input and fact.decided_by and fact.decided_by != "me":
+                yield sized(f"input:{fact.decided_by}", fact.size), fact.my_input
+            if fact.as_agreed and fact.decided_by:
+                yield "agreed", fact.decided_by
 
 
-def _told_by_check_in(fact: CheckIn, author: UUID) -> Iterator[tuple[UUID, str, str]]:
-    if fact.initiated_by:
-        yield author, "initiates", fact.initiated_by
-    if fact.decided_by:
-        yield author, "decides", fact.decided_by
-    for item, answer in (fact.felt or {}).items():
-        yield author, f"felt:{item}", str(answer)
+def _told_of_who(initiated_by: Who | None, decided_by: Who | None, size: Size | None) -> Iterator[tuple[str, str]]:
+    if initiated_by:
+        yield "initiates", initiated_by
+    if decided_by:
+        yield sized("decides", size), decided_by
+    if initiated_by and decided_by:
+        yield sized("roles", size), f"{initiated_by}/{decided_by}"
 
 
-def _told_by_decision(fact: Decision, author: UUID) -> Iterator[tuple[UUID, str, str]]:
-    if fact.decided_by:
-        yield author, "decides", fact.decided_by
-    if fact.raised_by:
-        yield author, "initiates", fact.raised_by
-    if fact.my_input:
-        yield author, "counted", fact.my_input
-
-
-def read(mine: bool, measure: str, value: str) -> Iterator[tuple[bool, str, str]]:
-    """What is kept, as its reader sees it: whether it counts in my telling, for which measure, which value.
-
-    `mine` says whether it is kept in the reader's own telling.
-    """
-    if measure == ASKS:
-        for asked_for, who in ASKED:
-            yield from ((telling, asked_for, who if mine else turned(asked_for, who)) for telling in (True, False))
-    else:
-        yield mine, measure, value if mine else turned(measure, value)
+def sized(measure: str, size: Size | None) -> str:
+    """The measure as it is kept of decisions of that size; of those that tell none, and of check-ins, where null."""
+    return measure if size is None else f"{measure}:{size}"
 
 
 def turned(measure: str, value: str) -> str:
-    """A value of the partner's telling, seen from the reader. Only who did something depends on who looks."""
-    if measure not in ("initiates", "decides"):
-        return value
-    return _TURNED[value]
+    """A value of the other's, seen from the reader. Only who did something depends on who looks."""
+    if measure.startswith("roles"):
+        return "/".join(_TURNED[who] for who in value.split("/"))
+    if measure.startswith(("asks", "initiates", "decides", "agreed")):
+        return _TURNED[value]
+    return value
 
 
 _TURNED: dict[str, Who] = {who: other(who) for who in WHO}
-
-
-ADD = """
-INSERT INTO tallies (
-    relationship_id,
-    stream_id,
-    day,
-    teller,
-    domain,
-    measure,
-    value,
-    count
-)
-SELECT
-    (added ->> 0)::uuid,
-    (added ->> 1)::uuid,
-    (added ->> 2)::date,
-    (added ->> 3)::uuid,
-    added ->> 4,
-    added ->> 5,
-    added ->> 6,
-    (added ->> 7)::bigint
-FROM json_array_elements(convert_from($1, 'UTF8')::json) AS added
-ON CONFLICT (relationship_id, stream_id, day, teller, domain, measure, value)
-DO UPDATE SET count = tallies.count + excluded.count
-"""
-
-
-async def add(db: DbConnection, counts: Mapping[Key, int]) -> None:
-    """Add counts to what is kept. The heads of their streams must be locked by this transaction."""
-    await db.execute(ADD, as_rows(counts))
-
-
-def as_rows(counts: Mapping[Key, int]) -> bytes:
-    """The rows to be added, as JSON.
-
-    As eight arrays they would take the driver five times as long to send, and the database no less to read.
-    """
-    return msgspec.json.encode(
-        [
-            (k.stream.relationship_id, k.stream.stream_id, k.day, k.teller, k.domain, k.measure, k.value, count)
-            for k, count in counts.items()
-            if count
-        ]
-    )
-
-
-# Days as Python numbers them, and a row for all days of what is told: to read a row for each took three times as long.
-KEPT = """
-SELECT
-    relationship_id,
-    stream_id,
-    teller,
-    domain,
-    measure,
-    value,
-    array_agg(day - DATE '0001-01-01' + 1) AS days,
-    array_agg(count) AS counts
-FROM unnest($1::uuid[], $2::uuid[]) AS wanted (relationship_id, stream_id)
-JOIN tallies USING (relationship_id, stream_id)
-WHERE count <> 0
-GROUP BY
-    relationship_id,
-    stream_id,
-    teller,
-    domain,
-    measure,
-    value
-"""
-
-
-async def kept(db: DbConnection, keys: Sequence[StreamKey]) -> dict[Place, dict[int, int]]:
-    """All counts that are kept for some streams, by the ordinal of the day."""
-    rows = await db.fetch(KEPT, [key.relationship_id for key in keys], [key.stream_id for key in keys])
-    return {(StreamKey(row[0], row[1]), *row[2:6]): dict(zip(row[6], row[7], strict=True)) for row in rows}
-
-
-FORGET = """
-DELETE FROM tallies
-WHERE relationship_id = $1
-    AND stream_id = $2
-    AND (teller = $3 OR count = 0)
-"""
-
-
-async def forget(db: DbConnection, stream: StreamKey, teller: UUID) -> None:
-    """Erase a telling, and the rows that count nothing any more: they would tell what had been there."""
-    await db.execute(FORGET, stream.relationship_id, stream.stream_id, teller)

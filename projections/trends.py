@@ -1,79 +1,59 @@
 """How one measure moves over months: the same window, looked at every few days."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping
 from datetime import date
-from itertools import accumulate
 from typing import Literal, TypeAlias
 from uuid import UUID
 
 from msgspec import UNSET, Struct, UnsetType
 
+from events.encryption import RelationshipKeys
 from events.entries import Domain, FeltItem
 from events.heads import DbConnection
-from projections import statistics, tallies
-from projections.balances import Reader, first_day
-from projections.statistics import Counted, Felt, Split
+from projections import counts as counting
+from projections import statistics
+from projections.counts import ASKS, Counts, Told, first_day, of_size
+from projections.occasions import Sums, figure, summed
+from projections.reader import Reader
+from projections.statistics import Answers, Felt, Looks, Occasions, Split, WhoCounts
 
-Measure = Literal["initiates", "decides", "counted", "felt"]
+Measure = Literal["asks", "initiates", "decides", "counted", "felt"]
+When = Literal["other_decided", "both_decided"]
 
-# A row for all days on which a value was counted so many times (mostly once): most of what is sent and read are days.
-# Each is its number in the calendar, read in half the time that a date takes; the first may stand as infinitely far.
-# It tells for whom it acts as that of balances does.
-BY_VALUE = """
-WITH acting AS MATERIALIZED (
-    SELECT set_config('mutuality.members', ARRAY[$7::uuid]::text, true) AS members
-)
-SELECT found.*
-FROM acting
-CROSS JOIN LATERAL (
-    SELECT
-        teller,
-        measure,
-        value,
-        count,
-        array_agg(greatest(day, DATE '0001-01-01') - DATE '0001-01-01' + 1) AS days
-    FROM tallies
-    WHERE acting.members IS NOT NULL
-        AND relationship_id = $1
-        AND stream_id = ANY ($2::uuid[])
-        AND day BETWEEN $3 AND greatest($4, DATE '0001-01-01')
-        AND measure = ANY ($5::text[])
-        AND ($6::text IS NULL OR domain = $6)
-    GROUP BY
-        teller,
-        measure,
-        value,
-        count
-    OFFSET 0
-) AS found
-"""
+INPUT: dict[When, str] = {"other_decided": "input:partner", "both_decided": "input:both"}
 
 
 class Point(Struct, frozen=True, kw_only=True):
-    """One window. Which fields there are depends on the measure: those of Split, of Counted or of Felt."""
+    """One window. Which fields there are depends on the measure: those of Split, of Answers or of Felt.
+
+    Of a Split with 8 occasions or more, wide_low to wide_high is the band in which the truth lies on most days at once,
+    since many points are seen together: it is drawn outside of low to high.
+    """
 
     on: date
     n: int
-    me: int | UnsetType = UNSET
-    partner: int | UnsetType = UNSET
-    both: int | UnsetType = UNSET
-    neither: int | UnsetType = UNSET
+    counts: WhoCounts | list[int] | UnsetType = UNSET
+    occasions: Occasions | UnsetType = UNSET
     not_asked: int | UnsetType = UNSET
     asked: int | UnsetType = UNSET
     partly: int | UnsetType = UNSET
     counted: int | UnsetType = UNSET
     share: float | UnsetType | None = UNSET
-    low: float | UnsetType | None = UNSET
-    high: float | UnsetType | None = UNSET
+    mean: float | UnsetType | None = UNSET
+    low: float | None
+    high: float | None
     reading: (
         Literal["too_few", "unclear", "leans_to_me", "leans_to_partner", "about_even", "shown"] | UnsetType | None
     ) = UNSET
-    mean: float | UnsetType | None = UNSET
-    counts: list[int] | UnsetType = UNSET
+    wide_low: float | None = None
+    wide_high: float | None = None
 
 
 class Trend(Struct, frozen=True):
-    """Two tellings side by side, a point every `step` days, each over the `window` days that end on it."""
+    """Two tellings side by side, a point every `step` days, each over the `window` days that end on it.
+
+    What was asked is nobody's telling: its points stand in `mine`, and `partners` is empty.
+    """
 
     measure: Measure
     window: int
@@ -85,10 +65,11 @@ class Trend(Struct, frozen=True):
 
 
 class Asked(Struct, frozen=True):
-    """What trend is asked for; `item` goes with the measure felt."""
+    """What trend is asked for; `item` goes with the measure felt, `when` with counted."""
 
     measure: Measure
     item: FeltItem | None
+    when: When | None
     domain: Domain | None
     window: int
     step: int
@@ -96,46 +77,34 @@ class Asked(Struct, frozen=True):
     last: date
 
 
-# A value, a count, and the days that have it, by their numbers in the calendar.
-Told: TypeAlias = tuple[str, int, Sequence[int]]
-# By value; [i] is all counts before the i-th day, so that a window is one subtraction.
-Sums: TypeAlias = dict[str, list[int]]
-
-
-async def trend(db: DbConnection, reader: Reader, asked: Asked, member_id: UUID) -> Trend:
+async def trend(db: DbConnection, keys: RelationshipKeys, reader: Reader, asked: Asked, member_id: UUID) -> Trend:
     """The points from the last day back to the first, in ascending order. The database acts for that member."""
-    wanted = f"felt:{asked.item}" if asked.measure == "felt" else asked.measure
-    kept_as = [wanted, tallies.ASKS] if wanted in dict(tallies.ASKED) else [wanted]
     since = first_day(asked.first, asked.window)
-    named = (reader.relationship_id, reader.streams, since, asked.last, kept_as, asked.domain)
-    rows = await db.fetch(BY_VALUE, *named, member_id)
-    mine: list[Told] = []
-    partners: list[Told] = []
-    for teller, measure, kept, count, days in rows:
-        for in_mine, counted, value in tallies.read(teller == reader.author_id, measure, kept):
-            if counted == wanted:
-                (mine if in_mine else partners).append((value, count, days))
-    length = (asked.last - since).days + 1
-    return Trend(
-        asked.measure,
-        asked.window,
-        asked.step,
-        asked.domain,
-        asked.item,
-        _points(asked, since, _sums(since, length, mine)),
-        _points(asked, since, _sums(since, length, partners)),
-    )
+    return fold(await counting.read(db, keys, reader, since, asked.last, _measures(asked), member_id), asked)
 
 
-def _sums(since: date, length: int, told: Iterable[Told]) -> Sums:
-    """Over so many days. One of them may have several counts of a value, from other domains and streams."""
-    daily: dict[str, list[int]] = {}
-    first = since.toordinal()
-    for value, count, days in told:
-        counts = daily.setdefault(value, [0] * length)
-        for day in days:
-            counts[day - first] += count
-    return {value: list(accumulate(counts, initial=0)) for value, counts in daily.items()}
+def fold(counts: Counts, asked: Asked) -> Trend:
+    """The trend, of all that a reader can count in its days; what lies outside is left aside."""
+    statistics.forget()
+    tellings = [counts.asks] if asked.measure == "asks" else [counts.mine, counts.partners]
+    mine, partners = [*(_points(told, asked) for told in tellings), list[Point]()][:2]
+    return Trend(asked.measure, asked.window, asked.step, asked.domain, asked.item, mine, partners)
+
+
+def _measures(asked: Asked) -> list[str]:
+    """As what the measure is kept."""
+    match asked.measure:
+        case "asks":
+            return [ASKS]
+        case "initiates":
+            return ["initiates"]
+        case "decides":
+            return of_size("decides", None)
+        case "counted":
+            assert asked.when is not None
+            return of_size(INPUT[asked.when], None)
+        case "felt":
+            return [f"felt:{asked.item}"]
 
 
 def days_of(first: date, last: date, step: int) -> list[date]:
@@ -144,40 +113,69 @@ def days_of(first: date, last: date, step: int) -> list[date]:
     return [date.fromordinal(day) for day in range(end - (last - first).days // step * step, end + 1, step)]
 
 
-def _points(asked: Asked, since: date, sums: Sums) -> list[Point]:
-    days, first, windows = days_of(asked.first, asked.last, asked.step), since.toordinal(), []
-    for on in days:
-        end = on.toordinal() - first + 1
-        begin = max(end - asked.window, 0)  # the calendar has no day before the first
-        windows.append({value: total[end] - total[begin] for value, total in sums.items()})
+def _points(told: Told, asked: Asked) -> list[Point]:
+    first, last = first_day(asked.first, asked.window).toordinal(), asked.last.toordinal()
+    sums = summed(figure(told.of(_measures(asked)), asked.domain, first, last), first, last)
+    days = days_of(asked.first, asked.last, asked.step)
+    # As places in the sums; the calendar has no day before the first.
+    spans = [(max(end - asked.window, 0), end) for end in (on.toordinal() - first + 1 for on in days)]
     match asked.measure:
         case "counted":
-            return [_counted(on, found) for on, found in zip(days, statistics.all_counted(windows), strict=True)]
+            answers = statistics.all_answers([_within(sums, span) for span in spans])
+            return [_answers(on, found) for on, found in zip(days, answers, strict=True)]
         case "felt":
-            return [_felt(on, statistics.felt(counts)) for on, counts in zip(days, windows, strict=True)]
-        case "initiates" | "decides":
-            return [_split(on, found) for on, found in zip(days, statistics.splits(windows), strict=True)]
+            windows = [_within(sums, span) for span in spans]
+            felt = statistics.all_felt([[counts.get(answer, 0) for answer in ANSWERS] for counts in windows])
+            return [_felt(on, found) for on, found in zip(days, felt, strict=True)]
+        case _:
+            splits = statistics.splits(_windows(told, sums, first, spans, asked))
+            bands = statistics.wide_bands([(one.occasions.me, one.occasions.partner) for one in splits])
+            return [_split(on, found, band) for on, found, band in zip(days, splits, bands, strict=True)]
+
+
+ANSWERS = [str(answer) for answer in range(1, 8)]
+Span: TypeAlias = tuple[int, int]
+
+
+def _within(sums: Sums, span: Span) -> dict[str, int]:
+    begin, end = span
+    return {value: running[end] - running[begin] for value, running in sums.values.items()}
+
+
+def _windows(
+    told: Told, sums: Sums, first: int, spans: list[Span], asked: Asked
+) -> list[tuple[Mapping[str, int], int, int, Looks]]:
+    later, whole = [Looks(asked.window, asked.domain is not None, since_first) for since_first in (False, True)]
+    # Up to that place in the sums, a window begins at or before the first day on which anything counts.
+    last_whole = len(sums.me) if told.since is None else told.since + asked.window - first
+    found: list[tuple[Mapping[str, int], int, int, Looks]] = []
+    for begin, end in spans:
+        looks = whole if end <= last_whole else later
+        me, partner = sums.me[end] - sums.me[begin], sums.partner[end] - sums.partner[begin]
+        found.append((_within(sums, (begin, end)), me, partner, looks))
+    return found
 
 
 # Field by field: by way of a mapping a point takes three times as long, and there may be 800.
 
 
-def _split(on: date, found: Split) -> Point:
+def _split(on: date, found: Split, band: tuple[float, float] | None) -> Point:
+    wide_low, wide_high = band or (None, None)
     return Point(
         on=on,
         n=found.n,
-        me=found.me,
-        partner=found.partner,
-        both=found.both,
-        neither=found.neither,
+        counts=found.counts,
+        occasions=found.occasions,
         share=found.share,
         low=found.low,
         high=found.high,
         reading=found.reading,
+        wide_low=wide_low,
+        wide_high=wide_high,
     )
 
 
-def _counted(on: date, found: Counted) -> Point:
+def _answers(on: date, found: Answers) -> Point:
     return Point(
         on=on,
         n=found.n,
@@ -193,4 +191,4 @@ def _counted(on: date, found: Counted) -> Point:
 
 
 def _felt(on: date, found: Felt) -> Point:
-    return Point(on=on, n=found.n, mean=found.mean, counts=found.counts)
+    return Point(on=on, n=found.n, mean=found.mean, low=found.low, high=found.high, counts=found.counts)

@@ -161,7 +161,7 @@ async def _open_state(
     async with (
         opened as context,
         create_pool(
-            database_url, SERVICE_ROLE, reader_lookup.STATEMENTS_AT_ONCE, reader_lookup.PLANNED, no_reset
+            database_url, SERVICE_ROLE, 2 * reader_lookup.STATEMENTS_AT_ONCE, reader_lookup.PLANNED, no_reset
         ) as lookup_db,
         create_pool(database_url, SERVICE_ROLE, reads.COUNTING_CONNECTIONS, reads.COUNTING, no_reset) as counting_db,
     ):

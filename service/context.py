@@ -25,9 +25,9 @@ ConnectionPool: TypeAlias = "Pool[Record]"
 #
 # ACT sets it for several statements, until the connection goes back to the pool, which resets it.
 #
-# A statement that runs all the time sets it for itself alone (access.reader_lookup, projections.balances and trends),
-# which saves those before and after it. A CTE `acting` calls set_config until the end of the transaction, the
-# statement's own, so the connection keeps nothing. What policies look at stands in a LATERAL subquery with `WHERE
+# A statement that runs all the time sets it for itself alone (access.reader_lookup, projections.counts), which saves
+# those before and after it. A CTE `acting` calls set_config until the end of the transaction, the statement's own, so
+# the connection keeps nothing. What policies look at stands in a LATERAL subquery with `WHERE
 # acting.members IS NOT NULL … OFFSET 0`: the condition makes it depend on the setting, OFFSET keeps the planner from
 # taking it apart. Evaluated before the setting, it would see no row.
 ACT = "SELECT set_config('mutuality.members', $1::uuid[]::text, false)"

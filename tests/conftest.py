@@ -8,9 +8,13 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from hypothesis import settings
 
 from tests.support.phones import NOON, Running, running
 from tests.support.postgres import SharedServer, fresh_database
+
+settings.register_profile("no deadline", deadline=None)  # how long one example takes is the machine's business
+settings.load_profile("no deadline")
 
 SERVER = pytest.StashKey[SharedServer]()
 

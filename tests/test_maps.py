@@ -6,7 +6,6 @@ import re
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from uuid import uuid4
 
 import asyncpg
 import pytest
@@ -84,9 +83,11 @@ async def test_the_walks_are_true_and_short(database_url: str) -> None:
     found = LISTED.search(ARCHITECTURE)
     assert found is not None
     assert found[0].strip() == told(walked).strip(), "make walk writes them anew"
-    write, *reads = walked
+    write, counting, unchanged = walked
     assert len(write.rooms) <= 6
-    assert [len(read.rooms) <= 5 for read in reads] == [True, True]
+    # Counts are encrypted: who reads them needs keys besides.
+    assert len({*counting.rooms} - {"keys"}) <= 5
+    assert len(unchanged.rooms) <= 5
 
 
 # --- What the log says
@@ -143,8 +144,7 @@ def test_every_role_is_looked_as() -> None:
 @pytest.mark.database
 @pytest.mark.parametrize(("role", "statement", "shown"), LOOKS)
 def test_what_a_role_is_shown_to_see_it_sees(role: str, statement: str, shown: str, lasting_database_url: str) -> None:
-    asked = statement.replace("$STREAM", str(uuid4()))
-    refused = asyncio.run(is_refused(lasting_database_url, f"mutuality_{role}", asked))
+    refused = asyncio.run(is_refused(lasting_database_url, f"mutuality_{role}", statement))
     assert refused == ("permission denied" in shown)
 
 

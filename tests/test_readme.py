@@ -74,7 +74,8 @@ def test_the_tour_runs_to_the_letter_and_its_end_too(console: tuple[str, Path], 
     said = bash(asked + "".join(rest) + leaving, typed=f"{first}\n{other}\n{again}\n")
     assert '"state":"active"' in said
     assert "['open']\n['decided']" in said
-    assert '"initiates"' in said
+    assert '"asks"' in said
+    assert '"mine"' in said
     verified, shared, private, taken_in, _ = [line for line in said.splitlines() if line][-5:]
     assert verified.startswith("2 ")  # the position that the verifier reached
     assert shared.startswith("shared ")

@@ -7,8 +7,8 @@ from uuid import UUID
 from msgspec import Struct
 
 from events.heads import DbConnection
-from events.records import StreamKey
-from projections.balances import Reader
+from events.records import SHARED, StreamKey
+from projections.reader import Reader
 from service.access.authentication import Bearer
 from service.errors import NotFound
 from service.web.requests import ApiRequest, context_of, path_uuid
@@ -21,7 +21,7 @@ class Membership(Struct, frozen=True):
 
     relationship_id: UUID
     state: RelationshipState
-    seat: Literal["first", "second"]
+    seat: Literal[1, 2]
     author_id: UUID
     shared_stream_id: UUID
     private_stream_id: UUID
@@ -32,12 +32,12 @@ class Membership(Struct, frozen=True):
     @property
     def shared(self) -> StreamKey:
         """The shared stream."""
-        return StreamKey(self.relationship_id, self.shared_stream_id)
+        return StreamKey(self.relationship_id, SHARED, self.shared_stream_id)
 
     @property
     def private(self) -> StreamKey:
         """This member's private stream."""
-        return StreamKey(self.relationship_id, self.private_stream_id)
+        return StreamKey(self.relationship_id, self.seat, self.private_stream_id)
 
 
 # An invite that expired leaves its maker alone again; nothing has to run for that.
@@ -94,6 +94,7 @@ def reader_of(membership: Membership) -> Reader:
     """The member as the reader of projections."""
     return Reader(
         membership.relationship_id,
+        membership.seat,
         membership.author_id,
         membership.shared_stream_id,
         membership.private_stream_id,

@@ -13,7 +13,7 @@ from asyncpg import Record
 from msgspec import Struct
 
 from events.records import transposed
-from projections.balances import Reader
+from projections.reader import Reader
 from service.context import ConnectionPool
 from service.database.pool import checked_out
 from service.errors import NotFound
@@ -29,25 +29,20 @@ PLANNED = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off"}
 # membership.
 LOOK_UP = """
 WITH acting AS MATERIALIZED (
-    SELECT set_config('mutuality.members', $2::uuid[]::text, true) AS members
+    SELECT set_config('mutuality.members', $1::uuid[]::text, true) AS members
 )
 SELECT found.*
 FROM acting
 CROSS JOIN LATERAL (
     SELECT
-        asked.session_id,
         mine.member_id,
         mine.relationship_id,
-        members.time_zone,
+        mine.seat,
         mine.author_id,
         relationships.shared_stream_id,
         mine.private_stream_id,
-        concat_ws(
-            ' ', shared.position, shared.xmin, private.position, private.xmin, theirs.member_id IS NULL
-        ) AS version
-    FROM unnest($1::uuid[], $2::uuid[], $3::uuid[]) AS asked (session_id, member_id, relationship_id)
-    JOIN sessions USING (session_id, member_id)
-    JOIN members USING (member_id)
+        concat_ws(' ', shared.version, private.version, theirs.member_id IS NULL) AS version
+    FROM unnest($1::uuid[], $2::uuid[]) AS asked (member_id, relationship_id)
     JOIN memberships AS mine USING (member_id, relationship_id)
     JOIN relationships USING (relationship_id)
     LEFT JOIN memberships AS theirs
@@ -55,10 +50,31 @@ CROSS JOIN LATERAL (
         AND theirs.seat <> mine.seat
     LEFT JOIN heads AS shared
         ON shared.relationship_id = mine.relationship_id
-        AND shared.stream_id = relationships.shared_stream_id
+        AND shared.stream = 0
     LEFT JOIN heads AS private
         ON private.relationship_id = mine.relationship_id
-        AND private.stream_id = mine.private_stream_id
+        AND private.stream = mine.seat
+    WHERE acting.members IS NOT NULL
+    OFFSET 0
+) AS found
+"""
+
+# Who is signed in, and where their days begin: members are looked up apart from relationships, of which another
+# database may keep some.
+SIGNED_IN = """
+WITH acting AS MATERIALIZED (
+    SELECT set_config('mutuality.members', $2::uuid[]::text, true) AS members
+)
+SELECT found.*
+FROM acting
+CROSS JOIN LATERAL (
+    SELECT
+        asked.session_id,
+        asked.member_id,
+        members.time_zone
+    FROM unnest($1::uuid[], $2::uuid[]) AS asked (session_id, member_id)
+    JOIN sessions USING (session_id, member_id)
+    JOIN members USING (member_id)
     WHERE acting.members IS NOT NULL
     OFFSET 0
 ) AS found
@@ -113,15 +129,24 @@ class ReaderLookup:
         # At once: whoever calls before the loop's next turn must find that no task is at work.
         self._at_work.remove(asyncio.current_task())
 
-    async def _look_up(self, keys: Sequence[LookupKey]) -> dict[LookupKey, ReaderAccess]:
+    async def _look_up(self, asked: Sequence[LookupKey]) -> dict[LookupKey, ReaderAccess]:
+        sessions = list({(session_id, member_id) for session_id, member_id, _ in asked})
+        memberships = list({(member_id, relationship_id) for _, member_id, relationship_id in asked})
+        signed_in, found = await asyncio.gather(self._fetch(SIGNED_IN, sessions), self._fetch(LOOK_UP, memberships))
+        zones = {row[:2]: row["time_zone"] for row in signed_in}
+        readers = {row[:2]: row for row in found}
+        return {
+            one: _access(readers[one[1:]], zones[one[:2]]) for one in asked if one[:2] in zones and one[1:] in readers
+        }
+
+    async def _fetch(self, statement: str, rows: Sequence[tuple[UUID, UUID]]) -> list[Record]:
         async with checked_out(self._db) as db:
-            rows = await db.fetch(LOOK_UP, *transposed(keys))
-        return dict(_found(row) for row in rows)
+            return await db.fetch(statement, *transposed(rows))
 
 
-def _found(row: Record) -> tuple[LookupKey, ReaderAccess]:
-    session_id, member_id, relationship_id, time_zone, *columns, version = row
-    return (session_id, member_id, relationship_id), ReaderAccess(Reader(relationship_id, *columns), time_zone, version)
+def _access(row: Record, time_zone: str) -> ReaderAccess:
+    _, relationship_id, seat, author_id, shared_stream, private_stream, version = row
+    return ReaderAccess(Reader(relationship_id, seat, author_id, shared_stream, private_stream), time_zone, version)
 
 
 def _resolve(waiting: PendingLookups, found: dict[LookupKey, ReaderAccess]) -> None:

@@ -123,7 +123,7 @@ async def change_me(request: ApiRequest) -> ASGIApp:
     name = await context.keys.encrypt_for(member.member_id, "name", change.name) if change.name else None
     async with context.acting_as(member.member_id) as db, db.transaction():
         if time_zone is not None:
-            await change_time_zone(db, member.member_id, time_zone, context.now())
+            await change_time_zone(db, context.keys, member.member_id, time_zone, context.now())
         row = await db.fetchrow(CHANGE_MEMBER, member.member_id, renamed, name, time_zone)
         if renamed:
             await db.execute(SHOW_NAME, member.member_id, name)

@@ -9,7 +9,6 @@ import multiprocessing
 import os
 import signal
 import sys
-from collections import defaultdict
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from multiprocessing import resource_tracker
@@ -22,9 +21,8 @@ from msgspec import Struct
 from tqdm import tqdm
 
 from events.encryption import DecryptionFailed
-from events.entries import Audience
 from events.heads import DbConnection, lock_heads
-from events.records import StreamKey
+from events.records import SHARED, StreamKey
 from projections.rebuild import Stream, rebuild
 from service.core.clock import utc_now
 from service.core.randomness import system_random_bytes
@@ -44,7 +42,7 @@ class Listed(Struct, frozen=True):
     """A stream to be rebuilt."""
 
     key: StreamKey
-    audience: Audience
+    shared: StreamKey
 
 
 class RebuiltPart(Struct, frozen=True):
@@ -93,14 +91,19 @@ def _processors() -> int:
 
 STREAMS = """
 SELECT
-    relationship_id,
-    stream_id,
-    private,
-    position
+    heads.relationship_id,
+    heads.stream,
+    relationships.shared_stream_id,
+    memberships.private_stream_id,
+    heads.position
 FROM heads
+JOIN relationships USING (relationship_id)
+LEFT JOIN memberships
+    ON memberships.relationship_id = heads.relationship_id
+    AND memberships.seat = heads.stream
 ORDER BY
-    relationship_id,
-    stream_id
+    heads.relationship_id,
+    heads.stream
 """
 
 
@@ -112,12 +115,13 @@ async def listed(url: str) -> list[list[Listed]]:
     finally:
         await db.close()
     parts, room = list[list[Listed]](), 0
-    for relationship_id, stream_id, private, position in rows:
+    for relationship_id, number, shared_id, private_id, position in rows:
         cost = STREAM_COSTS_EVENTS + position
         if not parts or cost > room:
             parts.append([])
             room = PART_EVENTS
-        parts[-1].append(Listed(StreamKey(relationship_id, stream_id), "private" if private else "shared"))
+        shared = StreamKey(relationship_id, SHARED, shared_id)
+        parts[-1].append(Listed(StreamKey(relationship_id, number, private_id) if number else shared, shared))
         room -= cost
     return parts
 
@@ -255,28 +259,9 @@ async def _rebuild_alone(db: DbConnection, keys: Keyring, one: Listed) -> Rebuil
         return RebuiltPart(1, 0, [one.key.stream_id])
 
 
-# What an erased member recorded counts nothing any more.
-AUTHORS = """
-SELECT
-    relationship_id,
-    author_id
-FROM memberships
-WHERE relationship_id = ANY ($1::uuid[])
-    AND member_id IS NOT NULL
-"""
-
-
 async def _rebuild(db: DbConnection, keys: Keyring, part: Sequence[Listed]) -> int:
-    # After acquiring the locks: a partner who came in since the streams were listed counts as well.
+    # After acquiring the locks: a partner who came in since the streams were listed has written with their own key.
     await lock_heads(db, [one.key for one in part])
-    relationships = list({one.key.relationship_id for one in part})
-    authors: defaultdict[UUID, list[UUID]] = defaultdict(list)
-    for relationship_id, author_id in await db.fetch(AUTHORS, relationships):
-        authors[relationship_id].append(author_id)
-    keys_of = await keys.many_relationship_keys(relationships)
-    given = [
-        Stream(one.key, one.audience, tuple(authors[rid]), keys_of[rid])
-        for one in part
-        for rid in [one.key.relationship_id]
-    ]
+    keys_of = await keys.many_relationship_keys({one.key.relationship_id for one in part})
+    given = [Stream(one.key, one.shared, keys_of[one.key.relationship_id]) for one in part]
     return (await rebuild(db, given)).differences

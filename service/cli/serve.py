@@ -96,7 +96,7 @@ class _Server(uvicorn.Server):
         """Start, then call `ready`."""
         await super().startup(sockets)
         if self.started:
-            _collect_less()
+            collect_less()
             self._ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -105,7 +105,7 @@ class _Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def _collect_less() -> None:
+def collect_less() -> None:
     """Run the cyclic garbage collector less often, and not over what is there from the start: it stays anyway.
 
     Requests leave few cycles; looking for them took a fifth of the time in which entries are recorded.

@@ -12,13 +12,14 @@ from msgspec.structs import asdict
 
 from events import chain
 from events.encryption import RelationshipKeys
-from events.entries import Audience, CheckIn, Decision, Entry, Opened, Request, Retraction, complete
+from events.entries import CheckIn, Decision, Entry, Opened, Request, Retraction, complete
 from events.records import Draft, Stored, StreamKey, encrypt_event
 from projections import feed, statistics
-from projections.balances import Balances, Telling
+from projections.balances import Balances, Telling, Tellings
 from projections.feed import Head, Page
 from projections.perspectives import Perspectives
 from projections.requests import Requests, RequestStanding
+from projections.statistics import Counted, Looks, Split, WhoCounts
 from projections.trends import Point, Trend
 from service import errors
 from service.access.consent import CONSENT_VERSION
@@ -57,7 +58,7 @@ MORNING = datetime(2026, 3, 31, 6, 30, tzinfo=UTC)
 LAST_DAY = date(2026, 4, 26)
 
 RELATIONSHIP, ME, PARTNER = _id("relationship"), _id("me"), _id("partner")
-SHARED, PRIVATE = StreamKey(RELATIONSHIP, _id("shared stream")), StreamKey(RELATIONSHIP, _id("private stream"))
+SHARED, PRIVATE = StreamKey(RELATIONSHIP, 0, _id("shared stream")), StreamKey(RELATIONSHIP, 1, _id("private stream"))
 
 CHECK_IN = CheckIn(
     occurred_at=EVENING,
@@ -82,10 +83,12 @@ DECISION = Decision(
 )
 
 
-KEYS = RelationshipKeys(_bytes("relationship key"), {ME: _bytes("my key"), PARTNER: _bytes("partner's key")})
+KEYS = RelationshipKeys(
+    _bytes("relationship key"), {ME: _bytes("my key"), PARTNER: _bytes("partner's key")}, (ME, PARTNER)
+)
 
 
-def _log(key: StreamKey, audience: Audience, *facts: tuple[str, UUID | None, Entry | Opened]) -> list[Stored]:
+def _log(key: StreamKey, *facts: tuple[str, UUID | None, Entry | Opened]) -> list[Stored]:
     """A stream with one event an hour."""
     log: list[Stored] = []
     head = chain.genesis(key.stream_id)
@@ -93,21 +96,20 @@ def _log(key: StreamKey, audience: Audience, *facts: tuple[str, UUID | None, Ent
         at = MORNING + timedelta(hours=position)
         recorded = fact if isinstance(fact, Opened) else complete(fact, at)
         draft = Draft(_id(name), by, at, recorded, _bytes(f"opening of {name}"))
-        log.append(encrypt_event(KEYS, head, key, audience, draft))
+        log.append(encrypt_event(KEYS, head, key, draft))
         head = chain.Head(position, log[-1].link)
     return log
 
 
 SHARED_LOG = _log(
     SHARED,
-    "shared",
     ("opened", None, Opened()),
     ("check-in", ME, CHECK_IN),
     ("request", ME, REQUEST),
     ("answer", PARTNER, YES),
     ("retraction", ME, RETRACTION),
 )
-PRIVATE_LOG = _log(PRIVATE, "private", ("decision", ME, DECISION))
+PRIVATE_LOG = _log(PRIVATE, ("decision", ME, DECISION))
 
 
 def _head(stored: Stored) -> Head:
@@ -118,30 +120,44 @@ def _recorded(stored: Stored) -> Recorded:
     return Recorded(feed.as_read(stored.event, ME), _head(stored))
 
 
-def _page(log: list[Stored], *, proof: bool = False) -> Page:
-    events = [feed.with_proof(one, ME) if proof else feed.as_read(one.event, ME) for one in log]
+def _page(key: StreamKey, log: list[Stored], *, proof: bool = False) -> Page:
+    events = [feed.with_proof(one, key, ME) if proof else feed.as_read(one.event, ME) for one in log]
     return Page(events, _head(log[-1]), more=False)
 
 
 # --- What it came to after four weeks
 
+LOOKS = Looks(window=28, one_domain=False, from_first_day=True)
+
+
+def _split(occasions: tuple[int, int], **counts: int) -> Split:
+    return statistics.split(counts, *occasions, LOOKS)
+
+
 MINE = Telling(
-    initiates=statistics.split({"me": 17, "partner": 14, "both": 6}),
-    decides=statistics.split({"me": 9, "partner": 8, "both": 12, "neither": 1}),
-    counted=statistics.counted({"asked": 3, "partly": 5, "counted": 11}),
-    felt={"heard": statistics.felt({"4": 1, "5": 3, "6": 4}), "close": statistics.felt({"6": 2})},
+    initiates=_split((14, 11), me=17, partner=14, both=6),
+    decides=_split((8, 6), me=9, partner=8, both=12, neither=1),
+    agreed=WhoCounts(me=4, partner=3, both=0, neither=0),
+    counted=Counted(
+        when_other_decided=statistics.answers({"asked": 3, "partly": 5, "counted": 13}),
+        when_both_decided=statistics.answers({"partly": 2, "counted": 8}),
+    ),
+    felt={"heard": statistics.felt([0, 0, 0, 1, 3, 4, 0]), "close": statistics.felt([0, 0, 0, 0, 0, 2, 0])},
 )
 PARTNERS = Telling(
-    initiates=statistics.split({"me": 15, "partner": 12, "both": 2}),
-    decides=statistics.split({"me": 3, "partner": 3, "both": 4}),
-    counted=statistics.counted({}),
+    initiates=_split((12, 10), me=15, partner=12, both=2),
+    decides=_split((3, 2), me=3, partner=3, both=4),
+    agreed=WhoCounts(me=0, partner=1, both=0, neither=0),
+    counted=Counted(when_other_decided=statistics.answers({}), when_both_decided=statistics.answers({})),
     felt={},
 )
-INITIATES = [[6, 1, 0, 0], [1, 4, 1, 0], [0, 0, 3, 0], [0, 0, 0, 1]]
+INITIATES = [[6, 1, 0, 0], [1, 4, 1, 0], [0, 0, 7, 0], [0, 0, 0, 1]]
 
 
-def _point(on: date, **counts: int) -> Point:
-    return Point(on=on, **asdict(statistics.split(counts)))
+def _point(on: date, found: Split) -> Point:
+    wide_low, wide_high = statistics.wide_band(found.occasions.me, found.occasions.partner) or (None, None)
+    fields = {name: getattr(found, name) for name in ("counts", "occasions", "n", "share", "low", "high", "reading")}
+    return Point(on=on, wide_low=wide_low, wide_high=wide_high, **fields)
 
 
 # --- Who they are
@@ -226,7 +242,11 @@ ANSWERS: dict[str, Any] = {
         devices=[PHONE],
         schedule=SCHEDULE,
         prompts=[PROMPT],
-        relationships=[ExportedRelationship(TOGETHER, _page(SHARED_LOG, proof=True), _page(PRIVATE_LOG, proof=True))],
+        relationships=[
+            ExportedRelationship(
+                TOGETHER, _page(SHARED, SHARED_LOG, proof=True), _page(PRIVATE, PRIVATE_LOG, proof=True)
+            )
+        ],
     ),
     "makeRelationship": ALONE,
     "listRelationships": Relationships([TOGETHER]),
@@ -240,10 +260,10 @@ ANSWERS: dict[str, Any] = {
     "recordRetraction": _recorded(SHARED_LOG[4]),
     "sync": Synced(
         [SyncResult(_id("check-in"), "recorded"), SyncResult(_id("request"), "recorded")],
-        _page(SHARED_LOG[:3]),
-        _page(PRIVATE_LOG),
+        _page(SHARED, SHARED_LOG[:3]),
+        _page(PRIVATE, PRIVATE_LOG),
     ),
-    "listEvents": _page(SHARED_LOG, proof=True),
+    "listEvents": _page(SHARED, SHARED_LOG, proof=True),
     "listRequests": Requests(
         [
             RequestStanding(
@@ -252,9 +272,19 @@ ANSWERS: dict[str, Any] = {
                 expires_at=SHARED_LOG[2].event.recorded_at + timedelta(days=7),
                 decision=feed.as_read(SHARED_LOG[3].event, ME),
             )
-        ]
+        ],
+        more=False,
     ),
-    "getBalances": Balances(LAST_DAY, 28, None, MINE, PARTNERS),
+    "getBalances": Balances(
+        on=LAST_DAY,
+        window=28,
+        domain=None,
+        size=None,
+        asks=_split((6, 4), me=9, partner=5),
+        mine=MINE,
+        partners=PARTNERS,
+        tellings=Tellings(initiates=None, decides=None),
+    ),
     "getTrend": Trend(
         measure="initiates",
         window=28,
@@ -262,13 +292,17 @@ ANSWERS: dict[str, Any] = {
         domain=None,
         item=None,
         mine=[
-            _point(LAST_DAY - timedelta(days=7), me=13, partner=9, both=4),
-            _point(LAST_DAY, me=17, partner=14, both=6),
+            _point(LAST_DAY - timedelta(days=7), _split((10, 7), me=13, partner=9, both=4)),
+            _point(LAST_DAY, MINE.initiates),
         ],
-        partners=[_point(LAST_DAY - timedelta(days=7)), _point(LAST_DAY, me=15, partner=12, both=2)],
+        partners=[_point(LAST_DAY - timedelta(days=7), _split((0, 0))), _point(LAST_DAY, PARTNERS.initiates)],
     ),
     "getPerspectives": Perspectives(
-        "initiates", None, ["me", "partner", "both", "neither"], INITIATES, *statistics.agreement(INITIATES)
+        measure="initiates",
+        item=None,
+        values=["me", "partner", "both", "neither"],
+        table=INITIATES,
+        **asdict(statistics.agreement(INITIATES, near=False)),
     ),
     "listenLive": live.beginning({"shared": 2, "private": 0}).decode()
     + live.KEEP_ALIVE.decode()

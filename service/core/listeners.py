@@ -8,7 +8,8 @@ from uuid import UUID
 from msgspec import Struct, field
 
 from events.entries import Audience
-from projections.balances import Reader
+from events.records import StreamKey
+from projections.reader import Reader
 
 # A phone that lost its network leaves a stream behind that nobody reads: the oldest makes room, so that no member is
 # kept out by dead connections.
@@ -27,9 +28,9 @@ class Listener(Struct, eq=False):
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
-    def streams(self) -> dict[Audience, UUID]:
+    def streams(self) -> dict[Audience, StreamKey]:
         """The streams that this listener can read; the other member's private one is none of them."""
-        return {"shared": self.reader.shared_stream, "private": self.reader.private_stream}
+        return {"shared": self.reader.shared, "private": self.reader.private}
 
 
 class Listeners:
@@ -51,8 +52,8 @@ class Listeners:
             theirs[0].ended.set()
             self.leave(theirs[0])
         theirs.append(listener)
-        for stream_id in listener.streams.values():
-            self._of_stream.setdefault(stream_id, []).append(listener)
+        for stream in listener.streams.values():
+            self._of_stream.setdefault(stream.stream_id, []).append(listener)
         self.present.set()
         if self._closed:
             listener.ended.set()
@@ -60,8 +61,8 @@ class Listeners:
     def leave(self, listener: Listener) -> None:
         """Listen no more; leaving twice does no harm."""
         _take_out(self._of_member, listener.member_id, listener)
-        for stream_id in listener.streams.values():
-            _take_out(self._of_stream, stream_id, listener)
+        for stream in listener.streams.values():
+            _take_out(self._of_stream, stream.stream_id, listener)
         if not self._of_member:
             self.present.clear()
 

@@ -1,12 +1,15 @@
 """Erase a member: their key first, then every row. The other keeps their own telling, and a chain that verifies."""
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from litestar import Response, delete
+from litestar.background_tasks import BackgroundTask
 
+from events.erasing import erase_texts
 from events.heads import DbConnection, lock_heads, touch_head
-from events.texts import erase_texts
-from projections import tallies
+from events.records import StreamKey
+from projections import pages
 from projections.rebuild import Stream, rebuild
 from service.access.authentication import require_step_up
 from service.access.memberships import Membership, memberships_of
@@ -35,12 +38,12 @@ from service.web.responses import empty_answer
 )
 async def erase_me(request: ApiRequest) -> Response[None]:
     """Relationships end first. Where I was, the partner sees that something was erased, and no more."""
-    member = await require_step_up(request)
-    await erase(context_of(request), member.member_id)
-    return empty_answer()
+    member, context = await require_step_up(request), context_of(request)
+    left = await erase(context, member.member_id)
+    return empty_answer(BackgroundTask(recount_for_partners, context, left))
 
 
-async def erase(context: Context, member_id: UUID) -> None:
+async def erase(context: Context, member_id: UUID) -> list[Membership]:
     """Idempotent: every step can be repeated, and the account goes last, so a caller without an answer asks again."""
     await _leave_everything(context, member_id)
     memberships = await _memberships(context, member_id)
@@ -50,6 +53,33 @@ async def erase(context: Context, member_id: UUID) -> None:
         await _erase_from(context, member_id, membership)
     async with context.maintenance_db.acquire() as db, db.transaction():
         await _forget_account(db, member_id)
+    return memberships
+
+
+PRIVATE_OF = """
+SELECT
+    seat,
+    private_stream_id
+FROM memberships
+WHERE relationship_id = $1
+    AND author_id = $2
+"""
+
+
+async def recount_for_partners(context: Context, left: Sequence[Membership]) -> None:
+    """Count again what partners keep private: what is about something that was erased counts the episode itself now.
+
+    After the answer, for how long it takes depends on how much they keep.
+    """
+    for membership in left:
+        if membership.partner_id is None:
+            continue
+        keys = await context.keys.relationship_keys(membership.relationship_id)
+        async with context.maintenance_db.acquire() as db:
+            row = await db.fetchrow(PRIVATE_OF, membership.relationship_id, membership.partner_id)
+            if row is not None:
+                private = StreamKey(membership.relationship_id, *row)
+                await rebuild(db, [Stream(private, membership.shared, keys)])
 
 
 async def _memberships(context: Context, member_id: UUID) -> list[Membership]:
@@ -65,22 +95,19 @@ async def _leave_everything(context: Context, member_id: UUID) -> None:
 
 
 async def _erase_from(context: Context, member_id: UUID, membership: Membership) -> None:
-    rid, author = membership.relationship_id, membership.author_id
-    remaining = (membership.partner_id,) if membership.partner_id else ()
+    rid, streams = membership.relationship_id, (membership.private, membership.shared)
     keys = await context.keys.relationship_keys(rid)
     async with context.maintenance_db.acquire() as db, db.transaction():
         # After acquiring the locks: what another device of the member is recording comes before, and is erased too, or
         # is refused, because its author is a reader no more.
-        await lock_heads(db, [membership.private, membership.shared])
+        await lock_heads(db, streams)
         await seats.forget(db, rid, member_id)
-        await erase_texts(db, rid, author)
-        for key in (membership.private, membership.shared):
-            await tallies.forget(db, key, author)
-        await rebuild(db, [Stream(membership.shared, "shared", remaining, keys)])
-        await tallies.forget(db, membership.shared, author)
-        # Who read the heads before, and is about to write, finds that they have changed.
-        for key in (membership.private, membership.shared):
-            await touch_head(db, key)
+        await erase_texts(db, rid, membership.seat)
+        await pages.forget(db, rid, membership.seat)
+        await rebuild(db, [Stream(membership.shared, membership.shared, keys)])
+        # Whoever has looked at the heads before, and is about to write, finds that something has changed.
+        for stream in streams:
+            await touch_head(db, stream)
 
 
 async def _forget_account(db: DbConnection, member_id: UUID) -> None:

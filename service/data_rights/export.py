@@ -14,8 +14,8 @@ from events import chain
 from events.entries import Audience
 from events.heads import read_head
 from projections import feed
-from projections.balances import Reader
 from projections.feed import Page
+from projections.reader import Reader
 from service.access.authentication import Member, require_step_up
 from service.access.memberships import Membership, memberships_of, reader_of
 from service.accounts.me import Me, me_of

@@ -18,11 +18,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from events import chain, encryption, entries
-from events.encryption import RelationshipKeys
-from events.entries import Audience, CheckIn, Decision, Ended, Erased, Fact, Opened, Request, Retraction
+from events.entries import CheckIn, Decision, Ended, Erased, Fact, Opened, Request, Retraction
 from events.errors import UnknownKind
-from events.heads import DbConnection, create_stream
-from events.records import Stored, StreamKey
+from events.heads import DbConnection, create_stream, lock_heads
+from events.records import SHARED, Stored, StreamKey
 from events.rules import Recorded
 from projections import feed
 from projections.feed import Event, Page, Proof
@@ -106,42 +105,49 @@ def _check_schedule(export: Export) -> None:
 def _relationship(exported: ExportedRelationship) -> VerifiedRelationship:
     view = exported.relationship
     me, ids = view.author, view.streams
-    shared = list(_verified(exported.shared, "shared", ids.shared, me))
-    private = list(_verified(exported.private, "private", ids.private, me))
+    shared = list(_verified(exported.shared, StreamKey(view.id, SHARED, ids.shared), me))
+    private = list(_verified(exported.private, StreamKey(view.id, 1, ids.private), me))
     others = {s.event.author for s in shared} - {me, None}
     if len(others) > 1 or {s.event.author for s in private} - {me}:
         raise ImportRefused(f"In relationship {view.id} there are entries of somebody who is not in it.")
     return VerifiedRelationship(exported, shared, private, next(iter(others), None))
 
 
-def _verified(page: Page, audience: Audience, stream_id: UUID, me: UUID) -> Iterator[Stored]:
+def _verified(page: Page, stream: StreamKey, me: UUID) -> Iterator[Stored]:
     """The events of a stream, as the log has them. Raises ImportRefused at the first that is not what it should be."""
-    head, before = chain.genesis(stream_id), dict[UUID, Recorded]()
+    head, before = chain.genesis(stream.stream_id), dict[UUID, Recorded]()
     for event in page.events:
-        stored = _proven(event, audience, stream_id, head)
-        if stored is None or feed.with_proof(stored, me) != event or not _fits(stored.event, before):
-            raise ImportRefused(f"The {audience} stream {stream_id} does not verify at position {head.position + 1}.")
+        stored = _proven(event, stream, head)
+        # Its header is rendered again whenever it is asked for, so it has to be the very text that leads to the link.
+        if stored is None or feed.with_proof(stored, stream, me) != event or not _fits(stored.event, before):
+            raise ImportRefused(
+                f"The {stream.audience} stream {stream.stream_id} does not verify at position {head.position + 1}."
+            )
         head = chain.Head(stored.event.position, stored.link)
         before[event.id] = stored.event
         yield stored
     if page.more or feed.as_head(head) != page.head:
-        raise ImportRefused(f"The {audience} stream {stream_id} does not lead to the head that the export names.")
+        raise ImportRefused(
+            f"The {stream.audience} stream {stream.stream_id} does not lead to the head that the export names."
+        )
 
 
-def _proven(event: Event, audience: Audience, stream_id: UUID, head: chain.Head) -> Stored | None:
+def _proven(event: Event, stream: StreamKey, head: chain.Head) -> Stored | None:
     """The event that the proof proves; null where the proof is not whole, or is of another stream or position."""
     if event.proof is None or (event.proof.body is None) != (event.proof.opening is None):
         return None
     try:
         header = chain.read_header(event.proof.header.encode())
         opening, fact = _opened(event.proof, header)
+        commitment = bytes.fromhex(header.commit)
     except (ValueError, UnknownKind):  # what msgspec raises is a ValueError
         return None
-    if (header.v, header.stream, header.position) != (1, stream_id, head.position + 1) or not header.recorded_at.tzinfo:
+    expected = (1, stream.stream_id, head.position + 1)
+    if (header.v, header.stream, header.position) != expected or not header.recorded_at.tzinfo or len(commitment) != 32:
         return None
-    link = chain.follow(head, stream_id, event.proof.header.encode()).link
-    recorded = Recorded(audience, header.position, header.id, header.by, header.recorded_at, fact)
-    return Stored(event.proof.header, link, None, event.proof.body, opening, recorded)
+    link = chain.follow(head, stream.stream_id, event.proof.header.encode()).link
+    recorded = Recorded(stream.audience, header.position, header.id, header.by, header.recorded_at, fact)
+    return Stored(recorded, commitment, link, None, event.proof.body, opening)
 
 
 def _opened(proof: Proof, header: chain.Header) -> tuple[bytes | None, Fact]:
@@ -201,7 +207,7 @@ async def write_export(db: DbConnection, store: KeyStore, export: Export, now: d
             await keys.make_for_member(export.me.member_id)
             await members.insert(db, keys, export.me, now)
             # Planned from now on, by a seed of this service's own.
-            await keep_schedule(db, system_random_bytes, export.me.member_id, export.schedule, now)
+            await keep_schedule(db, keys, system_random_bytes, export.me.member_id, export.schedule, now)
             # They are listed by when somebody joined, the newest first.
             for i, one in enumerate(verified):
                 await _write_one(db, keys, export.me, one, now - timedelta(microseconds=i))
@@ -218,20 +224,20 @@ async def _write_one(db: DbConnection, keys: Keyring, me: Me, one: VerifiedRelat
     state: RelationshipState = "solo" if view.state in ("solo", "inviting") else "ended"
     await seats.insert(db, view.id, state, shared, joined_at)
     name = await _name(keys, me.member_id, me.name)
-    await seats.join(db, MembershipRow(view.id, "first", me.member_id, view.author, private, name, joined_at))
-    await seats.let_read(db, view.id, shared, private, me.member_id)
-    authors = [view.author]
+    await seats.join(db, MembershipRow(view.id, 1, me.member_id, view.author, private, name, joined_at))
+    await seats.let_read(db, view.id, 1, me.member_id)
     if not one.alone:
-        authors += [await _keep_seat_of_partner(db, keys, one, joined_at)]
+        await _keep_seat_of_partner(db, keys, one, joined_at)
     encrypting = await keys.relationship_keys(view.id)
-    counted = (view.author,) if one.partner_erased else tuple(authors)
-    await _fill(db, Stream(StreamKey(view.id, shared), "shared", counted, encrypting), one.shared)
-    await _fill(db, Stream(StreamKey(view.id, private), "private", counted, encrypting), one.private)
+    shared_key = StreamKey(view.id, SHARED, shared)
+    # The private one refers to what is in the shared one.
+    await _fill(db, Stream(shared_key, shared_key, encrypting), one.shared)
+    await _fill(db, Stream(StreamKey(view.id, 1, private), shared_key, encrypting), one.private)
 
 
 async def _keep_seat_of_partner(
     db: DbConnection, keys: Keyring, one: VerifiedRelationship, joined_at: datetime
-) -> UUID:
+) -> None:
     """A membership of nobody: what the partner shared has an author, but no address leads to them."""
     view = one.exported.relationship
     nobody, author_id = None if one.partner_erased else uuid4(), one.partner or uuid4()
@@ -239,8 +245,7 @@ async def _keep_seat_of_partner(
     if nobody:
         await keys.make_for_member(nobody)
         name = await _name(keys, nobody, view.partner.name if view.partner else None)
-    await seats.join(db, MembershipRow(view.id, "second", nobody, author_id, uuid4(), name, joined_at))
-    return author_id
+    await seats.join(db, MembershipRow(view.id, 2, nobody, author_id, uuid4(), name, joined_at))
 
 
 async def _name(keys: Keyring, member_id: UUID, name: str | None) -> bytes | None:
@@ -248,16 +253,17 @@ async def _name(keys: Keyring, member_id: UUID, name: str | None) -> bytes | Non
 
 
 async def _fill(db: DbConnection, stream: Stream, log: list[Stored]) -> None:
-    await create_stream(db, stream.key, stream.audience)
+    await create_stream(db, stream.key)
+    version = (await lock_heads(db, [stream.key]))[stream.key].version
     for first in range(0, len(log), CHUNK_EVENTS):
-        chunk = log[first : first + CHUNK_EVENTS]
-        encrypted = [_encrypted(stream.keys, stored) for stored in chunk]
-        await append_uncounted(db, stream.keys, stream.key, encrypted)
+        encrypted = [_encrypted(stream, stored) for stored in log[first : first + CHUNK_EVENTS]]
+        version = await append_uncounted(db, stream.keys, stream.key, version, encrypted)
     await rebuild(db, [stream])
 
 
-def _encrypted(keys: RelationshipKeys, stored: Stored) -> Stored:
+def _encrypted(stream: Stream, stored: Stored) -> Stored:
     if stored.opening is None or stored.body is None:
         return stored
-    key, bound = keys.of(stored.event.author), encryption.associated_data_of(stored.header)
-    return replace(stored, ciphertext=encryption.encrypt(key, bound, stored.opening, stored.body.encode()))
+    event, key = stored.event, stream.keys.of(stored.event.author)
+    place = encryption.associated_data(stream.key.stream_id, event.event_id, event.author, stored.commitment)
+    return replace(stored, ciphertext=encryption.encrypt(key, place, stored.opening, stored.body.encode()))

@@ -6,6 +6,7 @@ All statements here run as a role of their own, on connections of their own: wha
 import hmac
 import time
 from collections.abc import Collection
+from contextlib import suppress
 from typing import Literal, TypeAlias
 from uuid import UUID
 
@@ -16,6 +17,7 @@ from events.encryption import KEY_BYTES, DecryptionFailed, RelationshipKeys
 from events.heads import DbConnection
 from service.core.clock import Clock
 from service.core.randomness import RandomBytes
+from service.errors import KeyStoreError
 from service.keys import field_encryption
 from service.keys.key_store import KeyStore, epoch_of
 
@@ -59,26 +61,38 @@ WHERE purpose = $1
     AND owner_id = $2
 """
 
-WRAPPED_KEYS = """
+# Who has been erased has a seat still, and is nobody.
+SEATS = """
 SELECT
-    memberships.relationship_id,
-    memberships.author_id,
-    wrapped.epoch,
-    wrapped.wrapped
+    relationship_id,
+    author_id,
+    member_id
 FROM memberships
-JOIN keys.wrapped
-    ON wrapped.purpose = 'member'
-    AND wrapped.owner_id = memberships.member_id
-WHERE memberships.relationship_id = ANY ($1::uuid[])
-UNION ALL
+WHERE relationship_id = ANY ($1::uuid[])
+ORDER BY
+    relationship_id,
+    seat
+"""
+
+MEMBERS = """
 SELECT
     owner_id,
-    NULL,
     epoch,
     wrapped
 FROM keys.wrapped
-WHERE purpose = 'relationship'
+WHERE purpose = 'member'
     AND owner_id = ANY ($1::uuid[])
+"""
+
+OWNED = """
+SELECT
+    purpose,
+    owner_id,
+    epoch,
+    wrapped
+FROM keys.wrapped
+WHERE (purpose = 'relationship' AND owner_id = ANY ($1::uuid[]))
+    OR (purpose = 'member' AND owner_id = ANY ($2::uuid[]))
 """
 
 
@@ -129,6 +143,16 @@ class Keyring:
         couples = {rid: keys for rid, keys in fetched.items() if len(keys.authors) == 2}
         self._relationships |= {rid: (time.monotonic(), keys) for rid, keys in couples.items()}
 
+    async def fetch_for(self, member_ids: Collection[UUID]) -> None:
+        """Fetch the keys of several members at once, so that encrypting and decrypting for them fetches none.
+
+        Who has no key, or one that does not open, holds up nobody: encrypting for them raises what is wrong.
+        """
+        if missing := [member_id for member_id in member_ids if self._cached_member(member_id) is None]:
+            for owner, epoch, wrapped in await self._db.fetch(MEMBERS, missing):
+                with suppress(KeyStoreError):
+                    self._cache_member(owner, self._store.unwrap(epoch, wrapped))
+
     async def encrypt_for(self, member_id: UUID, field: field_encryption.Field, text: str) -> bytes:
         """Encrypt what a member says of themselves. Raises DecryptionFailed for who is erased, KeyStoreError."""
         return field_encryption.encrypt(await self._of_member(member_id), member_id, field, text)
@@ -145,16 +169,22 @@ class Keyring:
         return hmac.digest(self._look_up_key, message, "sha256")
 
     async def _of_member(self, member_id: UUID) -> bytes:
-        fetched_at, key = self._members.get(member_id, (0.0, None))
-        if key is not None and time.monotonic() < fetched_at + KEY_CACHE_TTL_SECONDS:
+        if key := self._cached_member(member_id):
             return key
         key = await self._one("member", member_id)
         if key is None:
             raise DecryptionFailed
+        self._cache_member(member_id, key)
+        return key
+
+    def _cached_member(self, member_id: UUID) -> bytes | None:
+        fetched_at, key = self._members.get(member_id, (0.0, None))
+        return key if time.monotonic() < fetched_at + KEY_CACHE_TTL_SECONDS else None
+
+    def _cache_member(self, member_id: UUID, key: bytes) -> None:
         if len(self._members) >= MAX_CACHED_KEYS:
             self._members.clear()
         self._members[member_id] = (time.monotonic(), key)
-        return key
 
     async def _fetch_look_up_key(self) -> bytes:
         key = await self._one("look-up", NOBODY)
@@ -169,15 +199,20 @@ class Keyring:
         return self._store.unwrap(row["epoch"], row["wrapped"]) if row else None
 
     async def _fetch(self, relationship_ids: list[UUID]) -> dict[UUID, RelationshipKeys]:
-        own: dict[UUID, bytes] = {}
-        authors: dict[UUID, dict[UUID, bytes]] = {rid: {} for rid in relationship_ids}
-        for row in await self._db.fetch(WRAPPED_KEYS, relationship_ids):
-            key = self._store.unwrap(row["epoch"], row["wrapped"])
-            if row["author_id"] is None:
-                own[row["relationship_id"]] = key
-            else:
-                authors[row["relationship_id"]][row["author_id"]] = key
-        return {rid: RelationshipKeys(own[rid], authors[rid]) for rid in relationship_ids}
+        seats: dict[UUID, dict[UUID, UUID | None]] = {rid: {} for rid in relationship_ids}
+        for relationship_id, author_id, member_id in await self._db.fetch(SEATS, relationship_ids):
+            seats[relationship_id][author_id] = member_id
+        members = {member for seated in seats.values() for member in seated.values() if member}
+        rows = await self._db.fetch(OWNED, relationship_ids, list(members))
+        keys = {(row["purpose"], row["owner_id"]): self._store.unwrap(row["epoch"], row["wrapped"]) for row in rows}
+        return {
+            rid: RelationshipKeys(
+                keys["relationship", rid],
+                {author: keys["member", member] for author, member in seated.items() if ("member", member) in keys},
+                tuple(seated),
+            )
+            for rid, seated in seats.items()
+        }
 
     async def _make(self, purpose: Purpose, owner: UUID) -> None:
         epoch = epoch_of(self._now())

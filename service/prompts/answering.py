@@ -10,26 +10,16 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from events.entries import CheckIn
 from events.heads import DbConnection
 from events.records import transposed
-from events.rules import Recorded
 from service.prompts import lifecycle
 from service.prompts.lifecycle import PromptLife
 
 WITHDRAW_FOR = timedelta(hours=24)  # a device that was off for longer has let the notification go by itself
 
 
-class RecordedNotice(Struct, frozen=True):
-    """An event that was recorded just now, and whose it is."""
-
-    member_id: UUID
-    relationship_id: UUID
-    event: Recorded
-
-
 class PromptAnswer(Struct, frozen=True):
-    """A check-in that names a prompt, which may be anybody's, or nobody's."""
+    """A check-in that was recorded just now and names a prompt, which may be anybody's, or nobody's."""
 
     member_id: UUID
     prompt_id: UUID
@@ -44,23 +34,6 @@ class PromptStep(Struct, frozen=True):
     before: PromptLife
     after: PromptLife
 
-
-async def on_recorded(db: DbConnection, notices: Sequence[RecordedNotice], now: datetime) -> None:
-    """Answer prompts. Called with new events only: a replay has done it before."""
-    answers = [found for notice in notices if (found := answer_in(notice))]
-    if answers:
-        await answer_prompts(db, answers, now)
-
-
-def answer_in(notice: RecordedNotice) -> PromptAnswer | None:
-    """The answer to a prompt that an event is, if it is one."""
-    fact = notice.event.fact
-    if not isinstance(fact, CheckIn) or fact.prompt_id is None:
-        return None
-    return PromptAnswer(notice.member_id, fact.prompt_id, fact.occurred_at)
-
-
-# --- Answered and dismissed
 
 # In this order everywhere, which avoids deadlock.
 LOCK = """

@@ -12,9 +12,10 @@ from uuid import UUID
 
 import structlog
 
+from events.records import transposed
 from service.context import Context
-from service.prompts.catalogue import QuestionId
-from service.prompts.self_questions import asked_questions, self_questions_paused
+from service.prompts.ciphertexts import decrypt_questions, encrypt_questions
+from service.prompts.self_questions import ask_of_oneself, asked_questions, self_questions_paused
 
 log = structlog.get_logger()
 
@@ -24,7 +25,7 @@ BATCH = 1000
 async def dispatch(context: Context) -> int:
     """Put what is due into the outbox, a batch at most; returns how many prompts and reminders these were."""
     now = context.now()
-    await _drop_paused_questions(context, now)
+    await _look_into(context, now)
     sent = await context.scheduler_db.fetch(SEND, now, BATCH)
     await context.scheduler_db.execute(FORGET_UNSENT, now)
     await context.scheduler_db.execute(LAPSE, now)
@@ -46,7 +47,7 @@ WITH due AS (
         WHERE prompts.state = 'scheduled'
             AND prompts.due_at <= $1
             AND prompts.send_before > $1
-            AND NOT prompts.reflects
+            AND prompts.looked_into
             AND relationships.state <> 'ended'
             AND members.consent_version IS NOT NULL
         ORDER BY prompts.due_at
@@ -176,8 +177,10 @@ WHERE prompts.member_id = held.member_id
 
 # --- R15: questions about oneself may be paused, which is looked up when they are due
 
+# All that is due is looked into and written again, whatever it asks: a row tells neither before nor after whether there
+# are questions about oneself, nor whether any were dropped.
 
-REFLECTING = """
+NOT_LOOKED_INTO = """
 SELECT
     prompts.member_id,
     prompts.prompt_id,
@@ -186,19 +189,32 @@ FROM prompts
 WHERE prompts.state = 'scheduled'
     AND prompts.due_at <= $1
     AND prompts.send_before > $1
-    AND prompts.reflects
+    AND NOT prompts.looked_into
 ORDER BY prompts.due_at
 LIMIT $2
 """
 
 KEEP_QUESTIONS = """
+WITH held AS (
+    SELECT
+        prompts.member_id,
+        prompts.prompt_id,
+        kept.questions
+    FROM unnest($1::uuid[], $2::uuid[], $3::bytea[]) AS kept (member_id, prompt_id, questions)
+    JOIN prompts USING (member_id, prompt_id)
+    ORDER BY
+        prompts.member_id,
+        prompts.prompt_id
+    FOR UPDATE OF prompts
+)
 UPDATE prompts
 SET
-    questions = $3,
-    reflects = false
-WHERE member_id = $1
-    AND prompt_id = $2
-    AND state = 'scheduled'
+    questions = held.questions,
+    looked_into = true
+FROM held
+WHERE prompts.member_id = held.member_id
+    AND prompts.prompt_id = held.prompt_id
+    AND prompts.state = 'scheduled'
 """
 
 FORGET_PROMPT = """
@@ -209,20 +225,27 @@ WHERE member_id = $1
 """
 
 
-async def _drop_paused_questions(context: Context, now: datetime) -> None:
+async def _look_into(context: Context, now: datetime) -> None:
     """Remove questions about oneself where they are paused, and a prompt of which nothing is left."""
-    for row in await context.scheduler_db.fetch(REFLECTING, now, BATCH):
+    due, kept = await context.scheduler_db.fetch(NOT_LOOKED_INTO, now, BATCH), list[tuple[UUID, UUID, bytes]]()
+    await context.keys.fetch_for({row["member_id"] for row in due})
+    for row in due:
+        member_id, prompt_id = row["member_id"], row["prompt_id"]
         try:
-            paused = await _are_paused(context, row["member_id"], now)
+            chosen = await decrypt_questions(context.keys, member_id, row["questions"])
+            paused = ask_of_oneself(chosen) and await _are_paused(context, member_id, now)
+            asked = asked_questions(chosen, paused=paused)
+            ciphertext = await encrypt_questions(context.keys, member_id, asked)
         except Exception as error:
             # What cannot be read must not hold up what can; it is tried again until it is too late.
-            log.warning("not_looked_into", prompt=str(row["prompt_id"]), error=type(error).__name__)
+            log.warning("not_looked_into", prompt=str(prompt_id), error=type(error).__name__)
             continue
-        asked: list[QuestionId] = asked_questions(row["questions"], paused=paused)
-        if asked:
-            await context.scheduler_db.execute(KEEP_QUESTIONS, row["member_id"], row["prompt_id"], asked)
+        if asked or not chosen:
+            kept.append((member_id, prompt_id, ciphertext))
         else:
-            await context.scheduler_db.execute(FORGET_PROMPT, row["member_id"], row["prompt_id"])
+            await context.scheduler_db.execute(FORGET_PROMPT, member_id, prompt_id)
+    if kept:
+        await context.scheduler_db.execute(KEEP_QUESTIONS, *transposed(kept))
 
 
 async def _are_paused(context: Context, member_id: UUID, now: datetime) -> bool:

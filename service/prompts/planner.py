@@ -8,7 +8,7 @@ number of workers may plan at once, and one that is killed leaves nothing behind
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -16,11 +16,15 @@ import msgspec
 import structlog
 from asyncpg import Record
 from msgspec import Struct
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
+from events.encryption import DecryptionFailed
 from service.context import Context
 from service.core.tokens import new_id
-from service.prompts.catalogue import SELF_QUESTIONS
+from service.errors import KeyStoreError
+from service.keys.keyring import Keyring
+from service.prompts.catalogue import QuestionId
+from service.prompts.ciphertexts import decrypt_schedule, encrypt_questions
 from service.prompts.lifecycle import reminder_due_at, scheduled, sent
 from service.prompts.planning import (
     ONE_DAY,
@@ -49,6 +53,9 @@ LOOK_BACK = timedelta(days=10)
 # Later than that the moment has passed: it is left out.
 WORTH_SENDING = timedelta(hours=1)
 
+# What a member's schedule or key may raise; it must hold up nobody else.
+UNREADABLE = (DecryptionFailed, KeyStoreError, msgspec.MsgspecError)
+
 
 class PlannedMember(Struct, frozen=True):
     """What is known of a member for whom prompts are planned."""
@@ -62,7 +69,7 @@ class PlannedMember(Struct, frozen=True):
 
 
 class PlannedPrompt(Struct, frozen=True):
-    """A row to be, by its columns."""
+    """A row to be, by its columns; the questions are encrypted when it is written."""
 
     member_id: UUID
     prompt_id: UUID
@@ -71,8 +78,7 @@ class PlannedPrompt(Struct, frozen=True):
     item_id: UUID
     day: date
     asked_on: date
-    questions: Sequence[str]
-    reflects: bool
+    questions: Sequence[QuestionId]
     due_at: datetime
     send_before: datetime
     remind_at: datetime | None
@@ -127,18 +133,20 @@ WHERE schedules.member_id = ANY ($1::uuid[])
 
 
 async def _members(context: Context, member_ids: Sequence[UUID]) -> dict[UUID, PlannedMember]:
-    """By member id, without those whose zone does not exist any more or whose schedule cannot be decoded."""
+    """By member id, without those whose zone does not exist any more or whose schedule cannot be read."""
     found = {}
-    for row in await context.scheduler_db.fetch(MEMBERS, member_ids):
+    rows = await context.scheduler_db.fetch(MEMBERS, member_ids)
+    await context.keys.fetch_for([row["member_id"] for row in rows])
+    for row in rows:
         try:
-            found[row["member_id"]] = _member(row)
-        except (msgspec.MsgspecError, ZoneInfoNotFoundError) as error:
+            found[row["member_id"]] = await _member(context.keys, row)
+        except (*UNREADABLE, ZoneInfoNotFoundError) as error:
             log.error("not_planned", member=str(row["member_id"]), error=type(error).__name__)
     return found
 
 
-def _member(row: Record) -> PlannedMember:
-    schedule = msgspec.json.decode(row["schedule"], type=Schedule)
+async def _member(keys: Keyring, row: Record) -> PlannedMember:
+    schedule = await decrypt_schedule(keys, row["member_id"], row["schedule"])
     place = Whereabouts(ZoneInfo(row["time_zone"]), row["since"])
     return PlannedMember(row["member_id"], schedule, row["seed"], place, row["plan_at"], row["planned"])
 
@@ -359,7 +367,7 @@ def _prompt(
     found: Occurrence,
     relationship_id: UUID,
     reason: Literal["schedule", "after_event"],
-    questions: Sequence[str],
+    questions: Sequence[QuestionId],
     now: datetime,
 ) -> PlannedPrompt | None:
     """The prompt of an occurrence; null where a rule forbids it or it is too late, which only the debug log says."""
@@ -382,7 +390,6 @@ def _prompt(
         day=found.day,
         asked_on=found.on,
         questions=questions,
-        reflects=not set(SELF_QUESTIONS).isdisjoint(questions),
         due_at=found.at,
         send_before=send_before,
         remind_at=remind_at,
@@ -418,7 +425,7 @@ WITH planned AS (
         day,
         asked_on,
         questions,
-        reflects,
+        looked_into,
         due_at,
         send_before,
         remind_at,
@@ -436,7 +443,7 @@ WITH planned AS (
         prompt.day,
         prompt.asked_on,
         prompt.questions,
-        prompt.reflects,
+        false,
         prompt.due_at,
         prompt.send_before,
         prompt.remind_at,
@@ -452,8 +459,7 @@ WITH planned AS (
         item_id uuid,
         day date,
         asked_on date,
-        questions text[],
-        reflects boolean,
+        questions bytea,
         due_at timestamptz,
         send_before timestamptz,
         remind_at timestamptz,
@@ -470,21 +476,31 @@ FROM planned
 
 async def _keep(context: Context, plans: Iterable[Plan]) -> set[UUID]:
     """Write the plans that are not void, each whole; returns the ids of their members."""
+    read, prompts = list[dict[str, Any]](), list[dict[str, Any]]()
     # By id: two workers who write plans of the same members lock them in one order, which avoids deadlock.
-    ordered = sorted(plans, key=lambda plan: plan.member.member_id)
-    read = [
-        {
-            "member_id": plan.member.member_id,
-            "since": plan.member.place.since,
-            "planned": plan.member.planned,
-            "next_at": plan.next_at,
-        }
-        for plan in ordered
-    ]
-    prompts = [prompt for plan in ordered for prompt in plan.prompts]
+    for plan in sorted(plans, key=lambda plan: plan.member.member_id):
+        member = plan.member
+        try:
+            prompts += [await _row(context.keys, prompt) for prompt in plan.prompts]
+        except UNREADABLE as error:  # erased since they were read
+            log.error("not_planned", member=str(member.member_id), error=type(error).__name__)
+            continue
+        read.append(
+            {
+                "member_id": member.member_id,
+                "since": member.place.since,
+                "planned": member.planned,
+                "next_at": plan.next_at,
+            }
+        )
     planning_id = new_id(context.random_bytes, "planning id")
     rows = await context.scheduler_db.fetch(KEEP_PLANS, planning_id, _as_json(read), _as_json(prompts))
     return {row["member_id"] for row in rows}
+
+
+async def _row(keys: Keyring, prompt: PlannedPrompt) -> dict[str, Any]:
+    questions = await encrypt_questions(keys, prompt.member_id, prompt.questions)
+    return asdict(prompt) | {"questions": rf"\x{questions.hex()}"}  # as PostgreSQL spells bytes in JSON
 
 
 def _as_json(rows: Sequence[object]) -> str:

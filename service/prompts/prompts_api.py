@@ -15,8 +15,9 @@ from service.context import Context
 from service.errors import NotFound
 from service.prompts import lifecycle
 from service.prompts.answering import PromptStep, apply_steps, lock_prompts
-from service.prompts.catalogue import SELF_QUESTIONS, QuestionId
-from service.prompts.self_questions import asked_questions, self_questions_paused
+from service.prompts.catalogue import QuestionId
+from service.prompts.ciphertexts import decrypt_questions
+from service.prompts.self_questions import ask_of_oneself, asked_questions, self_questions_paused
 from service.web.operation import described
 from service.web.requests import ApiRequest, context_of, decode_query, path_uuid
 from service.web.responses import empty_answer, json_answer
@@ -102,10 +103,10 @@ async def prompts_of(context: Context, member_id: UUID, state: ShownState | None
     now = context.now()
     async with context.acting_as(member_id) as db:
         rows = await db.fetch(PROMPTS, member_id, now, state, limit)
-        reflects = any(not set(SELF_QUESTIONS).isdisjoint(row["questions"]) for row in rows)
-        paused = reflects and await self_questions_paused(context, db, member_id, now)
-    shown = [(row, asked_questions(row["questions"], paused=paused)) for row in rows]
-    return [_prompt(row, questions) for row, questions in shown if questions or not row["questions"]]
+        chosen = [await decrypt_questions(context.keys, member_id, row["questions"]) for row in rows]
+        paused = any(map(ask_of_oneself, chosen)) and await self_questions_paused(context, db, member_id, now)
+    shown = [(row, asked_questions(each, paused=paused)) for row, each in zip(rows, chosen, strict=True)]
+    return [_prompt(row, asked) for (row, asked), each in zip(shown, chosen, strict=True) if asked or not each]
 
 
 def _prompt(row: Record, questions: list[QuestionId]) -> Prompt:

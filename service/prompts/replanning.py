@@ -9,11 +9,12 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-import msgspec
 from asyncpg import Record
 
 from events.heads import DbConnection
 from events.records import transposed
+from service.keys.keyring import Keyring
+from service.prompts.ciphertexts import decrypt_schedule
 from service.prompts.planning import AskedBefore, is_quiet, over_cap, until_quiet
 from service.prompts.schedule import Schedule
 
@@ -53,17 +54,17 @@ async def zone_of(db: DbConnection, member_id: UUID) -> ZoneInfo:
     return ZoneInfo(await db.fetchval(ZONE, member_id))
 
 
-async def change_time_zone(db: DbConnection, member_id: UUID, time_zone: str, now: datetime) -> None:
+async def change_time_zone(db: DbConnection, keys: Keyring, member_id: UUID, time_zone: str, now: datetime) -> None:
     """Plan again for a member whose time zone is about to change; where it is that zone already, do nothing.
 
     Locks the schedule's row before the member's row is written, as all others do: this avoids deadlock.
     """
-    text = await db.fetchval(LOCK_SCHEDULE, member_id)
+    ciphertext = await db.fetchval(LOCK_SCHEDULE, member_id)
     zone = ZoneInfo(time_zone)
-    if text is None or zone == await zone_of(db, member_id):
+    if ciphertext is None or zone == await zone_of(db, member_id):
         return
     await db.execute(PLAN_FROM_NOW, member_id, now)
-    await plan_again(db, member_id, msgspec.json.decode(text, type=Schedule), zone, now)
+    await plan_again(db, member_id, await decrypt_schedule(keys, member_id, ciphertext), zone, now)
 
 
 # In the order of dispatching and answering.

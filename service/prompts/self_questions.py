@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from events.encryption import RelationshipKeys
-from events.entries import Audience, CheckIn
+from events.entries import CheckIn
 from events.heads import DbConnection, read_head
 from events.reading import read_page
 from events.records import StreamKey
@@ -45,6 +45,11 @@ def _is_concern(entry: Recorded, check_in: CheckIn) -> bool:
     )
 
 
+def ask_of_oneself(questions: Iterable[QuestionId]) -> bool:
+    """Whether there are questions about oneself among these."""
+    return not set(SELF_QUESTIONS).isdisjoint(questions)
+
+
 def asked_questions(chosen: Iterable[QuestionId], *, paused: bool) -> list[QuestionId]:
     """The chosen questions, in their order, without those about oneself while these are paused."""
     return [one for one in chosen if not (paused and one in SELF_QUESTIONS)]
@@ -59,21 +64,19 @@ async def self_questions_paused(context: Context, db: DbConnection, member_id: U
     """
     for membership in await memberships_of(db, member_id, now):
         keys = await context.keys.relationship_keys(membership.relationship_id)
-        entries = [one async for one in _recent(db, keys, membership.private, "private", now)]
-        entries += [one async for one in _recent(db, keys, membership.shared, "shared", now)]
+        entries = [one async for one in _recent(db, keys, membership.private, now)]
+        entries += [one async for one in _recent(db, keys, membership.shared, now)]
         if paused_by(entries, membership.author_id, now):
             return True
     return False
 
 
-async def _recent(
-    db: DbConnection, keys: RelationshipKeys, key: StreamKey, audience: Audience, now: datetime
-) -> AsyncIterator[Recorded]:
+async def _recent(db: DbConnection, keys: RelationshipKeys, key: StreamKey, now: datetime) -> AsyncIterator[Recorded]:
     """The events of a stream that may still matter, from its end backwards, a chunk at a time."""
     before = (await read_head(db, key)).position
     while before > 0:
         after = max(0, before - CHUNK_EVENTS)
-        _, page = await read_page(db, keys, key, audience, after, before - after)
+        _, page = await read_page(db, keys, key, after, before - after)
         for stored in reversed(page):
             # Positions follow the time of recording, and nothing occurs more than a little after it is recorded.
             if stored.event.recorded_at + MAY_BE_AHEAD + PAUSE <= now:

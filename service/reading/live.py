@@ -214,11 +214,12 @@ async def poll_forever(context: Context, every_seconds: float) -> None:
 HEADS = """
 SELECT
     readers.member_id,
-    readers.stream_id,
+    readers.relationship_id,
+    readers.stream,
     coalesce(heads.position, 0) AS position
-FROM unnest($1::uuid[], $2::uuid[]) AS listened_to (relationship_id, stream_id)
-JOIN readers USING (relationship_id, stream_id)
-LEFT JOIN heads USING (relationship_id, stream_id)
+FROM unnest($1::uuid[], $2::smallint[]) AS listened_to (relationship_id, stream)
+JOIN readers USING (relationship_id, stream)
+LEFT JOIN heads USING (relationship_id, stream)
 """
 
 SIGNED_IN = """
@@ -231,11 +232,11 @@ WHERE session_id = ANY ($1::uuid[])
 async def poll(context: Context) -> None:
     """Wake listeners that are behind a head, and end those that may not listen any more."""
     listeners, now = list(context.listeners), context.now()
-    listened_to = {(one.reader.relationship_id, stream) for one in listeners for stream in one.streams.values()}
+    listened_to = {(s.relationship_id, s.number) for one in listeners for s in one.streams.values()}
     async with context.acting_as(*{one.member_id for one in listeners}) as db:
         rows = await db.fetch(HEADS, *transposed(list(listened_to)))
         sessions = await db.fetch(SIGNED_IN, list({one.session_id for one in listeners}))
-    heads = {(row["member_id"], row["stream_id"]): row["position"] for row in rows}
+    heads = {row[:3]: row["position"] for row in rows}
     alive = {row["session_id"] for row in sessions}
     for one in listeners:
         behind = _behind(one, heads)
@@ -245,9 +246,12 @@ async def poll(context: Context) -> None:
             one.woken.set()
 
 
-def _behind(listener: Listener, heads: dict[tuple[UUID, UUID], int]) -> bool | None:
+def _behind(listener: Listener, heads: dict[tuple[UUID, UUID, int], int]) -> bool | None:
     """Whether more is there than was sent; None where a stream cannot be read any more."""
-    positions = {audience: heads.get((listener.member_id, stream)) for audience, stream in listener.streams.items()}
+    positions = {
+        audience: heads.get((listener.member_id, stream.relationship_id, stream.number))
+        for audience, stream in listener.streams.items()
+    }
     if None in positions.values():
         return None
     return any((positions[audience] or 0) > reached for audience, reached in listener.reached.items())

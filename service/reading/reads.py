@@ -11,15 +11,18 @@ from litestar.params import FromPath
 from litestar.types import ASGIApp
 from msgspec import Meta, Struct
 
+from events.encryption import RelationshipKeys
 from events.entries import Audience, Domain, FeltItem
 from events.heads import DbConnection
 from projections import balances as balances_of
 from projections import feed, perspectives, requests, trends
-from projections.balances import Balances, Reader
+from projections.balances import Balances
 from projections.feed import Page
 from projections.perspectives import Period, Perspectives
-from projections.requests import Requests
-from projections.trends import Measure, Trend
+from projections.reader import Reader
+from projections.requests import Listed, Requests
+from projections.tallies import Size
+from projections.trends import Measure, Trend, When
 from service.access.authentication import bearer_without_recheck, recheck_session
 from service.access.reader_lookup import ReaderLookup
 from service.database.pool import checked_out
@@ -51,9 +54,21 @@ class EventsQuery(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class RequestsQuery(Struct, frozen=True, forbid_unknown_fields=True):
-    """Which requests."""
+    """Which requests: those that are open, or all of the last 14 days."""
 
-    state: Literal["open", "decided", "lapsed", "retracted"] | None = None
+    state: Listed = "recent"
+    after: (
+        Annotated[
+            int,
+            Meta(
+                ge=1,
+                le=2**63 - 1,
+                description="The position of the last request that the phone has: older ones follow.",
+            ),
+        ]
+        | None
+    ) = None
+    limit: Annotated[int, Meta(ge=1, le=200)] = 50
 
 
 class BalancesQuery(Struct, frozen=True, forbid_unknown_fields=True):
@@ -62,6 +77,7 @@ class BalancesQuery(Struct, frozen=True, forbid_unknown_fields=True):
     window: WindowDays = 28
     on: DayOrToday | None = None
     domain: Domain | None = None
+    size: Annotated[Size, Meta(description="Only decisions of that size, where decisions are counted.")] | None = None
 
 
 class TrendsQuery(Struct, frozen=True, forbid_unknown_fields=True, rename={"from_": "from"}):
@@ -74,6 +90,9 @@ class TrendsQuery(Struct, frozen=True, forbid_unknown_fields=True, rename={"from
     from_: Annotated[date, Meta(description="The first date; 364 days before the last where left out.")] | None = None
     domain: Domain | None = None
     item: Annotated[FeltItem, Meta(description="Needed for the measure felt, and only there.")] | None = None
+    when: (
+        Annotated[When, Meta(description="By who decided. Needed for the measure counted, and only there.")] | None
+    ) = None
 
 
 class PerspectivesQuery(Struct, frozen=True, forbid_unknown_fields=True, rename={"from_": "from"}):
@@ -125,7 +144,8 @@ async def list_requests(request: ApiRequest, rid: FromPath[str]) -> ASGIApp:
     query, reader = decode_query(request, RequestsQuery), caller.reader
     keys = await context.keys.relationship_keys(reader.relationship_id)
     async with context.acting_as(caller.member_id) as db:
-        listed = await requests.requests(db, keys, reader, query.state, context.now())
+        asked = requests.Asked(query.state, query.after, query.limit)
+        listed = await requests.requests(db, keys, reader, asked, context.now())
     return cacheable_answer(request, cacheable(listed))
 
 
@@ -142,15 +162,16 @@ async def list_requests(request: ApiRequest, rid: FromPath[str]) -> ASGIApp:
     ),
 )
 async def get_balances(request: ApiRequest, rid: FromPath[str]) -> ASGIApp:
-    """Two tellings, side by side."""
+    """Two tellings, side by side; what was asked stands beside both."""
     caller = await _current_reader(request, rid)
     query = decode_query(request, BalancesQuery)
     on = query.on or _today(context_of(request).now(), caller.time_zone)
+    asked = balances_of.Asked(on, query.window, query.domain, query.size)
 
     async def count(db: DbConnection) -> Balances:
-        return await balances_of.balances(db, caller.reader, on, query.window, query.domain, caller.member_id)
+        return await balances_of.balances(db, await _keys(request, caller), caller.reader, asked, caller.member_id)
 
-    return await _cached_counts(request, caller, (query, on), count)
+    return await _cached_counts(request, caller, (asked,), count)
 
 
 @get(
@@ -168,9 +189,12 @@ async def get_balances(request: ApiRequest, rid: FromPath[str]) -> ASGIApp:
 async def get_trend(request: ApiRequest, rid: FromPath[str]) -> ASGIApp:
     """At most 400 points, ending on the last date."""
     caller = await _current_reader(request, rid)
-    trend = _trend_asked(decode_query(request, TrendsQuery), _today(context_of(request).now(), caller.time_zone))
-    member_id = caller.member_id
-    return await _cached_counts(request, caller, (trend,), lambda db: trends.trend(db, caller.reader, trend, member_id))
+    asked = _trend_asked(decode_query(request, TrendsQuery), _today(context_of(request).now(), caller.time_zone))
+
+    async def count(db: DbConnection) -> Trend:
+        return await trends.trend(db, await _keys(request, caller), caller.reader, asked, caller.member_id)
+
+    return await _cached_counts(request, caller, (asked,), count)
 
 
 @get(
@@ -190,7 +214,7 @@ async def get_perspectives(request: ApiRequest, rid: FromPath[str]) -> ASGIApp:
     caller, context = await _current_reader(request, rid), context_of(request)
     query, reader = decode_query(request, PerspectivesQuery), caller.reader
     item = _item_of(query.measure, query.item)
-    period = Period(query.from_, query.to)
+    period = _period(query)
     keys = await context.keys.relationship_keys(reader.relationship_id)
     async with context.acting_as(caller.member_id) as db:
         if query.measure == "felt":
@@ -219,6 +243,10 @@ async def _current_reader(request: ApiRequest, rid: str) -> CurrentReader:
         await recheck_session(request)
         raise
     return CurrentReader(bearer.member_id, found.reader, found.time_zone, found.version)
+
+
+async def _keys(request: ApiRequest, caller: CurrentReader) -> RelationshipKeys:
+    return await context_of(request).keys.relationship_keys(caller.reader.relationship_id)
 
 
 async def _cached_counts(
@@ -252,8 +280,22 @@ def _trend_asked(query: TrendsQuery, today: date) -> trends.Asked:
         raise Invalid("from must not lie after to.", "/from")
     if (last - first).days // query.step + 1 > MAX_POINTS:
         raise Invalid("A trend has at most 400 points: choose a later from or a larger step.", "/from")
-    item = _item_of(query.measure, query.item)
-    return trends.Asked(query.measure, item, query.domain, query.window, query.step, first, last)
+    item, when = _item_of(query.measure, query.item), _when_of(query)
+    return trends.Asked(query.measure, item, when, query.domain, query.window, query.step, first, last)
+
+
+def _period(query: PerspectivesQuery) -> Period:
+    if query.from_ and query.to and query.from_ > query.to:
+        raise Invalid("from must not lie after to.", "/from")
+    return Period(query.from_, query.to)
+
+
+def _when_of(query: TrendsQuery) -> When | None:
+    if query.measure == "counted" and query.when is None:
+        raise Invalid("The measure counted needs when: other_decided or both_decided.", "/when")
+    if query.measure != "counted" and query.when is not None:
+        raise Invalid("Only the measure counted is told by who decided.", "/when")
+    return query.when
 
 
 def _item_of(measure: str, item: FeltItem | None) -> FeltItem | None:

@@ -1,44 +1,57 @@
-"""The one statement that writes the log: events with their texts, heads, counts and occasions, or nothing at all."""
+"""The one statement that writes the log: events, their heads, the pages that count them, or nothing at all."""
 
-from collections.abc import Mapping
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
+from asyncpg import DivisionByZeroError
 from msgspec import Struct
 
 from events.heads import DbConnection
 from events.records import transposed
-from projections import tallies
-from projections.tallies import Key
 
 
 class EventRow(NamedTuple):
-    """A row of `events`, of `texts` where there is a ciphertext, and of `occasions` where there is the time of one.
+    """A row of `events`, and of `occasions` where it is one. But for the last two it is what `event_row` makes.
 
-    But for the last column it is what `events.records.event_row` makes.
+    `beside` is the number of a stream in which its id must not be either; null where there is none.
     """
 
     relationship_id: UUID
-    stream_id: UUID
+    stream: int
     position: int
+    author: int
+    recorded_at: datetime
+    alters: int
     event_id: UUID
-    alters: UUID
-    header: str
+    commitment: bytes
     link: bytes
-    author_id: UUID | None
     ciphertext: bytes | None
-    occasion_at: datetime | None
+    is_occasion: bool
+    beside: int | None
 
 
 class HeadRow(NamedTuple):
-    """What a stream's head becomes; `version` is that of the row that it follows on, or null where that is locked."""
+    """What a stream's head becomes, and the version on which that follows."""
 
     relationship_id: UUID
-    stream_id: UUID
+    stream: int
+    version: int
     position: int
     link: bytes
-    version: int | None
+
+
+class PageRow(NamedTuple):
+    """A page as it is to be. Its stream's head is among those that are written."""
+
+    relationship_id: UUID
+    stream: int
+    author: int
+    month: int
+    ciphertext: bytes
+
+
+PAGE_COLUMNS = len(PageRow._fields)
 
 
 class Rows(Struct, frozen=True):
@@ -46,122 +59,99 @@ class Rows(Struct, frozen=True):
 
     events: list[EventRow]
     heads: list[HeadRow]
-    counts: Mapping[Key, int]
+    pages: list[PageRow]
 
 
-# Private heads before shared ones, as everywhere, to avoid deadlock. While this waits for them another may have been
-# faster: then a head's row has another version, nothing follows on it, and nothing at all is written.
+# Compare and swap: an event is written where its head still has the version on which it follows, and where its id is
+# not taken meanwhile. Where that is not so for one of them the last line divides by zero, which takes all of it back: a
+# statement that looked first, and locked what it saw, took PostgreSQL twice as long.
+# Heads come by relationship, private ones before the shared one, and are written in that order, which avoids deadlock.
 APPEND = """
 WITH new_events AS (
     SELECT *
     FROM unnest(
-        $1::uuid[], $2::uuid[], $3::bigint[], $4::uuid[], $5::uuid[], $6::text[], $7::bytea[], $8::uuid[], $9::bytea[],
-        $10::timestamptz[]
+        $1::uuid[], $2::smallint[], $3::integer[], $4::smallint[], $5::timestamptz[], $6::bigint[], $7::uuid[],
+        $8::bytea[], $9::bytea[], $10::bytea[], $11::boolean[], $12::smallint[]
     ) AS new_events (
-        relationship_id, stream_id, position, event_id, alters, header, link, author_id, ciphertext, occasion_at
+        relationship_id, stream, position, author, recorded_at, alters, event_id, commitment, link, ciphertext,
+        is_occasion, beside
     )
 ),
 new_heads AS (
     SELECT *
-    FROM unnest($11::uuid[], $12::uuid[], $13::bigint[], $14::bytea[], $15::bigint[]) AS new_heads (
-        relationship_id, stream_id, position, link, version
+    FROM unnest($13::uuid[], $14::smallint[], $15::bigint[], $16::bigint[], $17::bytea[]) AS new_heads (
+        relationship_id, stream, version, position, link
     )
-),
-locked_heads AS MATERIALIZED (
-    SELECT heads.stream_id
-    FROM new_heads
-    JOIN heads USING (relationship_id, stream_id)
-    WHERE new_heads.version IS NULL
-        OR new_heads.version = heads.xmin::text::bigint
-    ORDER BY
-        heads.private DESC,
-        heads.stream_id
-    FOR UPDATE OF heads
-),
-unchanged AS MATERIALIZED (
-    SELECT
-    WHERE (SELECT count(*) FROM locked_heads) = (SELECT count(*) FROM new_heads)
-        AND NOT EXISTS (
-            SELECT
-            FROM new_events
-            JOIN events AS present USING (event_id)
-            WHERE ((present.relationship_id, present.stream_id) = (new_events.relationship_id, new_events.stream_id))
-                IS TRUE
-        )
-),
-inserted_events AS (
-    INSERT INTO events (
-        relationship_id,
-        stream_id,
-        position,
-        event_id,
-        alters,
-        header,
-        link
-    )
-    SELECT
-        relationship_id,
-        stream_id,
-        position,
-        event_id,
-        alters,
-        header,
-        link
-    FROM new_events
-    CROSS JOIN unchanged
-),
-inserted_texts AS (
-    INSERT INTO texts (
-        relationship_id,
-        stream_id,
-        position,
-        author_id,
-        sealed
-    )
-    SELECT
-        relationship_id,
-        stream_id,
-        position,
-        author_id,
-        ciphertext
-    FROM new_events
-    CROSS JOIN unchanged
-    WHERE ciphertext IS NOT NULL
 ),
 updated_heads AS (
     UPDATE heads
     SET
+        version = heads.version + 1,
         position = new_heads.position,
         link = new_heads.link
     FROM new_heads
-    CROSS JOIN unchanged
     WHERE heads.relationship_id = new_heads.relationship_id
-        AND heads.stream_id = new_heads.stream_id
+        AND heads.stream = new_heads.stream
+        AND heads.version = new_heads.version
+    RETURNING
+        heads.relationship_id,
+        heads.stream
 ),
-added_tallies AS (
-    INSERT INTO tallies (
+taken_ids AS (
+    SELECT
+    FROM new_events
+    JOIN events AS present USING (event_id)
+    WHERE ((present.relationship_id, present.stream) = (new_events.relationship_id, new_events.stream)) IS TRUE
+        OR ((present.relationship_id, present.stream) = (new_events.relationship_id, new_events.beside)) IS TRUE
+),
+inserted_events AS (
+    INSERT INTO events (
         relationship_id,
-        stream_id,
-        day,
-        teller,
-        domain,
-        measure,
-        value,
-        count
+        stream,
+        position,
+        author,
+        recorded_at,
+        alters,
+        event_id,
+        commitment,
+        link,
+        ciphertext
     )
     SELECT
-        (added ->> 0)::uuid,
-        (added ->> 1)::uuid,
-        (added ->> 2)::date,
-        (added ->> 3)::uuid,
-        added ->> 4,
-        added ->> 5,
-        added ->> 6,
-        (added ->> 7)::bigint
-    FROM json_array_elements(convert_from($16, 'UTF8')::json) AS added
-    CROSS JOIN unchanged
-    ON CONFLICT (relationship_id, stream_id, day, teller, domain, measure, value)
-    DO UPDATE SET count = tallies.count + excluded.count
+        new_events.relationship_id,
+        new_events.stream,
+        new_events.position,
+        new_events.author,
+        new_events.recorded_at,
+        new_events.alters,
+        new_events.event_id,
+        new_events.commitment,
+        new_events.link,
+        new_events.ciphertext
+    FROM new_events
+    JOIN updated_heads USING (relationship_id, stream)
+    WHERE NOT EXISTS (SELECT FROM taken_ids)
+),
+written_pages AS (
+    INSERT INTO pages (
+        relationship_id,
+        stream,
+        author,
+        month,
+        ciphertext
+    )
+    SELECT
+        written.relationship_id,
+        written.stream,
+        written.author,
+        written.month,
+        written.ciphertext
+    FROM unnest($18::uuid[], $19::smallint[], $20::smallint[], $21::integer[], $22::bytea[]) AS written (
+        relationship_id, stream, author, month, ciphertext
+    )
+    JOIN updated_heads USING (relationship_id, stream)
+    ON CONFLICT (relationship_id, stream, author, month)
+    DO UPDATE SET ciphertext = excluded.ciphertext
 ),
 inserted_occasions AS (
     INSERT INTO occasions (
@@ -172,23 +162,28 @@ inserted_occasions AS (
     SELECT
         relationship_id,
         event_id,
-        occasion_at
+        recorded_at
     FROM new_events
-    CROSS JOIN unchanged
-    WHERE occasion_at IS NOT NULL
+    WHERE is_occasion
 )
-SELECT EXISTS (SELECT FROM unchanged)
+SELECT 1 / (
+    (SELECT count(*) FROM updated_heads) = (SELECT count(*) FROM new_heads)
+    AND NOT EXISTS (SELECT FROM taken_ids)
+)::integer
 """
 
 
 async def append(db: DbConnection, rows: Rows) -> bool:
-    """Append events, each to its stream, in order.
+    """Append events, each to its stream, in order, and write the pages that count them.
 
-    False where another was faster, or has used an id: then nothing is written. A head without a version must be locked
-    by this transaction.
+    False where another was faster, or has used an id: then nothing is written, and a transaction around it is lost.
     """
     if not rows.events:
         return True
-    columns = (*transposed(rows.events), *transposed(rows.heads), tallies.as_rows(rows.counts))
-    written: bool = await db.fetchval(APPEND, *columns)
-    return written
+    heads = sorted(rows.heads, key=lambda head: (head.relationship_id, -head.stream))
+    columns = (*transposed(rows.events), *transposed(heads), *(transposed(rows.pages) or [[]] * PAGE_COLUMNS))
+    try:
+        await db.fetchval(APPEND, *columns)
+    except DivisionByZeroError:
+        return False
+    return True

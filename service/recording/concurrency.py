@@ -9,7 +9,7 @@ from itertools import groupby
 from msgspec.structs import replace
 
 from events import rules
-from events.entries import CheckIn, Retraction, is_sealed, refers_to
+from events.entries import CheckIn, Decision, Retraction, is_sealed, refers_to
 from service.database.group_commit import Slot
 from service.recording.write_set import Submission
 
@@ -24,7 +24,8 @@ def slot_of(submission: Submission) -> Slot:
     Lane: what is recorded in the same way. Queues go beside single entries, which would wait for a hundred others, and
     several at a time: the database writes one while the next is made ready.
 
-    Streams: those that it may touch. Whoever shares must not wait for what the other keeps private.
+    Streams: those that it may touch, and its ids, for one id may be in both streams of its author and count in one
+    alone. Whoever shares must not wait for what the other keeps private.
 
     Blocking key: whoever shares may wait for what the partner holds, all others for the member's own devices alone.
 
@@ -35,6 +36,7 @@ def slot_of(submission: Submission) -> Slot:
     private, shared = _touched_audiences(submission)
     is_queue = len(submission.entries) >= QUEUE_ENTRIES
     streams: list[Hashable] = [name for name, touched in ((author, private), (relationship_id, shared)) if touched]
+    streams += [(*author, entry_id) for entry_id, entry in submission.entries if isinstance(entry, CheckIn | Decision)]
     return Slot(
         lane=(is_optimistic(submission), hash(author) % QUEUE_LANES if is_queue else None),
         streams=frozenset(streams),

@@ -3,10 +3,11 @@
 from uuid import UUID
 
 from events import rules
-from events.entries import Entry
+from events.entries import CheckIn, Entry
 from events.errors import Refusal
 from events.rules import Recorded
 from service.errors import NotFound, WrongState
+from service.prompts.answering import PromptAnswer
 from service.recording.write_set import AuthorBatch, Outcome, RecordedEntry, Submission, SubmissionResult, WriteSet
 
 
@@ -33,4 +34,7 @@ def _decide(write_set: WriteSet, batch: AuthorBatch, entry_id: UUID, entry: Entr
         return refusal
     if isinstance(decided, Recorded):
         return RecordedEntry(batch.stored[decided.audience, decided.event_id], new=False)
+    # Which prompt an entry answers is no part of it: nothing but the entry as it was sent tells.
+    if isinstance(entry, CheckIn) and entry.prompt_id:
+        write_set.answered.append(PromptAnswer(batch.member_id, entry.prompt_id, entry.occurred_at))
     return RecordedEntry(write_set.accept(batch, entry_id, decided), new=True)

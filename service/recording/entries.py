@@ -58,6 +58,7 @@ def _described(operation: str, summary: str, body: type[Any], *more: type[Except
         "recordCheckIn",
         "Record how something was",
         CheckIn,
+        refusals.NotItsDay,
         refusals.EmptyCheckIn,
         refusals.SealedForNothing,
         refusals.SealedAboutNothing,

@@ -1,51 +1,77 @@
 """What a group is recorded from, read from the database: who submits, the heads, and what the entries refer to."""
 
+import asyncio
 from collections.abc import Iterable, Sequence
+from typing import TypeAlias
+from uuid import UUID
 
 from asyncpg import Record
 
 from events import rules
-from events.chain import Head
-from events.entries import Retraction, is_sealed, refers_to
-from events.heads import DbConnection, lock_heads
+from events.entries import CheckIn, Request, Retraction, day_of, refers_to
+from events.heads import DbConnection, VersionedHead, lock_heads
 from events.lookups import find_altering, find_events, ids_present
 from events.reading import decrypt_row
-from events.records import Mention, StreamKey, transposed
+from events.records import SHARED, Mention, StreamKey, transposed
 from events.reveals import copy_ids
 from events.rules import Author
+from projections import pages
+from projections.pages import PageKey
 from service.access.consent import has_consented
-from service.context import Context, reading_as_members
+from service.context import ConnectionPool, Context, reading_as_members
 from service.recording.write_set import AuthorBatch, Submission, Submitter, WriteSet
+
+# Who is signed in, and what they have agreed to. Members and their sessions are looked up apart from relationships, of
+# which another database may keep some.
+SIGNED_IN = """
+SELECT
+    submitted.session_id,
+    submitted.member_id,
+    members.consent_version
+FROM unnest($1::uuid[], $2::uuid[]) AS submitted (session_id, member_id)
+JOIN sessions USING (session_id, member_id)
+JOIN members USING (member_id)
+"""
+
+SignedIn: TypeAlias = dict[tuple[UUID, UUID], str | None]
+
+
+async def find_signed_in(db: "DbConnection | ConnectionPool", submitters: Iterable[Submitter]) -> SignedIn:
+    """The version that each submitter has agreed to, by session and member; without those whose session has ended."""
+    asked = list({(one.session_id, one.member_id) for one in submitters})
+    return {row[:2]: row[2] for row in await db.fetch(SIGNED_IN, *transposed(asked))}
+
 
 LOCK_PRIVATE_HEADS = """
 SELECT
-    submitted.session_id,
     memberships.member_id,
     memberships.relationship_id,
     relationships.shared_stream_id
-FROM unnest($1::uuid[], $2::uuid[], $3::uuid[]) AS submitted (session_id, member_id, relationship_id)
-JOIN sessions USING (session_id, member_id)
+FROM unnest($1::uuid[], $2::uuid[]) AS submitted (member_id, relationship_id)
 JOIN memberships USING (member_id, relationship_id)
 JOIN relationships USING (relationship_id)
 JOIN heads
     ON heads.relationship_id = memberships.relationship_id
-    AND heads.stream_id = memberships.private_stream_id
-ORDER BY heads.stream_id
-FOR UPDATE OF heads
+    AND heads.stream = memberships.seat
+ORDER BY
+    heads.relationship_id,
+    heads.stream DESC
+FOR NO KEY UPDATE OF heads
 """
 
 
-async def lock_stream_heads(db: DbConnection, submissions: Sequence[Submission]) -> None:
+async def lock_stream_heads(db: DbConnection, submissions: Sequence[Submission], signed_in: SignedIn) -> None:
     """Lock the private head of each author, and then the shared ones that the entries touch.
 
     The first keeps two devices of one member apart. More shared heads than needed would let the partner's writing wait
     for a private entry, and so disclose it: after acquiring the private locks, it looks whether what is taken back is
     shared.
     """
-    rows = await db.fetch(LOCK_PRIVATE_HEADS, *transposed(_submitters(submissions)))
-    shared = {Submitter(*row[:3]): StreamKey(row["relationship_id"], row["shared_stream_id"]) for row in rows}
-    admitted = [submission for submission in submissions if submission.submitter in shared]
-    entries = [(shared[one.submitter], entry) for one in admitted for _, entry in one.entries]
+    authors = list({one.author for one in _submitters(submissions) if one.session in signed_in})
+    rows = await db.fetch(LOCK_PRIVATE_HEADS, *transposed(authors)) if authors else []
+    shared = {row[:2]: StreamKey(row["relationship_id"], SHARED, row["shared_stream_id"]) for row in rows}
+    admitted = [submission for submission in submissions if submission.submitter.author in shared]
+    entries = [(shared[one.submitter.author], entry) for one in admitted for _, entry in one.entries]
     taken_back = [Mention(stream, entry.event_id) for stream, entry in entries if isinstance(entry, Retraction)]
     needed = {stream for stream, entry in entries if rules.is_shared(entry)}
     needed |= {mention.stream for mention in await ids_present(db, taken_back)} if taken_back else set()
@@ -56,56 +82,128 @@ def _submitters(submissions: Sequence[Submission]) -> list[Submitter]:
     return list({one.submitter for one in submissions})
 
 
-# The versions are those of the rows: whatever happens to a head writes its row again.
+# The heads, and the pages of the months in which the entries count, as of one moment: whoever writes such a page gives
+# its head another version.
 LOAD = """
 SELECT
-    submitted.session_id,
     mine.member_id,
     mine.relationship_id,
+    mine.seat,
     mine.author_id,
     relationships.shared_stream_id,
     mine.private_stream_id,
-    members.consent_version,
     relationships.state = 'active' AS active,
-    theirs.author_id AS partner_id,
+    shared.version AS shared_version,
     shared.position AS shared_position,
     shared.link AS shared_link,
-    shared.xmin::text::bigint AS shared_version,
+    private.version AS private_version,
     private.position AS private_position,
     private.link AS private_link,
-    private.xmin::text::bigint AS private_version
-FROM unnest($1::uuid[], $2::uuid[], $3::uuid[]) AS submitted (session_id, member_id, relationship_id)
-JOIN sessions USING (session_id, member_id)
+    NULL::smallint AS stream,
+    NULL::integer AS month,
+    NULL::bytea AS page
+FROM unnest($1::uuid[], $2::uuid[]) AS submitted (member_id, relationship_id)
 JOIN memberships AS mine USING (member_id, relationship_id)
-JOIN members USING (member_id)
 JOIN relationships USING (relationship_id)
 JOIN heads AS shared
     ON shared.relationship_id = mine.relationship_id
-    AND shared.stream_id = relationships.shared_stream_id
+    AND shared.stream = 0
 JOIN heads AS private
     ON private.relationship_id = mine.relationship_id
-    AND private.stream_id = mine.private_stream_id
-LEFT JOIN memberships AS theirs
-    ON theirs.relationship_id = mine.relationship_id
-    AND theirs.seat <> mine.seat
+    AND private.stream = mine.seat
+UNION ALL
+SELECT
+    mine.member_id,
+    mine.relationship_id,
+    mine.seat,
+    NULL,
+    NULL,
+    NULL,
+    NULL,
+    NULL,
+    NULL,
+    NULL,
+    NULL,
+    NULL,
+    NULL,
+    pages.stream,
+    pages.month,
+    pages.ciphertext
+FROM unnest($3::uuid[], $4::uuid[], $5::boolean[], $6::integer[]) AS counted (
+    member_id, relationship_id, shared, month
+)
+JOIN memberships AS mine USING (member_id, relationship_id)
+JOIN pages
+    ON pages.relationship_id = mine.relationship_id
+    AND pages.stream = CASE WHEN counted.shared THEN 0 ELSE mine.seat END
+    AND pages.author = mine.seat
+    AND pages.month = counted.month
 """
 
 
-async def load_write_set(context: Context, db: DbConnection, submissions: Sequence[Submission]) -> WriteSet:
-    """Who submits, as what, and the heads of what they can write to, as of now."""
+async def load_write_set(
+    context: Context, db: DbConnection, submissions: Sequence[Submission], *, locked: bool
+) -> WriteSet:
+    """Who submits, as what, and the heads and pages of what they can write to, as of now.
+
+    Where locks are held everything is asked of the one connection that holds them; otherwise of two, beside each other.
+    """
     submitters = _submitters(submissions)
-    rows = {Submitter(*row[:3]): row for row in await db.fetch(LOAD, *transposed(submitters))}
-    unconfirmed = await find_unconfirmed(db, [one for one in submitters if one not in rows])
+    if locked:
+        found, rows = await find_signed_in(db, submitters), await _load(db, submissions)
+    else:
+        found, rows = await asyncio.gather(find_signed_in(context.auth_db, submitters), _load(db, submissions))
+    heads = {row[:2]: row for row in rows if row["month"] is None}
+    admitted = [one for one in submitters if one.session in found and one.author in heads]
+    unconfirmed = await find_unconfirmed(db, [o for o in submitters if o.session in found and o.author not in heads])
     # A partner who came in while this waited for a lock has written with a key of their own.
-    keys = await context.keys.many_relationship_keys({row["relationship_id"] for row in rows.values()})
+    keys = await context.keys.many_relationship_keys({one.relationship_id for one in admitted})
     # The time is taken after the heads on which the events follow were read, so that it grows along a stream.
-    write_set = WriteSet(context.now(), context.random_bytes, keys, submissions, unconfirmed)
-    for submitter, row in rows.items():
-        write_set.batches[submitter] = _batch_of_author(write_set, submitter) or _admit(write_set, row)
+    write_set = WriteSet(context.now(), context.random_bytes, keys, submissions, unconfirmed, not locked)
+    for submitter in admitted:
+        accepted_version = found[submitter.session]
+        known = _batch_of_author(write_set, submitter)
+        write_set.batches[submitter] = known or _admit(write_set, heads[submitter.author], accepted_version)
     for submission in submissions:
         if batch := write_set.batches.get(submission.submitter):
             batch.entries += submission.entries
+    _read_pages(write_set, [row for row in rows if row["month"] is not None])
     return write_set
+
+
+async def _load(db: DbConnection, submissions: Sequence[Submission]) -> list[Record]:
+    authors = list({one.submitter.author for one in submissions})
+    counted = _counted_pages(submissions)
+    return await db.fetch(LOAD, *transposed(authors), *(transposed(counted) or [[]] * 4))
+
+
+def _counted_pages(submissions: Sequence[Submission]) -> list[tuple[UUID, UUID, bool, int]]:
+    """In which months of which of their author's streams the entries count, as far as they say so themselves."""
+    return list(
+        {
+            (*one.submitter.author, rules.is_shared(entry), pages.month_of(day_of(entry)))
+            for one in submissions
+            for _, entry in one.entries
+            if not isinstance(entry, Retraction)
+        }
+    )
+
+
+def _read_pages(write_set: WriteSet, rows: Iterable[Record]) -> None:
+    batches = {(batch.member_id, batch.relationship_id): batch for batch in write_set.all_batches}
+    for row in rows:
+        batch = batches.get(row[:2])
+        # Who was erased a moment ago has no key, and is refused.
+        if batch is not None and write_set.keys_of(batch).knows(batch.author.author_id):
+            stream = batch.shared if row["stream"] == SHARED else batch.private
+            key = PageKey(stream, batch.author.author_id, row["month"])
+            write_set.pages[key] = pages.decrypt(write_set.keys_of(batch), key, row["page"])
+
+
+async def load_pages(db: DbConnection, write_set: WriteSet) -> None:
+    """Read the pages that are to be written and were not read yet. Their heads must be locked."""
+    missing = write_set.touched_pages - write_set.pages.keys()
+    write_set.pages |= await pages.read_some(db, write_set.keys, missing)
 
 
 def _batch_of_author(write_set: WriteSet, submitter: Submitter) -> AuthorBatch | None:
@@ -114,15 +212,15 @@ def _batch_of_author(write_set: WriteSet, submitter: Submitter) -> AuthorBatch |
     return next((batch for batch in authors if batch.member_id == submitter.member_id), None)
 
 
-def _admit(write_set: WriteSet, row: Record) -> AuthorBatch:
+def _admit(write_set: WriteSet, row: Record, accepted_version: str | None) -> AuthorBatch:
     """Begin the batch of an author, with the heads that it follows on."""
     rid = row["relationship_id"]
-    shared, private = StreamKey(rid, row["shared_stream_id"]), StreamKey(rid, row["private_stream_id"])
-    write_set.heads[shared] = Head(row["shared_position"], row["shared_link"])
-    write_set.heads[private] = Head(row["private_position"], row["private_link"])
-    write_set.versions[shared], write_set.versions[private] = row["shared_version"], row["private_version"]
-    author = Author(row["author_id"], has_consented(row["consent_version"]), row["active"])
-    batch = AuthorBatch(row["member_id"], author, row["partner_id"], shared, private)
+    shared = StreamKey(rid, SHARED, row["shared_stream_id"])
+    private = StreamKey(rid, row["seat"], row["private_stream_id"])
+    write_set.heads[shared] = VersionedHead(row["shared_position"], row["shared_link"], row["shared_version"])
+    write_set.heads[private] = VersionedHead(row["private_position"], row["private_link"], row["private_version"])
+    author = Author(row["author_id"], has_consented(accepted_version), row["active"])
+    batch = AuthorBatch(row["member_id"], author, shared, private)
     write_set.authors.setdefault(rid, []).append(batch)
     return batch
 
@@ -130,11 +228,9 @@ def _admit(write_set: WriteSet, row: Record) -> AuthorBatch:
 # Who has accepted and had no streams a moment ago was not confirmed yet, even if they have been since.
 UNCONFIRMED = """
 SELECT
-    session_id,
     member_id,
     relationship_id
-FROM unnest($1::uuid[], $2::uuid[], $3::uuid[]) AS submitted (session_id, member_id, relationship_id)
-JOIN sessions USING (session_id, member_id)
+FROM unnest($1::uuid[], $2::uuid[]) AS submitted (member_id, relationship_id)
 JOIN memberships USING (member_id, relationship_id)
 """
 
@@ -143,7 +239,8 @@ async def find_unconfirmed(db: DbConnection, without_streams: Sequence[Submitter
     """Those of the submitters who are members all the same: they have accepted an invite."""
     if not without_streams:
         return set()
-    return {Submitter(*row) for row in await db.fetch(UNCONFIRMED, *transposed(without_streams))}
+    members = {row[:] for row in await db.fetch(UNCONFIRMED, *transposed([one.author for one in without_streams]))}
+    return {one for one in without_streams if one.author in members}
 
 
 async def load_references(db: DbConnection, write_set: WriteSet) -> None:
@@ -154,14 +251,24 @@ async def load_references(db: DbConnection, write_set: WriteSet) -> None:
     if not altered and not await ids_present(db, list(named)):
         return
     async with reading_as_members(db, [batch.member_id for batch in batches]):
-        rows = await find_events(db, list(named)) + await find_altering(db, write_set.keys, list(altered))
+        _learn(write_set, await find_events(db, list(named)))
+        _learn(write_set, await find_altering(db, write_set.keys, list(altered)))
+        # What is taken back, or shared now, had counted by what it is about, if it had not been taken back before.
+        about = {mention for batch in batches for mention in _own_are_about(batch)} - named
+        shared = {mention for batch in batches for mention in _own_shared_now(batch)} - altered
+        if about or shared:
+            _learn(write_set, await find_events(db, list(about)))
+            _learn(write_set, await find_altering(db, write_set.keys, list(shared)))
+
+
+def _learn(write_set: WriteSet, rows: Iterable[tuple[StreamKey, Record]]) -> None:
     found: dict[StreamKey, list[Record]] = {}
     for stream, row in rows:
         found.setdefault(stream, []).append(row)
-    for batch in batches:
-        for audience in rules.AUDIENCES:
-            for row in found.get(batch.stream(audience), []):
-                batch.learn(decrypt_row(write_set.keys_of(batch), audience, row))
+    for batch in write_set.all_batches:
+        for stream in batch.streams:
+            for row in found.get(stream, []):
+                batch.learn(decrypt_row(write_set.keys_of(batch), stream, row))
 
 
 def _mentioned(batches: Iterable[AuthorBatch]) -> tuple[set[Mention], set[Mention]]:
@@ -170,11 +277,24 @@ def _mentioned(batches: Iterable[AuthorBatch]) -> tuple[set[Mention], set[Mentio
     altered: set[Mention] = set()
     for batch in batches:
         for entry_id, entry in batch.entries:
-            audience = None if is_sealed(entry) else rules.audience_of_new(entry)
-            own = [batch.stream(audience)] if audience else batch.streams
+            # In either stream it may be a replay, or what the author shares later.
+            own = [batch.shared] if isinstance(entry, Request) else batch.streams
             named.update(Mention(stream, entry_id) for stream in own)
             if target := refers_to(entry):
                 altered.update(Mention(stream, target) for stream in batch.streams)
                 # What is taken back may be the original of a copy that has another id.
                 named.add(Mention(batch.shared, copy_ids(batch.private.stream_id, target)[1]))
     return named | altered, altered
+
+
+def _own_are_about(batch: AuthorBatch) -> Iterable[Mention]:
+    """What those check-ins of the author are about that are looked at."""
+    facts = [event.fact for event in batch.known.events.values() if event.author == batch.author.author_id]
+    named = {fact.about for fact in facts if isinstance(fact, CheckIn) and fact.about}
+    return (Mention(stream, event_id) for event_id in named for stream in batch.streams)
+
+
+def _own_shared_now(batch: AuthorBatch) -> Iterable[Mention]:
+    """What the author keeps private under ids that they now share."""
+    shared = {entry_id for entry_id, entry in batch.entries if rules.is_shared(entry)}
+    return (Mention(batch.private, each) for each in shared if batch.known.find(each, "private"))

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
+from events.chain import Head
 from events.encryption import RelationshipKeys
 from events.entries import Ended, Opened
-from events.heads import DbConnection, lock_heads
+from events.heads import DbConnection, VersionedHead, lock_heads
 from events.records import Stored, StreamKey, encrypt_event, event_row
 from service.context import Context
 from service.core.tokens import new_id
@@ -18,11 +19,11 @@ from service.database.group_commit import GroupCommit
 from service.errors import Overloaded
 from service.prompts import answering
 from service.recording import reveal
-from service.recording.append import EventRow, HeadRow, Rows, append
+from service.recording.append import EventRow, Rows, append
 from service.recording.concurrency import is_optimistic, seals, slot_of, split_sealed
 from service.recording.decide import decide_entries
-from service.recording.load import load_references, load_write_set, lock_stream_heads
-from service.recording.write_set import Submission, SubmissionResult, WriteSet, draft
+from service.recording.load import find_signed_in, load_pages, load_references, load_write_set, lock_stream_heads
+from service.recording.write_set import Submission, SubmissionResult, WriteSet, draft, head_row
 
 # Settings of the recorder's connections. Each statement is planned once, by index: to plan one again takes longer than
 # to run it, and of many relationships PostgreSQL would do so over and over.
@@ -76,12 +77,12 @@ class Recorder:
 async def record_optimistically(
     context: Context, db: DbConnection, submissions: Sequence[Submission]
 ) -> WriteSet | None:
-    """Record in two statements, without locks: nothing is held while it is made ready.
+    """Record without locks: nothing is held while it is made ready.
 
-    None where an id is taken or another was faster, which the statement that appends finds under its locks, and where
-    something is refused, for it may be a replay. Then nothing is written, and it is to be recorded under locks.
+    None where an id is taken or another was faster, which the statement that appends finds, and where something is
+    refused, for it may be a replay. Then nothing is written, and it is to be recorded under locks.
     """
-    write_set = await load_write_set(context, db, submissions)
+    write_set = await load_write_set(context, db, submissions, locked=False)
     decide_entries(write_set)
     if write_set.refuses_any or not await append(db, write_set.rows()):
         return None
@@ -95,38 +96,48 @@ async def record_under_locks(
     async with db.transaction():
         if wait_for_locks:
             await db.execute(WAIT_FOR_LOCKS)
+        signed_in = await find_signed_in(db, [submission.submitter for submission in submissions])
         sealing = [submission for submission in submissions if seals(submission)]
         for submission in sealing:
-            await reveal.lock_relationship(db, submission.submitter)
-        await lock_stream_heads(db, submissions)
-        # After acquiring the locks: whoever opens or leaves holds the shared head, so what is read here stays so.
-        write_set = await load_write_set(context, db, submissions)
+            if submission.submitter.session in signed_in:
+                await reveal.lock_relationship(db, submission.submitter)
+        await lock_stream_heads(db, submissions, signed_in)
+        # After acquiring the locks: whoever opens or leaves holds the shared head, so what is read here stays so, and
+        # whose session has ended while this waited for them records nothing.
+        write_set = await load_write_set(context, db, submissions, locked=True)
         await load_references(db, write_set)
         decide_entries(write_set)
         if sealing:
             await reveal.add_copies(db, write_set)
+        await load_pages(db, write_set)
         if not await append(db, write_set.rows()):
             # What was to be taken back came into the shared stream after the look for it: the next try finds it there.
             raise Overloaded
-        await answering.on_recorded(db, write_set.notices, write_set.now)
+        if write_set.answered:
+            await answering.answer_prompts(db, write_set.answered, write_set.now)
         return write_set
 
 
 async def announce(context: Context, db: DbConnection, stream: StreamKey, fact: Opened | Ended) -> None:
     """Append what the service itself says to a shared stream, in the transaction of the caller."""
     keys = await context.keys.relationship_keys(stream.relationship_id)
-    heads = await lock_heads(db, [stream])
+    head = (await lock_heads(db, [stream]))[stream]
     event_id = new_id(context.random_bytes, f"event id {stream.stream_id}")
     drawn = draft(context.random_bytes, stream, event_id, None, context.now(), fact)
-    await append_uncounted(db, keys, stream, [encrypt_event(keys, heads[stream], stream, "shared", drawn)])
+    said = encrypt_event(keys, Head(head.position, head.link), stream, drawn)
+    await append_uncounted(db, keys, stream, head.version, [said])
 
 
-async def append_uncounted(db: DbConnection, keys: RelationshipKeys, stream: StreamKey, log: Sequence[Stored]) -> None:
-    """Append events to one stream whose head the caller's transaction holds; nothing is counted, no one asked after it.
+async def append_uncounted(
+    db: DbConnection, keys: RelationshipKeys, stream: StreamKey, version: int, log: Sequence[Stored]
+) -> int:
+    """Append events to one stream whose head the caller's transaction holds, and return the head's next version.
 
-    For what the service says, and for an import, which counts by rebuilding. Raises Overloaded where an id is taken.
+    For what the service says, and for an import, which counts by rebuilding: nothing is counted here, and nobody is
+    asked about it. Raises Overloaded where an id is taken.
     """
-    events = [EventRow(*event_row(keys, stream, stored), None) for stored in log]
-    head = HeadRow(stream.relationship_id, stream.stream_id, log[-1].event.position, log[-1].link, None)
-    if not await append(db, Rows(events, [head], {})):
+    events = [EventRow._make((*event_row(keys, stream, stored), False, None)) for stored in log]
+    last = VersionedHead(log[-1].event.position, log[-1].link, version)
+    if not await append(db, Rows(events, [head_row(stream, last)], [])):
         raise Overloaded
+    return version + 1

@@ -11,16 +11,17 @@ from msgspec import Struct, field
 from events import rules
 from events.chain import Head
 from events.encryption import NONCE_BYTES, OPENING_BYTES, RelationshipKeys
-from events.entries import Audience, Entry, Fact
+from events.entries import Audience, CheckIn, Decision, Entry, Fact
 from events.errors import Refusal
-from events.records import Draft, Stored, StreamKey, encrypt_event, event_row
-from events.reveals import takes_back_revealed
-from events.rules import Accepted, Author, Known, Recorded, is_occasion
-from projections import tallies
+from events.heads import VersionedHead
+from events.records import SHARED, Draft, Stored, StreamKey, encrypt_event, event_row
+from events.rules import Accepted, Author, Known, is_occasion
+from projections import pages, tallies
+from projections.pages import Page, PageKey
 from projections.tallies import Counts, Key
 from service.core.randomness import RandomBytes
-from service.prompts.answering import RecordedNotice
-from service.recording.append import EventRow, HeadRow, Rows
+from service.prompts.answering import PromptAnswer
+from service.recording.append import EventRow, HeadRow, PageRow, Rows
 
 
 class Submitter(NamedTuple):
@@ -29,6 +30,16 @@ class Submitter(NamedTuple):
     session_id: UUID
     member_id: UUID
     relationship_id: UUID
+
+    @property
+    def session(self) -> tuple[UUID, UUID]:
+        """The session, and whose it must be."""
+        return self.session_id, self.member_id
+
+    @property
+    def author(self) -> tuple[UUID, UUID]:
+        """The member, and where they write."""
+        return self.member_id, self.relationship_id
 
 
 class Submission(Struct, frozen=True):
@@ -60,7 +71,6 @@ class AuthorBatch(Struct):
 
     member_id: UUID
     author: Author
-    partner_id: UUID | None
     shared: StreamKey
     private: StreamKey
     entries: list[tuple[UUID, Entry]] = field(default_factory=list)
@@ -90,23 +100,25 @@ class AuthorBatch(Struct):
 
 
 class WriteSet(Struct):
-    """A group: who submits, the heads that they follow on, and the events and counts that are to be written.
+    """One group: who submits, the heads that they follow on, and the events and pages to be written.
 
-    A head moves with each event that is added. Its version is that of the row that was read; without one, it is locked.
+    A head has the version that it was read with, and moves with what is appended. `checks_beside` where nothing is
+    locked: then an id must not be in its author's other stream either, for what is shared later counts in one alone.
     """
 
     now: datetime
     random_bytes: RandomBytes
-    keys: Mapping[UUID, RelationshipKeys]  # by relationship
+    keys: Mapping[UUID, RelationshipKeys]
     submissions: Sequence[Submission]
     unconfirmed: set[Submitter]
+    checks_beside: bool
     batches: dict[Submitter, AuthorBatch] = field(default_factory=dict)  # two phones of one author have one
-    heads: dict[StreamKey, Head] = field(default_factory=dict)
-    versions: dict[StreamKey, int] = field(default_factory=dict)
+    heads: dict[StreamKey, VersionedHead] = field(default_factory=dict)
+    pages: dict[PageKey, Page] = field(default_factory=dict)  # as they were read
     authors: dict[UUID, list[AuthorBatch]] = field(default_factory=dict)  # by relationship
     answers: list[SubmissionResult | Exception] = field(default_factory=list)
     appended: list[tuple[StreamKey, Stored]] = field(default_factory=list)
-    notices: list[RecordedNotice] = field(default_factory=list)
+    answered: list[PromptAnswer] = field(default_factory=list)
     counts: dict[Key, int] = field(default_factory=lambda: defaultdict(int))
 
     @property
@@ -121,29 +133,22 @@ class WriteSet(Struct):
         return any(isinstance(outcome, Refusal) for result in results for outcome in result.outcomes)
 
     def keys_of(self, batch: AuthorBatch) -> RelationshipKeys:
-        """The keys of its relationship."""
+        """The keys that the events of its relationship are encrypted with."""
         return self.keys[batch.relationship_id]
 
-    def follow_locked(self, heads: Mapping[StreamKey, Head]) -> None:
-        """Follow on heads as they are now, locked since they were first read."""
-        for stream, head in heads.items():
-            self.heads[stream] = head
-            self.versions.pop(stream, None)
-
     def accept(self, batch: AuthorBatch, entry_id: UUID, accepted: Accepted) -> Stored:
-        """Add an entry of the batch's author, who may have answered a prompt with it."""
-        stored = self.add_event(batch, accepted.audience, entry_id, batch.author.author_id, accepted.entry)
-        self.notices.append(RecordedNotice(batch.member_id, batch.relationship_id, stored.event))
-        return stored
+        """Add an entry of the batch's author."""
+        return self.add_event(batch, accepted.audience, entry_id, batch.author.author_id, accepted.entry)
 
     def add_event(self, batch: AuthorBatch, audience: Audience, event_id: UUID, by: UUID | None, fact: Fact) -> Stored:
         """The event that follows on a stream of the batch: from now on it counts, and whoever can read it knows it."""
         stream = batch.stream(audience)
+        head = self.heads[stream]
         drawn = draft(self.random_bytes, stream, event_id, by, self.now, fact)
-        stored = encrypt_event(self.keys_of(batch), self.heads[stream], stream, audience, drawn)
-        self.heads[stream] = Head(stored.event.position, stored.link)
+        stored = encrypt_event(self.keys_of(batch), Head(head.position, head.link), stream, drawn)
+        self.heads[stream] = VersionedHead(stored.event.position, stored.link, head.version)
         self.appended.append((stream, stored))
-        self.add_counts(_tally(batch, stream, stored.event))
+        self.add_counts(tallies.recorded(stream, batch.private, stored.event, batch.known))
         for reader in [batch] if audience == "private" else self.authors[batch.relationship_id]:
             reader.learn(stored)
         return stored
@@ -153,26 +158,41 @@ class WriteSet(Struct):
         for key, count in counts:
             self.counts[key] += count
 
+    @property
+    def touched_pages(self) -> set[PageKey]:
+        """The pages that count something else than before."""
+        return {pages.page_of(key) for key, count in self.counts.items() if count}
+
     def rows(self) -> Rows:
-        """What is to be written, as the tables have it."""
-        events = [self._event_row(stream, stored) for stream, stored in self.appended]
-        heads = [self._head_row(stream) for stream in {stream for stream, _ in self.appended}]
-        return Rows(events, heads, self.counts)
+        """What is to be written, as the tables have it. All touched pages that there are must have been read."""
+        written: dict[PageKey, Page] = {}
+        for key, count in self.counts.items():
+            if count:
+                name = pages.page_of(key)
+                pages.add(written.setdefault(name, dict(self.pages.get(name, {}))), key, count)
+        # Where counts have moved, a page is written beside a stream to which nothing was appended.
+        streams = {stream for stream, _ in self.appended} | {name.stream for name in written}
+        return Rows(
+            [self._event_row(stream, stored) for stream, stored in self.appended],
+            [head_row(stream, self.heads[stream]) for stream in streams],
+            [self._page_row(name, page) for name, page in written.items()],
+        )
 
     def _event_row(self, stream: StreamKey, stored: Stored) -> EventRow:
-        occasion_at = stored.event.recorded_at if is_occasion(stored.event) else None
-        return EventRow(*event_row(self.keys[stream.relationship_id], stream, stored), occasion_at)
+        event, keys = stored.event, self.keys[stream.relationship_id]
+        beside = None
+        if self.checks_beside and isinstance(event.fact, CheckIn | Decision):
+            beside = SHARED if stream.number else keys.seat_of(event.author)
+        return EventRow._make((*event_row(keys, stream, stored), is_occasion(event), beside))
 
-    def _head_row(self, stream: StreamKey) -> HeadRow:
-        head = self.heads[stream]
-        return HeadRow(stream.relationship_id, stream.stream_id, head.position, head.link, self.versions.get(stream))
+    def _page_row(self, name: PageKey, page: Page) -> PageRow:
+        nonce = self.random_bytes(NONCE_BYTES, f"page {name.stream.stream_id} {name.author} {name.month}")
+        return PageRow._make(pages.page_row(self.keys[name.stream.relationship_id], name, page, nonce))
 
 
-def _tally(batch: AuthorBatch, stream: StreamKey, event: Recorded) -> Counts:
-    events = batch.known.events
-    if takes_back_revealed(stream.stream_id, event, batch.known):
-        return []  # its counts have gone to the shared stream, and are taken back there
-    return tallies.tally(stream, event, batch.partner_id, lambda target: events[event.audience, target].fact)
+def head_row(stream: StreamKey, head: VersionedHead) -> HeadRow:
+    """A head as it is to be."""
+    return HeadRow(stream.relationship_id, stream.number, head.version, head.position, head.link)
 
 
 def draft(

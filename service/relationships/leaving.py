@@ -67,7 +67,7 @@ async def _end(context: Context, member_id: UUID, membership: Membership) -> boo
 REMOVE_SECOND = """
 DELETE FROM memberships
 WHERE relationship_id = $1
-    AND seat = 'second'
+    AND seat = 2
 RETURNING member_id
 """
 

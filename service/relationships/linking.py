@@ -12,7 +12,7 @@ from msgspec import Meta, Struct
 from events.entries import Opened
 from events.errors import ConsentRequired
 from events.heads import DbConnection, create_stream
-from events.records import StreamKey
+from events.records import SHARED, StreamKey
 from service.access.authentication import Member, current_member
 from service.access.consent import require_consent
 from service.access.memberships import Membership, membership_of
@@ -21,7 +21,7 @@ from service.core import tokens
 from service.errors import InviteNotFound, NotFound, NotTheInviter, WrongState
 from service.recording import recorder
 from service.relationships import seats
-from service.relationships.seats import MembershipRow
+from service.relationships.seats import MembershipRow, Seat
 from service.relationships.state import forget_invite, lock_state, set_state
 from service.relationships.view import Relationship, view_of
 from service.web.operation import described
@@ -69,24 +69,24 @@ async def make_relationship(request: ApiRequest) -> ASGIApp:
     context = context_of(request)
     relationship_id = tokens.new_id(context.random_bytes, "relationship id")
     await context.keys.make_for_relationship(relationship_id)
-    shared = StreamKey(relationship_id, tokens.new_id(context.random_bytes, f"shared stream of {relationship_id}"))
+    shared = StreamKey(
+        relationship_id, SHARED, tokens.new_id(context.random_bytes, f"shared stream of {relationship_id}")
+    )
     async with context.auth_db.acquire() as db, db.transaction():
         await seats.insert(db, relationship_id, "solo", shared.stream_id, context.now())
-        await create_stream(db, shared, "shared")
-        private = await _join(context, db, shared, "first", member)
-        await create_stream(db, private, "private")
+        await create_stream(db, shared)
+        private = await _join(context, db, shared, 1, member)
+        await create_stream(db, private)
     membership = await membership_of(request, member, str(relationship_id))
     return json_answer(await view_of(context, membership), 201)
 
 
-async def _join(
-    context: Context, db: DbConnection, shared: StreamKey, seat: Literal["first", "second"], member: Member
-) -> StreamKey:
+async def _join(context: Context, db: DbConnection, shared: StreamKey, seat: Seat, member: Member) -> StreamKey:
     rid, me, now = shared.relationship_id, member.member_id, context.now()
     author_id = tokens.new_id(context.random_bytes, f"author of {rid}")
-    private = StreamKey(rid, tokens.new_id(context.random_bytes, f"private stream of {rid}"))
+    private = StreamKey(rid, seat, tokens.new_id(context.random_bytes, f"private stream of {rid}"))
     await seats.join(db, MembershipRow(rid, seat, me, author_id, private.stream_id, member.name_ciphertext, now))
-    await seats.let_read(db, rid, shared.stream_id, private.stream_id, me)
+    await seats.let_read(db, rid, seat, me)
     return private
 
 
@@ -169,11 +169,11 @@ async def accept_invite(request: ApiRequest) -> ASGIApp:
         row = await db.fetchrow(LOCK_INVITED, code_hash, context.now())
         if row is None or row["invited_by"] == member.member_id:
             raise InviteNotFound
-        shared = StreamKey(row["relationship_id"], row["shared_stream_id"])
+        shared = StreamKey(row["relationship_id"], SHARED, row["shared_stream_id"])
         # Used or replaced while this call waited for the row: of two who use one code at once, one gets in.
         if await db.execute(USE_INVITE, code_hash) == "DELETE 0":
             raise InviteNotFound
-        await _join(context, db, shared, "second", member)
+        await _join(context, db, shared, 2, member)
         await set_state(db, shared.relationship_id, "confirming")
     return json_answer(Accepted(shared.relationship_id, "confirming"))
 
@@ -194,7 +194,7 @@ async def confirm(request: ApiRequest, rid: FromPath[str]) -> ASGIApp:
     member = await current_member(request)
     membership = await membership_of(request, member, rid)
     require_consent(member.consent_version)
-    if membership.seat != "first":
+    if membership.seat != 1:
         raise NotTheInviter
     context = context_of(request)
     async with context.acting_as(member.member_id) as db, db.transaction():
@@ -210,12 +210,12 @@ SECOND_PRIVATE_STREAM = """
 SELECT private_stream_id
 FROM memberships
 WHERE relationship_id = $1
-    AND seat = 'second'
+    AND seat = 2
 """
 
 
 async def _open(context: Context, db: DbConnection, membership: Membership) -> None:
     second = await db.fetchval(SECOND_PRIVATE_STREAM, membership.relationship_id)
-    await create_stream(db, StreamKey(membership.relationship_id, second), "private")
+    await create_stream(db, StreamKey(membership.relationship_id, 2, second))
     await set_state(db, membership.relationship_id, "active")
     await recorder.announce(context, db, membership.shared, Opened())

@@ -1,7 +1,7 @@
 """Write relationships, their two seats, and who may read their streams: created, joined, left, forgotten."""
 
 from datetime import datetime
-from typing import Literal
+from typing import Literal, TypeAlias
 from uuid import UUID
 
 from msgspec import Struct
@@ -27,11 +27,15 @@ async def insert(
     await db.execute(MAKE_RELATIONSHIP, relationship_id, state, shared_stream_id, created_at)
 
 
+# Who made the relationship, and who accepted an invite. Neither has any right more.
+Seat: TypeAlias = Literal[1, 2]
+
+
 class MembershipRow(Struct, frozen=True):
     """A row of memberships, in the order of its columns; `member_id` is null where nobody signs in as its author."""
 
     relationship_id: UUID
-    seat: Literal["first", "second"]
+    seat: Seat
     member_id: UUID | None
     author_id: UUID
     private_stream_id: UUID
@@ -60,19 +64,17 @@ async def join(db: DbConnection, seat: MembershipRow) -> None:
 LET_READ = """
 INSERT INTO readers (
     relationship_id,
-    stream_id,
+    stream,
     member_id
 ) VALUES
-    ($1, $2, $4),
-    ($1, $3, $4)
+    ($1, 0, $3),
+    ($1, $2, $3)
 """
 
 
-async def let_read(
-    db: DbConnection, relationship_id: UUID, shared_stream_id: UUID, private_stream_id: UUID, member_id: UUID
-) -> None:
-    """Let a member read the shared stream and their private one; row-level security asks for nothing else."""
-    await db.execute(LET_READ, relationship_id, shared_stream_id, private_stream_id, member_id)
+async def let_read(db: DbConnection, relationship_id: UUID, seat: Seat, member_id: UUID) -> None:
+    """Let a member read the shared stream and the private one of their seat; row-level security asks nothing else."""
+    await db.execute(LET_READ, relationship_id, seat, member_id)
 
 
 LET_READ_NO_MORE = """

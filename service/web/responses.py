@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 from litestar import Response
+from litestar.background_tasks import BackgroundTask
 from litestar.types import ASGIApp, Receive, Scope, Send
 from msgspec import Struct
 
@@ -37,9 +38,9 @@ def _content_headers(content: bytes) -> list[tuple[bytes, bytes]]:
     return [(b"content-type", JSON.encode()), (b"content-length", b"%d" % len(content))]
 
 
-def empty_answer() -> Response[None]:
-    """204 No Content."""
-    return Response(None, status_code=204)
+def empty_answer(afterwards: BackgroundTask | None = None) -> Response[None]:
+    """204 No Content, and what is to be done once it is sent."""
+    return Response(None, status_code=204, background=afterwards)
 
 
 class Cacheable(Struct, frozen=True):

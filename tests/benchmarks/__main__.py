@@ -10,7 +10,19 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.benchmarks import asking, lasting, load, pace, protection, readings, servers, sizes, writes
+from tests.benchmarks import (
+    asking,
+    lasting,
+    load,
+    pace,
+    protection,
+    readings,
+    screens,
+    servers,
+    sizes,
+    storing,
+    writes,
+)
 from tests.benchmarks.table import Figure, Setting, show
 
 SUBJECTS: dict[str, Callable[[Setting], list[Figure]]] = {
@@ -18,6 +30,8 @@ SUBJECTS: dict[str, Callable[[Setting], list[Figure]]] = {
     "others": writes.measure_others,
     "pace": pace.measure,
     "reads": readings.measure,
+    "screen": screens.measure,
+    "stored": storing.measure,
     "sizes": sizes.measure,
     "rebuild": lasting.rebuild,
     "memory": lasting.memory,

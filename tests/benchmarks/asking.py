@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import random
 import statistics
 import time
@@ -13,14 +14,17 @@ import asyncpg
 import msgspec
 import structlog
 
+from events.encryption import KEY_BYTES
 from service import worker
 from service.app import open_context
 from service.context import Context
 from service.core.clock import utc_now
 from service.core.mail import ConsoleMailer
 from service.core.randomness import system_random_bytes
-from service.keys.key_store import FileKeyStore
-from service.prompts import dispatch, planner
+from service.keys import field_encryption
+from service.keys.key_store import FileKeyStore, epoch_of
+from service.prompts import ciphertexts, dispatch, planner
+from service.prompts.ciphertexts import encrypt_questions
 from service.prompts.schedule import WEEKDAYS, Schedule, ScheduledCheckIn
 from service.push import outbox
 from service.push.notices import AppleDevice, Delivered, Notice, PushOutcome
@@ -32,22 +36,33 @@ from tests.support.postgres import execute
 MEMBERS = 100_000
 DUE, DUE_SECONDS = 1000, 60
 
+FILL_BATCH = 1000
+
+# Everybody has a key, and a schedule that is encrypted with it.
+WANTING = """
+WITH kept AS (
+    INSERT INTO keys.wrapped (purpose, owner_id, epoch, wrapped)
+    SELECT 'member', member_id, $2, wrapped
+    FROM unnest($1::uuid[], $3::bytea[]) AS wrapped (member_id, wrapped)
+), made AS (
+    INSERT INTO members (member_id, time_zone, consent_version, created_at)
+    SELECT member_id, 'Europe/Berlin', '1', now() FROM unnest($1::uuid[]) AS made (member_id)
+)
+INSERT INTO schedules (member_id, schedule, seed, since, plan_at)
+SELECT member_id, schedule, sha256(member_id::text::bytea), now() - interval '30 days', now()
+FROM unnest($1::uuid[], $4::bytea[]) AS wanting (member_id, schedule)
+"""
+
 # Everybody is alone in a relationship, has one device, and is asked in the evening.
 FILL = """
-INSERT INTO members (member_id, time_zone, consent_version, created_at)
-SELECT gen_random_uuid(), 'Europe/Berlin', '1', now() FROM generate_series(1, {members});
 INSERT INTO relationships (relationship_id, state, shared_stream_id, created_at)
 SELECT member_id, 'solo', gen_random_uuid(), now() FROM members;
 INSERT INTO memberships (relationship_id, seat, member_id, author_id, private_stream_id, joined_at)
-SELECT member_id, 'first', member_id, gen_random_uuid(), gen_random_uuid(), now() FROM members;
+SELECT member_id, 1, member_id, gen_random_uuid(), gen_random_uuid(), now() FROM members;
 INSERT INTO sessions (session_id, member_id, device_name, created_at, refreshed_at)
 SELECT member_id, member_id, '', now(), now() FROM members;
 INSERT INTO devices (member_id, device_id, session_id, platform, provider, address, registration, registered_at)
 SELECT member_id, member_id, member_id, 'ios', 'apns', '', gen_random_uuid(), now() FROM members;
-INSERT INTO schedules (member_id, schedule, seed, since, plan_at)
-SELECT member_id, replace('{schedule}', 'RELATIONSHIP', member_id::text), sha256(member_id::text::bytea),
-    now() - interval '30 days', now()
-FROM members;
 ANALYZE
 """
 
@@ -57,18 +72,29 @@ def measure(setting: Setting) -> list[Figure]:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     members, share = max(1000, int(MEMBERS * setting.size)), min(1.0, max(0.1, setting.size))
     url = migrated(setting.url, "asking")
-    asyncio.run(execute(url, FILL.format(members=members, schedule=told())))
-    return asyncio.run(_measured(url, setting, members, share))
-
-
-def told() -> str:
-    """A schedule, in which the relationship is still to be named."""
-    item = ScheduledCheckIn(uuid4(), UUID(int=7), list(WEEKDAYS), "20:00", "22:00", ["close"])
-    return msgspec.json.encode(Schedule(check_ins=[item])).decode().replace(str(UUID(int=7)), "RELATIONSHIP")
-
-
-async def _measured(url: str, setting: Setting, members: int, share: float) -> list[Figure]:
     store = FileKeyStore(setting.folder / "asking-keys")
+    asyncio.run(_fill(url, store, members))
+    return asyncio.run(_measured(url, store, members, share))
+
+
+async def _fill(url: str, store: FileKeyStore, members: int) -> None:
+    db, epoch = await asyncpg.connect(url), epoch_of(utc_now())
+    await db.execute("INSERT INTO keys.epochs (epoch) VALUES ($1)", epoch)
+    for first in range(0, members, FILL_BATCH):
+        keys = {uuid4(): os.urandom(KEY_BYTES) for _ in range(min(FILL_BATCH, members - first))}
+        wrapped = [store.wrap(epoch, key) for key in keys.values()]
+        await db.execute(WANTING, list(keys), epoch, wrapped, [_wanted(member, key) for member, key in keys.items()])
+    await db.execute(FILL)
+    await db.close()
+
+
+def _wanted(member: UUID, key: bytes) -> bytes:
+    """A member's schedule, encrypted; the relationship has their id."""
+    item = ScheduledCheckIn(uuid4(), member, list(WEEKDAYS), "20:00", "22:00", ["close"])
+    return field_encryption.encrypt(key, member, "schedule", ciphertexts.padded_json(Schedule(check_ins=[item])))
+
+
+async def _measured(url: str, store: FileKeyStore, members: int, share: float) -> list[Figure]:
     opened = open_context(url, Settings(), ConsoleMailer(), store, utc_now, system_random_bytes)
     async with opened as context:
         planning = await _seconds(lambda: planner.plan_windows(context))
@@ -124,9 +150,9 @@ ADDRESS = "UPDATE devices SET address = $2 WHERE member_id = $1"
 
 PROMPT = """
 INSERT INTO prompts (
-    member_id, prompt_id, relationship_id, reason, item_id, day, asked_on, questions, reflects, due_at, send_before,
+    member_id, prompt_id, relationship_id, reason, item_id, day, asked_on, questions, looked_into, due_at, send_before,
     expires_at, state, late
-) VALUES ($1, $1, $1, 'schedule', $1, $2::timestamptz, $2, '{}', false, $2, $3, $4, 'scheduled', false)
+) VALUES ($1, $1, $1, 'schedule', $1, $2::timestamptz, $2, $5, false, $2, $3, $4, 'scheduled', false)
 """
 
 
@@ -137,13 +163,21 @@ async def _late(context: Context, url: str, count: int, seconds: float) -> list[
     ]
     db, chance = await asyncpg.connect(url), random.Random(8)
     for member in members:
-        await context.keys.make_for_member(member)
         told = msgspec.json.encode(AppleDevice(member.hex)).decode()
         await db.execute(ADDRESS, member, await context.keys.encrypt_for(member, "push_address", told))
     begin = utc_now() + timedelta(seconds=2)
     due = {member.hex: begin + timedelta(seconds=seconds * chance.random()) for member in members}
     times = [(member, due[member.hex]) for member in members]
-    rows = [(member, at, at + timedelta(hours=1), at + timedelta(hours=12)) for member, at in times]
+    rows = [
+        (
+            member,
+            at,
+            at + timedelta(hours=1),
+            at + timedelta(hours=12),
+            await encrypt_questions(context.keys, member, []),
+        )
+        for member, at in times
+    ]
     await db.executemany(PROMPT, rows)
     await db.close()
     sender, stop = Noting(), asyncio.Event()

@@ -31,15 +31,11 @@ PLACES = """
 CREATE TABLE places AS
 SELECT
     row_number() OVER (ORDER BY relationships.relationship_id)::integer AS number,
-    relationships.relationship_id,
-    relationships.shared_stream_id AS stream_id,
-    memberships.author_id
+    relationships.relationship_id
 FROM relationships
-JOIN memberships USING (relationship_id)
-WHERE memberships.seat = 'first'
 """
 
-# The rows of one request: head, event, text and count. The lengths are those of the service's own.
+# The rows of one request: head, event and page. The lengths are those of the service's own.
 ROWS = r"""
 \set number random(1, :places)
 WITH place AS (
@@ -47,26 +43,24 @@ WITH place AS (
 ),
 head AS (
     UPDATE heads
-    SET position = heads.position + 1, link = decode(repeat('ab', 32), 'hex')
+    SET version = heads.version + 1, position = heads.position + 1, link = decode(repeat('ab', 32), 'hex')
     FROM place
-    WHERE heads.relationship_id = place.relationship_id AND heads.stream_id = place.stream_id
-    RETURNING heads.relationship_id, heads.stream_id, heads.position, heads.link, place.author_id
+    WHERE heads.relationship_id = place.relationship_id AND heads.stream = 0
+    RETURNING heads.relationship_id, heads.position, heads.link
 ),
 kept AS (
-    INSERT INTO events
-    SELECT relationship_id, stream_id, position, gen_random_uuid(), gen_random_uuid(), repeat('h', 310), link
-    FROM head
-),
-texts AS (
-    INSERT INTO texts
-    SELECT relationship_id, stream_id, position, author_id, decode(repeat('cd', 330), 'hex')
+    INSERT INTO events (
+        relationship_id, stream, author, position, recorded_at, alters, event_id, commitment, link, ciphertext
+    )
+    SELECT relationship_id, 0, 1, position, now(), (random() * 9e18)::bigint, gen_random_uuid(), link, link,
+        decode(repeat('cd', 28 + 384), 'hex')
     FROM head
 )
-INSERT INTO tallies
-SELECT relationship_id, stream_id, current_date, author_id, 'home', 'asks', 'me', 1
+INSERT INTO pages (relationship_id, stream, author, month, ciphertext)
+SELECT relationship_id, 0, 1, 24317, decode(repeat('ef', 28 + 64), 'hex')
 FROM head
-ON CONFLICT (relationship_id, stream_id, day, teller, domain, measure, value)
-DO UPDATE SET count = tallies.count + excluded.count;
+ON CONFLICT (relationship_id, stream, author, month)
+DO UPDATE SET ciphertext = excluded.ciphertext;
 """
 
 

@@ -5,22 +5,23 @@ Over HTTP each would need two mailed codes and a dozen calls; what is measured c
 
 import os
 import random
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias, get_args
 from uuid import UUID, uuid4
 
 import asyncpg
 from msgspec import Struct
 
 from events.chain import Head, genesis
-from events.encryption import KEY_BYTES, RelationshipKeys
-from events.entries import Audience, CheckIn, Decision, Entry, Fact, Opened, Request
-from events.records import Draft, Stored, StreamKey, encrypt_event, event_row
-from projections import tallies
-from projections.tallies import Key
+from events.encryption import KEY_BYTES, NONCE_BYTES, RelationshipKeys
+from events.entries import FELT_ITEMS, WHO, Audience, CheckIn, Decision, Domain, Entry, MyInput, Opened, Request
+from events.records import SHARED, Draft, StreamKey, encrypt_event, event_row
+from events.rules import Recorded
+from projections import pages, tallies
+from projections.pages import Page, PageKey, page_row
+from projections.reader import Reader
 from service.access.consent import CONSENT_VERSION
 from service.core import tokens
 from service.keys import field_encryption
@@ -36,11 +37,21 @@ COLUMNS = {
     "access_tokens": ("token_hash", "session_id", "expires_at"),
     "relationships": ("relationship_id", "state", "shared_stream_id", "created_at"),
     "memberships": ("relationship_id", "seat", "member_id", "author_id", "private_stream_id", "joined_at"),
-    "readers": ("relationship_id", "stream_id", "member_id"),
-    "heads": ("relationship_id", "stream_id", "private", "position", "link"),
-    "events": ("relationship_id", "stream_id", "position", "event_id", "alters", "header", "link"),
-    "texts": ("relationship_id", "stream_id", "position", "author_id", "sealed"),
-    "tallies": ("relationship_id", "stream_id", "day", "teller", "domain", "measure", "value", "count"),
+    "readers": ("relationship_id", "stream", "member_id"),
+    "heads": ("relationship_id", "stream", "version", "position", "link"),
+    "events": (
+        "relationship_id",
+        "stream",
+        "position",
+        "author",
+        "recorded_at",
+        "alters",
+        "event_id",
+        "commitment",
+        "link",
+        "ciphertext",
+    ),
+    "pages": ("relationship_id", "stream", "author", "month", "ciphertext"),
 }
 Rows = dict[str, list[tuple[Any, ...]]]
 
@@ -48,7 +59,9 @@ Rows = dict[str, list[tuple[Any, ...]]]
 class Person(Struct, frozen=True):
     """One of two: the ids that are theirs, and a token that lets them in."""
 
+    seat: int
     member_id: UUID
+    session_id: UUID
     author_id: UUID
     private: UUID
     key: bytes
@@ -65,9 +78,19 @@ class Couple(Struct, frozen=True):
     second: Person
 
     @property
-    def ring(self) -> RelationshipKeys:
-        """What their events are sealed with."""
-        return RelationshipKeys(self.key, {p.author_id: p.key for p in (self.first, self.second)})
+    def both(self) -> tuple[Person, Person]:
+        """In the order of their seats."""
+        return self.first, self.second
+
+    @property
+    def keys(self) -> RelationshipKeys:
+        """What their events are encrypted with."""
+        seats = tuple(person.author_id for person in self.both)
+        return RelationshipKeys(self.key, {person.author_id: person.key for person in self.both}, seats)
+
+    def reader(self, person: Person) -> Reader:
+        """One of them, as who reads."""
+        return Reader(self.relationship_id, person.seat, person.author_id, self.shared, person.private)
 
     @property
     def path(self) -> str:
@@ -84,8 +107,14 @@ class Said(Struct, frozen=True):
     entry: Entry
 
 
-async def move_in(url: str, keys_dir: Path, couples: int, days: int = 0) -> list[Couple]:
-    """Couples who are linked; with days, such a history behind them, two events a day."""
+# What a couple has recorded in so many days until now.
+History: TypeAlias = Callable[["Couple", datetime, int], Iterable[Said]]
+
+
+async def move_in(
+    url: str, keys_dir: Path, couples: int, days: int = 0, history: History | None = None
+) -> list[Couple]:
+    """Couples who are linked; with days, such a history behind them: two events a day, if none is given."""
     store, now = FileKeyStore(keys_dir), datetime.now(UTC)
     db = await asyncpg.connect(url)
     try:
@@ -96,7 +125,7 @@ async def move_in(url: str, keys_dir: Path, couples: int, days: int = 0) -> list
             couple = _couple()
             made.append(couple)
             _write(rows, couple, store, now)
-            _write_log(rows, couple, [*year(couple, now, days)], now - timedelta(days=days + 1))
+            _write_log(rows, couple, [*(history or year)(couple, now, days)], now - timedelta(days=days + 1))
             if len(rows["events"]) >= BATCH:
                 await _copy(db, rows)
         await _copy(db, rows)
@@ -107,11 +136,11 @@ async def move_in(url: str, keys_dir: Path, couples: int, days: int = 0) -> list
 
 
 def _couple() -> Couple:
-    return Couple(uuid4(), uuid4(), os.urandom(KEY_BYTES), _person(), _person())
+    return Couple(uuid4(), uuid4(), os.urandom(KEY_BYTES), _person(1), _person(2))
 
 
-def _person() -> Person:
-    return Person(uuid4(), uuid4(), uuid4(), os.urandom(KEY_BYTES), os.urandom(KEY_BYTES).hex())
+def _person(seat: int) -> Person:
+    return Person(seat, uuid4(), uuid4(), uuid4(), uuid4(), os.urandom(KEY_BYTES), os.urandom(KEY_BYTES).hex())
 
 
 def _write(rows: Rows, couple: Couple, store: FileKeyStore, now: datetime) -> None:
@@ -119,22 +148,22 @@ def _write(rows: Rows, couple: Couple, store: FileKeyStore, now: datetime) -> No
     rid, epoch = couple.relationship_id, epoch_of(now)
     rows["relationships"].append((rid, "active", couple.shared, now))
     rows["keys.wrapped"].append(("relationship", rid, epoch, store.wrap(epoch, couple.key)))
-    for seat, person in (("first", couple.first), ("second", couple.second)):
-        member_id, session_id = person.member_id, uuid4()
+    for person in couple.both:
+        member_id, session_id = person.member_id, person.session_id
         device = field_encryption.encrypt(person.key, member_id, "device_name", "a phone")
         rows["members"].append((member_id, "UTC", CONSENT_VERSION, now))
         rows["keys.wrapped"].append(("member", member_id, epoch, store.wrap(epoch, person.key)))
         rows["sessions"].append((session_id, member_id, device, now, now))
         rows["access_tokens"].append((tokens.token_hash(person.token), session_id, now + TOKEN_TTL))
-        rows["memberships"].append((rid, seat, member_id, person.author_id, person.private, now))
-        rows["readers"] += [(rid, couple.shared, member_id), (rid, person.private, member_id)]
+        rows["memberships"].append((rid, person.seat, member_id, person.author_id, person.private, now))
+        rows["readers"] += [(rid, SHARED, member_id), (rid, person.seat, member_id)]
 
 
 def year(couple: Couple, now: datetime, days: int) -> Iterator[Said]:
     """So many days until now, two events each: one asks, and somebody tells how it was, or who decided."""
     chance = random.Random(days)
     for at in (now - timedelta(days=days - 1 - day) for day in range(days)):
-        asks, tells = chance.sample((couple.first, couple.second), 2)
+        asks, tells = chance.sample(couple.both, 2)
         yield Said(asks, "shared", at, Request(occurred_at=at, domain="home", expires_at=at + timedelta(days=7)))
         if chance.random() < 0.5:
             felt = CheckIn(occurred_at=at, felt={"heard": chance.randint(1, 7)}, initiated_by="me", audience="private")
@@ -144,36 +173,74 @@ def year(couple: Couple, now: datetime, days: int) -> Iterator[Said]:
             yield Said(tells, "shared", at, decision)
 
 
+ENTRIES_A_DAY = 1.5
+NOTE_WORDS = 15
+WORDS = ["we", "talked", "late", "about", "the", "garden", "and", "whose", "mother", "calls"]
+
+
+def diary(couple: Couple, now: datetime, days: int) -> Iterator[Said]:
+    """So many days until now, one and a half entries a day, of every kind that stands alone: mostly how it felt.
+
+    Every other entry has 15 words of text.
+    """
+    chance = random.Random(couple.relationship_id.int)
+    now = now.replace(microsecond=0)  # as phones send it
+    for i in range(round(days * ENTRIES_A_DAY)):
+        at = now - timedelta(days=days - (i + 1) / ENTRIES_A_DAY)
+        note = " ".join(chance.choices(WORDS, k=NOTE_WORDS)) if i % 2 else None
+        yield _of_some_kind(chance, chance.choice(couple.both), at, note)
+
+
+def _of_some_kind(chance: random.Random, by: Person, at: datetime, note: str | None) -> Said:
+    domain, who = chance.choice(get_args(Domain)), chance.choice(WHO)
+    kind = chance.randrange(6)
+    if kind == 0:
+        request = Request(occurred_at=at, domain=domain, text=note, expires_at=at + timedelta(days=7))
+        return Said(by, "shared", at, request)
+    audience: Audience = chance.choice(("shared", "private"))
+    if kind == 1:
+        decision = Decision(
+            occurred_at=at,
+            domain=domain,
+            text=note,
+            size=chance.choice(("small", "big")),
+            raised_by=chance.choice(WHO),
+            decided_by=who,
+            my_input=None if who == "me" else chance.choice(get_args(MyInput)),
+            audience=audience,
+        )
+        return Said(by, audience, at, decision)
+    felt = {item: chance.randint(1, 7) for item in chance.sample(FELT_ITEMS, 2)}
+    initiated = who if chance.random() < 0.5 else None
+    told = CheckIn(occurred_at=at, domain=domain, felt=felt, initiated_by=initiated, note=note, audience=audience)
+    return Said(by, audience, at, told)
+
+
 def _write_log(rows: Rows, couple: Couple, said: Iterable[Said], opened_at: datetime) -> None:
-    """Their streams: sealed and chained, with the counts that come of them."""
-    heads = {stream: genesis(stream) for stream in (couple.shared, couple.first.private, couple.second.private)}
-    counts: Counter[Key] = Counter()
-    drafts: list[tuple[Person | None, Audience, Draft]] = [
-        (None, "shared", Draft(uuid4(), None, opened_at, Opened(), os.urandom(32)))
-    ]
-    drafts += [(s.by, s.audience, Draft(uuid4(), s.by.author_id, s.at, s.entry, os.urandom(32))) for s in said]
-    for by, audience, draft in drafts:
-        key = StreamKey(couple.relationship_id, by.private if by and audience == "private" else couple.shared)
-        stored = encrypt_event(couple.ring, heads[key.stream_id], key, audience, draft)
-        heads[key.stream_id] = Head(stored.event.position, stored.link)
-        _write_event(rows, couple.ring, key, stored)
-        partner = couple.second if by == couple.first else couple.first
-        counts.update(dict(tallies.tally(key, stored.event, partner.author_id, _none)))
+    """Their streams: encrypted and chained, with the pages that count them."""
+    keys, shared = couple.keys, StreamKey(couple.relationship_id, SHARED, couple.shared)
+    private = {one.seat: StreamKey(couple.relationship_id, one.seat, one.private) for one in couple.both}
+    heads = {stream: genesis(stream.stream_id) for stream in (shared, *private.values())}
+    counted: dict[PageKey, Page] = {}
+    drafts = [(shared, Draft(uuid4(), None, opened_at, Opened(), os.urandom(32)))]
+    drafts += [(shared if s.audience == "shared" else private[s.by.seat], _draft(s)) for s in said]
+    for stream, draft in drafts:
+        stored = encrypt_event(keys, heads[stream], stream, draft)
+        heads[stream] = Head(stored.event.position, stored.link)
+        rows["events"].append(event_row(keys, stream, stored))
+        for key, count in tallies.tally(stream, stored.event, _none):
+            pages.add(counted.setdefault(pages.page_of(key), {}), key, count)
     for stream, head in heads.items():
-        rows["heads"].append((couple.relationship_id, stream, stream != couple.shared, head.position, head.link))
-    for k, count in counts.items():
-        place = (k.stream.relationship_id, k.stream.stream_id)
-        rows["tallies"].append((*place, k.day, k.teller, k.domain, k.measure, k.value, count))
+        rows["heads"].append((stream.relationship_id, stream.number, head.position + 1, head.position, head.link))
+    rows["pages"] += [page_row(keys, key, page, os.urandom(NONCE_BYTES)) for key, page in counted.items()]
 
 
-def _none(event_id: UUID) -> Fact:
-    raise AssertionError("nothing is taken back here")
+def _draft(said: Said) -> Draft:
+    return Draft(uuid4(), said.by.author_id, said.at, said.entry, os.urandom(32))
 
 
-def _write_event(rows: Rows, ring: RelationshipKeys, key: StreamKey, stored: Stored) -> None:
-    *event, author, sealed = event_row(ring, key, stored)
-    rows["events"].append(tuple(event))
-    rows["texts"].append((*event[:3], author, sealed))
+def _none(audience: Audience, event_id: UUID) -> Recorded | None:
+    raise AssertionError("nothing is taken back here, or about something")
 
 
 async def _copy(db: "asyncpg.Connection[asyncpg.Record]", rows: Rows) -> None:

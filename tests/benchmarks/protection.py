@@ -16,11 +16,14 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import asyncpg
+import msgspec
 import pytest
 import structlog
 from msgspec import Struct
 
 from events import chain, encryption
+from projections import pages
+from projections.pages import Page, PageKey
 from service.access import authentication
 from service.access.reader_lookup import ReaderLookup
 from service.context import Context
@@ -35,13 +38,13 @@ REQUESTS = 100
 SEEN_EVENTS = 200
 OCCURRED = "2026-06-15T10:00:00+02:00"
 BODY = json.dumps({"occurred_at": OCCURRED, "domain": "home", "note": "x" * 200, "initiated_by": "me"}).encode()
-TABLES = ("readers", "relationships", "memberships", "heads", "events", "texts", "tallies")
+TABLES = ("readers", "relationships", "memberships", "heads", "events", "pages")
 
 Patch = pytest.MonkeyPatch
 
 
 class Bench(Struct):
-    """The running service, and a couple for each variant: what one has not sealed another could not open."""
+    """The running service, and a couple for each variant: what one has not encrypted another could not decrypt."""
 
     service: Running
     superuser: "asyncpg.Connection[asyncpg.Record]"
@@ -61,10 +64,22 @@ def nothing(bench: Bench, patch: Patch) -> None:
     """As it is."""
 
 
-def sealing_(bench: Bench, patch: Patch) -> None:
-    """Texts are stored as they are."""
-    patch.setattr(encryption, "seal", lambda key, place, opening, body: opening + body)
-    patch.setattr(encryption, "unseal", lambda key, place, sealed: (sealed[:32], sealed[32:]))
+def encrypting(bench: Bench, patch: Patch) -> None:
+    """Texts and counts are stored as they are."""
+    patch.setattr(encryption, "encrypt", lambda key, place, opening, body, nonce=None: opening + body)
+    patch.setattr(encryption, "decrypt", lambda key, place, text: (text[:32], text[32:]))
+    patch.setattr(pages, "encrypt", lambda keys, key, page, nonce: msgspec.msgpack.encode(page))
+    patch.setattr(pages, "decrypt", lambda keys, key, text: decoded(text))
+    patch.setattr(
+        pages,
+        "decrypt_all",
+        lambda keys, stream, author, months, texts: [
+            (PageKey(stream, author, month), decoded(text)) for month, text in zip(months, texts, strict=True)
+        ],
+    )
+
+
+decoded = msgspec.msgpack.Decoder(Page).decode
 
 
 def chaining(bench: Bench, patch: Patch) -> None:
@@ -107,7 +122,7 @@ def authorization(bench: Bench, patch: Patch) -> None:
 
 PARTS: dict[str, Callable[[Bench, Patch], None]] = {
     "nothing": nothing,
-    "sealing": sealing_,
+    "encryption": encrypting,
     "chaining": chaining,
     "row-level security": acting,
     "authorization": authorization,

@@ -5,18 +5,23 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, TypeVar
 
 import asyncpg
 import psutil
+import uvloop
 from msgspec import Struct
 
+from service.cli import serve
 from service.core.clock import utc_now
 from service.database import embedded
 from service.database.migrate import migrate as migrate_schema
 from tests.support.postgres import execute, in_database
+
+T = TypeVar("T")
 
 STOP_SECONDS = 30
 WORDS = re.compile(r"serves on (http://\S+)")
@@ -68,6 +73,12 @@ def migrated(url: str, name: str) -> str:
 async def migrate(url: str) -> None:
     """The service's schema."""
     await migrate_schema(url, utc_now())
+
+
+def as_served(work: Coroutine[Any, Any, T]) -> T:
+    """What is run in this process, by the loop that the service has, and with as little looking for garbage."""
+    serve.collect_less()
+    return uvloop.run(work)
 
 
 @contextmanager

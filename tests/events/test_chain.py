@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given as for_any
 from hypothesis import strategies as st
 
-from events.chain import Head, Header, Link, commit, digest, extend, genesis, read_header
+from events.chain import Head, Header, Link, commit, digest, extend, genesis, read_header, render_header
 from tests.support.given import any_fact, times
 
 STREAM = UUID("6d1f0b1e-0b57-4f0c-9d38-0e8b2f1c7a10")
@@ -65,7 +65,7 @@ def test_the_second_event() -> None:
         '"commit":"5d0bbbd129f7ed80b902842c3b4b33bdbfaee528ffa4e538b62400e3c0a0a0f9"}'
     )
     assert asked.link.hex() == "394642613a1eaff2008bd956b3db57c3e300b9e6c322abc09fea4b88dc3d2c9b"
-    assert (asked.position, asked.event_id, asked.body, asked.opening) == (2, ASKED, BODY, bytes(range(32, 64)))
+    assert (asked.position, asked.commitment) == (2, commit(bytes(range(32, 64)), STREAM, ASKED, BODY))
 
 
 # The same formulas, worked out beside the code for whatever comes
@@ -126,6 +126,14 @@ def test_every_part_of_an_event_shows_in_its_link(changed: dict[str, Any]) -> No
 
 
 # Headers
+
+
+def test_a_header_is_rendered_the_same_from_its_fields() -> None:
+    for made in two_events():
+        read = read_header(made.header)
+        commitment = bytes.fromhex(read.commit)
+        again = render_header(read.stream, read.position, read.id, read.by, read.recorded_at, commitment)
+        assert (again, commitment) == (made.header, made.commitment)
 
 
 @for_any(st.uuids(), st.integers(1, 2**63 - 1), st.uuids(), st.none() | st.uuids(), times)

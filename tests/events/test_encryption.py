@@ -2,15 +2,23 @@
 
 from uuid import UUID
 
-import msgspec
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 from msgspec.structs import replace
 
-from events.encryption import AssociatedData, BulkDecryptor, DecryptionFailed, RelationshipKeys, decrypt, encrypt
+from events.encryption import (
+    NONCE_BYTES,
+    AssociatedData,
+    BulkDecryptor,
+    DecryptionFailed,
+    RelationshipKeys,
+    decrypt,
+    encrypt,
+)
 
+TAG_BYTES = 16
 STREAM, EVENT, AUTHOR, OTHER = (UUID(int=i) for i in (1, 2, 3, 4))
 PLACE = AssociatedData(str(STREAM), str(EVENT), str(AUTHOR), "ab" * 32)
 KEY, OPENING, BODY = bytes(range(32)), bytes(32), b'{"kind":"opened"}'
@@ -62,7 +70,15 @@ def test_the_event_key_is_derived_as_the_design_says() -> None:
     sealed = encrypt(KEY, PLACE, OPENING, BODY)
     key = HKDFExpand(SHA256(), 32, f"mutuality/event-key/v1|{STREAM}|{EVENT}".encode()).derive(KEY)
     bound = f"{STREAM}|{EVENT}|{AUTHOR}|{'ab' * 32}".encode()
-    assert AESGCM(key).decrypt(sealed[:12], sealed[12:], bound) == OPENING + BODY
+    assert AESGCM(key).decrypt(sealed[:12], sealed[12:], bound) == (OPENING + BODY).ljust(128, b"\0")
+
+
+@pytest.mark.parametrize(("length", "units"), [(1, 1), (96, 1), (97, 2), (224, 2), (225, 3)])
+def test_a_length_is_rounded_up(length: int, units: int) -> None:
+    body = b"x" * length
+    ciphertext = encrypt(KEY, PLACE, OPENING, body)
+    assert len(ciphertext) == NONCE_BYTES + 128 * units + TAG_BYTES
+    assert decrypt(KEY, PLACE, ciphertext) == (OPENING, body)
 
 
 def test_an_erased_author_has_no_key() -> None:
@@ -70,38 +86,46 @@ def test_an_erased_author_has_no_key() -> None:
         RelationshipKeys(KEY, {OTHER: KEY}).of(AUTHOR)
 
 
-def sealed_by(by: UUID | None, key: bytes) -> tuple[str, bytes]:
-    """A header, as far as it is looked at, and a text that belongs to it."""
-    place = replace(PLACE, by=str(by) if by else None)
-    return msgspec.json.encode(place).decode(), encrypt(key, place, OPENING, BODY)
+def text_by(by: UUID | None, key: bytes) -> bytes:
+    """The ciphertext of an event of that author."""
+    return encrypt(key, replace(PLACE, by=str(by) if by else None), OPENING, BODY)
+
+
+def bulk(authors: list[int], ciphertexts: list[bytes | None]) -> list[tuple[UUID | None, bytes]]:
+    """What is found where the second seat has a key, and the first was erased."""
+    keys = RelationshipKeys(KEY, {OTHER: bytes(32)}, (AUTHOR, OTHER))
+    commitments = [bytes.fromhex(PLACE.commit)] * len(authors)
+    return BulkDecryptor(keys, STREAM).bodies(authors, [EVENT] * len(authors), commitments, ciphertexts)
 
 
 def test_many_open_at_once_but_for_those_whose_text_or_author_is_gone() -> None:
-    sealed = [sealed_by(None, KEY), sealed_by(OTHER, bytes(32)), sealed_by(AUTHOR, KEY), sealed_by(OTHER, bytes(32))]
-    headers, texts = [header for header, _ in sealed], [text for _, text in sealed]
-    found = BulkDecryptor(RelationshipKeys(KEY, {OTHER: bytes(32)})).bodies(headers, [*texts[:3], None])
-    assert found == [(None, BODY), (OTHER, BODY)]
+    texts = [text_by(None, KEY), text_by(OTHER, bytes(32)), text_by(AUTHOR, KEY), None]
+    assert bulk([0, 2, 1, 2], texts) == [(None, BODY), (OTHER, BODY)]
 
 
 def test_one_that_does_not_open_is_noticed_among_many() -> None:
-    header, text = sealed_by(OTHER, KEY)
     with pytest.raises(DecryptionFailed):
-        BulkDecryptor(RelationshipKeys(KEY, {OTHER: bytes(32)})).bodies([header], [text])
+        bulk([2], [text_by(OTHER, KEY)])
+
+
+def test_an_author_is_named_by_seat() -> None:
+    keys = RelationshipKeys(KEY, {}, (AUTHOR, OTHER))
+    assert [keys.author_at(seat) for seat in range(3)] == [None, AUTHOR, OTHER]
+    assert [keys.seat_of(author) for author in (None, AUTHOR, OTHER)] == [0, 1, 2]
 
 
 def test_the_index_of_what_is_altered_tells_neither_the_id_nor_whether_there_is_one() -> None:
-    ring, another = RelationshipKeys(KEY, {}), RelationshipKeys(bytes(32), {})
-    blinded = [
-        ring.alters_index(EVENT),
-        ring.alters_nothing_index(EVENT),
-        another.alters_index(EVENT),
-        ring.alters_index(OTHER),
-    ]
-    blinded += [
-        ring.sealed_for_index(str(EVENT)),
-        ring.sealed_for_index("day 2026-06-15"),
-        another.sealed_for_index("day 2026-06-15"),
-    ]
+    keys, another = RelationshipKeys(KEY, {}), RelationshipKeys(bytes(32), {})
+    blinded = [keys.alters_index(STREAM, EVENT), keys.alters_nothing_index(STREAM, EVENT)]
+    blinded += [another.alters_index(STREAM, EVENT), keys.alters_index(STREAM, OTHER)]
+    blinded += [keys.sealed_for_index(STREAM, thing) for thing in (str(EVENT), "day 2026-06-15")]
+    blinded += [another.sealed_for_index(STREAM, "day 2026-06-15")]
     assert EVENT not in blinded
     assert len(set(blinded)) == 7
-    assert ring.alters_index(EVENT) == RelationshipKeys(KEY, {}).alters_index(EVENT)
+    assert keys.alters_index(STREAM, EVENT) == RelationshipKeys(KEY, {}).alters_index(STREAM, EVENT)
+
+
+def test_two_streams_do_not_show_that_they_name_the_same() -> None:
+    keys = RelationshipKeys(KEY, {})
+    assert keys.alters_index(STREAM, EVENT) != keys.alters_index(OTHER, EVENT)
+    assert keys.sealed_for_index(STREAM, "day 2026-06-15") != keys.sealed_for_index(OTHER, "day 2026-06-15")

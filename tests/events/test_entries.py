@@ -74,6 +74,7 @@ def test_the_words_are_those_of_the_contract(kind: Any, words: str) -> None:
 
 def test_reads_every_field_of_a_check_in() -> None:
     fields = {
+        "day": "2026-06-14",
         "domain": "plans",
         "about": str(ID),
         "prompt_id": str(ID),
@@ -152,6 +153,8 @@ def test_so_is_the_time_when_a_request_expires(expires_at: Any) -> None:
     ("kind", "fields"),
     [
         (CheckIn, {"note": "x", "mood": "x"}),
+        (CheckIn, {"note": "x", "day": "2026-02-30"}),
+        (CheckIn, {"note": "x", "day": "2026-06-15T00:00:00Z"}),
         (CheckIn, {"note": "x", "kind": "check_in"}),
         (CheckIn, {"domain": "garden"}),
         (CheckIn, {"initiated_by": "us"}),
@@ -165,6 +168,7 @@ def test_so_is_the_time_when_a_request_expires(expires_at: Any) -> None:
         (Decision, {"audience": "sealed"}),
         (Decision, {"size": "huge"}),
         (Decision, {"my_input": "ignored"}),
+        (Decision, {"as_agreed": "true"}),
         (Retraction, {}),
         (Retraction, {"event_id": str(ID), "audience": "shared"}),
     ],
@@ -218,8 +222,14 @@ def test_nothing_is_filled_in_twice(entry: Entry) -> None:
 @for_any(any_entry)
 def test_nothing_that_was_said_is_changed(entry: Entry) -> None:
     said, completed = fields_of(entry), fields_of(complete(entry, NOW))
+    said.pop("prompt_id", None)
     assert said.items() <= completed.items()
     assert completed.keys() - said.keys() <= {"audience", "sealed_for", "expires_at"}
+
+
+@for_any(any_entry)
+def test_which_prompt_is_answered_is_no_part_of_an_entry(entry: Entry) -> None:
+    assert b"prompt_id" not in to_text(complete(entry, NOW))
 
 
 def fields_of(fact: Fact) -> dict[str, Any]:
@@ -297,6 +307,11 @@ def test_a_kind_of_another_version_is_named(text: bytes) -> None:
 )
 def test_the_day_is_the_date_on_the_wall_where_it_happened(at: str, day: date) -> None:
     assert day_of(read(CheckIn, occurred_at=at)) == day
+
+
+def test_or_the_day_that_is_given() -> None:
+    assert day_of(read(CheckIn, day="2026-06-14")) == date(2026, 6, 14)
+    assert day_of(read(CheckIn, day=None)) == date(2026, 6, 15)
 
 
 @pytest.mark.parametrize(

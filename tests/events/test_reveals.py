@@ -1,7 +1,7 @@
 """What is sealed for the same thing, and what is revealed when both have sealed for it."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
@@ -9,8 +9,8 @@ import pytest
 from msgspec.structs import replace
 
 from events.entries import complete, thing_of
-from events.reveals import Copy, copy_ids, is_revealed, oldest, reveal, takes_back_revealed
-from events.rules import Known, Recorded
+from events.reveals import Copy, copy_ids, has_moved, is_revealed, oldest, reveal
+from events.rules import Recorded
 from tests.support.given import ME, NOW, PARTNER, RECENTLY, check_in, given, recorded, retract
 
 A, B, C, D = (UUID(int=n) for n in (10, 11, 12, 13))
@@ -30,7 +30,8 @@ def stream(by: UUID, *facts: tuple[UUID, Any]) -> list[Recorded]:
 
 def copies(mine: Sequence[Recorded], theirs: Sequence[Recorded], *shared: Recorded) -> list[Copy]:
     """What comes of two private streams and the shared one."""
-    one, other = oldest(MINE, mine, DAY), oldest(THEIRS, theirs, DAY)
+    find_shared = {event.event_id: event for event in shared}.get
+    one, other = oldest(MINE, mine, DAY, find_shared), oldest(THEIRS, theirs, DAY, find_shared)
     return reveal(one, other, given(*shared).known) if one and other else []
 
 
@@ -51,7 +52,9 @@ THINGS = [
     ({"occurred_at": "2026-06-16T00:00:00Z"}, "day 2026-06-16"),
     ({"about": A}, f"about {A}"),
     ({"about": A, "sealed_for": "day"}, DAY),
+    ({"day": "2026-06-14"}, "day 2026-06-14"),
     ({"sealed_for": "week"}, "week 2026-25"),
+    ({"sealed_for": "week", "day": "2026-06-14"}, "week 2026-24"),
     ({"sealed_for": "week", "occurred_at": "2026-06-21T23:59:59+14:00"}, "week 2026-25"),
     ({"sealed_for": "week", "occurred_at": "2026-06-22T00:00:00+14:00"}, "week 2026-26"),
     ({"sealed_for": "week", "occurred_at": "2025-12-29T10:00:00Z"}, "week 2026-1"),
@@ -64,8 +67,9 @@ THINGS = [
 
 @pytest.mark.parametrize(("fields", "thing"), THINGS)
 def test_a_thing_is_an_event_or_the_day_or_week_on_the_wall(fields: dict[str, Any], thing: str) -> None:
-    at = fields.get("occurred_at")
-    assert thing_of(sealed(**fields | ({"occurred_at": datetime.fromisoformat(at)} if at else {}))) == thing
+    reads: dict[str, Any] = {"occurred_at": datetime.fromisoformat, "day": date.fromisoformat}
+    read = {name: reads[name](value) if name in reads else value for name, value in fields.items()}
+    assert thing_of(sealed(**read)) == thing
 
 
 def test_both_are_revealed_in_the_order_of_their_ids() -> None:
@@ -143,14 +147,27 @@ def test_another_author_or_another_text_is_no_copy(there: Recorded) -> None:
     assert not is_revealed(MINE, original, {A: there}.get)
 
 
-def test_what_takes_back_an_original_counts_nothing_once_it_was_revealed() -> None:
-    mine = stream(ME, (A, sealed()), (D, retract(A)))
-    known = given(*mine).known
-    assert not takes_back_revealed(MINE, mine[1], known)
-    known.events["shared", A] = replace(mine[0], audience="shared")
-    assert takes_back_revealed(MINE, mine[1], known)
-    assert not takes_back_revealed(MINE, mine[0], known)
-    assert not takes_back_revealed(MINE, replace(mine[1], audience="shared"), Known())
+@pytest.mark.parametrize("copy_id", copy_ids(MINE, A))
+def test_what_was_revealed_has_moved_under_whichever_id(copy_id: UUID) -> None:
+    (original,) = stream(ME, (A, sealed()))
+    copy = replace(original, audience="shared", event_id=copy_id)
+    assert has_moved(MINE, original, {copy_id: copy}.get)
+    assert not has_moved(MINE, original, lambda event_id: None)
+    assert not has_moved(MINE, original, {copy_id: replace(copy, author=PARTNER)}.get)
+
+
+@pytest.mark.parametrize("kept", [sealed(), complete(check_in(), NOW)])
+def test_so_has_what_its_author_shared_later(kept: Any) -> None:
+    (original,) = stream(ME, (A, kept))
+    assert has_moved(MINE, original, {A: recorded(ME, A, check_in())}.get)
+    assert not has_moved(MINE, original, {A: recorded(ME, A, check_in(note="another"))}.get)
+
+
+def test_what_its_author_shared_later_waits_for_nobody_any_more() -> None:
+    mine, theirs = stream(ME, (A, sealed()), (C, sealed(note="2"))), stream(PARTNER, (B, sealed()))
+    shared = recorded(ME, A, check_in())
+    assert copies(mine[:1], theirs, shared) == copies(theirs, mine[:1], shared) == []
+    assert shown(copies(mine, theirs, shared)) == [(B, PARTNER), (C, ME)]
 
 
 @pytest.mark.parametrize("revealed", [False, True])

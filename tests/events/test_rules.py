@@ -1,15 +1,16 @@
 """What may be recorded, and what may not: given what I can read, when I record an entry, then …"""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Any
 from uuid import UUID
 
 import pytest
 from hypothesis import given as for_any
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
-from events.entries import Audience, CheckIn, Decision, Ended, Entry, Fact, Opened, Request
+from events.entries import Audience, CheckIn, Decision, Ended, Entry, Fact, Opened, Request, as_shared, complete
 from events.errors import (
     AlreadyRetracted,
     AlreadyTold,
@@ -23,6 +24,7 @@ from events.errors import (
     NotADecisionForBoth,
     NotARequest,
     NotARequestToMe,
+    NotItsDay,
     NotMine,
     NotRetractable,
     OwnDecision,
@@ -36,7 +38,7 @@ from events.errors import (
     TwoForms,
     UnknownEvent,
 )
-from events.rules import Recorded, is_late, is_shared
+from events.rules import Recorded, is_late, is_shared, is_shared_later
 from tests.support.given import (
     ME,
     MOMENT,
@@ -69,6 +71,7 @@ REFUSALS: list[tuple[type[Refusal], list[Recorded], Entry, dict[str, Any]]] = [
     (NotActive, [], ask(), {"active": False}),
     (UnknownEvent, [], check_in(about=NOWHERE), {}),
     (InTheFuture, [], check_in(occurred_at=NOW + timedelta(minutes=6)), {}),
+    (NotItsDay, [], check_in(day=NOW.date() - timedelta(days=2)), {}),
     (EmptyCheckIn, [], CheckIn(occurred_at=NOW, domain="home"), {}),
     (SealedAboutNothing, [], check_in(audience="sealed", sealed_for="about"), {}),
     (SealedForNothing, [], check_in(sealed_for="day"), {}),
@@ -185,6 +188,23 @@ def test_so_is_the_default_expiry_counted_from_the_first_recording() -> None:
     given(event).when(ask(expires_at=NOW + timedelta(days=7)), ID).then(IdTaken)
 
 
+def test_so_is_the_day_on_which_it_happened() -> None:
+    event = mine(ID, check_in(), "private")
+    given(event).when(check_in(day=RECENTLY.date()), ID).then(event)
+    given(event).when(check_in(day=RECENTLY.date() - timedelta(days=1)), ID).then(IdTaken)
+    dated = mine(ID, check_in(day=RECENTLY.date()), "private")
+    given(dated).when(check_in(), ID).then(dated)
+
+
+@pytest.mark.parametrize("before", [None, NOWHERE])
+@pytest.mark.parametrize("again", [None, OTHER_ID, NOWHERE])
+def test_which_prompt_it_answers_is_no_part_of_an_entry(before: Any, again: Any) -> None:
+    entry = given().when(check_in(prompt_id=before)).entry
+    assert entry.prompt_id is None
+    event = mine(ID, entry, "private")
+    given(event).when(check_in(prompt_id=again), ID).then(event)
+
+
 def test_null_is_the_same_as_absence() -> None:
     event = mine(ID, check_in(), "private")
     nulls = check_in(domain=None, about=None, felt=None, words=None, audience=None, sealed_for=None)
@@ -210,6 +230,7 @@ def test_the_same_instant_in_another_offset_is_another_body() -> None:
         check_in(occurred_at=RECENTLY + MOMENT),
         settle(),
         check_in(felt={}, note="a walk"),
+        check_in(day=RECENTLY.date() - timedelta(days=1)),
     ],
 )
 def test_another_body_under_an_id_of_the_same_stream_is_refused(other: Entry) -> None:
@@ -226,7 +247,101 @@ def test_a_taken_id_comes_before_consent_state_time_and_every_rule() -> None:
 
 
 def test_an_id_of_my_private_stream_is_new_in_the_shared_one() -> None:
-    given(mine(ID, check_in(), "private")).when(check_in(audience="shared"), ID).then("shared")
+    given(mine(ID, check_in(), "private")).when(check_in(note="another", audience="shared"), ID).then("shared")
+
+
+# Sharing later
+
+
+KEPT: list[Any] = [
+    check_in(),
+    check_in(audience="sealed"),
+    check_in(about=OTHER_ID, felt={"close": 3}),
+    settle(),
+    settle(about=OTHER_ID),
+    answer(THIRD_ID, "no"),
+    answer(THIRD_ID, "yes"),
+]
+READABLE = [partners(OTHER_ID, settle()), partners(THIRD_ID, ask())]
+
+
+def kept(entry: Any) -> Recorded:
+    """The entry as it lies in my private stream."""
+    event = mine(ID, entry, "private")
+    sealed = complete(entry, RECENTLY)
+    return replace(event, fact=sealed) if entry.audience == "sealed" else event
+
+
+@pytest.mark.parametrize("entry", KEPT)
+def test_what_i_keep_private_i_can_share_later_under_its_id(entry: Any) -> None:
+    then = given(*READABLE, kept(entry)).when(replace(entry, audience="shared"), ID)
+    then.then("shared")
+    assert is_shared_later(kept(entry), mine(ID, then.entry))
+
+
+@pytest.mark.parametrize("entry", KEPT)
+def test_and_both_are_replayed_from_then_on(entry: Any) -> None:
+    private = kept(entry)
+    said: Any = private.fact
+    shared = mine(ID, as_shared(said))
+    both = given(*READABLE, private, shared)
+    both.when(replace(entry, audience=said.audience), ID, consented=False, active=False).then(private)
+    both.when(replace(entry, audience="shared"), ID, consented=False, active=False).then(shared)
+
+
+def test_to_share_needs_what_sharing_always_needs() -> None:
+    shared = check_in(audience="shared")
+    given(kept(check_in())).when(shared, ID, active=False).then(NotActive)
+    given(kept(check_in())).when(shared, ID, consented=False).then(ConsentRequired)
+    about_mine = check_in(about=OTHER_ID)
+    private = [mine(OTHER_ID, check_in(), "private"), kept(about_mine)]
+    given(*private).when(replace(about_mine, audience="shared"), ID).then(UnknownEvent)
+    given(*private, mine(OTHER_ID, check_in())).when(replace(about_mine, audience="shared"), ID).then("shared")
+
+
+def test_a_quiet_no_can_be_shared_after_the_lapse_and_not_after_the_request_is_gone() -> None:
+    asked, no = partners(THIRD_ID, ask(expires_at=NOW)), answer(THIRD_ID, "no")
+    shared = answer(THIRD_ID, "no", audience="shared")
+    given(asked, kept(no)).when(shared, ID, now=NOW + timedelta(days=30)).then("shared")
+    gone = partners(OTHER_ID, retract(THIRD_ID))
+    given(asked, kept(no), gone).when(shared, ID).then(RequestRetracted)
+
+
+def test_another_body_under_the_same_id_shares_nothing() -> None:
+    another = mine(ID, check_in(note="another"))
+    assert not is_shared_later(kept(check_in()), another)
+    assert not is_shared_later(kept(check_in()), mine(OTHER_ID, check_in()))
+    assert not is_shared_later(kept(check_in()), partners(ID, check_in()))
+    assert not is_shared_later(another, another)
+
+
+def test_a_day_spelled_out_shares_the_same_entry() -> None:
+    assert is_shared_later(kept(check_in()), mine(ID, check_in(day=RECENTLY.date())))
+
+
+def test_who_shares_a_telling_tells_nothing_a_second_time() -> None:
+    told, telling = partners(OTHER_ID, settle()), settle(about=OTHER_ID)
+    given(told, kept(telling)).when(settle(about=OTHER_ID, audience="shared"), ID).then("shared")
+    given(told, kept(telling)).when(settle(about=OTHER_ID, decided_by="both", audience="shared"), ID).then(AlreadyTold)
+    given(told, kept(telling)).when(settle(about=OTHER_ID, audience="shared"), THIRD_ID).then(AlreadyTold)
+    given(told, mine(ID, telling)).when(settle(about=OTHER_ID), ID).then("private")
+
+
+def test_once_shared_only_the_shared_telling_stands() -> None:
+    shared = [partners(OTHER_ID, settle()), kept(settle(about=OTHER_ID)), mine(ID, settle(about=OTHER_ID))]
+    given(*shared).when(settle(about=OTHER_ID)).then(AlreadyTold)
+    given(*shared, mine(THIRD_ID, retract(ID))).when(settle(about=OTHER_ID)).then("private")
+
+
+def test_to_take_it_back_is_to_take_back_the_shared_one() -> None:
+    shared = [kept(check_in()), mine(ID, check_in())]
+    given(*shared).when(retract(ID)).then("shared")
+    given(*shared, mine(THIRD_ID, retract(ID))).when(retract(ID)).then(AlreadyRetracted)
+
+
+def test_what_was_taken_back_in_private_can_be_shared_anew() -> None:
+    gone = [kept(check_in()), mine(THIRD_ID, retract(ID), "private")]
+    given(*gone).when(check_in(audience="shared"), ID).then("shared")
 
 
 def test_an_id_of_the_shared_stream_is_new_in_my_private_one() -> None:
@@ -382,6 +497,20 @@ def test_a_check_in_may_be_about_any_event(fact: Entry) -> None:
     given(mine(ID, fact)).when(check_in(about=ID)).then("private")
 
 
+@pytest.mark.parametrize(("days_before", "outcome"), [(-1, NotItsDay), (0, "private"), (1, "private"), (2, NotItsDay)])
+@pytest.mark.parametrize("hours", [-12, 0, 14])
+def test_a_check_in_is_of_its_own_date_or_the_one_before(days_before: int, outcome: Any, hours: int) -> None:
+    at = NOW.astimezone(timezone(timedelta(hours=hours)))
+    given().when(check_in(occurred_at=at, day=at.date() - timedelta(days=days_before))).then(outcome)
+
+
+@pytest.mark.parametrize("at", [datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC)])
+@pytest.mark.parametrize("day", [date.min, date.max])
+def test_at_the_ends_of_the_calendar_too(at: datetime, day: date) -> None:
+    expected: Any = "private" if at.date() == day else NotItsDay
+    given().when(check_in(occurred_at=at, day=day), now=datetime(9999, 12, 31, tzinfo=UTC)).then(expected)
+
+
 # Requests
 
 
@@ -487,6 +616,8 @@ def test_only_a_request_can_be_decided(fact: Entry) -> None:
         {"raised_by": "me"},
         {"decided_by": "both"},
         {"my_input": "counted"},
+        {"as_agreed": True},
+        {"as_agreed": False},
         {"about": OTHER_ID},
     ],
 )
@@ -519,6 +650,7 @@ def test_a_decision_has_one_form_whole(fields: dict[str, Any]) -> None:
 
 def test_a_decision_for_both_may_say_all_there_is() -> None:
     whole = settle(text="x", size="small", raised_by="both", my_input="partly", about=ID, audience="shared")
+    whole = replace(whole, as_agreed=False)
     given(partners(ID, settle())).when(whole).then("shared")
 
 

@@ -15,15 +15,16 @@ from typing import Any, TypeAlias, cast
 from uuid import UUID
 
 import pytest
-from msgspec.structs import replace
+from msgspec.structs import astuple, replace
 
 from events import errors, records, rules
-from events.entries import Audience, Decision, is_sealed, refers_to, thing_of
-from events.reading import read_streams
-from events.records import Stored, StreamKey
+from events.entries import Audience, CheckIn, Decision, complete, is_sealed, refers_to, thing_of
+from events.reading import read_stream
+from events.records import Stored, StreamKey, header_of
 from events.rules import Recorded
-from projections import balances, feed, perspectives, requests, trends
-from projections.balances import Reader
+from projections import balances, counts, feed, pages, perspectives, requests, trends
+from projections.pages import Page, PageKey
+from projections.reader import Reader
 from service import edge
 from service.access import authentication, memberships
 from service.errors import NotFound, TooManyRequests
@@ -85,21 +86,30 @@ def here() -> World:
 
 
 def _overhear(patch: Patch) -> None:
-    encrypt, write = records.encrypt_event, append.append
+    encrypt, paged, write = records.encrypt_event, pages.page_row, append.append
     encrypted: dict[bytes, tuple[StreamKey, Stored]] = {}  # by link
+    written: dict[bytes, tuple[PageKey, Page]] = {}  # by ciphertext
 
     def overheard(keys: Any, head: Any, stream: Any, *args: Any) -> Stored:
         stored = encrypt(keys, head, stream, *args)
         encrypted[stored.link] = stream, stored
         return stored
 
-    async def written(db: Any, rows: append.Rows) -> bool:
+    def noted(keys: Any, key: Any, page: Any, *args: Any) -> Any:
+        row = paged(keys, key, page, *args)
+        written[row[-1]] = key, page
+        return row
+
+    async def overheard_rows(db: Any, rows: append.Rows) -> bool:
         done = await write(db, rows)
-        here().memory.setdefault("log", []).extend(encrypted[row.link] for row in rows.events if done)
+        if done:
+            here().memory.setdefault("log", []).extend(encrypted[row.link] for row in rows.events)
+            here().memory.setdefault("pages", {}).update(written[row.ciphertext] for row in rows.pages)
         return done
 
     everywhere(patch, encrypt, overheard)
-    everywhere(patch, write, written)
+    everywhere(patch, paged, noted)
+    everywhere(patch, write, overheard_rows)
 
 
 def log(relationship_id: UUID | None = None) -> list[tuple[StreamKey, Stored]]:
@@ -115,25 +125,37 @@ def hidden_from(author_id: UUID) -> list[Recorded]:
     return [event for event in events if event.audience == "private" and event.author != author_id]
 
 
-def hidden_stream(author_id: UUID) -> UUID | None:
+def hidden_stream(author_id: UUID) -> StreamKey | None:
     """The private stream of another, once something is in it."""
-    of_others = [key for key, stored in log() if stored.event.author not in (author_id, None)]
-    private = [key for key, stored in log() if stored.event.audience == "private"]
-    return next((key.stream_id for key in of_others if key in private), None)
+    private = [(key, stored) for key, stored in log() if key.audience == "private"]
+    return next((key for key, stored in private if stored.event.author != author_id), None)
+
+
+def kept_pages() -> dict[PageKey, Page]:
+    """What is counted in the relationship, by everybody, as it was last written."""
+    found: dict[PageKey, Page] = here().memory.get("pages", {})
+    return {key: page for key, page in found.items() if str(key.stream.relationship_id) == here().names["rid"]}
 
 
 class Nosy(Reader, frozen=True):
-    """A reader of all streams."""
-
-    @property
-    def streams(self) -> list[UUID]:
-        """Every stream of the relationship."""
-        return list({key.stream_id for key, _ in log()} | {self.shared_stream, self.private_stream})
+    """A reader of all pages."""
 
 
 def nosy(reader: Reader) -> Nosy:
-    """That reader, with access to everything."""
-    return Nosy(reader.relationship_id, reader.author_id, reader.shared_stream, reader.private_stream)
+    """That reader, with access to everything that is counted."""
+    return Nosy(*astuple(reader))
+
+
+def _count_everything(patch: Patch) -> None:
+    """Whoever is nosy reads the pages that the other keeps, too."""
+    readable = counts._pages
+
+    async def every(db: Any, keys: Any, reader: Reader, *args: Any) -> Any:
+        found = await readable(db, keys, reader, *args)
+        hidden = [one for one in kept_pages().items() if one[0].stream.number not in (0, reader.seat)]
+        return [*found, *hidden] if isinstance(reader, Nosy) else found
+
+    everywhere(patch, readable, every)
 
 
 def count_of(name: object) -> int:
@@ -146,48 +168,67 @@ def count_of(name: object) -> int:
 # --- The log
 
 
-def _reencrypted(patch: Patch, change: Callable[[Any, Any, Any, Any], tuple[Any, Any]]) -> None:
-    encrypt = records.encrypt_event
+def _resealed(patch: Patch, change: Callable[[Any, Any, Any], tuple[Any, Any]]) -> None:
+    seal = records.encrypt_event
 
-    def encrypted(keys: Any, head: Any, stream: Any, audience: Any, draft: Any) -> Any:
-        head, draft = change(head, stream, audience, draft)
-        return encrypt(keys, head, stream, audience, draft)
+    def sealed(keys: Any, head: Any, key: Any, draft: Any) -> Any:
+        head, draft = change(head, key, draft)
+        return seal(keys, head, key, draft)
 
-    everywhere(patch, encrypt, encrypted)
+    everywhere(patch, seal, sealed)
 
 
 @leak("one sequence for all streams")
 def _one_sequence(patch: Patch) -> None:
-    def numbered(head: Any, key: Any, audience: Any, draft: Any) -> tuple[Any, Any]:
+    def numbered(head: Any, key: Any, draft: Any) -> tuple[Any, Any]:
         return replace(head, position=count_of(("position", key.relationship_id)) - 1), draft
 
-    _reencrypted(patch, numbered)
+    _resealed(patch, numbered)
 
 
 @leak("chain links over private events")
 def _one_chain(patch: Patch) -> None:
-    def chained(head: Any, key: Any, audience: Any, draft: Any) -> tuple[Any, Any]:
+    def chained(head: Any, key: Any, draft: Any) -> tuple[Any, Any]:
         private = b"".join(s.link for _, s in log(key.relationship_id) if s.event.audience == "private")
         return replace(head, link=hashlib.sha256(head.link + private).digest()), draft
 
-    _reencrypted(patch, chained)
+    _resealed(patch, chained)
 
 
 @leak("openings drawn from what was recorded before")
 def _telling_openings(patch: Patch) -> None:
-    def opened(head: Any, key: Any, audience: Any, draft: Any) -> tuple[Any, Any]:
+    def opened(head: Any, key: Any, draft: Any) -> tuple[Any, Any]:
         count = len(log(key.relationship_id))
         return head, replace(draft, opening=hashlib.sha256(draft.opening + bytes([count % 256])).digest())
 
-    _reencrypted(patch, opened)
+    _resealed(patch, opened)
 
 
 @leak("recorded_at moved by private events")
 def _one_clock(patch: Patch) -> None:
-    def moved(head: Any, key: Any, audience: Any, draft: Any) -> tuple[Any, Any]:
+    def moved(head: Any, key: Any, draft: Any) -> tuple[Any, Any]:
         return head, replace(draft, at=draft.at + timedelta(microseconds=len(log(key.relationship_id))))
 
-    _reencrypted(patch, moved)
+    _resealed(patch, moved)
+
+
+@leak("the prompt that an entry answers")
+def _told_prompt(patch: Patch) -> None:
+    def told(entry: Any, recorded_at: Any) -> Any:
+        completed = complete(entry, recorded_at)
+        return replace(completed, prompt_id=entry.prompt_id) if isinstance(entry, CheckIn) else completed
+
+    everywhere(patch, complete, told)
+
+
+@leak("what is shared later is told apart from what is shared at once")
+def _told_later(patch: Patch) -> None:
+    def dated(head: Any, key: Any, draft: Any) -> tuple[Any, Any]:
+        before = [s.event for _, s in log(key.relationship_id) if s.event.event_id == draft.event_id]
+        kept = [event for event in before if event.audience == "private" and event.author == draft.by]
+        return head, replace(draft, at=draft.at - timedelta(microseconds=len(kept) if key.audience == "shared" else 0))
+
+    _resealed(patch, dated)
 
 
 # --- Live events
@@ -245,7 +286,7 @@ def _total(patch: Patch) -> None:
 @leak("the head of the other's private stream")
 def _foreign_head(patch: Patch) -> None:
     def head(found: Any, reader: Any, audience: str, after: int, limit: int) -> Any:
-        links = [s.link.hex() for key, s in log() if key.stream_id == hidden_stream(reader.author_id)]
+        links = [s.link.hex() for key, s in log() if key == hidden_stream(reader.author_id)]
         return replace(found, head=replace(found.head, link=links[-1])) if links else found
 
     _repaged(patch, head)
@@ -256,7 +297,7 @@ def _foreign_page(patch: Patch) -> None:
     async def page(db: Any, ring: Any, reader: Any, audience: Any, after: Any, limit: Any, **named: Any) -> Any:
         theirs = hidden_stream(reader.author_id)
         if audience == "private" and theirs:
-            db, reader = here().superuser, replace(reader, private_stream=theirs)
+            db, reader = here().superuser, replace(reader, seat=theirs.number, private_stream=theirs.stream_id)
         return await feed.page(db, ring, reader, audience, after, limit, **named)
 
     within(patch, offline_queue, feed, page=page)
@@ -403,8 +444,8 @@ def _one_id_for_sealed(patch: Patch) -> None:
 def _waiting_in_balances(patch: Patch) -> None:
     found = balances.balances
 
-    async def counted(db: Any, reader: Reader, *args: Any) -> Any:
-        plain = await found(db, reader, *args)
+    async def counted(db: Any, keys: Any, reader: Reader, *args: Any) -> Any:
+        plain = await found(db, keys, reader, *args)
         return replace(plain, window=plain.window + len(waiting_for(reader.author_id)))
 
     everywhere(patch, found, counted)
@@ -431,9 +472,10 @@ def _anything(patch: Patch) -> None:
 def _partners(patch: Patch) -> None:
     found = balances.balances
 
-    async def counted(db: Any, reader: Reader, *args: Any) -> Any:
-        return await found(here().superuser, nosy(reader), *args)
+    async def counted(db: Any, keys: Any, reader: Reader, *args: Any) -> Any:
+        return await found(db, keys, nosy(reader), *args)
 
+    _count_everything(patch)
     everywhere(patch, found, counted)
 
 
@@ -441,10 +483,11 @@ def _partners(patch: Patch) -> None:
 def _mine(patch: Patch) -> None:
     found = balances.balances
 
-    async def counted(db: Any, reader: Reader, *args: Any) -> Any:
-        all_of_it = await found(here().superuser, nosy(reader), *args)
-        return replace(await found(db, reader, *args), mine=all_of_it.partners)
+    async def counted(db: Any, keys: Any, reader: Reader, *args: Any) -> Any:
+        all_of_it = await found(db, keys, nosy(reader), *args)
+        return replace(await found(db, keys, reader, *args), mine=all_of_it.partners)
 
+    _count_everything(patch)
     everywhere(patch, found, counted)
 
 
@@ -452,18 +495,51 @@ def _mine(patch: Patch) -> None:
 def _trends(patch: Patch) -> None:
     found = trends.trend
 
-    async def counted(db: Any, reader: Reader, *args: Any) -> Any:
-        return await found(here().superuser, nosy(reader), *args)
+    async def counted(db: Any, keys: Any, reader: Reader, *args: Any) -> Any:
+        return await found(db, keys, nosy(reader), *args)
 
+    _count_everything(patch)
     everywhere(patch, found, counted)
 
 
-def _widened(patch: Patch, user: Any, audience: Audience) -> None:
-    async def read_all(db: Any, ring: Any, relationship_id: UUID, audiences: Any) -> Any:
-        others = {key.stream_id: audience for key, _ in log(relationship_id)}
-        return await read_streams(here().superuser, ring, relationship_id, {**others, **audiences})
+@leak("a shared page read with private counts")
+def _private_counts(patch: Patch) -> None:
+    def decrypt_all(*args: Any) -> list[tuple[PageKey, Page]]:
+        found = list(pages.decrypt_all(*args))
+        for key, page in found:
+            for other, kept in kept_pages().items():
+                if (other.author, other.month) == (key.author, key.month) and other.stream != key.stream:
+                    for counted, count in pages.counted(other, kept).items():
+                        pages.add(page, counted, count)
+        return found
 
-    patch.setattr(user, "read_streams", read_all)
+    within(patch, counts, pages, decrypt_all=decrypt_all)
+
+
+@leak("a page's size")
+def _page_size(patch: Patch) -> None:
+    kept = "SELECT sum(length(ciphertext)) FROM pages WHERE relationship_id = $1"
+    _reshown(patch, lambda one: here().superuser.fetchval(kept, one.relationship_id))
+
+
+@leak("a header rendered from another stream")
+def _foreign_header(patch: Patch) -> None:
+    def rendered(key: StreamKey, stored: Stored) -> str:
+        elsewhere = [(other, one) for other, one in log(key.relationship_id) if other != key]
+        there = [(other, one) for other, one in elsewhere if one.event.position == stored.event.position]
+        return header_of(*there[-1] if there else (key, stored))
+
+    everywhere(patch, header_of, rendered)
+
+
+def _widened(patch: Patch, user: Any, audience: Audience) -> None:
+    async def read_all(db: Any, keys: Any, stream: StreamKey) -> list[Stored]:
+        found = await read_stream(db, keys, stream)
+        private = [one for key, one in log(stream.relationship_id) if key.audience == "private"]
+        hidden = [replace(one, event=replace(one.event, audience=audience)) for one in private]
+        return found + hidden if stream.audience == "shared" else found
+
+    patch.setattr(user, "read_stream", read_all)
 
 
 @leak("perspectives over private events")
@@ -654,7 +730,7 @@ def _their_schedule(patch: Patch) -> None:
 
 @leak("a badge that counts the other's private entries")
 def _badge(patch: Patch) -> None:
-    _reasked(patch, f"SELECT count(*) FROM texts WHERE stream_id IN ({PRIVATE_OF_OTHERS})")
+    _reasked(patch, f"SELECT count(*) FROM events WHERE (relationship_id, stream) IN ({PRIVATE_OF_OTHERS})")
 
 
 OTHERS = """
@@ -665,7 +741,9 @@ WHERE mine.member_id = $1
     AND theirs.member_id <> $1
 """
 PRIVATE_OF_OTHERS = """
-SELECT theirs.private_stream_id
+SELECT
+    theirs.relationship_id,
+    theirs.seat
 FROM memberships AS mine
 JOIN memberships AS theirs USING (relationship_id)
 WHERE mine.member_id = $1

@@ -95,10 +95,11 @@ def _values(parameter: Json) -> list[str | None]:
 
 
 def _meant(chosen: dict[str, str | None]) -> dict[str, str | None]:
-    """Only the measure felt has items, and it needs one."""
-    if "item" not in chosen:
-        return chosen
-    return chosen | {"item": (chosen["item"] or "close") if chosen["measure"] == "felt" else None}
+    """Only the measure felt has items, and only counted is told by who decided; each needs what is its own."""
+    for name, measure, otherwise in (("item", "felt", "close"), ("when", "counted", "other_decided")):
+        if name in chosen:
+            chosen = chosen | {name: (chosen[name] or otherwise) if chosen["measure"] == measure else None}
+    return chosen
 
 
 def _address(path: str, wanted: list[Any], chosen: dict[str, str | None]) -> str:

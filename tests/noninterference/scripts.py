@@ -51,11 +51,13 @@ class Step(Struct, frozen=True, kw_only=True):
     hidden: bool = False
     worlds: Worlds = BOTH
     minutes: int = 0
+    beside: Json = {}  # what is no part of an entry, and sent with it in the worlds of `besides`
+    besides: Worlds = frozenset()
 
     def said(self, world: int) -> Json | None:
         """The body that is sent in that world."""
         if self.entries is None:
-            return self.body
+            return self.body and {**self.body, **(self.beside if world in self.besides else {})}
         return {**(self.body or {}), "entries": [entry for entry, worlds in self.entries if world in worlds]}
 
 
@@ -140,7 +142,8 @@ class _Writing:
 
     def _record(self) -> None:
         kind, number, body = self._entry("reader")
-        if self.chance.random() < 0.12:
+        # What refers to something is to break another rule as well, now and then: which is told first may depend on it.
+        if self.chance.random() < (0.25 if body.keys() & {"about", "in_reply_to", "request_id"} else 0.1):
             body = body | {"occurred_at": (self.now + timedelta(hours=1)).isoformat()}
         self._do(who="reader", method="PUT", path=f"{HERE}/{PATHS[kind]}/{_id(number)}", body=body)
 
@@ -207,7 +210,24 @@ class _Writing:
             self.chance.shuffle(entries)
             self._do(who="other", method="POST", path=f"{HERE}/sync", entries=entries)
         else:
-            self._do(who="other", method="PUT", path=f"{HERE}/{PATHS[kind]}/{_id(number)}", body=body)
+            self._share_alone(kind, number, body)
+
+    def _share_alone(self, kind: str, number: int, body: Json) -> None:
+        """What the other shares they may have kept in private before, or keep there too; and it may answer a prompt."""
+        path = f"{HERE}/{PATHS[kind]}/{_id(number)}"
+        may_be_kept = body.get("audience") == "shared" and not body.keys() & {"request_id", "about"}
+        kept = self.chance.choice(["before", "after", None, None]) if may_be_kept else None
+        private = {"method": "PUT", "path": path, "body": body | {"audience": "private"}}
+        worlds = self.chance.choice(EITHER)
+        if kept == "before":
+            self._secretly(worlds, **private)
+        asked = (
+            {"prompt_id": _id(self.chance.choice(POOL))} if kind == "check_in" and self.chance.random() < 0.3 else {}
+        )
+        besides = self.chance.choice(EITHER)
+        self._do(who="other", method="PUT", path=path, body=body, beside=asked, besides=besides)
+        if kept == "after":
+            self._secretly(worlds, **private)
 
     def _shared_entry(self) -> tuple[str, int, Json]:
         if self._shared_by_other and self.chance.random() < 0.15:
@@ -365,7 +385,7 @@ class _Writing:
             case "check_in" if who == "reader" and self.chance.random() < 0.3:
                 body = self._sealed(EVEN)
             case "check_in":
-                body |= self._check_in()
+                body |= self._check_in() | self._day(body["occurred_at"])
             case "request":
                 body |= self._request(who)
                 self._asked[who].append(number)
@@ -382,6 +402,13 @@ class _Writing:
         }
         body |= {"audience": self.chance.choice(["shared", "shared", "private"])}
         return body | ({"about": _id(self._any_number())} if self.chance.random() < 0.25 else {})
+
+    def _day(self, occurred_at: str) -> Json:
+        """Sometimes the day that it is told of: its own, or the one before."""
+        if self.chance.random() < 0.8:
+            return {}
+        own = datetime.fromisoformat(occurred_at).date()
+        return {"day": (own - timedelta(days=self.chance.choice([0, 1, 1, 2]))).isoformat()}
 
     def _sealed(self, parity: int) -> Json:
         """A sealed check-in: the number of the event, of the day or of the week that it is for is even, or is odd."""
@@ -414,6 +441,7 @@ class _Writing:
             return {"request_id": _id(self.chance.choice(self._asked[other])), "outcome": outcome}
         body: Json = {"domain": self.chance.choice(DOMAINS), "decided_by": self.chance.choice(WHO)}
         body |= {"raised_by": self.chance.choice(WHO), "my_input": self.chance.choice(["asked", "counted"])}
+        body |= {"size": self.chance.choice(["small", "big"]), "as_agreed": self.chance.random() < 0.5}
         body |= {"audience": self.chance.choice(["shared", "shared", "private"])}
         told = [n for n in self._decided[other] if tells is None or n % 2 == tells]
         if told and self.chance.random() < 0.6:

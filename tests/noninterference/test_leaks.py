@@ -7,7 +7,7 @@ import pytest
 from tests.noninterference.comparing import Pair
 from tests.noninterference.leaks import LEAKS, planted
 
-PAIRS = 50
+PAIRS = 100
 
 
 @pytest.mark.asyncio(loop_scope="module")

@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from projections.balances import Reader
+from projections.reader import Reader
 from service.reading import live
 from service.reading.live import LiveStream
 from tests.noninterference.comparing import Pair

@@ -12,7 +12,7 @@ import pytest_asyncio
 
 from tests.noninterference.observing import looks
 from tests.noninterference.worlds import ask
-from tests.support.holding import holding
+from tests.support.holding import PRIVATE_PAGES, holding
 from tests.support.phones import Json, Phone, Running, running
 from tests.support.postgres import fresh_database
 
@@ -23,15 +23,6 @@ ROUNDS = 400
 MICROSECONDS = 50
 FELT = {"occurred_at": "2026-06-15T10:00:00+02:00", "felt": {"close": 5}}
 SHARED = FELT | {"audience": "shared"}
-
-PRIVATE_TALLIES = """
-SELECT tallies.*
-FROM tallies
-JOIN heads USING (relationship_id, stream_id)
-WHERE relationship_id = $1::text::uuid
-    AND heads.private
-FOR UPDATE OF tallies
-"""
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +40,7 @@ async def service(database: str) -> AsyncIterator[Running]:
 async def test_nobody_waits_for_what_the_other_writes_in_private(service: Running) -> None:
     one, two = await service.couple()
     await two.put("check-ins", FELT)
-    async with holding(service, PRIVATE_TALLIES, two.rid) as held:
+    async with holding(service, PRIVATE_PAGES, two.rid) as held:
         # It holds all that it locks by now, and stands at the last thing that it does.
         writing = asyncio.create_task(two.put("check-ins", FELT))
         await held.until_waiting(1)

@@ -52,7 +52,8 @@ Seen: TypeAlias = list[tuple[str, Answer]]
 class KeyedChance:
     """Random bytes that depend on nothing but the script, the purpose, and how often that was asked for.
 
-    What happens in private draws from a lane of its own: how often it draws must not move what others get.
+    What happens in private draws from a lane of its own: how often it draws must not move what others get. Nor must how
+    many attempts an event took, which draw for it anew: it has the same opening in each.
     """
 
     def __init__(self) -> None:
@@ -67,7 +68,8 @@ class KeyedChance:
 
     def __call__(self, size: int, purpose: str) -> bytes:
         self._asked[self.hidden, purpose] += 1
-        key = f"{self._script} {self.hidden} {self._asked[self.hidden, purpose]} {purpose}"
+        times = 1 if purpose.startswith("opening and nonce") else self._asked[self.hidden, purpose]
+        key = f"{self._script} {self.hidden} {times} {purpose}"
         return hashlib.shake_256(key.encode()).digest(size)
 
 

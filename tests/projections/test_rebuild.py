@@ -2,23 +2,22 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, timedelta
 from itertools import product
 from uuid import UUID
 
 from hypothesis import given as for_any
 from hypothesis import strategies as st
 
-from events.entries import Entry, Fact, Retraction, to_text
+from events.entries import CheckIn, Entry, Fact, Retraction, to_text
 from events.records import StreamKey
 from events.reveals import things_in
 from events.rules import Recorded
 from projections.rebuild import Said, added_up, difference, hear
-from projections.tallies import Key, Tellers, tally
+from projections.tallies import Key, tally
 from tests.support.given import ME, NOW, PARTNER, any_entry, any_fact, ask, check_in, settle
 
-STREAM = StreamKey(UUID(int=10), UUID(int=11))
-TELLERS = {ME: Tellers(ME, PARTNER), PARTNER: Tellers(PARTNER, ME)}
+STREAM = StreamKey(UUID(int=10), 0, UUID(int=11))
 MINE = (STREAM, ME, "home", "decides", "me")
 DAY = date(2026, 6, 15).toordinal()
 
@@ -26,11 +25,15 @@ told = st.lists(st.tuples(st.sampled_from([ME, PARTNER]), any_entry), max_size=2
 
 
 def recorded(by: UUID, entry: Entry) -> Counter[Key]:
-    """What recording it adds; of a retraction, before that subtracts what it takes back."""
-    if isinstance(entry, Retraction):
+    """What recording it adds, but for what is about something: that waits until it is known what that is."""
+    if is_about_something(entry):
         return Counter()
     event = Recorded("shared", 1, UUID(int=1), by, NOW, entry)
-    return Counter(dict(tally(STREAM, event, TELLERS[by].partner, lambda _: entry)))
+    return Counter(dict(tally(STREAM, event, lambda audience, event_id: None)))
+
+
+def is_about_something(entry: Entry) -> bool:
+    return isinstance(entry, CheckIn) and bool(entry.about and (entry.initiated_by or entry.decided_by))
 
 
 def recounted(*parts: list[tuple[UUID | None, bytes]]) -> Counter[Key]:
@@ -38,7 +41,7 @@ def recounted(*parts: list[tuple[UUID | None, bytes]]) -> Counter[Key]:
     said = Said()
     for part in parts:
         hear(said, part)
-    return difference(added_up(STREAM, TELLERS, said), {})
+    return difference(added_up(STREAM, said), {})
 
 
 @for_any(told)
@@ -53,12 +56,17 @@ def test_all_entries_together_come_to_what_each_has_added(told: list[tuple[UUID,
 
 def alike() -> Iterator[Entry]:
     """Entries of one day that differ in as little as entries can, each more than once."""
+    before = NOW.date() - timedelta(days=1)
     for domain, one, other in product([None, "home", "money"], [None, "me", "both"], [None, "me", "both"]):
-        for felt in (None, {"fair": 1}, {"fair": 2}, {"fair": 1, "close": 2}):
-            yield check_in(domain=domain, initiated_by=one, decided_by=other, felt=felt)
-        for told in (None, "asked", "counted"):
-            yield settle(domain=domain, raised_by=one, decided_by=other, my_input=told)
+        for felt, day in product((None, {"fair": 1}, {"fair": 2}, {"fair": 1, "close": 2}), (None, before)):
+            yield check_in(domain=domain, initiated_by=one, decided_by=other, felt=felt, day=day)
+        yield check_in(domain=domain, felt={"fair": 1}, about=UUID(int=7))
+        for told, size, agreed in product((None, "asked", "counted"), (None, "small", "big"), (None, True, False)):
+            yield settle(
+                domain=domain, raised_by=one, decided_by=other or "me", my_input=told, size=size, as_agreed=agreed
+            )
         yield ask(domain=domain or "other")
+        yield ask(domain=domain or "other", in_reply_to=UUID(int=7))
 
 
 def test_what_differs_in_one_field_is_not_taken_for_the_same() -> None:
@@ -85,6 +93,7 @@ def test_what_waits_for_more_than_addition_is_noticed(entries: list[Entry]) -> N
     said = Said()
     hear(said, [(ME, to_text(entry)) for entry in entries])
     assert said.taken_back == [(ME, e.event_id) for e in entries if isinstance(e, Retraction)]
+    assert said.about == [(ME, to_text(e)) for e in entries if is_about_something(e)]
     assert said.sealed_for == things_in(entries)
 
 

@@ -34,7 +34,7 @@ PROFILE = PROFILES[os.environ.get("HYPOTHESIS_PROFILE", "ci")]
 T = TypeVar("T")
 Thing: TypeAlias = date | tuple[int, int]
 Draw: TypeAlias = Any
-Does = Literal["check in", "seal", "ask", "decide for both", "answer", "tell too", "take back"]
+Does = Literal["check in", "seal", "ask", "decide for both", "answer", "tell too", "share later", "take back"]
 
 WHO = st.sampled_from(["me", "partner", "both", "neither"])
 # Few domains and items, so that entries meet.
@@ -55,6 +55,7 @@ def times(draw: Draw) -> datetime:
 
 
 TIMES = times()
+DAYS_BEFORE = st.integers(0, 1)
 ONE_IN_FOUR = st.sampled_from([False, False, False, True])
 YES_OR_NO = st.booleans()
 MEMBERS = st.integers(0, 1)
@@ -86,6 +87,7 @@ DECISIONS_FOR_BOTH = st.fixed_dictionaries(
         "size": st.sampled_from(["small", "big"]),
         "raised_by": WHO,
         "my_input": st.sampled_from(["not_asked", "asked", "partly", "counted"]),
+        "as_agreed": YES_OR_NO,
     },
 )
 PLAIN: st.SearchStrategy[Json] = st.fixed_dictionaries({})
@@ -94,7 +96,8 @@ PLAIN: st.SearchStrategy[Json] = st.fixed_dictionaries({})
 class Step(Struct, frozen=True):
     """One entry of one of the two, the step that it refers to, and all steps that must come before it.
 
-    The audience is that of the whole history: a sealed one that is revealed in its course counts as shared.
+    The audience is that of the whole history: a sealed one that is revealed in its course counts as shared. `shares` is
+    the private step of the same id that this one shares later.
     """
 
     index: int
@@ -105,6 +108,7 @@ class Step(Struct, frozen=True):
     body: Json
     target: int | None
     after: frozenset[int]
+    shares: int | None = None
 
 
 History: TypeAlias = list[Step]
@@ -163,6 +167,8 @@ class _Telling:
                 self._answer(who)
             case "tell too":
                 self._tell_too(who)
+            case "share later":
+                self._share_later(who)
             case "take back":
                 self._take_back(who)
 
@@ -174,6 +180,8 @@ class _Telling:
             always += ["answer"] * 4
         if self._tellable(who):
             always += ["tell too"] * 3
+        if self._shareable(who):
+            always += ["share later"] * 2
         if self._own(who):
             always += ["take back"] * 2
         return always
@@ -190,6 +198,8 @@ class _Telling:
         body = self._body(CHECK_INS)
         if not body.keys() - {"occurred_at", "domain"}:
             body["felt"] = self.draw(FELT)
+        if self.draw(ONE_IN_FOUR):
+            body["day"] = str(date.fromisoformat(body["occurred_at"][:10]) - timedelta(days=self.draw(DAYS_BEFORE)))
         return body
 
     def _seal(self, who: int) -> None:
@@ -231,6 +241,36 @@ class _Telling:
     def _tell_too(self, who: int) -> None:
         about, after = self.draw(st.sampled_from(self._tellable(who)))
         self._decide_for_both(who, about, after)
+
+    def _share_later(self, who: int) -> None:
+        private: Step = self.draw(st.sampled_from(self._shareable(who)))
+        # Taken back in private, it is shared anew: what takes it back would name the shared one otherwise. And of a
+        # decision there is one telling at a time. Else either may come first.
+        earlier = [self._taken_back[private.index]] if private.index in self._taken_back else []
+        if private.kind == "decision" and "about" in private.body:
+            earlier.append(private.index)
+        target = None if private.target is None else self.steps[private.target]
+        body = private.body | {"audience": "shared"}
+        self._add(who, "decision" if private.kind == "decision" else "check_in", "shared", body, target, earlier)
+        self.steps[-1] = replace(self.steps[-1], event_id=private.event_id, shares=private.index)
+        self._twins.add(private.index)
+
+    def _shareable(self, who: int) -> list[Step]:
+        """What the member keeps private and can share under its id."""
+        taken = {s.event_id for s in self.steps if s.audience == "shared"}
+        kept = [s for s in self.steps if s.who == who and s.audience == "private" and not is_sealed(s)]
+        free = [s for s in kept if s.kind != "retraction" and s.event_id not in taken]
+        return [s for s in free if self._may_be_read_by_both(s)]
+
+    def _may_be_read_by_both(self, step: Step) -> bool:
+        if step.target is None:
+            return True
+        target = self.steps[step.target]
+        if target.audience == "private" or is_sealed(target):
+            return False
+        if is_answer(step):
+            return target.index not in self._taken_back
+        return step.kind != "decision" or step.index not in self._taken_back
 
     def _take_back(self, who: int) -> None:
         target: Step = self.draw(st.sampled_from(self._own(who)))
@@ -323,9 +363,23 @@ def is_sealed(step: Step) -> bool:
     return step.body.get("audience") == "sealed"
 
 
+def day_of(body: Json) -> date:
+    """The day that an entry is told of."""
+    return date.fromisoformat(body.get("day") or body["occurred_at"][:10])
+
+
+def is_counted_already(history: History, step: Step) -> bool:
+    """Whether what a check-in is about has counted the episode: a request, a decision for both, or an own entry."""
+    if step.kind != "check_in" or step.target is None:
+        return False
+    target = history[step.target]
+    counts_all = target.kind == "request" or (target.kind == "decision" and not is_answer(target))
+    return target.who == step.who or counts_all
+
+
 def thing_of(body: Json) -> Thing:
     """What a sealed check-in is for: its day, or the year and week of ISO 8601."""
-    day = date.fromisoformat(body["occurred_at"][:10])
+    day = day_of(body)
     year, week, _ = day.isocalendar()
     return (year, week) if body.get("sealed_for") == "week" else day
 
@@ -425,8 +479,19 @@ def _about_nothing(step: Step) -> Step:
 def without_the_retracted(history: History) -> History:
     """The history as if what was taken back had never been recorded, nor answered, nor referred to."""
     gone = {step.target for step in history if step.kind == "retraction"}
-    # Answers to a request that is gone could not be recorded, but count nothing.
-    gone |= {step.index for step in history if is_answer(step) and step.target in gone}
+    # What was shared later and taken back is gone as the private one too.
+    gone |= {step.shares for step in history if step.index in gone and step.shares is not None}
+    # Answers and counter-offers to a request that is gone could not be recorded, but count nothing.
+    for step in history:
+        if (is_answer(step) or step.kind == "request") and step.target in gone:
+            gone.add(step.index)
     gone |= {step.index for step in history if step.kind == "retraction"}
-    left = [step for step in history if step.index not in gone]
+    left = [_telling_nobody(step) if is_counted_already(history, step) else step for step in history]
+    left = [step for step in left if step.index not in gone]
     return [_about_nothing(step) if step.target is not None and step.target in gone else step for step in left]
+
+
+def _telling_nobody(step: Step) -> Step:
+    """The check-in without who initiated and decided, which it does not count."""
+    body = {name: value for name, value in step.body.items() if name not in ("initiated_by", "decided_by")}
+    return replace(step, body=body | {"note": "x"})

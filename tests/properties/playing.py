@@ -1,6 +1,5 @@
 """Histories, played over HTTP: who records what, what both read afterwards, and what the database has kept."""
 
-from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
@@ -11,9 +10,10 @@ from hypothesis import note
 from msgspec import Struct
 
 from events.encryption import RelationshipKeys
-from events.records import StreamKey
+from events.records import SHARED, StreamKey
+from projections import pages
+from projections.pages import Page, PageKey
 from projections.rebuild import Stream
-from projections.tallies import read, turned
 from tests.properties.histories import Call, Step, respelled
 from tests.support.couples import Couple, another_couple, two_members
 from tests.support.phones import Json, Phone, Running, running
@@ -25,7 +25,10 @@ LOOKS = (
     "balances?window=7&on=2026-06-14&domain=home",
     "trends?measure=initiates&window=28&step=7&from=2026-01-01",
     "trends?measure=decides&window=7&step=1&from=2026-05-01&domain=other",
-    "trends?measure=counted&window=90&step=31&from=2026-01-01",
+    "trends?measure=counted&when=other_decided&window=90&step=31&from=2026-01-01",
+    "trends?measure=counted&when=both_decided&window=28",
+    "trends?measure=asks&window=28&step=14",
+    "balances?window=90&size=big",
     "trends?measure=felt&item=close&window=28&step=28",
     "perspectives?measure=decides",
     "perspectives?measure=initiates&from=2026-05-01",
@@ -46,6 +49,10 @@ class Place(Struct, frozen=True):
     async def couple(self) -> Couple:
         """A relationship in which nothing was recorded yet."""
         return await another_couple(*self.members)
+
+    async def tallies(self, couple: Couple) -> dict[tuple[Any, ...], int]:
+        """All counts that are kept of the couple."""
+        return await tallies(self.db, couple, await self.service.ring(couple[0].rid))
 
 
 @asynccontextmanager
@@ -118,61 +125,42 @@ async def standings(phone: Phone) -> dict[str, Json]:
 
 STREAMS = """
 SELECT
-    heads.stream_id,
-    heads.private,
-    seat
-FROM heads
-LEFT JOIN memberships
-    ON memberships.relationship_id = heads.relationship_id
-    AND memberships.private_stream_id = heads.stream_id
-WHERE heads.relationship_id = $1
-"""
-
-TALLIES = """
-SELECT
-    stream_id,
-    teller,
-    day,
-    domain,
-    measure,
-    value,
-    count
-FROM tallies
+    relationships.shared_stream_id,
+    memberships.seat,
+    memberships.private_stream_id
+FROM relationships
+JOIN memberships USING (relationship_id)
 WHERE relationship_id = $1
-    AND count <> 0
 """
+SEATS = ("first", "second")
 
 
 async def streams_of(db: Database, couple: Couple, ring: RelationshipKeys) -> dict[str, Stream]:
     """The three streams of the couple: shared, and the private one of who sits first and of who sits second."""
-    rows = await db.fetch(STREAMS, couple[0].rid)
-    authors = (UUID(couple[0].author), UUID(couple[1].author))
-    return {
-        row["seat"] or "shared": Stream(
-            StreamKey(UUID(couple[0].rid), row["stream_id"]), "private" if row["private"] else "shared", authors, ring
-        )
-        for row in rows
-    }
+    rid = UUID(couple[0].rid)
+    found: dict[str, Stream] = {}
+    for shared_stream_id, seat, private_stream_id in await db.fetch(STREAMS, rid):
+        shared = StreamKey(rid, SHARED, shared_stream_id)
+        found["shared"] = Stream(shared, shared, ring)
+        found[SEATS[seat - 1]] = Stream(StreamKey(rid, seat, private_stream_id), shared, ring)
+    return found
 
 
-async def rows(db: Database, couple: Couple) -> dict[tuple[Any, ...], int]:
-    """All counts that are kept of the couple, with names in place of random ids."""
-    names = {
-        stream.key.stream_id: name for name, stream in (await streams_of(db, couple, RelationshipKeys(b"", {}))).items()
-    }
-    names |= {UUID(couple[0].author): "first", UUID(couple[1].author): "second"}
-    kept = await db.fetch(TALLIES, couple[0].rid)
-    return {(names[row["stream_id"]], names[row["teller"]], *list(row.values())[2:-1]): row["count"] for row in kept}
+async def tallies(db: Database, couple: Couple, ring: RelationshipKeys) -> dict[tuple[Any, ...], int]:
+    """All counts that are kept of the couple, relative to their authors, with names in place of random ids."""
+    streams = await streams_of(db, couple, ring)
+    names = {stream.key.stream_id: name for name, stream in streams.items()}
+    names |= dict(zip(ring.seats, SEATS, strict=True))
+    found: dict[tuple[Any, ...], int] = {}
+    for place, page in (await pages_of(db, couple, ring)).items():
+        for key, count in pages.counted(place, page).items():
+            named = (names[key.stream.stream_id], names[key.author], key.day, key.domain, key.measure, key.value)
+            found[named] = count
+    return found
 
 
-OTHER = {"first": "second", "second": "first"}
-
-
-async def tallies(db: Database, couple: Couple) -> dict[tuple[Any, ...], int]:
-    """All counts of the couple, each in the telling in which it counts, relative to who tells."""
-    found: Counter[tuple[Any, ...]] = Counter()
-    for (stream, teller, day, domain, kept_as, kept), count in (await rows(db, couple)).items():
-        for own, measure, value in read(True, kept_as, kept):
-            told = (teller, value) if own else (OTHER[teller], turned(measure, value))
-            found[stream, told[0], day, domain, measure, told[1]] += count
-    return {key: count for key, count in found.items() if count}
+async def pages_of(db: Database, couple: Couple, ring: RelationshipKeys) -> dict[PageKey, Page]:
+    """The pages that are kept of the couple, in the order of their streams, authors and months."""
+    streams = await streams_of(db, couple, ring)
+    found = await pages.read_all(db, {UUID(couple[0].rid): ring}, [stream.key for stream in streams.values()])
+    return {key: page for key, page in sorted(found.items()) if page is not None}

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 
 from tests.properties.histories import PROFILE, History, answered_in_two_ways, one_by_one
-from tests.properties.playing import Place, looks, play, tallies
+from tests.properties.playing import Place, looks, play
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -15,6 +15,6 @@ async def test_other_answers_and_hidden_ones_change_no_balance(home: Place, told
     one, other = await home.couple(), await home.couple()
     await play(one, one_by_one(told[0]))
     await play(other, one_by_one(told[1]))
-    assert await tallies(home.db, other) == await tallies(home.db, one)
+    assert await home.tallies(other) == await home.tallies(one)
     for mine, anew in zip(one, other, strict=True):
         assert await looks(anew) == await looks(mine)

@@ -9,21 +9,31 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.properties.histories import PROFILE, History, Step, histories, is_answer, one_by_one, without_the_retracted
-from tests.properties.playing import Place, looks, play, tallies
+from tests.properties.histories import (
+    PROFILE,
+    History,
+    Step,
+    day_of,
+    histories,
+    is_answer,
+    is_counted_already,
+    one_by_one,
+    without_the_retracted,
+)
+from tests.properties.playing import SEATS, Place, looks, play
 from tests.support.phones import NOON, Json
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-SEATS = ("first", "second")
 TURNED = {"me": "partner", "partner": "me"}
 
-# stream, teller, day, domain, measure, value
+# stream, author, day, domain, measure, value
 Key = tuple[str, str, date, str, str, str]
 
 windows = st.integers(7, 366)
 days = st.integers(0, 40).map(lambda ago: NOON.date() - timedelta(days=ago))
 domains = st.sampled_from([None, "home", "money", "other"])
+sizes = st.sampled_from([None, None, "small", "big"])
 
 
 def any_taken_back(history: History) -> bool:
@@ -31,19 +41,23 @@ def any_taken_back(history: History) -> bool:
 
 
 @PROFILE
-@given(histories(), windows, days, domains)
+@given(histories(), windows, days, domains, sizes)
 async def test_every_count_is_in_the_table(
-    home: Place, history: History, window: int, on: date, domain: str | None
+    home: Place, history: History, window: int, on: date, domain: str | None, size: str | None
 ) -> None:
     couple, counts = await home.couple(), counted(history)
     await play(couple, one_by_one(history))
-    assert await tallies(home.db, couple) == {key: count for key, count in counts.items() if count}
-    asked = {"window": window, "on": on} | ({"domain": domain} if domain else {})
-    shown = {key: n for key, n in counts.items() if 0 <= (on - key[2]).days < window and domain in (None, key[3])}
+    assert await home.tallies(couple) == {key: count for key, count in counts.items() if count}
+    asked: dict[str, Any] = {"window": window, "on": on} | {k: v for k, v in (("domain", domain), ("size", size)) if v}
+    shown = Counter(
+        {key: n for key, n in counts.items() if 0 <= (on - key[2]).days < window and domain in (None, key[3])}
+    )
     for phone, me, partner in zip(couple, SEATS, reversed(SEATS), strict=True):
         read = await phone.get("/v1/relationships/{rid}/balances", **asked)
-        assert counts_of(read["mine"]) == telling(shown, me, {"shared", me})
-        assert counts_of(read["partners"]) == turned(telling(shown, partner, {"shared"}))
+        asks = telling(shown, me, {"shared"}) + turned(telling(shown, partner, {"shared"}))
+        assert split_of(read["asks"]) == split(asks, ["asks"])
+        assert told_in(read["mine"]) == told(telling(shown, me, {"shared", me}), size)
+        assert told_in(read["partners"]) == told(turned(telling(shown, partner, {"shared"})), size)
 
 
 @PROFILE
@@ -52,69 +66,110 @@ async def test_what_was_taken_back_leaves_nothing_behind(home: Place, history: H
     one, other = await home.couple(), await home.couple()
     await play(one, one_by_one(history))
     await play(other, one_by_one(without_the_retracted(history)))
-    assert await tallies(home.db, other) == await tallies(home.db, one)
+    assert await home.tallies(other) == await home.tallies(one)
     for mine, anew in zip(one, other, strict=True):
         assert await looks(anew) == await looks(mine)
 
 
 def counted(history: History) -> Counter[Key]:
+    """All counts of a history. What was taken back, and what was shared later, counts nothing where it was."""
+    taken_back = {step.target for step in history if step.kind == "retraction"}
+    moved = {step.shares for step in history if step.shares is not None}
     counts: Counter[Key] = Counter()
     for step in history:
-        if step.kind == "retraction":
-            assert step.target is not None
-            counts.subtract(keys_of(history[step.target]))
-        else:
-            counts.update(keys_of(step))
+        if step.index not in taken_back | moved:
+            counts.update(keys_of(history, step))
     return counts
 
 
-def keys_of(step: Step) -> list[Key]:
-    stream = "shared" if step.audience == "shared" else SEATS[step.who]
-    day, domain = date.fromisoformat(step.body["occurred_at"][:10]), step.body.get("domain") or "other"
-    return [(stream, SEATS[teller], day, domain, measure, value) for teller, measure, value in told(step)]
+def keys_of(history: History, step: Step) -> list[Key]:
+    stream, author = "shared" if step.audience == "shared" else SEATS[step.who], SEATS[step.who]
+    day, domain = day_of(step.body), step.body.get("domain") or "other"
+    return [(stream, author, day, domain, measure, value) for measure, value in said(history, step)]
 
 
-def told(step: Step) -> Iterator[tuple[int, str, str]]:
-    """In whose telling the step counts, as which value of which measure."""
-    if step.kind == "request":
-        yield from [(step.who, "initiates", "me"), (step.who, "decides", "partner")]
-        yield from [(1 - step.who, "initiates", "partner"), (1 - step.who, "decides", "me")]
-    elif not is_answer(step):
-        for name, measure in NAMED.items():
-            if name in step.body:
-                yield step.who, measure, step.body[name]
-        for item, answer in step.body.get("felt", {}).items():
-            yield step.who, f"felt:{item}", str(answer)
+def said(history: History, step: Step) -> Iterator[tuple[str, str]]:
+    """What a step counts, for its author and relative to them."""
+    body, size = step.body, f":{step.body['size']}" if "size" in step.body else ""
+    if step.kind == "request" and "in_reply_to" not in body:
+        yield "asks", "me"
+    initiated, decided = body.get("initiated_by") or body.get("raised_by"), body.get("decided_by")
+    if not (is_answer(step) or is_counted_already(history, step)):
+        if initiated:
+            yield "initiates", initiated
+        if decided:
+            yield f"decides{size}", decided
+        if initiated and decided:
+            yield f"roles{size}", f"{initiated}/{decided}"
+        if decided != "me" and "my_input" in body:
+            yield f"input:{decided}{size}", body["my_input"]
+        if body.get("as_agreed"):
+            yield "agreed", str(decided)
+    for item, answer in body.get("felt", {}).items():
+        yield f"felt:{item}", str(answer)
 
 
-NAMED = {"initiated_by": "initiates", "raised_by": "initiates", "decided_by": "decides", "my_input": "counted"}
+# By day, domain, measure and value.
+Told = Counter[tuple[date, str, str, str]]
 
 
-def telling(counts: dict[Key, int], teller: str, streams: set[str]) -> Counter[tuple[str, str]]:
-    """The sums by measure and value of one member's telling, relative to that member."""
-    found: Counter[tuple[str, str]] = Counter()
-    for (stream, by, _, _, measure, value), count in counts.items():
-        if by == teller and stream in streams:
-            found[measure, value] += count
-    return +found
+def telling(counts: Counter[Key], author: str, streams: set[str]) -> Told:
+    """The counts of one member in some streams, relative to that member."""
+    found: Told = Counter()
+    for (stream, by, *what), count in counts.items():
+        if by == author and stream in streams:
+            found[tuple(what)] += count  # type: ignore[index]
+    return found
 
 
-def turned(sums: Counter[tuple[str, str]]) -> Counter[tuple[str, str]]:
-    return Counter({(measure, TURNED.get(value, value)): count for (measure, value), count in sums.items()})
+def turned(counts: Told) -> Told:
+    return Counter({(*where, TURNED.get(value, value)): n for (*where, value), n in counts.items()})  # type: ignore[misc]
 
 
-def counts_of(read: Json) -> Counter[tuple[str, str]]:
-    """The counts of a telling as it is read, by measure and value."""
-    found: dict[tuple[str, str], Any] = {}
-    for measure, values in VALUES.items():
-        found |= {(measure, value): read[measure][value] for value in values}
-    for item, felt in read["felt"].items():
-        found |= {(f"felt:{item}", str(answer)): count for answer, count in enumerate(felt["counts"], 1)}
-    return +Counter(found)
+def told(counts: Told, size: str | None) -> Json:
+    """What a balance shows of a telling: counts and occasions."""
+    suffixes = [f":{size}"] if size else ["", ":small", ":big"]
+    items = {measure for _, _, measure, _ in counts if measure.startswith("felt:")}
+    found = {measure: sums(counts, [measure]) for measure in ("agreed", *items)}
+    for who, name in (("partner", "when_other_decided"), ("both", "when_both_decided")):
+        found[name] = sums(counts, [f"input:{who}{suffix}" for suffix in suffixes])
+    splits = {"initiates": split(counts, ["initiates"]), "decides": split(counts, [f"decides{s}" for s in suffixes])}
+    return {name: one for name, one in found.items() if one} | splits
 
 
-VALUES = {
-    "initiates": ("me", "partner", "both", "neither"),
-    "decides": ("me", "partner", "both", "neither"),
-    "counted": ("not_asked", "asked", "partly", "counted"),
-}
+def sums(counts: Told, measures: list[str]) -> Json:
+    """The sums by value."""
+    found: Counter[str] = Counter()
+    for (_, _, measure, value), count in counts.items():
+        if measure in measures:
+            found[value] += count
+    return dict(+found)
+
+
+def split(counts: Told, measures: list[str]) -> tuple[Json, tuple[int, int]]:
+    """The sums by value, and on how many days and domains it was more often me, and more often the partner."""
+    cells: dict[tuple[date, str], Counter[str]] = {}
+    for (day, domain, measure, value), count in counts.items():
+        if measure in measures:
+            cells.setdefault((day, domain), Counter())[value] += count
+    me, partner = (sum(cell[a] > cell[b] for cell in cells.values()) for a, b in (("me", "partner"), ("partner", "me")))
+    return sums(counts, measures), (me, partner)
+
+
+def told_in(read: Json) -> Json:
+    """The same of a telling as it is read."""
+    found = {
+        f"felt:{item}": {str(i): n for i, n in enumerate(felt["counts"], 1)} for item, felt in read["felt"].items()
+    }
+    found |= {"agreed": read["agreed"]}
+    answers = ("not_asked", "asked", "partly", "counted")
+    found |= {name: {answer: one[answer] for answer in answers} for name, one in read["counted"].items()}
+    found = {name: {value: n for value, n in one.items() if n} for name, one in found.items()}
+    splits = {name: split_of(read[name]) for name in ("initiates", "decides")}
+    return {name: one for name, one in found.items() if one} | splits
+
+
+def split_of(read: Json) -> tuple[Json, tuple[int, int]]:
+    occasions = read["occasions"]
+    assert read["n"] == occasions["me"] + occasions["partner"]
+    return {who: n for who, n in read["counts"].items() if n}, (occasions["me"], occasions["partner"])

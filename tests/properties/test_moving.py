@@ -21,7 +21,9 @@ told = histories(least=3).flatmap(schedules)
 # Each example starts a service of its own, twice.
 FEWER = settings(PROFILE, max_examples=PROFILE.max_examples // 8)
 
-EMPTY = "TRUNCATE members, relationships, texts, sign_in_codes, keys.wrapped, keys.epochs CASCADE"
+EMPTY = """
+TRUNCATE members, relationships, readers, events, pages, invites, sign_in_codes, keys.wrapped, keys.epochs CASCADE
+"""
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +47,7 @@ async def test_each_reads_elsewhere_what_they_read_here(home: Place, empty_datab
             assert await looks(back) == await looks(phone)
             assert await standings(back) == await standings(phone)
             assert pages(await exported(back)) == pages(document)
+            assert await elsewhere.ask("SELECT FROM occasions") == []  # nobody is asked about what came along
 
 
 async def exported(phone: Phone) -> Json:

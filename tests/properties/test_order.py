@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.properties.histories import PROFILE, Call, History, histories, one_by_one, schedules
-from tests.properties.playing import Place, looks, play, standings, tallies
+from tests.properties.playing import Place, looks, play, standings
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -19,7 +19,7 @@ async def test_order_repetition_and_batches_do_not_matter(home: Place, told: tup
     one, other = await home.couple(), await home.couple()
     await play(one, one_by_one(history))
     await play(other, schedule)
-    assert await tallies(home.db, other) == await tallies(home.db, one)
+    assert await home.tallies(other) == await home.tallies(one)
     for mine, anew in zip(one, other, strict=True):
         assert await looks(anew) == await looks(mine)
         assert await standings(anew) == await standings(mine)

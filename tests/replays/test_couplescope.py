@@ -215,13 +215,24 @@ async def test_280_requests_are_263_decided_and_17_open_to_both(replays: list[Re
         assert summed([await how_many(replay.couple, who) for replay in replays]) == (263, 17)
 
 
-async def test_each_bid_is_one_initiative_and_leaves_one_decision_with_the_other(replays: list[Replay]) -> None:
+NOBODY = {"me": 0, "partner": 0, "both": 0, "neither": 0}
+
+
+async def test_each_bid_is_asked_once_and_all_of_a_day_are_one_occasion(replays: list[Replay]) -> None:
     for replay in replays:
         for who, by in ((BIDDER, "me"), (RESPONDER, "partner")):
+            asks = (await replay.couple[who].get("/v1/relationships/{rid}/balances"))["asks"]
+            assert asks["counts"] == NOBODY | {by: replay.onsets}
+            assert asks["occasions"] == {"me": 0, "partner": 0} | {by: 1}
+            assert (asks["n"], asks["reading"]) == (1, "too_few")
+
+
+async def test_and_leaves_both_tellings_empty(replays: list[Replay]) -> None:
+    for replay in replays:
+        for who in (BIDDER, RESPONDER):
             read = await replay.couple[who].get("/v1/relationships/{rid}/balances")
             for telling in (read["mine"], read["partners"]):
-                assert telling["initiates"][by] == telling["initiates"]["n"] == replay.onsets
-                assert telling["decides"]["n"] - telling["decides"][by] == replay.onsets
+                assert telling["initiates"]["counts"] == telling["decides"]["counts"] == NOBODY
 
 
 @pytest.mark.parametrize(

@@ -75,6 +75,9 @@ async def test_one_couple_of_91_days_agrees_as_the_91_couples_do(service: Runnin
     found = await husband.get(PATH, measure="felt", item="enjoyed")
     assert found["table"] == published()
     assert (found["n"], round(found["agree"], 6)) == (91, 0.362637)
+    near = sum(count for i, row in enumerate(published()) for j, count in enumerate(row) if abs(i - j) <= 1)
+    assert found["near"] == near / 91
+    assert found["low"] < found["agree"] < found["high"] < found["near"]
 
 
 def felt_on(day: str, answer: int) -> Json:

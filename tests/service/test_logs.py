@@ -76,12 +76,12 @@ async def test_a_head_is_logged_as_such_with_its_route_and_who_asked(service: Ru
 
 async def test_a_mistake_of_ours_is_told_in_one_sentence_and_the_service_goes_on(service: Running) -> None:
     one = await service.member()
-    await change(service, "ALTER TABLE tallies RENAME COLUMN count TO something_else")
+    await change(service, "ALTER TABLE pages RENAME COLUMN month TO something_else")
     with capture_logs() as logs:
         answer = await one.call("GET", "/v1/relationships/{rid}/balances?domain=home")
     assert answer.status_code == 500
     assert answer.json()["code"] == "internal"
-    assert not any(word in answer.text for word in ("tallies", "count", "SELECT", "asyncpg", ".py"))
+    assert not any(word in answer.text for word in ("pages", "month", "SELECT", "asyncpg", ".py"))
     (mistake,) = [line for line in logs if line["event"] == "unexpected"]
     assert mistake.keys() == {"event", "log_level", "failure", "places"}
     assert await one.get("/v1/me")
@@ -108,7 +108,7 @@ async def test_a_phone_that_goes_away_while_it_sends_is_no_mistake_of_ours(servi
 
 async def test_what_fails_halfway_leaves_nothing_behind(service: Running) -> None:
     one, _ = await service.couple()
-    await change(service, "ALTER TABLE tallies ADD CONSTRAINT never CHECK (false) NOT VALID")
+    await change(service, "ALTER TABLE pages ADD CONSTRAINT never CHECK (false) NOT VALID")
     before = await rows(service)
     entry = {"occurred_at": OCCURRED, "domain": "home"}
     answer = await one.call("PUT", "/v1/relationships/{rid}/requests/5b0f7f0e-0f0e-4d7c-9d3e-1a1f6f6f0001", entry)
@@ -125,6 +125,6 @@ async def change(service: Running, statement: str) -> None:
 async def rows(service: Running) -> list[Any]:
     """The whole log and its heads."""
     db = await asyncpg.connect(service.database_url)
-    found = [await db.fetch(f"TABLE {table} ORDER BY 1, 2, 3") for table in ("events", "texts", "heads")]
+    found = [await db.fetch(f"TABLE {table} ORDER BY 1, 2, 3") for table in ("events", "pages", "heads")]
     await db.close()
     return found

@@ -8,6 +8,8 @@ from uuid import UUID, uuid4
 
 import asyncpg
 
+from service.prompts.catalogue import QuestionId
+from service.prompts.ciphertexts import encrypt_questions
 from service.prompts.lifecycle import OPEN_FOR
 from tests.support.phones import NOON, Json, Phone, Running
 
@@ -24,7 +26,7 @@ INSERT INTO prompts (
     day,
     asked_on,
     questions,
-    reflects,
+    looked_into,
     due_at,
     send_before,
     remind_at,
@@ -73,15 +75,16 @@ async def prompted(
     state: str = "sent",
     due_at: datetime = NOON,
     about: UUID | str | None = None,
-    questions: tuple[str, ...] = ("close",),
+    questions: tuple[QuestionId, ...] = ("close",),
     remind_after: timedelta | None = 2 * HOUR,
 ) -> str:
-    """A prompt of the phone's member; about an event if one is named."""
+    """A prompt of the phone's member, looked into; about an event if one is named."""
     prompt_id, remind_at = uuid4(), due_at + remind_after if remind_after else None
+    asked = await encrypt_questions(service.app.state.context.keys, UUID(phone.member_id), questions)
     await service.ask(
         PROMPT,
         *(phone.member_id, prompt_id, phone.rid, "after_event" if about else "schedule", about or uuid4()),
-        *(due_at.date(), list(questions), "my_part" in questions, due_at, due_at + HOUR),
+        *(due_at.date(), asked, True, due_at, due_at + HOUR),
         *(remind_at, remind_at and remind_at + HOUR, due_at + OPEN_FOR, state),
     )
     return str(prompt_id)

@@ -155,6 +155,7 @@ def maybe(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 check_ins = st.builds(
     CheckIn,
     occurred_at=times,
+    day=maybe(st.dates()),
     domain=maybe(domains),
     about=maybe(st.uuids()),
     prompt_id=maybe(st.uuids()),
@@ -186,6 +187,7 @@ decisions = st.builds(
     raised_by=maybe(who),
     decided_by=maybe(who),
     my_input=maybe(st.sampled_from(get_args(MyInput))),
+    as_agreed=maybe(st.booleans()),
     about=maybe(st.uuids()),
     audience=st.sampled_from([None, "shared", "private"]),
 )

@@ -9,6 +9,34 @@ import asyncpg
 
 from tests.support.phones import Running
 
+# What to hold: the head of the shared stream of a relationship, the head of the private one of an author of it, and the
+# pages that count what is private in it.
+SHARED_HEAD = """
+SELECT position
+FROM heads
+WHERE relationship_id = $1::text::uuid
+    AND stream = 0
+FOR UPDATE
+"""
+
+PRIVATE_HEAD = """
+SELECT heads.position
+FROM heads
+JOIN memberships
+    ON memberships.relationship_id = heads.relationship_id
+    AND memberships.seat = heads.stream
+WHERE author_id = $1::text::uuid
+FOR UPDATE OF heads
+"""
+
+PRIVATE_PAGES = """
+SELECT month
+FROM pages
+WHERE relationship_id = $1::text::uuid
+    AND stream <> 0
+FOR UPDATE
+"""
+
 WAITING = """
 SELECT count(*)
 FROM pg_stat_activity

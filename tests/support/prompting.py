@@ -11,6 +11,8 @@ import msgspec
 
 from service import worker
 from service.context import Context
+from service.prompts.catalogue import QuestionId
+from service.prompts.ciphertexts import decrypt_questions, encrypt_schedule
 from service.prompts.schedule import AfterEvents, Quiet, Schedule, ScheduledCheckIn
 from service.push.notices import (
     AppleDevice,
@@ -114,9 +116,10 @@ SET schedule = excluded.schedule, since = excluded.since, plan_at = excluded.pla
 
 async def want(service: Running, phone: Phone, schedule: Schedule, seed: bytes | None = None) -> None:
     """The member wants to be asked like that, from a long time ago."""
-    told, now = msgspec.json.encode(schedule).decode(), service.clock()
-    seed = seed or UUID(phone.member_id).bytes * 2
-    await service.ask(WANT, UUID(phone.member_id), told, seed, now - LONG_AGO, now)
+    member, now = UUID(phone.member_id), service.clock()
+    told = await encrypt_schedule(context_of(service).keys, member, schedule)
+    seed = seed or member.bytes * 2
+    await service.ask(WANT, member, told, seed, now - LONG_AGO, now)
 
 
 def evenings(phone: Phone, from_: str = "20:00", to: str = "22:00", questions: Iterable[Any] = ("close",)) -> Schedule:
@@ -153,6 +156,12 @@ ORDER BY due_at
 async def prompts_of(service: Running, phone: Phone) -> list[asyncpg.Record]:
     """All prompts of a member, in the order in which they are due."""
     return await service.ask(PROMPTS, UUID(phone.member_id))
+
+
+async def questions_of(service: Running, phone: Phone) -> list[list[QuestionId]]:
+    """What each of them asks."""
+    keys, member = context_of(service).keys, UUID(phone.member_id)
+    return [await decrypt_questions(keys, member, row["questions"]) for row in await prompts_of(service, phone)]
 
 
 async def outbox(service: Running) -> list[asyncpg.Record]:

@@ -1,9 +1,10 @@
--- Who may read which stream. Row-level security asks this table, and only the door, which lets people in, writes it.
+-- Who may read which stream: 0 is the shared one of a relationship, 1 and 2 are the private ones of its first and second
+-- member. Row-level security asks this table, and only the door, which lets people in, writes it.
 CREATE TABLE readers (
     relationship_id uuid NOT NULL,
-    stream_id uuid NOT NULL,
+    stream smallint NOT NULL CHECK (stream BETWEEN 0 AND 2),
     member_id uuid NOT NULL,
-    PRIMARY KEY (relationship_id, stream_id, member_id)
+    PRIMARY KEY (relationship_id, stream, member_id)
 );
 
 CREATE INDEX readers_of_member ON readers (member_id);
@@ -16,13 +17,15 @@ CREATE TABLE relationships (
     created_at timestamptz NOT NULL
 );
 
--- At most two a relationship: the first made it, the second accepted an invite. This gives neither any right more.
+-- At most two a relationship: seat 1 made it, seat 2 accepted an invite. This gives neither any right more.
+-- author_id and private_stream_id are the random ids by which headers name a member and their private stream; rows of the
+-- log have the seat instead.
 -- The name, sealed as in members, stands here for the other to see; after the end it stays what it was.
 -- An erased member is null.
 -- A foreign key to members would lack the relationship, by which this table may one day be distributed.
 CREATE TABLE memberships (
     relationship_id uuid NOT NULL REFERENCES relationships,
-    seat text NOT NULL CHECK (seat IN ('first', 'second')),
+    seat smallint NOT NULL CHECK (seat IN (1, 2)),
     member_id uuid,
     author_id uuid NOT NULL,
     private_stream_id uuid NOT NULL,
@@ -34,10 +37,11 @@ CREATE TABLE memberships (
 
 CREATE INDEX memberships_of_member ON memberships (member_id);
 
--- Looked up by the hash of a code of 60 bits.
+-- Looked up by the hash of a code of 60 bits. It belongs to the directory of who may come in, and refers to no table of
+-- relationships.
 CREATE TABLE invites (
     code_hash bytea PRIMARY KEY,
-    relationship_id uuid NOT NULL UNIQUE REFERENCES relationships,
+    relationship_id uuid NOT NULL UNIQUE,
     expires_at timestamptz NOT NULL
 );
 
@@ -47,17 +51,18 @@ GRANT SELECT, INSERT, DELETE ON readers TO mutuality_door;
 
 GRANT SELECT, DELETE ON readers TO mutuality_keeper;
 
-GRANT SELECT, UPDATE ON relationships TO mutuality_service;
+-- The ids of streams and authors stand in every header: nobody may change them.
+GRANT SELECT, UPDATE (state, invite_expires_at) ON relationships TO mutuality_service;
 
-GRANT SELECT, INSERT, UPDATE ON relationships TO mutuality_door;
+GRANT SELECT, INSERT, UPDATE (state, invite_expires_at) ON relationships TO mutuality_door;
 
-GRANT SELECT, UPDATE ON relationships TO mutuality_keeper;
+GRANT SELECT ON relationships TO mutuality_keeper;
 
 GRANT SELECT, UPDATE (name) ON memberships TO mutuality_service;
 
 GRANT SELECT, INSERT, DELETE ON memberships TO mutuality_door;
 
-GRANT SELECT, UPDATE ON memberships TO mutuality_keeper;
+GRANT SELECT, UPDATE (member_id, name) ON memberships TO mutuality_keeper;
 
 GRANT SELECT, INSERT, DELETE ON invites TO mutuality_service;
 

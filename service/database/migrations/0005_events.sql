@@ -1,56 +1,49 @@
--- The log. The service may read and insert; nobody may update or delete.
+-- The log. Each event is a row that is inserted and never changed, but that erasing its author takes the ciphertext away.
+-- A header is a function of these columns and of the random ids of stream and author, and is rendered when it is asked for.
+-- What an event says, its kind included, lies in the ciphertext: a nonce, then the opening and the padded body, encrypted
+-- under a key of its author. `author` is the seat of a member, 0 for what the service itself says.
+-- `alters` finds what retracts, retells, or is sealed for the same thing: the beginning of a keyed hash of that, and in all
+-- other rows of something that nobody looks for, so that it tells nothing of what an event says.
 -- An id is unique in its stream only: one that spanned streams would tell of events that cannot be read.
--- `alters` is blinded with a key of the relationship, and there in every row: it tells nothing of what an event says.
+-- The head is written by the statement that inserts the event: a foreign key would look it up, and lock it, once more.
 CREATE TABLE events (
     relationship_id uuid NOT NULL,
-    stream_id uuid NOT NULL,
-    position bigint NOT NULL CHECK (position >= 1),
+    stream smallint NOT NULL CHECK (stream BETWEEN 0 AND 2),
+    author smallint NOT NULL CHECK (author BETWEEN 0 AND 2),
+    position integer NOT NULL CHECK (position >= 1),
+    recorded_at timestamptz NOT NULL,
+    alters bigint NOT NULL,
     event_id uuid NOT NULL,
-    alters uuid NOT NULL,
-    header text NOT NULL,
+    commitment bytea NOT NULL CHECK (length(commitment) = 32),
     link bytea NOT NULL CHECK (length(link) = 32),
-    PRIMARY KEY (relationship_id, stream_id, position),
-    UNIQUE (relationship_id, stream_id, event_id),
-    FOREIGN KEY (relationship_id, stream_id) REFERENCES heads
+    ciphertext bytea,
+    PRIMARY KEY (relationship_id, stream, position)
 );
 
--- What retracts or retells an event is found by the event's id. That comes first: with the stream in front, a planner
--- that knows little of a young table takes this index for the one above, and reads a whole stream for each id.
-CREATE INDEX events_altering ON events (alters, relationship_id, stream_id);
+-- What is looked for by an id is found by an index that begins with the id, and no other fits. PostgreSQL multiplies how
+-- rare a relationship and a stream are, takes the two for as good as an id, and with an index that begins with them it read
+-- a whole stream for each id that was looked for (20 ids among 1,104 events: 7.4 ms instead of 0.1).
+ALTER TABLE events
+    ADD CONSTRAINT events_by_id UNIQUE (event_id, relationship_id, stream);
 
--- What the events say, sealed with a key of their author. Erasing a member deletes their rows here, and their key;
--- the event itself stays, and so does the chain. The author is null for what the service says.
--- A text is inserted by the statement that inserts its event; a foreign key would look for each event once more, and
--- while the table is young it may read a whole stream for that.
-CREATE TABLE texts (
-    relationship_id uuid NOT NULL,
-    stream_id uuid NOT NULL,
-    position bigint NOT NULL,
-    author_id uuid,
-    sealed bytea NOT NULL,
-    PRIMARY KEY (relationship_id, stream_id, position)
-);
+CREATE INDEX events_altering ON events (alters);
 
-GRANT SELECT, INSERT ON events TO mutuality_service, mutuality_keeper;
+GRANT SELECT, INSERT ON events TO mutuality_service;
 
-GRANT SELECT, INSERT ON texts TO mutuality_service;
-
-GRANT SELECT, INSERT, DELETE ON texts TO mutuality_keeper;
+GRANT SELECT, UPDATE (ciphertext) ON events TO mutuality_keeper;
 
 ALTER TABLE events ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE events FORCE ROW LEVEL SECURITY;
 
-CREATE POLICY own ON events TO mutuality_service
-    USING (stream_id = ANY ((SELECT array_agg(stream_id) FROM readers)::uuid[]));
+CREATE POLICY own ON events FOR SELECT TO mutuality_service
+    USING (((relationship_id, stream) IN (SELECT readers.relationship_id, readers.stream FROM readers)) IS TRUE);
 
-CREATE POLICY every ON events TO mutuality_keeper USING (true);
+-- Acting for a member it appends what the service itself says, and nothing in anybody's name.
+CREATE POLICY announced ON events FOR INSERT TO mutuality_service
+    WITH CHECK (author = 0 AND stream = 0 AND relationship_id = ANY ((SELECT array_agg(relationship_id) FROM readers)::uuid[]));
 
-ALTER TABLE texts ENABLE ROW LEVEL SECURITY;
+CREATE POLICY every ON events FOR SELECT TO mutuality_keeper USING (true);
 
-ALTER TABLE texts FORCE ROW LEVEL SECURITY;
-
-CREATE POLICY own ON texts TO mutuality_service
-    USING (stream_id = ANY ((SELECT array_agg(stream_id) FROM readers)::uuid[]));
-
-CREATE POLICY every ON texts TO mutuality_keeper USING (true);
+-- The database itself lets nobody put another text in the place of one.
+CREATE POLICY only_erased ON events FOR UPDATE TO mutuality_keeper USING (true) WITH CHECK (ciphertext IS NULL);

@@ -22,6 +22,6 @@ GRANT USAGE ON SCHEMA keys TO mutuality_keys;
 GRANT SELECT, INSERT, UPDATE, DELETE ON keys.epochs, keys.wrapped TO mutuality_keys;
 
 -- Whose keys belong to a relationship.
-GRANT SELECT (relationship_id, author_id, member_id) ON memberships TO mutuality_keys;
+GRANT SELECT (relationship_id, seat, author_id, member_id) ON memberships TO mutuality_keys;
 
 CREATE POLICY owners_of_keys ON memberships FOR SELECT TO mutuality_keys USING (true);

@@ -1,9 +1,9 @@
--- When a member wants to be asked. The seed is their secret, from which moments are drawn; nothing is asked about the
+-- When a member wants to be asked, and what: encrypted under their key. The seed is their secret, from which moments are drawn; nothing is asked about the
 -- time before `since`, when schedule or zone last changed. Planning is due again at `plan_at`; null is never.
 -- `planned` is another one after each planning: two who plan for one member at once would exceed the caps.
 CREATE TABLE schedules (
     member_id uuid PRIMARY KEY REFERENCES members,
-    schedule text NOT NULL,
+    schedule bytea NOT NULL,
     seed bytea NOT NULL CHECK (length(seed) = 32),
     since timestamptz NOT NULL,
     plan_at timestamptz,

@@ -1,7 +1,8 @@
 -- One prompt of one member, planned once for each item and day: `item_id` is the schedule's item, or the event that it
 -- follows. `asked_on` is its date on the member's wall. It is not sent after `send_before` (quiet hours, or too late to
--- be worth it), nor reminded of where `remind_at` is null. `reflects` while it is to be looked into whether questions
--- about oneself rest: that is read from the member's own entries, and stands nowhere in the clear.
+-- be worth it), nor reminded of where `remind_at` is null. `questions` are encrypted under the member's key. Each prompt
+-- waits until it is `looked_into`: whether there are questions about oneself among them, and whether these rest. What
+-- came of it stands in the questions alone.
 CREATE TABLE prompts (
     member_id uuid NOT NULL REFERENCES members,
     prompt_id uuid NOT NULL,
@@ -10,8 +11,8 @@ CREATE TABLE prompts (
     item_id uuid NOT NULL,
     day date NOT NULL,
     asked_on date NOT NULL,
-    questions text[] NOT NULL,
-    reflects boolean NOT NULL,
+    questions bytea NOT NULL,
+    looked_into boolean NOT NULL,
     due_at timestamptz NOT NULL,
     send_before timestamptz NOT NULL,
     remind_at timestamptz,

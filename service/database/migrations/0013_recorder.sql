@@ -1,4 +1,4 @@
--- The recorder writes for many members at once, and so sees rows of all; what is said in the texts it cannot read.
+-- The recorder writes for many members at once, and so sees rows of all; what is said in the ciphertexts it cannot read.
 -- To look at what a member refers to it acts for that member alone, as everybody does.
 GRANT SELECT (member_id, consent_version) ON members TO mutuality_recorder;
 
@@ -9,13 +9,15 @@ GRANT SELECT (relationship_id, state, shared_stream_id) ON relationships TO mutu
 -- The right to change one is what holding it needs: who seals holds the relationship.
 GRANT UPDATE (created_at) ON relationships TO mutuality_recorder;
 
-GRANT SELECT, UPDATE (position, link) ON heads TO mutuality_recorder;
+GRANT SELECT, UPDATE (version, position, link) ON heads TO mutuality_recorder;
 
-GRANT SELECT, INSERT ON events TO mutuality_recorder;
+GRANT SELECT (relationship_id, stream, event_id, alters), INSERT ON events TO mutuality_recorder;
 
-GRANT INSERT ON texts TO mutuality_recorder;
+-- A page is written anew from what it was.
+GRANT SELECT, INSERT, UPDATE (ciphertext) ON pages TO mutuality_recorder;
 
-GRANT SELECT, INSERT, UPDATE (count) ON tallies TO mutuality_recorder;
+-- Who records must still be signed in.
+GRANT SELECT (session_id, member_id) ON sessions TO mutuality_recorder;
 
 -- An answer is recorded with the prompt that it answers; of a device no more is seen than that it is there.
 GRANT SELECT, UPDATE (state, answered_at, late) ON prompts TO mutuality_recorder;
@@ -36,9 +38,9 @@ CREATE POLICY to_record ON heads TO mutuality_recorder USING (true);
 
 CREATE POLICY to_record ON events TO mutuality_recorder USING (true);
 
-CREATE POLICY to_record ON texts TO mutuality_recorder USING (true);
+CREATE POLICY to_record ON pages TO mutuality_recorder USING (true);
 
-CREATE POLICY to_record ON tallies TO mutuality_recorder USING (true);
+CREATE POLICY to_record ON sessions FOR SELECT TO mutuality_recorder USING (true);
 
 CREATE POLICY to_record ON prompts TO mutuality_recorder USING (true);
 

@@ -27,7 +27,7 @@ AT_THE_DOOR = (
     "refresh_tokens",
 )
 ACCOUNTS = (*AT_THE_DOOR, "members", "sessions")
-LOG = ("heads", "events", "texts", "tallies", "keys.wrapped", "keys.epochs")
+LOG = ("heads", "events", "pages", "keys.wrapped", "keys.epochs")
 
 FORCED = """
 SELECT relname

@@ -16,9 +16,9 @@ from service.core.tokens import token_hash
 from service.errors import NotFound
 from service.recording.recorder import record_optimistically
 from service.recording.write_set import Submission, SubmissionResult, Submitter
-from tests.service.recording.test_recording import AT, HERE, MY_HEAD, NOTE, REQUEST
+from tests.service.recording.test_recording import AT, HERE, NOTE, REQUEST
 from tests.service.recording.test_sealed import SEALED
-from tests.support.holding import holding
+from tests.support.holding import PRIVATE_HEAD, holding
 from tests.support.phones import Phone, Running, running, unlimited
 
 JSON = {"content-type": "application/json"}
@@ -87,11 +87,11 @@ async def test_a_token_is_over_after_its_time(service: Running, name: str) -> No
 
 async def test_what_waits_while_its_session_ends_is_not_recorded(service: Running) -> None:
     one = await remembered(service)
-    private, session = (await one.get(HERE))["streams"]["private"], await one.session()
+    session = await one.session()
     noted = (await one.events("private"))[0]["id"]
     retracted = {"id": str(uuid4()), "kind": "retraction", "retraction": back(noted)}
     before = await service.ask(EVENTS)
-    async with holding(service, MY_HEAD, private) as held:
+    async with holding(service, PRIVATE_HEAD, one.author) as held:
         syncing = asyncio.create_task(one.call("POST", f"{HERE}/sync", {"entries": [retracted, asked(uuid4())]}))
         await held.until_waiting()
         await service.ask(END, session)

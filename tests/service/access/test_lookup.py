@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from uuid import UUID, uuid4
 
-from projections.balances import Reader
+from projections.reader import Reader
 from service.access.reader_lookup import LookupKey, ReaderAccess, ReaderLookup
 
 
@@ -15,11 +15,11 @@ class Gated(ReaderLookup):
         super().__init__(None)  # type: ignore[arg-type]
         self.gates: list[asyncio.Future[None]] = []
 
-    async def _look_up(self, keys: Sequence[LookupKey]) -> dict[LookupKey, ReaderAccess]:
+    async def _look_up(self, asked: Sequence[LookupKey]) -> dict[LookupKey, ReaderAccess]:
         gate: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.gates.append(gate)
         await gate
-        return {one: ReaderAccess(Reader(one[2], one[1], UUID(int=1), UUID(int=2)), "UTC", "1") for one in keys}
+        return {one: ReaderAccess(Reader(one[2], 1, one[1], UUID(int=1), UUID(int=2)), "UTC", "1") for one in asked}
 
 
 async def until_begun(lookup: Gated, statements: int) -> None:

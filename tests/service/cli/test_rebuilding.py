@@ -11,25 +11,26 @@ from service.cli import maintenance, rebuild_tallies
 from service.cli.rebuild_tallies import Listed, RebuiltPart, deal_out, listed, rebuild_all
 from service.errors import StartupError
 from tests.support.holding import holding
+from tests.support.miscounting import miscount
 from tests.support.phones import KEYS, Phone, Running, link
-from tests.support.postgres import execute, in_database
+from tests.support.postgres import in_database
 
 HERE = "/v1/relationships/{rid}"
 REQUEST = {"occurred_at": "2026-06-15T10:00:00Z", "domain": "home"}
 
-MISCOUNT = "UPDATE tallies SET count = 7 WHERE measure = 'asks'"
-
 SPOIL = """
-UPDATE texts
-SET sealed = set_byte(sealed, 40, get_byte(sealed, 40) # 1)
-WHERE stream_id = $1::text::uuid
+UPDATE events
+SET ciphertext = set_byte(ciphertext, 40, get_byte(ciphertext, 40) # 1)
+WHERE relationship_id = $1::text::uuid
+    AND stream = $2
     AND position = 2
 """
 
 
 LOSE = """
 DELETE FROM events
-WHERE stream_id = $1::text::uuid
+WHERE relationship_id = $1::text::uuid
+    AND stream = $2
     AND position = 1
 """
 
@@ -66,7 +67,7 @@ async def test_it_finds_no_differences_where_there_are_none(service: Running) ->
 async def test_it_sets_right_what_differs_and_then_finds_nothing(service: Running) -> None:
     one = await asking(service)
     seen = await one.get(f"{HERE}/balances")
-    await execute(service.database_url, MISCOUNT)
+    await miscount(service.database_url, KEYS)
     assert await rebuilt(service) == 1
     assert await one.get(f"{HERE}/balances") == seen
     assert await rebuilt(service) == 0
@@ -86,7 +87,7 @@ async def test_a_partner_who_comes_in_meanwhile_keeps_their_counts(service: Runn
     done: list[RebuiltPart] = []
     await rebuild_tallies.work(service.database_url, KEYS, [part], done.append)
     assert [one.differences for one in done] == [0]
-    assert (await two.get(f"{HERE}/balances"))["mine"]["initiates"]["partner"] == 1
+    assert (await two.get(f"{HERE}/balances"))["asks"]["counts"]["partner"] == 1
 
 
 @pytest.mark.parametrize("at_once", [1, 2, 2000])
@@ -98,21 +99,41 @@ async def test_what_does_not_open_is_left_alone_and_named_and_all_else_is_set_ri
     monkeypatch.setattr(reading, "BODIES_AT_ONCE", at_once)
     one, _ = await asking(service), await asking(service)
     spoilt = (await one.get(HERE))["streams"]["shared"]
-    await service.ask(spoil, spoilt)
-    await execute(service.database_url, MISCOUNT)
+    await service.ask(spoil, one.rid, 0)
+    await miscount(service.database_url, KEYS)
     with pytest.raises(StartupError, match=f"left alone: {spoilt}. .* set right: 1"):
         await rebuilt(service)
 
 
+SPOIL_PAGES = """
+UPDATE pages
+SET ciphertext = set_byte(ciphertext, 40, get_byte(ciphertext, 40) # 1)
+WHERE relationship_id = $1::text::uuid
+"""
+
+
+async def test_a_page_that_does_not_open_is_written_anew(service: Running) -> None:
+    one = await asking(service)
+    seen = await one.get(f"{HERE}/balances")
+    # On this page nothing is counted any more.
+    taken_back = await one.put("check-ins", {"occurred_at": "2026-06-15T10:00:00Z", "felt": {"close": 3}})
+    await one.put("retractions", {"occurred_at": "2026-06-15T10:00:00Z", "event_id": taken_back["event"]["id"]})
+    await service.ask(SPOIL_PAGES, one.rid)
+    assert await one.refused("requests", REQUEST) == (503, "unreadable")
+    assert await rebuilt(service) == 1
+    assert await one.get(f"{HERE}/balances") == seen
+    await one.put("requests", REQUEST)
+
+
 async def test_who_holds_a_head_keeps_the_others_of_its_part_free(service: Running) -> None:
-    phones = [await asking(service) for _ in range(2)]
-    shared = {(await phone.get(HERE))["streams"]["shared"]: phone for phone in phones}
-    locked_first, held = sorted(shared)
-    await execute(service.database_url, MISCOUNT)
-    async with holding(service, "SELECT FROM heads WHERE stream_id = $1::text::uuid FOR UPDATE", held) as holder:
+    phones = {phone.rid: phone for phone in [await asking(service) for _ in range(2)]}
+    locked_first, held = sorted(phones)
+    await miscount(service.database_url, KEYS)
+    shared_head = "SELECT FROM heads WHERE relationship_id = $1::text::uuid AND stream = 0 FOR UPDATE"
+    async with holding(service, shared_head, held) as holder:
         rebuild = asyncio.create_task(rebuilt(service))
         await holder.until_waiting()
-        await shared[locked_first].put("requests", REQUEST)
+        await phones[locked_first].put("requests", REQUEST)
     assert await rebuild == 2
 
 
@@ -121,8 +142,8 @@ async def test_two_processes_do_what_one_does(service: Running) -> None:
     spoilt = (await one.get(HERE))["streams"]["private"]
     await one.put("check-ins", {"occurred_at": "2026-06-15T10:00:00Z", "note": "x"})
     await one.put("check-ins", {"occurred_at": "2026-06-15T10:00:00Z", "note": "y"})
-    await service.ask(SPOIL, spoilt)
-    await execute(service.database_url, MISCOUNT)
+    await service.ask(SPOIL, one.rid, 1)
+    await miscount(service.database_url, KEYS)
     done = await dealt_out(service)
     assert (sum(d.streams for d in done), sum(d.differences for d in done)) == (6, 2)
     assert [str(stream) for d in done for stream in d.left_alone] == [spoilt]

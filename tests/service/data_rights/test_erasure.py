@@ -2,7 +2,6 @@
 
 import asyncio
 import runpy
-import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,8 @@ import asyncpg
 import pytest
 
 from service.cli.rebuild_tallies import rebuild_all
-from service.database.embedded import program
 from tests.service.push.test_devices import web
+from tests.support.disk import places_of
 from tests.support.holding import holding
 from tests.support.phones import KEYS, Json, Phone, Running, link
 
@@ -22,6 +21,8 @@ verify = runpy.run_path(str(Path(__file__).parents[3] / "openapi" / "verify.py")
 OCCURRED = "2026-06-15T10:00:00+02:00"
 HERE = "/v1/relationships/{rid}"
 LOOKS = ("balances?window=28", "trends?measure=initiates", "perspectives?measure=decides", "requests")
+# The most intimate thing that is here: what it says is in the words, and in the counts.
+INTIMATE = {"domain": "intimacy", "felt": {"free_to_say_no": 1, "conflict": 7}}
 
 
 @pytest.fixture
@@ -38,6 +39,7 @@ async def told(phone: Phone, word: str = "x", other: Phone | None = None) -> Non
     await phone.put("decisions", both(decided_by="me", text=f"{word} decides", audience="shared", raised_by="me"))
     await phone.put("check-ins", check_in(audience="shared", note=f"{word} shares", words={f"{word}?": word}))
     await phone.put("check-ins", check_in(note=f"{word} keeps"))
+    await phone.put("check-ins", check_in(**INTIMATE))
     await phone.put("retractions", {"occurred_at": OCCURRED, "event_id": asked["event"]["id"]})
     again = await phone.put("requests", {"occurred_at": OCCURRED, "domain": "money", "text": f"{word} asks again"})
     if other:
@@ -126,14 +128,24 @@ async def test_the_other_keeps_their_own_telling_alone(service: Running) -> None
     await two.put("requests", {"occurred_at": OCCURRED, "domain": "home"})
     await erase(one)
     found = await two.get(f"{HERE}/balances")
-    assert counted(found["mine"]["decides"]) == {"me": 0, "partner": 2, "both": 0, "neither": 0}
-    assert counted(found["mine"]["initiates"]) == {"me": 1, "partner": 0, "both": 0, "neither": 0}
+    assert found["asks"]["counts"] == {"me": 1, "partner": 0, "both": 0, "neither": 0}
+    assert found["mine"]["decides"]["counts"] == {"me": 0, "partner": 1, "both": 0, "neither": 0}
+    assert found["mine"]["initiates"]["counts"] == {"me": 0, "partner": 0, "both": 0, "neither": 0}
     assert found["partners"] == (await (await service.member()).get(f"{HERE}/balances"))["partners"]
     assert {one["by"] for one in [r["event"] for r in (await two.get(f"{HERE}/requests"))["requests"]]} == {"me"}
 
 
-def counted(split: Json) -> Json:
-    return {who: split[who] for who in ("me", "partner", "both", "neither")}
+async def test_what_was_told_about_what_is_gone_counts_the_episode_itself(service: Running) -> None:
+    one, two = await service.couple()
+    asked = (await one.put("requests", {"occurred_at": OCCURRED, "domain": "home"}))["event"]["id"]
+    noted = (await one.put("check-ins", {"occurred_at": OCCURRED, "note": "x", "audience": "shared"}))["event"]["id"]
+    for about in (asked, noted):
+        for audience in ("shared", "private"):
+            await two.put("check-ins", check_in(about=about, audience=audience))
+    assert (await two.get(f"{HERE}/balances"))["mine"]["initiates"]["counts"]["me"] == 2
+    await erase(one)
+    assert (await two.get(f"{HERE}/balances"))["mine"]["initiates"]["counts"]["me"] == 4
+    assert await asyncio.to_thread(rebuild_all, service.database_url, KEYS) == 0
 
 
 async def test_a_rebuild_finds_nothing_to_set_right(service: Running) -> None:
@@ -156,7 +168,7 @@ async def test_no_row_is_left_that_names_who_was_erased(service: Running, db: An
     for (table,) in tables:
         rows = await db.fetch(f"SELECT t::text FROM {table} AS t")
         assert not [row for row in rows if one.member_id in row[0]], table
-        if table not in ("public.events", "public.memberships"):  # headers name their author, as the chain needs
+        if table != "public.memberships":  # headers name their author, as the chain needs
             assert not [row for row in rows if author in row[0]], table
 
 
@@ -211,9 +223,8 @@ async def test_what_another_device_records_meanwhile_is_refused_or_erased(servic
     answers = await asyncio.gather(one.call("DELETE", "/v1/me"), *writes)
     assert answers[0].status_code == 204
     assert {answer.status_code for answer in answers[1:]} <= {201, 401, 403, 404}
-    author = one.author
-    assert await db.fetchval("SELECT count(*) FROM texts WHERE author_id = $1", author) == 0
-    assert await db.fetchval("SELECT count(*) FROM tallies WHERE teller = $1", author) == 0
+    assert await db.fetchval("SELECT count(ciphertext) FROM events WHERE author = 1") == 0
+    assert await db.fetchval("SELECT count(*) FROM pages WHERE author = 1") == 0
     await two.get(f"{HERE}/events")
 
 
@@ -236,11 +247,11 @@ async def test_no_canary_is_found_in_heap_index_wal_dump_or_log(
     for name in LOOKS:
         await two.expect(200, "GET", f"{HERE}/{name}")
     await db.execute("CREATE TABLE planted AS SELECT $1::text AS word", f"not-{canary}")
-    assert await found(service, db, f"not-{canary}", tmp_path) >= {"heap", "wal", "dump"}
+    assert await places_of(service, db, f"not-{canary}".encode(), tmp_path) >= {"heap", "wal", "dump"}
     await erase(one)
     await db.execute("DROP TABLE planted")
-    assert await found(service, db, canary.upper(), tmp_path) == set()
-    assert await found(service, db, canary, tmp_path, but=f"not-{canary}") == set()
+    assert await places_of(service, db, canary.upper().encode(), tmp_path) == set()
+    assert await places_of(service, db, canary.encode(), tmp_path, but=f"not-{canary}".encode()) == set()
     assert canary not in "".join(capfd.readouterr())
 
 
@@ -250,28 +261,3 @@ def addresses(canary: str) -> list[Json]:
         {"platform": "android", "provider": "fcm", "token": canary},
         web(f"https://push.example.org/{canary}"),
     ]
-
-
-async def found(service: Running, db: Any, word: str, tmp_path: Path, but: str = "") -> set[str]:
-    """In which of the places on the disk the word stands, in UTF-8, outside of `but`."""
-    await db.execute("CHECKPOINT")
-    await db.execute("SELECT pg_switch_wal()")
-    folder = Path(await db.fetchval("SHOW data_directory"))
-    oid = await db.fetchval("SELECT oid::text FROM pg_database WHERE datname = current_database()")
-    dump = tmp_path / "dump.sql"
-    subprocess.run([program("pg_dump"), "--dbname", service.database_url, "--file", dump], check=True)  # noqa: ASYNC221
-    places = {"heap": folder / "base" / oid, "wal": folder / "pg_wal", "dump": tmp_path}
-    return {name for name, place in places.items() if stands_in(place, word.encode(), but.encode())}
-
-
-def stands_in(folder: Path, word: bytes, but: bytes) -> bool:
-    contents = (content_of(path) for path in folder.rglob("*") if path.is_file())
-    return any(word in (content.replace(but, b"") if but else content) for content in contents)
-
-
-def content_of(file: Path) -> bytes:
-    """What is in a file; the server may remove it while others use it."""
-    try:
-        return file.read_bytes()
-    except FileNotFoundError:
-        return b""

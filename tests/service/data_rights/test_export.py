@@ -207,7 +207,7 @@ async def change(wire: Wire, statement: str, *values: Any) -> None:
 
 LAST = CHUNK_EVENTS + 1
 DAMAGES = {
-    "a text that does not open": "UPDATE texts SET sealed = substr(sealed, 1, 40) WHERE position = $1",
+    "a text that does not open": "UPDATE events SET ciphertext = substr(ciphertext, 1, 40) WHERE position = $1",
     "an event that is missing": "DELETE FROM events WHERE position = $1",
 }
 

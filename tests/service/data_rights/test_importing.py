@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from events import chain, entries
 from events.entries import Ended
-from events.records import Stored
+from events.records import Stored, StreamKey
 from events.rules import Recorded
 from projections import feed
 from service.__main__ import main
@@ -33,13 +33,13 @@ LOOKS = (
     "events?stream=private&proof=true",
     "requests",
     "balances?window=366",
-    *(f"trends?measure={measure}" for measure in ("initiates", "decides", "counted")),
+    *(f"trends?measure={measure}" for measure in ("asks", "initiates", "decides", "counted&when=other_decided")),
     "trends?measure=felt&item=close",
     "perspectives?measure=decides",
     "perspectives?measure=felt&item=close",
 )
 OF_PEOPLE = ("members", "addresses", "relationships", "memberships", "keys.wrapped")
-TABLES = (*OF_PEOPLE, "heads", "events", "texts", "tallies")
+TABLES = (*OF_PEOPLE, "heads", "events", "pages")
 
 
 class Elsewhere:
@@ -185,7 +185,7 @@ async def test_an_erased_event_stays_erased(couple: tuple[Phone, Phone], elsewhe
         told = (await exported(back)).json()["relationships"][0]
         assert told["shared"] == document["relationships"][0]["shared"]
         balances = await back.get("/v1/relationships/{rid}/balances", window=366)
-        assert balances["mine"]["initiates"]["me"] == 3
+        assert balances["mine"]["initiates"]["counts"]["me"] == 2
         assert balances["partners"] == {**balances["partners"], "felt": {}}
         assert balances["partners"]["initiates"]["n"] == 0
 
@@ -222,10 +222,10 @@ async def test_what_it_says_is_sealed_with_keys_of_the_new_place(
     service: Running, couple: tuple[Phone, Phone], elsewhere: Elsewhere
 ) -> None:
     await elsewhere.take_in((await exported(couple[0])).content)
-    kept = "SELECT sealed, encode(sealed, 'escape') AS shown FROM texts"
+    kept = "SELECT ciphertext, encode(ciphertext, 'escape') AS shown FROM events"
     here, there = [await fetched(url, kept) for url in (service.database_url, elsewhere.url)]
     assert len(there) == 10
-    assert {row["sealed"] for row in here}.isdisjoint(row["sealed"] for row in there)
+    assert {row["ciphertext"] for row in here}.isdisjoint(row["ciphertext"] for row in there)
     assert not any("Tea?" in row["shown"] for row in there)
 
 
@@ -379,7 +379,8 @@ def saying(export: Export, body: str) -> Export:
     link = chain.extend(*place, body.encode(), opening)
     fact = entries.from_text(body.encode()) if body in IMPOSSIBLE[:3] or "There" in body else Ended()
     recorded = Recorded("private", 1, event.id, me, event.recorded_at, fact)
-    shown = feed.with_proof(Stored(link.header.decode(), link.link, None, body, opening, recorded), me)
+    stored = Stored(recorded, link.commitment, link.link, None, body, opening)
+    shown = feed.with_proof(stored, StreamKey(told.relationship.id, 1, stream), me)
     page = feed.Page([shown], feed.Head(1, link.link.hex()), more=False)
     return replace(export, relationships=[replace(told, private=page)])
 

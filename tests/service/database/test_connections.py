@@ -9,7 +9,7 @@ from service.database.roles import SERVICE_ROLE
 from tests.support.holding import holding
 from tests.support.phones import Running
 
-MY_HEAD = "SELECT position FROM heads WHERE stream_id = $1::text::uuid FOR UPDATE"
+MY_HEAD = "SELECT position FROM heads WHERE relationship_id = $1::text::uuid AND stream = 1 FOR UPDATE"
 
 
 async def test_who_waits_too_long_is_refused(database_url: str) -> None:
@@ -35,8 +35,7 @@ async def test_who_comes_to_a_full_queue_is_refused_at_once(database_url: str) -
 
 async def test_a_row_that_somebody_holds_is_not_waited_for_long(service: Running) -> None:
     one = await service.member()
-    stream = (await one.get("/v1/relationships/{rid}"))["streams"]["private"]
-    async with holding(service, MY_HEAD, stream):
+    async with holding(service, MY_HEAD, one.rid):
         answer = await one.call(
             "PUT",
             "/v1/relationships/{rid}/check-ins/00000000-0000-4000-8000-000000000001",

@@ -13,7 +13,7 @@ OWNERS = {
     "access_tokens": {"accounts"},
     "addresses": {"accounts"},
     "devices": {"push"},
-    "events": {"recording"},
+    "events": {"recording", "events"},
     "heads": {"events", "recording"},
     "identities": {"accounts"},
     "invites": {"relationships"},
@@ -23,6 +23,7 @@ OWNERS = {
     "memberships": {"relationships"},
     "occasions": {"prompts"},
     "outbox": {"push"},
+    "pages": {"projections", "recording"},
     "prompts": {"prompts"},
     "readers": {"relationships"},
     "refresh_tokens": {"accounts"},
@@ -31,8 +32,6 @@ OWNERS = {
     "schema_migrations": {"database"},
     "sessions": {"accounts"},
     "sign_in_codes": {"accounts"},
-    "tallies": {"projections", "recording"},
-    "texts": {"events", "recording"},
     "used_id_tokens": {"accounts"},
 }
 # A room that writes another's table, and why it must.

@@ -46,7 +46,7 @@ async def db(database_url: str) -> AsyncIterator[Database]:
 
 
 async def told(phone: Phone, audience: str = "shared") -> Any:
-    body = {"occurred_at": "2026-06-15T10:00:00Z", "note": "A walk", "audience": audience}
+    body = {"occurred_at": "2026-06-15T10:00:00Z", "note": "A walk", "felt": {"close": 6}, "audience": audience}
     return (await phone.put("check-ins", body))["event"]["id"]
 
 
@@ -164,6 +164,8 @@ async def test_a_backup_from_before_opens_nothing_of_an_erased_member(
     await one.expect(200, "PATCH", "/v1/me", {"name": "A name"})
     await told(one)
     await told(two)
+    balances = f"{HERE}/balances?window=28&on=2026-06-15"
+    assert (await two.get(balances))["partners"]["felt"]["close"]["n"] == 1
     dump, keys = tmp_path / "before.dump", tmp_path / "keys.dump"
     run("pg_dump", "--format=custom", "--dbname", service.database_url, "--file", dump)
     await one.step_up()
@@ -184,3 +186,4 @@ async def test_a_backup_from_before_opens_nothing_of_an_erased_member(
             ("partner", "erased"),
         }
         assert (await again.get(HERE))["partner"] == {"name": None}
+        assert (await again.get(balances))["partners"]["felt"] == {}

@@ -22,6 +22,7 @@ from tests.support.prompting import (
     happened,
     outbox,
     prompts_of,
+    questions_of,
     refreshed,
     register,
     want,
@@ -243,7 +244,7 @@ async def test_all_other_questions_go_on(service: Running, sender: Remembering) 
     await work(service, sender)
     await evening(service, sender)
     assert sender.kinds() == ["prompt"]
-    assert (await prompts_of(service, one))[0]["questions"] == ["close"]
+    assert (await questions_of(service, one))[0] == ["close"]
 
 
 async def test_they_rest_wherever_the_sign_was_given_and_for_90_days(service: Running, sender: Remembering) -> None:
@@ -262,11 +263,27 @@ async def test_they_rest_wherever_the_sign_was_given_and_for_90_days(service: Ru
 async def test_what_cannot_be_looked_into_holds_up_nobody(service: Running, sender: Remembering) -> None:
     broken, fine = await reflective(service, "my_part"), await reflective(service, "my_part")
     await broken.put("check-ins", {"occurred_at": service.clock().isoformat(), "note": "x"})
-    await service.ask("UPDATE texts SET sealed = decode(repeat('00', 64), 'hex')")
+    await service.ask("UPDATE events SET ciphertext = decode(repeat('00', 64), 'hex')")
     await work(service, sender)
     await evening(service, sender)
     assert len(sender.sent) == 1
     assert (await prompts_of(service, fine))[0]["state"] == "sent"
+
+
+async def test_questions_that_do_not_decrypt_hold_up_nobody(service: Running, sender: Remembering) -> None:
+    broken, fine = await reflective(service, "close"), await reflective(service, "close")
+    await work(service, sender)
+    await service.ask("UPDATE prompts SET questions = '' WHERE member_id = $1", UUID(broken.member_id))
+    await evening(service, sender)
+    assert [(await prompts_of(service, one))[0]["state"] for one in (broken, fine)] == ["scheduled", "sent"]
+
+
+async def test_a_check_in_without_questions_is_asked_for_too(service: Running, sender: Remembering) -> None:
+    one = await reflective(service)
+    await one.put("check-ins", {"occurred_at": service.clock().isoformat(), **PRESSURE[0]})
+    await work(service, sender)
+    await evening(service, sender)
+    assert sender.kinds() == ["prompt"]
 
 
 async def test_a_private_concern_of_the_other_rests_nobody_else(service: Running, sender: Remembering) -> None:

@@ -2,6 +2,8 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime, timedelta
 from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
@@ -10,11 +12,15 @@ import pytest
 import pytest_asyncio
 from msgspec.structs import replace
 
+from service.core.randomness import system_random_bytes
+from service.database.pool import create_pool
+from service.database.roles import KEYS_ROLE
+from service.keys.keyring import MEMBERS, Keyring
 from service.prompts import planner
 from service.prompts.planning import is_quiet
 from service.prompts.schedule import AfterEvents, Quiet, Schedule
 from tests.support.holding import holding
-from tests.support.phones import Phone, Running
+from tests.support.phones import KEYS, Phone, Running
 from tests.support.planned import NO_QUIET
 from tests.support.prompting import (
     Remembering,
@@ -53,6 +59,13 @@ async def one(service: Running) -> Phone:
 @pytest.fixture
 def sender(service: Running) -> Remembering:
     return Remembering(service.clock)
+
+
+@asynccontextmanager
+async def fresh_keys(service: Running) -> AsyncIterator[Keyring]:
+    """A keyring that has fetched nothing yet."""
+    async with create_pool(service.database_url, KEYS_ROLE, 1) as db:
+        yield Keyring(db, KEYS, service.clock, system_random_bytes)
 
 
 # Windows
@@ -114,6 +127,19 @@ async def test_two_who_plan_the_same_at_once_plan_it_once(service: Running, one:
     assert set(days.values()) == {1}
 
 
+async def test_planning_fetches_the_keys_of_many_members_at_once(service: Running) -> None:
+    phones = [await service.member() for _ in range(3)]
+    for phone in phones:
+        await want(service, phone, evenings(phone))
+    fetched: list[str] = []
+    async with create_pool(service.database_url, KEYS_ROLE, 1) as pool, pool.acquire() as db:
+        db.add_query_logger(lambda asked: fetched.append(asked.query))
+        keys = Keyring(db, KEYS, service.clock, system_random_bytes)
+        assert await planner.plan_windows(replace(context_of(service), keys=keys)) == 3
+        assert [asked for asked in fetched if "keys.wrapped" in asked] == [MEMBERS]
+    assert all([await prompts_of(service, phone) for phone in phones])
+
+
 async def test_what_was_read_before_a_change_is_not_kept(service: Running, one: Phone) -> None:
     await want(service, one, evenings(one))
     changed = "UPDATE schedules SET since = $1 RETURNING member_id"
@@ -124,15 +150,25 @@ async def test_what_was_read_before_a_change_is_not_kept(service: Running, one: 
     assert await prompts_of(service, one) == []
 
 
-async def test_a_schedule_that_is_not_understood_holds_up_nobody(
-    service: Running, one: Phone, sender: Remembering
-) -> None:
-    other = await service.member()
+NOT_UNDERSTOOD = {
+    "of another key": "UPDATE schedules SET schedule = decode(repeat('00', 412), 'hex') WHERE member_id = $1",
+    "not a schedule": "UPDATE schedules SET schedule = $2 WHERE member_id = $1",
+    "without a key": "DELETE FROM keys.wrapped WHERE owner_id = $1",
+    "a key that does not open": "UPDATE keys.wrapped SET wrapped = decode(repeat('00', 60), 'hex') WHERE owner_id = $1",
+}
+
+
+@pytest.mark.parametrize("broken", NOT_UNDERSTOOD.values(), ids=NOT_UNDERSTOOD)
+async def test_a_schedule_that_is_not_understood_holds_up_nobody(service: Running, one: Phone, broken: str) -> None:
+    other, context = await service.member(), context_of(service)
     for phone in (one, other):
         await want(service, phone, evenings(phone))
-    await service.ask("UPDATE schedules SET schedule = '{' WHERE member_id = $1", UUID(other.member_id))
-    await work(service, sender)
+    member = UUID(other.member_id)
+    await service.ask(broken, member, *([await context.keys.encrypt_for(member, "schedule", "{")] * ("$2" in broken)))
+    async with fresh_keys(service) as keys:  # those of the service are still in its memory
+        assert await planner.plan_windows(replace(context, keys=keys)) == 1
     assert await prompts_of(service, one)
+    assert await prompts_of(service, other) == []
 
 
 async def test_nothing_is_asked_about_what_has_ended(service: Running, one: Phone, sender: Remembering) -> None:

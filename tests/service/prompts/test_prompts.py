@@ -156,6 +156,20 @@ async def test_a_check_in_answers_its_prompt(service: Running, audience: str) ->
     assert await state_of(service, prompt_id) == ("answered", False)
 
 
+@pytest.mark.parametrize("audience", ["shared", "private"])
+async def test_which_prompt_was_answered_is_read_by_nobody(service: Running, audience: str) -> None:
+    one, two = await service.couple()
+    prompt_id, event_id = await prompted(service, one), uuid4()
+    recorded = await one.put("check-ins", check_in(prompt_id, audience=audience), event_id)
+    without = {name: value for name, value in check_in(prompt_id, audience=audience).items() if name != "prompt_id"}
+    for again in (without, check_in(str(uuid4()), audience=audience)):
+        assert await one.put("check-ins", again, event_id, status=200) == recorded
+    assert "prompt_id" not in recorded["event"]["check_in"]
+    for phone in (one, two):
+        for stream in ("shared", "private"):
+            assert prompt_id not in str(await phone.events(stream, proof="true"))
+
+
 async def test_an_answer_counts_when_it_was_given_and_not_when_it_came(service: Running) -> None:
     one = await service.member()
     in_time, late = await prompted(service, one), await prompted(service, one)
@@ -189,7 +203,8 @@ async def test_a_refused_or_replayed_check_in_answers_nothing(service: Running) 
     prompt_id, event_id = await prompted(service, one), uuid4()
     await one.refused("check-ins", check_in(prompt_id, NOON + HOUR))
     await one.put("check-ins", {"occurred_at": OCCURRED, "note": "A walk"}, event_id)
-    await one.refused("check-ins", check_in(prompt_id), event_id)
+    await one.put("check-ins", check_in(prompt_id), event_id, status=200)
+    await one.refused("check-ins", check_in(prompt_id, note="Another"), event_id)
     assert await states(one) == ["open"]
 
 
@@ -283,14 +298,21 @@ async def test_what_both_can_read_is_an_occasion_to_ask(service: Running) -> Non
     assert await occasions(service) == {request, yes, noted}
 
 
-async def test_what_is_private_late_taken_back_or_an_answer_is_none(service: Running) -> None:
+async def test_whether_it_answers_a_prompt_makes_no_difference(service: Running) -> None:
     one, _ = await service.couple()
+    answers, noted = check_in(str(uuid4()), audience="shared"), {"occurred_at": OCCURRED, "note": "x"}
+    told = [(await one.put("check-ins", body | {"audience": "shared"}))["event"]["id"] for body in (answers, noted)]
+    assert await occasions(service) == set(told)
+
+
+async def test_what_is_private_late_taken_back_or_about_something_is_none(service: Running) -> None:
+    one, two = await service.couple()
     shared = {"audience": "shared"}
     await one.put("check-ins", {"occurred_at": OCCURRED, "note": "x"})
     late = {"occurred_at": (NOON - timedelta(days=3)).isoformat(), "note": "x"}
     event = (await one.put("check-ins", late | shared))["event"]
     await one.put("retractions", {"occurred_at": OCCURRED, "event_id": event["id"]})
-    await one.put("check-ins", check_in(str(uuid4()), **shared))
+    await two.put("check-ins", check_in(str(uuid4()), about=event["id"], **shared))
     assert await occasions(service) == set()
 
 

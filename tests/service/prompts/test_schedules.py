@@ -1,5 +1,6 @@
 """A schedule over HTTP: off, kept, checked, and what it makes of what was planned before."""
 
+import asyncio
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -7,8 +8,10 @@ from uuid import UUID, uuid4
 import msgspec
 import pytest
 
+from service.prompts.ciphertexts import encrypt_schedule
 from service.prompts.schedule import Schedule
 from tests.support.asking import HOUR, device, prompted, pushing, rows
+from tests.support.holding import holding
 from tests.support.phones import NOON, Json, Phone, Running
 
 PATH = "/v1/me/schedule"
@@ -88,6 +91,35 @@ async def test_putting_what_stands_changes_nothing(service: Running) -> None:
     service.clock.advance(minutes=1)
     await put(phone, **said)
     assert (await stored(service), await left(service)) == (before, {planned})
+
+
+async def test_the_same_instant_in_another_offset_is_another_schedule(service: Running) -> None:
+    phone = await service.member()
+    for spelled in ("2026-07-01T00:00:00+02:00", "2026-06-30T22:00:00Z"):
+        await put(phone, paused_until=spelled)
+        assert (await phone.get(PATH))["paused_until"] == spelled
+
+
+FIRST = "INSERT INTO schedules (member_id, schedule, seed, since) VALUES ($1, $2, $3, $4) RETURNING member_id"
+
+
+async def test_what_another_device_puts_just_now_is_what_stands(service: Running) -> None:
+    phone, earlier = await service.member(), NOON - HOUR
+    member = UUID(phone.member_id)
+    ciphertext = await encrypt_schedule(service.app.state.context.keys, member, Schedule(max_per_day=1))
+    async with holding(service, FIRST, member, ciphertext, bytes(32), earlier) as held:
+        putting = asyncio.create_task(put(phone, max_per_day=1))
+        await held.until_waiting()
+    await putting
+    assert (await stored(service))["since"] == earlier
+
+
+async def test_a_schedule_that_is_not_understood_any_more_can_be_replaced(service: Running) -> None:
+    phone = await service.member()
+    await put(phone, **AFTER)
+    await service.ask("UPDATE schedules SET schedule = '' WHERE member_id = $1", UUID(phone.member_id))
+    assert (await phone.call("GET", PATH)).status_code == 503
+    assert await put(phone, **AFTER) == await phone.get(PATH)
 
 
 async def test_a_relationship_must_be_ones_own_and_may_have_ended(service: Running) -> None:

@@ -10,13 +10,15 @@ import pytest
 
 from events.records import StreamKey
 from projections import balances
+from projections.reader import Reader
 from projections.rebuild import Stream, rebuild
 from service.access.reader_lookup import ReaderLookup
 from service.database.pool import checked_out
 from service.errors import NotFound
 from service.reading.answer_cache import OVERHEAD_BYTES, AnswerCache
 from service.web.responses import cacheable
-from tests.support.phones import Phone, Running, running
+from tests.support.miscounting import miscount
+from tests.support.phones import KEYS, Phone, Running, running
 
 HERE = "/v1/relationships/{rid}"
 FELT = {"occurred_at": "2026-06-15T10:00:00+02:00", "felt": {"close": 5}, "initiated_by": "me"}
@@ -24,7 +26,7 @@ SHARED = FELT | {"audience": "shared"}
 
 
 # Behind the service's back, so that no version moves: it shows in what is counted afterwards, and in nothing else.
-LOSE_COUNTS = "DELETE FROM tallies"
+LOSE_COUNTS = "DELETE FROM pages"
 
 
 async def looked(*phones: Phone) -> list[bytes]:
@@ -105,13 +107,12 @@ async def test_what_a_rebuild_sets_right_shows_in_the_next_answer(service: Runni
     one, two = await service.couple()
     await one.put("check-ins", SHARED)
     right = await counted_anew(service, one, two)
-    await service.ask("UPDATE tallies SET count = 7")
+    assert await miscount(service.database_url, KEYS, "initiates") == 1
     assert await looked(one, two) != right
     shared = (await one.get(HERE))["streams"]["shared"]
-    key = StreamKey(UUID(one.rid), UUID(shared))
-    authors = (UUID(one.author), UUID(two.author))
+    key = StreamKey(UUID(one.rid), 0, UUID(shared))
     db = await asyncpg.connect(service.database_url)
-    assert (await rebuild(db, [Stream(key, "shared", authors, await service.ring(one.rid))])).differences == 2
+    assert (await rebuild(db, [Stream(key, key, await service.ring(one.rid))])).differences == 1
     await db.close()
     assert await looked(one, two) == right
 
@@ -142,18 +143,19 @@ async def test_counting_leaves_nothing_on_its_connection(service: Running) -> No
     await looked(one, two)
     await one.get(f"{HERE}/trends", measure="decides")
     for _ in range(2):
-        assert await service.app.state.counting_db.fetch("SELECT * FROM tallies") == []
+        assert await service.app.state.counting_db.fetch("SELECT * FROM pages") == []
 
 
 async def test_counting_sees_the_streams_of_who_asks_only(service: Running) -> None:
     one, two = await service.couple()
     await two.put("check-ins", FELT)
     shared, private = (await two.get(HERE))["streams"].values()
-    named = (UUID(two.rid), UUID(two.author), UUID(shared), UUID(private))
+    reader, keys = Reader(UUID(two.rid), 2, UUID(two.author), UUID(shared), UUID(private)), await service.ring(two.rid)
     for phone, seen in ((two, 1), (one, 0)):
-        counts = (balances.Reader(*named), date(2026, 6, 15), 28, None, UUID(phone.member_id))
+        asked = balances.Asked(date(2026, 6, 15), 28)
         async with checked_out(service.app.state.counting_db) as db:
-            assert (await balances.balances(db, *counts)).mine.initiates.me == seen
+            told = await balances.balances(db, keys, reader, asked, UUID(phone.member_id))
+        assert told.mine.initiates.counts.me == seen
 
 
 def test_what_was_asked_for_the_longest_ago_goes_first() -> None:

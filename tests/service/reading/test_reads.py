@@ -118,6 +118,16 @@ NONSENSE = [
     ("balances", "window=367"),
     ("balances", "on=2026-02-30"),
     ("balances", "domain=work"),
+    ("balances", "size=huge"),
+    ("requests", "state=decided"),
+    ("requests", "limit=0"),
+    ("requests", "limit=201"),
+    ("requests", "after=0"),
+    ("trends", "measure=counted"),
+    ("trends", "measure=counted&when=me_decided"),
+    ("trends", "measure=decides&when=both_decided"),
+    ("trends", "measure=asks&item=fair"),
+    ("perspectives", "measure=decides&from=2026-06-16&to=2026-06-15"),
     ("trends", ""),
     ("trends", "measure=mood"),
     ("trends", "measure=felt"),
@@ -153,10 +163,13 @@ async def test_a_request_is_open_until_it_is_decided_lapses_or_is_taken_back(ser
         assert [(r["event"]["id"], r["state"]) for r in listed] == [
             (stays, "open"), (gone, "retracted"), (decided, "decided"), (lapses, "lapsed"),
         ]  # fmt: skip
-        for state, request_id in ("open", stays), ("retracted", gone), ("decided", decided), ("lapsed", lapses):
-            assert (await read(phone, "requests", state=state))["requests"] == [
-                r for r in listed if r["event"]["id"] == request_id
-            ]
+        assert (await read(phone, "requests", state="open"))["requests"] == listed[:1]
+        assert (await read(phone, "requests", state="recent"))["requests"] == listed
+        pages = [
+            await read(phone, "requests", limit=2, **after) for after in ({}, {"after": listed[1]["event"]["position"]})
+        ]
+        assert [page["requests"] for page in pages] == [listed[:2], listed[2:]]
+        assert [page["more"] for page in pages] == [True, False]
     assert [r["event"]["by"] for r in (await read(two, "requests"))["requests"]] == ["partner"] * 4
 
 
@@ -182,7 +195,8 @@ async def test_a_quiet_no_is_seen_by_nobody_else_before_or_after_the_lapse(servi
         assert (await look(one, "requests")).content == (await look(other, "requests")).content
         assert await standing(one) == await standing(silent) == [(state, None)]
         assert await standing(two) == [("decided", "no")]
-        assert (await read(one, "requests", state="decided"))["requests"] == []
+        open_ones = [(await look(phone, "requests", state="open")).content for phone in (one, other)]
+        assert open_ones[0] == open_ones[1]
         await later(service, one, two, other, silent, days=8)
 
 
@@ -236,7 +250,7 @@ async def test_balances_count_the_days_of_the_window_and_no_others(service: Runn
             {"occurred_at": f"{day}T00:00:00+14:00"} if day < "2026-06-14" else {"occurred_at": f"{day}T01:00:00Z"}
         ))  # fmt: skip
     counts = [
-        (await read(one, "balances", **params))["mine"]["decides"]["me"]
+        (await read(one, "balances", **params))["mine"]["decides"]["counts"]["me"]
         for params in (
             {"window": 7},
             {"window": 7, "on": "2026-06-14"},
@@ -261,29 +275,89 @@ async def test_without_a_date_balances_end_today_where_the_reader_is(service: Ru
 
 async def test_balances_are_of_one_domain_or_of_all(service: Running) -> None:
     one, two = await service.couple()
-    await one.put("decisions", BOTH | {"my_input": "counted", "raised_by": "partner"})
+    await one.put("decisions", BOTH | {"decided_by": "partner", "my_input": "counted", "raised_by": "partner"})
     await one.put("check-ins", SHARED_NOTE | {"decided_by": "both", "felt": {"fair": 6}})
     everything, money, other, home = [
         (await read(two, "balances", **({"domain": domain} if domain else {})))["partners"]
         for domain in ("", "money", "other", "home")
     ]
-    assert [t["decides"]["partner"] for t in (everything, money, other, home)] == [1, 1, 0, 0]
-    assert [t["decides"]["both"] for t in (everything, money, other, home)] == [1, 0, 1, 0]
-    assert [t["initiates"]["me"] for t in (everything, money, other, home)] == [1, 1, 0, 0]
-    assert [t["counted"]["counted"] for t in (everything, money, other, home)] == [1, 1, 0, 0]
-    fair = {"fair": {"n": 1, "mean": None, "counts": [0, 0, 0, 0, 0, 1, 0]}}
+    assert [t["decides"]["counts"]["me"] for t in (everything, money, other, home)] == [1, 1, 0, 0]
+    assert [t["decides"]["counts"]["both"] for t in (everything, money, other, home)] == [1, 0, 1, 0]
+    assert [t["initiates"]["counts"]["me"] for t in (everything, money, other, home)] == [1, 1, 0, 0]
+    answers = [t["counted"]["when_other_decided"]["counted"] for t in (everything, money, other, home)]
+    assert answers == [1, 1, 0, 0]
+    fair = {"fair": {"n": 1, "mean": None, "low": None, "high": None, "counts": [0, 0, 0, 0, 0, 1, 0]}}
     assert [t["felt"] for t in (everything, money, other, home)] == [fair, {}, fair, {}]
+
+
+async def test_balances_are_of_decisions_of_one_size_or_of_all(service: Running) -> None:
+    one = await service.member()
+    for size in ("small", "big", "big", None):
+        await one.put("decisions", BOTH | {"audience": "private", "raised_by": "me", "size": size})
+    found = [await read(one, "balances", **({"size": size} if size else {})) for size in (None, "small", "big")]
+    assert [told["size"] for told in found] == [None, "small", "big"]
+    assert [told["mine"]["decides"]["counts"]["me"] for told in found] == [4, 1, 2]
+    assert [told["mine"]["initiates"]["counts"]["me"] for told in found] == [4, 4, 4]
 
 
 async def test_where_there_is_nothing_nothing_is_said(service: Running) -> None:
     one, _ = await service.couple()
     found = await read(one, "balances")
-    split = {"me": 0, "partner": 0, "both": 0, "neither": 0, "n": 0} | NOTHING
-    counted = {"not_asked": 0, "asked": 0, "partly": 0, "counted": 0, "n": 0} | NOTHING
-    telling = {"initiates": split, "decides": split, "counted": counted, "felt": {}}
-    assert found == {"on": "2026-06-15", "window": 28, "domain": None, "mine": telling, "partners": telling}
+    nobody = {"me": 0, "partner": 0, "both": 0, "neither": 0}
+    split = {"counts": nobody, "occasions": {"me": 0, "partner": 0}, "n": 0} | NOTHING
+    answers = {"not_asked": 0, "asked": 0, "partly": 0, "counted": 0, "n": 0} | NOTHING
+    counted = {"when_other_decided": answers, "when_both_decided": answers}
+    telling = {"initiates": split, "decides": split, "agreed": nobody, "counted": counted, "felt": {}}
+    assert found == {
+        "on": "2026-06-15",
+        "window": 28,
+        "domain": None,
+        "size": None,
+        "asks": split,
+        "mine": telling,
+        "partners": telling,
+        "tellings": {"initiates": None, "decides": None},
+    }
     trend = await read(one, "trends", measure="felt", item="fair", from_="2026-06-15")
-    assert trend["mine"] == trend["partners"] == [{"on": "2026-06-15", "n": 0, "mean": None, "counts": [0] * 7}]
+    nulls = dict.fromkeys(("mean", "low", "high", "wide_low", "wide_high"))
+    assert trend["mine"] == trend["partners"] == [{"on": "2026-06-15", "n": 0, "counts": [0] * 7} | nulls]
+
+
+async def test_what_was_asked_is_the_same_to_both_and_in_no_telling(service: Running) -> None:
+    one, two = await service.couple()
+    first = await ask(one)
+    await ask(one, domain="money")
+    await answer(two, first, "no")
+    await ask(two, in_reply_to=first)
+    mine, theirs = [await read(phone, "balances") for phone in (one, two)]
+    assert mine["asks"]["counts"] == {"me": 2, "partner": 0, "both": 0, "neither": 0}
+    assert theirs["asks"]["counts"] == {"me": 0, "partner": 2, "both": 0, "neither": 0}
+    assert (mine["asks"]["occasions"], theirs["asks"]["occasions"]) == (
+        {"me": 2, "partner": 0},
+        {"me": 0, "partner": 2},
+    )
+    nothing = (await read(await service.member(), "balances"))["mine"]
+    assert mine["mine"] == mine["partners"] == theirs["mine"] == theirs["partners"] == nothing
+    trend = await read(two, "trends", measure="asks")
+    assert (trend["mine"][-1]["counts"], trend["partners"]) == (theirs["asks"]["counts"], [])
+
+
+async def test_a_bar_is_lower_while_the_window_reaches_back_to_the_first_day(service: Running) -> None:
+    one = await service.member()
+    for day in range(1, 27):
+        at = f"2026-06-{day:02}T10:00:00Z" if day < 15 else f"2026-05-{day + 5:02}T10:00:00Z"
+        await one.put("check-ins", {"occurred_at": at, "initiated_by": "me" if day < 23 else "partner"})
+    before = await read(one, "balances")
+    await one.put("check-ins", {"occurred_at": "2025-06-15T10:00:00Z", "felt": {"fair": 4}})
+    after = await read(one, "balances")
+    assert before["mine"]["initiates"]["occasions"] == after["mine"]["initiates"]["occasions"]
+    readings = [told["mine"]["initiates"]["reading"] for told in (before, after)]
+    assert readings == ["leans_to_me", "unclear"]
+    point = (await read(one, "trends", measure="initiates"))["mine"][-1]
+    assert (point["reading"], point["wide_low"] < point["low"] < point["high"] < point["wide_high"]) == (
+        "unclear",
+        True,
+    )
 
 
 NOTHING = {"share": None, "low": None, "high": None, "reading": None}
@@ -293,8 +367,10 @@ async def test_what_is_private_counts_in_my_telling_and_in_nobody_elses(service:
     one, two = await service.couple()
     await one.put("check-ins", NOTE | {"decided_by": "partner"})
     await one.put("check-ins", SHARED_NOTE | {"decided_by": "partner"})
-    assert (await read(one, "balances"))["mine"]["decides"]["partner"] == 2
-    assert (await read(two, "balances"))["partners"]["decides"] == {"me": 1, "partner": 0, "both": 0, "neither": 0} | {
+    assert (await read(one, "balances"))["mine"]["decides"]["counts"]["partner"] == 2
+    assert (await read(two, "balances"))["partners"]["decides"] == {
+        "counts": {"me": 1, "partner": 0, "both": 0, "neither": 0},
+        "occasions": {"me": 1, "partner": 0},
         "n": 1, "share": None, "low": None, "high": None, "reading": "too_few",
     }  # fmt: skip
     assert (await read(two, "balances"))["mine"]["decides"]["n"] == 0
@@ -306,12 +382,12 @@ async def test_a_trend_has_a_point_every_step_back_from_the_last_date(service: R
         await one.put("check-ins", {"occurred_at": f"{day}T10:00:00Z", "initiated_by": "partner"})
     params = {"measure": "initiates", "from_": "2026-05-20", "to": "2026-06-15", "step": 10, "window": 7}
     trend = await read(one, "trends", **params)
-    assert [(point["on"], point["partner"]) for point in trend["mine"]] == [
+    assert [(point["on"], point["counts"]["partner"]) for point in trend["mine"]] == [
         ("2026-05-26", 1), ("2026-06-05", 0), ("2026-06-15", 1),
     ]  # fmt: skip
     for point in trend["mine"]:
         balances = await read(one, "balances", on=point["on"], window=7)
-        assert point == {"on": point["on"]} | balances["mine"]["initiates"]
+        assert point == {"on": point["on"], "wide_low": None, "wide_high": None} | balances["mine"]["initiates"]
     assert {key: trend[key] for key in ("measure", "window", "step", "domain", "item")} == {
         "measure": "initiates", "window": 7, "step": 10, "domain": None, "item": None,
     }  # fmt: skip
@@ -319,17 +395,23 @@ async def test_a_trend_has_a_point_every_step_back_from_the_last_date(service: R
 
 @pytest.mark.parametrize("measure", ["initiates", "decides", "counted", "felt"])
 async def test_a_trend_is_the_balances_of_its_dates(service: Running, measure: str) -> None:
+    which: Json = {"felt": {"item": "close"}, "counted": {"when": "both_decided"}}.get(measure, {})
     one, two = await service.couple()
     for day in range(1, 13):
         at = {"occurred_at": f"2026-06-{day:02}T10:00:00Z"}
-        await one.put("decisions", BOTH | at | {"raised_by": "partner", "my_input": "asked" if day % 3 else "partly"})
+        told = {"decided_by": "both", "raised_by": "partner", "my_input": "asked" if day % 3 else "partly"}
+        await one.put("decisions", BOTH | at | told)
         await one.put("check-ins", SHARED_NOTE | at | {"felt": {"close": day % 7 + 1}})
     for phone, telling in ((one, "mine"), (two, "partners")):
-        item = {"item": "close"} if measure == "felt" else {}
-        for point in (await read(phone, "trends", measure=measure, from_="2026-05-30", step=4, **item))[telling]:
+        for point in (await read(phone, "trends", measure=measure, from_="2026-05-30", step=4, **which))[telling]:
             said = (await read(phone, "balances", on=point["on"]))[telling][measure]
-            empty = {"n": 0, "mean": None, "counts": [0] * 7}
-            assert point == {"on": point["on"]} | (said.get("close", empty) if measure == "felt" else said)
+            if measure == "felt":
+                said = said.get("close", {"n": 0, "mean": None, "low": None, "high": None, "counts": [0] * 7})
+            elif measure == "counted":
+                said = said["when_both_decided"]
+            band = {name: point.pop(name) for name in ("wide_low", "wide_high")}
+            assert point == {"on": point["on"]} | said
+            assert (band["wide_low"] is not None) == (measure in ("initiates", "decides") and point["n"] >= 8)
 
 
 async def test_a_trend_covers_a_year_unless_told_and_at_most_four_hundred_points(service: Running) -> None:
@@ -370,19 +452,33 @@ async def test_decisions_that_both_described_stand_in_a_table_of_two_tellings(se
         "table": [[1, 0, 0, 1], [0, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]],
         "n": 2,
         "agree": None,
+        "low": None,
+        "high": None,
+        "near": None,
     }
     assert theirs["table"] == [[0, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 0], [0, 1, 0, 0]]
     assert (await read(one, "perspectives", measure="initiates"))["table"][0] == [0, 0, 1, 0]
 
 
-async def test_how_far_two_agree_is_said_from_eight_on(service: Running) -> None:
+async def test_how_far_two_agree_has_an_interval_from_eight_on_and_is_said_from_twenty_on(service: Running) -> None:
     one, two = await service.couple()
-    for day in range(1, 9):
-        assert (await read(one, "perspectives", measure="decides"))["agree"] is None
-        await tell(one, two, {}, {"decided_by": "partner" if day < 7 else "both"}, day)
-    for phone in (one, two):
-        found = await read(phone, "perspectives", measure="decides")
-        assert (found["n"], found["agree"]) == (8, 0.75)
+    said: dict[int, Any] = {}
+    for day in range(1, 21):
+        await tell(one, two, {}, {"decided_by": "partner" if day % 4 else "both"}, day % 14 + 1)
+        for phone in (one, two):
+            found = await read(phone, "perspectives", measure="decides")
+            said[found["n"]] = (found["agree"], found["low"] is not None, found["high"] is not None, found["near"])
+    assert said == {n: (0.75 if n == 20 else None, n >= 8, n >= 8, None) for n in range(1, 21)}
+
+
+async def test_of_what_was_felt_it_is_said_how_often_they_were_a_step_apart_at_most(service: Running) -> None:
+    one, two = await service.couple()
+    for day in range(1, 22):
+        at = f"2026-05-{day:02}T10:00:00Z"
+        await feel(one, at, fair=4)
+        await feel(two, at, fair=4 + day % 3)
+    found = await read(two, "perspectives", measure="felt", item="fair")
+    assert (found["n"], round(found["agree"], 6), round(found["near"], 6)) == (21, 0.333333, 0.666667)
 
 
 async def test_perspectives_see_only_what_is_shared_and_stands(service: Running) -> None:

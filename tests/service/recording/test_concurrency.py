@@ -1,7 +1,7 @@
 """Who shares a transaction with whom, and who waits for whom: a submission alone decides it."""
 
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from msgspec import convert
@@ -35,6 +35,13 @@ def submission(submitter: Submitter, *bodies: dict[str, Any]) -> Submission:
     return Submission(submitter, [(uuid4(), entry(body)) for body in bodies])
 
 
+def streams(submitter: Submitter, *bodies: dict[str, Any]) -> set[Any]:
+    """The streams that it may touch, without the ids, each of which is new here."""
+    given = submission(submitter, *bodies)
+    ids = {event_id for event_id, _ in given.entries}
+    return {one for one in slot_of(given).streams if not (isinstance(one, tuple) and one[-1] in ids)}
+
+
 @pytest.mark.parametrize("shared", [REQUEST, SHARED_NOTE])
 @pytest.mark.parametrize("private", [NOTE, SEALED])
 def test_who_shares_and_who_keeps_something_private_are_never_in_each_others_way(
@@ -46,15 +53,27 @@ def test_who_shares_and_who_keeps_something_private_are_never_in_each_others_way
 
 
 def test_who_writes_to_one_stream_takes_turns() -> None:
-    assert slot(ME, REQUEST).streams == slot(MY_PARTNER, SHARED_NOTE).streams
-    assert slot(ME, NOTE).streams == slot(MY_OTHER_PHONE, SEALED).streams
+    assert streams(ME, REQUEST) == streams(MY_PARTNER, SHARED_NOTE)
+    assert streams(ME, NOTE) == streams(MY_OTHER_PHONE, SEALED)
     assert slot(ME, NOTE).streams.isdisjoint(slot(MY_PARTNER, NOTE).streams)
     assert slot(ME, NOTE, REQUEST).streams.isdisjoint(slot(SOMEBODY_ELSE, NOTE, REQUEST).streams)
 
 
 @pytest.mark.parametrize("body", [BACK, BOTH])
 def test_what_may_touch_both_streams_takes_turns_in_both(body: dict[str, Any]) -> None:
-    assert slot(ME, body).streams == slot(ME, NOTE).streams | slot(ME, REQUEST).streams
+    assert streams(ME, body) == streams(ME, NOTE) | streams(ME, REQUEST)
+
+
+def test_what_has_an_id_of_its_authors_other_stream_takes_turns_with_it() -> None:
+    one, other = uuid4(), uuid4()
+
+    def named(submitter: Submitter, event_id: UUID, body: dict[str, Any]) -> frozenset[Any]:
+        return slot_of(Submission(submitter, [(event_id, entry(body))])).streams
+
+    private = named(ME, one, NOTE)
+    assert not private.isdisjoint(named(MY_OTHER_PHONE, one, SHARED_NOTE))
+    assert private.isdisjoint(named(MY_OTHER_PHONE, other, SHARED_NOTE))
+    assert private.isdisjoint(named(MY_PARTNER, one, SHARED_NOTE))
 
 
 def test_what_may_be_blocked_by_the_same_locks_is_that_of_one_member() -> None:

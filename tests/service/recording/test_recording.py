@@ -11,9 +11,9 @@ import asyncpg
 import httpx
 import pytest
 
-from events.records import StreamKey
-from projections.rebuild import Stream, rebuild
-from tests.support.holding import holding
+from projections.rebuild import rebuild
+from tests.properties.playing import streams_of
+from tests.support.holding import PRIVATE_HEAD, SHARED_HEAD, holding
 from tests.support.phones import Json, Phone, Running
 
 HERE = "/v1/relationships/{rid}"
@@ -22,7 +22,6 @@ NOTE = {"occurred_at": AT, "note": "a walk"}
 SHARED_NOTE = NOTE | {"audience": "shared"}
 REQUEST = {"occurred_at": AT, "domain": "home", "text": "Shall we go out?"}
 BOTH = {"occurred_at": AT, "domain": "money", "decided_by": "me", "raised_by": "partner", "audience": "shared"}
-MY_HEAD = "SELECT position FROM heads WHERE stream_id = $1::text::uuid FOR UPDATE"
 
 
 async def record(phone: Phone, kind: str, body: Json, event_id: UUID | str) -> httpx.Response:
@@ -309,8 +308,7 @@ async def test_positions_have_no_gaps_when_many_write_at_once(service: Running, 
 
 async def test_a_private_entry_never_waits_for_the_partners_sharing(service: Running) -> None:
     one, two = await service.couple()
-    shared = (await one.get(HERE))["streams"]["shared"]
-    async with holding(service, MY_HEAD, shared) as held:
+    async with holding(service, SHARED_HEAD, one.rid) as held:
         sharing = asyncio.create_task(two.put("check-ins", SHARED_NOTE))
         await held.until_waiting()
         await one.put("check-ins", NOTE)
@@ -319,31 +317,37 @@ async def test_a_private_entry_never_waits_for_the_partners_sharing(service: Run
     await sharing
 
 
-async def test_a_request_that_waited_while_the_partner_came_in_counts_for_both(service: Running) -> None:
+async def test_a_request_that_waited_while_the_partner_came_in_is_seen_by_both(service: Running) -> None:
     one, two = await service.member(), await service.member()
     code = (await one.expect(201, "POST", f"{HERE}/invites"))["code"]
-    private = (await one.get(HERE))["streams"]["private"]
     noted = {"id": str(uuid4()), "kind": "check_in", "check_in": NOTE}
     asked = {"id": str(uuid4()), "kind": "request", "request": REQUEST}
-    async with holding(service, MY_HEAD, private) as held:
+    async with holding(service, PRIVATE_HEAD, one.author) as held:
         asking = asyncio.create_task(one.expect(200, "POST", f"{HERE}/sync", {"entries": [noted, asked]}))
         await held.until_waiting()
         two.rid = (await two.expect(200, "POST", "/v1/invites/accept", {"code": code}))["relationship_id"]
         await one.expect(200, "POST", f"{HERE}/confirm")
     await asking
-    assert (await two.get(f"{HERE}/balances"))["mine"]["initiates"]["partner"] == 1
+    assert (await two.get(f"{HERE}/balances"))["asks"]["counts"]["partner"] == 1
+    assert await differences(service, one, two) == 0
+
+
+async def test_what_is_told_of_the_day_before_is_counted_in_that_months_page(service: Running) -> None:
+    one, two = await service.couple()
+    told = {"occurred_at": "2026-05-31T23:30:00+02:00", "initiated_by": "me"}
+    after_midnight = {"occurred_at": "2026-06-01T00:30:00+02:00", "day": "2026-05-31", "initiated_by": "me"}
+    for entry in (told, after_midnight, told):
+        await one.put("check-ins", entry)
+    assert (await one.get(f"{HERE}/balances", on="2026-05-31"))["mine"]["initiates"]["counts"]["me"] == 3
     assert await differences(service, one, two) == 0
 
 
 async def differences(service: Running, one: Phone, two: Phone) -> int:
-    """How many counts of their shared stream are not what the log says."""
-    key = StreamKey(UUID(one.rid), UUID((await one.get(HERE))["streams"]["shared"]))
-    author = UUID((await two.get(HERE))["author"])
+    """How many counts of their three streams are not what the log says."""
     db = await asyncpg.connect(service.database_url)
     try:
-        return (
-            await rebuild(db, [Stream(key, "shared", (UUID(one.author), author), await service.ring(one.rid))])
-        ).differences
+        streams = await streams_of(db, (one, two), await service.ring(one.rid))
+        return (await rebuild(db, [*streams.values()])).differences
     finally:
         await db.close()
 
@@ -364,8 +368,7 @@ async def test_who_shares_while_the_other_leaves_comes_before_the_end_or_not_at_
 
 async def test_who_leaves_waits_for_whom_shares_and_nobody_shares_behind(service: Running) -> None:
     one, two = await service.couple()
-    shared = (await one.get(HERE))["streams"]["shared"]
-    async with holding(service, MY_HEAD, shared) as held:
+    async with holding(service, SHARED_HEAD, one.rid) as held:
         leaving = asyncio.create_task(leave(one))
         await held.until_waiting(1)
         sharing = asyncio.create_task(record(two, "check-ins", SHARED_NOTE, uuid4()))
@@ -399,9 +402,8 @@ def entry(kind: str, body: Json) -> Json:
 
 async def test_when_its_connections_are_killed_the_service_says_so_and_recovers(service: Running) -> None:
     one, _ = await service.couple()
-    shared = (await one.get(HERE))["streams"]["shared"]
     sent = [(SHARED_NOTE | {"note": str(n)}, uuid4()) for n in range(40)]
-    async with holding(service, MY_HEAD, shared) as held:
+    async with holding(service, SHARED_HEAD, one.rid) as held:
         calls = [asyncio.create_task(record(one, "check-ins", *body)) for body in sent]
         await held.until_waiting()
         await kill_connections(service)

@@ -19,22 +19,13 @@ from service.recording.recorder import record_under_locks
 from service.recording.write_set import Submission
 from tests.properties.playing import streams_of, tallies
 from tests.service.recording.test_appending import submission
-from tests.support.holding import holding
+from tests.support.holding import PRIVATE_HEAD, PRIVATE_PAGES, SHARED_HEAD, holding
 from tests.support.phones import Json, Phone, Running, link
 
 HERE = "/v1/relationships/{rid}"
 AT = "2026-06-15T10:00:00+02:00"
 SEALED = {"occurred_at": AT, "note": "a walk", "initiated_by": "me", "felt": {"close": 5}, "audience": "sealed"}
 LOW, HIGH = UUID(int=1), UUID(int=2)
-PRIVATE_TALLIES = """
-SELECT tallies.*
-FROM tallies
-JOIN heads USING (relationship_id, stream_id)
-WHERE relationship_id = $1::text::uuid
-    AND heads.private
-FOR UPDATE OF tallies
-"""
-MY_HEAD = "SELECT position FROM heads WHERE stream_id = $1::text::uuid FOR UPDATE"
 
 
 @pytest.fixture
@@ -116,13 +107,26 @@ async def test_who_is_read_relative_to_the_reader(service: Running) -> None:
 async def test_its_counts_move_with_it(service: Running, db: Any) -> None:
     one, two = await service.couple()
     await put(one)
-    assert (await one.get(f"{HERE}/balances"))["mine"]["initiates"]["me"] == 1
+    assert (await one.get(f"{HERE}/balances"))["mine"]["initiates"]["counts"]["me"] == 1
     assert (await two.get(f"{HERE}/balances"))["partners"]["initiates"]["n"] == 0
     await put(two)
     for phone in (one, two):
         read = await phone.get(f"{HERE}/balances")
         assert (read["mine"]["initiates"]["n"], read["partners"]["initiates"]["n"]) == (1, 1)
-    assert {key[0] for key in await tallies(db, (one, two))} == {"shared"}
+    assert {key[0] for key in await tallies(db, (one, two), await service.ring(one.rid))} == {"shared"}
+    await recounted(service, db, one, two)
+
+
+async def test_what_moves_is_what_it_had_counted_by_what_it_is_about(service: Running, db: Any) -> None:
+    one, two = await service.couple()
+    asked = (await one.put("requests", {"occurred_at": AT, "domain": "home"}))["event"]["id"]
+    noted = (await one.put("check-ins", {"occurred_at": AT, "note": "x", "audience": "shared"}))["event"]["id"]
+    for about, day, counted in ((asked, "2026-06-13", 0), (noted, "2026-06-14", 1)):
+        at: Json = {"occurred_at": f"{day}T10:00:00Z", "sealed_for": "day"}
+        await put(two, about=about, **at)
+        await put(one, **at)
+        balances = await two.get(f"{HERE}/balances", window=7, on=day)
+        assert balances["mine"]["initiates"]["counts"]["me"] == counted
     await recounted(service, db, one, two)
 
 
@@ -174,7 +178,7 @@ async def test_an_original_whose_copy_has_another_id_is_taken_back_without_a_sec
     assert await revealed(one) == [copy, str(HIGH)]
     await recounted(service, db, one, two)
     assert (await take_back(one, str(LOW)))["stream"] == "private"
-    assert (await one.get(f"{HERE}/balances"))["mine"]["initiates"]["me"] == 1
+    assert (await one.get(f"{HERE}/balances"))["mine"]["initiates"]["counts"]["me"] == 1
     await recounted(service, db, one, two)
     assert (await take_back(one, copy))["stream"] == "shared"
     await recounted(service, db, one, two)
@@ -359,7 +363,6 @@ async def test_who_seals_while_the_other_leaves_comes_before_the_end_or_not_at_a
     days = [f"2026-06-{day:02}T10:00:00Z" for day in (1, 2)]
     for day in days:
         await put(one, occurred_at=day)
-    shared = (await one.get(HERE))["streams"]["shared"]
 
     def sealing() -> asyncio.Task[Any]:
         return asyncio.create_task(put(two, occurred_at=days[0]))
@@ -367,7 +370,7 @@ async def test_who_seals_while_the_other_leaves_comes_before_the_end_or_not_at_a
     def leaving() -> asyncio.Task[Any]:
         return asyncio.create_task(one.expect(204, "POST", f"{HERE}/leave"))
 
-    async with holding(service, MY_HEAD, shared) as held:
+    async with holding(service, SHARED_HEAD, one.rid) as held:
         waiting = []
         for number, begin in enumerate((sealing, leaving) if first == "seals" else (leaving, sealing), start=1):
             waiting.append(begin())
@@ -384,7 +387,7 @@ async def test_what_is_being_taken_back_is_not_revealed(service: Running, db: An
     one, two = await service.couple()
     theirs = await put(two)
     back = await submission(two, convert({"occurred_at": AT, "event_id": theirs}, Retraction))
-    async with holding(service, PRIVATE_TALLIES, two.rid) as held:
+    async with holding(service, PRIVATE_PAGES, two.rid) as held:
         taking = asyncio.create_task(statements_of(service, back))
         await held.until_waiting(1)
         sealing = asyncio.create_task(put(one))
@@ -422,8 +425,7 @@ async def test_what_is_refused_or_sent_again_looks_for_nothing_of_the_others(ser
 
 async def test_nobody_waits_for_what_the_other_seals(service: Running) -> None:
     one, two = await service.couple()
-    private = (await two.get(HERE))["streams"]["private"]
-    async with holding(service, MY_HEAD, private) as held:
+    async with holding(service, PRIVATE_HEAD, two.author) as held:
         sealing = asyncio.create_task(put(two))
         await held.until_waiting(1)
         async with asyncio.timeout(10):
@@ -437,7 +439,6 @@ async def test_nobody_waits_for_what_the_other_seals(service: Running) -> None:
 async def test_what_waits_for_nobody_leaves_the_shared_head_alone(service: Running) -> None:
     one, two = await service.couple()
     await put(two, occurred_at="2026-06-14T10:00:00Z")
-    shared = (await one.get(HERE))["streams"]["shared"]
-    async with holding(service, MY_HEAD, shared), asyncio.timeout(10):
+    async with holding(service, SHARED_HEAD, one.rid), asyncio.timeout(10):
         await put(one)
         await take_back(one, (await one.events("private"))[0]["id"])

@@ -148,5 +148,5 @@ async def look_back(one: Phone, two: Phone, found: Round, ended: bytes) -> None:
         assert shared[-1]["kind"] == "ended"
         assert {event["id"] for event in shared[1:-1]} == found.accepted
         assert {event["id"] for event in await phone.events("private")} == found.kept.get(phone.author, set())
-        counted = (await phone.get(f"{HERE}/balances"))["partners"]["initiates"]["n"]
+        counted = (await phone.get(f"{HERE}/balances"))["partners"]["initiates"]["counts"]["partner"]
         assert counted == sum(event["by"] == "partner" for event in shared)

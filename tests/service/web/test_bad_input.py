@@ -367,10 +367,10 @@ async def test_the_first_days_of_the_calendar_can_be_read(world: World) -> None:
         assert recorded["event"]["check_in"]["occurred_at"] == written
         assert recorded["event"]["late"]
     balances = await world.two.get("/v1/relationships/{rid}/balances", on="0001-01-01", window=366)
-    assert balances["partners"]["initiates"]["partner"] == 4
+    assert balances["partners"]["initiates"]["counts"]["partner"] == 4
     days = {"from_": "0001-01-01", "to": "0001-01-02", "step": 1}
     trend = await world.two.get("/v1/relationships/{rid}/trends", measure="initiates", window=366, **days)
-    assert [point["partner"] for point in trend["partners"]] == [4, 4]
+    assert [point["counts"]["partner"] for point in trend["partners"]] == [4, 4]
     felt = await world.two.get("/v1/relationships/{rid}/perspectives", measure="felt", item="close", to="0001-01-01")
     assert felt["n"] == 0
 
