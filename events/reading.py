@@ -4,6 +4,7 @@ import asyncio
 from asyncio import Task
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing
+from typing import TypeAlias
 from uuid import UUID
 
 from asyncpg import Record
@@ -69,6 +70,10 @@ async def read_stream(db: DbConnection, keys: RelationshipKeys, stream: StreamKe
     return [decrypt_row(keys, stream, row) for row in rows]
 
 
+# A stream, ids of its events, and what those say that are not erased, each with its author.
+Bodies: TypeAlias = tuple[StreamKey, list[UUID], list[tuple[UUID | None, bytes]]]
+
+
 class Span(Struct, frozen=True):
     """Positions of one stream: those behind `after`, up to `until`."""
 
@@ -116,8 +121,8 @@ BODIES_AT_ONCE = 2_000
 
 async def read_bodies(
     db: DbConnection, keys: Mapping[UUID, RelationshipKeys], heads: Mapping[StreamKey, VersionedHead]
-) -> AsyncGenerator[tuple[StreamKey, list[tuple[UUID | None, bytes]]], None]:
-    """All bodies of some streams, each with its author, a part after the other; what is erased is left out.
+) -> AsyncGenerator[Bodies, None]:
+    """All ids and bodies of some streams, a part after the other.
 
     In a transaction that holds the heads. Whoever does not read to the end has to close it, before anything else is
     asked of the database. Raises DecryptionFailed.
@@ -126,11 +131,11 @@ async def read_bodies(
     decryptors = {key: BulkDecryptor(keys[key.relationship_id], key.stream_id) for key in heads}
     async with aclosing(_fetched(db, _parts(heads))) as parts:
         async for rows in parts:
-            for relationship_id, number, after, until, *columns in rows:
-                if len(columns[0] or ()) != until - after:
+            for relationship_id, number, after, until, authors, event_ids, *texts in rows:
+                if len(authors or ()) != until - after:
                     raise DecryptionFailed  # an event is missing: no text would be where it belongs
                 key = named[relationship_id, number]
-                yield key, decryptors[key].bodies(*columns)
+                yield key, event_ids, decryptors[key].bodies(authors, event_ids, *texts)
 
 
 async def _fetched(db: DbConnection, parts: Iterable[Sequence[Span]]) -> AsyncGenerator[list[Record], None]:

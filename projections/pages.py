@@ -177,17 +177,26 @@ def _place(key: PageKey) -> bytes:
     return f"{key.stream.stream_id}|{key.author}|{key.month}".encode()
 
 
+# OFFSET has each page looked for by its key, as in service/recording/load.py.
 SOME = """
-SELECT
-    pages.relationship_id,
-    pages.stream,
-    pages.author,
-    pages.month,
-    pages.ciphertext
+SELECT pages.*
 FROM unnest($1::uuid[], $2::smallint[], $3::smallint[], $4::integer[]) AS wanted (
     relationship_id, stream, author, month
 )
-JOIN pages USING (relationship_id, stream, author, month)
+CROSS JOIN LATERAL (
+    SELECT
+        relationship_id,
+        stream,
+        author,
+        month,
+        ciphertext
+    FROM pages
+    WHERE relationship_id = wanted.relationship_id
+        AND stream = wanted.stream
+        AND author = wanted.author
+        AND month = wanted.month
+    OFFSET 0
+) AS pages
 """
 
 

@@ -25,6 +25,7 @@ from events.heads import DbConnection, lock_heads
 from events.records import SHARED, StreamKey
 from projections.rebuild import Stream, rebuild
 from service.core.clock import utc_now
+from service.core.garbage import collect_less
 from service.core.randomness import system_random_bytes
 from service.database.pool import connect
 from service.database.roles import KEEPER_ROLE, KEYS_ROLE
@@ -204,6 +205,7 @@ def _asked_for(pipe: "Pipe[RebuiltPart | StartupError, Sequence[Listed]]") -> It
 
 
 def _run(work: Coroutine[None, None, None]) -> None:
+    collect_less()
     with asyncio.Runner(loop_factory=_fast_loop) as runner:
         runner.run(work)
 

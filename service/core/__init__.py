@@ -1,4 +1,4 @@
-"""What every room may use and what knows nothing of them: clocks, random bytes, tokens, mail, networks, listeners.
+"""What every room may use and what knows none of them: clock, randomness, tokens, mail, networks, listeners, garbage.
 
 Enters: nothing but the outside world (a clock, the system's random bytes, an SMTP server).
 Leaves: functions and small classes that every room may import.

@@ -84,6 +84,8 @@ def _submitters(submissions: Sequence[Submission]) -> list[Submitter]:
 
 # The heads, and the pages of the months in which the entries count, as of one moment: whoever writes such a page gives
 # its head another version.
+# OFFSET has each page looked for by its key. The statement is planned once, perhaps while the table is nearly empty;
+# as a join it then read all pages for each group (2,000 couples: 107 µs of PostgreSQL an event, in place of 11).
 LOAD = """
 SELECT
     mine.member_id,
@@ -133,11 +135,18 @@ FROM unnest($3::uuid[], $4::uuid[], $5::boolean[], $6::integer[]) AS counted (
     member_id, relationship_id, shared, month
 )
 JOIN memberships AS mine USING (member_id, relationship_id)
-JOIN pages
-    ON pages.relationship_id = mine.relationship_id
-    AND pages.stream = CASE WHEN counted.shared THEN 0 ELSE mine.seat END
-    AND pages.author = mine.seat
-    AND pages.month = counted.month
+CROSS JOIN LATERAL (
+    SELECT
+        stream,
+        month,
+        ciphertext
+    FROM pages
+    WHERE relationship_id = mine.relationship_id
+        AND stream = CASE WHEN counted.shared THEN 0 ELSE mine.seat END
+        AND author = mine.seat
+        AND month = counted.month
+    OFFSET 0
+) AS pages
 """
 
 

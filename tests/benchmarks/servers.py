@@ -15,8 +15,8 @@ import psutil
 import uvloop
 from msgspec import Struct
 
-from service.cli import serve
 from service.core.clock import utc_now
+from service.core.garbage import collect_less
 from service.database import embedded
 from service.database.migrate import migrate as migrate_schema
 from tests.support.postgres import execute, in_database
@@ -77,7 +77,7 @@ async def migrate(url: str) -> None:
 
 def as_served(work: Coroutine[Any, Any, T]) -> T:
     """What is run in this process, by the loop that the service has, and with as little looking for garbage."""
-    serve.collect_less()
+    collect_less()
     return uvloop.run(work)
 
 

@@ -1,11 +1,14 @@
 """What is looked for by an id is found by its index, whatever else the stream holds and whoever looks."""
 
+import re
 from uuid import UUID
 
 import pytest
 
 from events.lookups import ALTERING, FIND, PRESENT, SEALED
+from projections.pages import SOME as SOME_PAGES
 from service.context import Context, reading_as_members
+from service.recording.load import LOAD
 from tests.support.phones import Running
 
 # Many short streams and a long one: the planner believes that a stream is as good as an id.
@@ -65,3 +68,40 @@ async def test_no_stream_is_read_for_an_id(service: Running, statement: str, nam
         plan = "\n".join(row[0] for row in await db.fetch(f"EXPLAIN (ANALYZE) {statement}", *columns))
     assert index in plan, plan
     assert "Removed by Filter" not in plan, plan
+
+
+@pytest.mark.parametrize("couples", [0, 200])
+async def test_a_page_is_looked_for_by_its_key_however_few_there_were_when_it_was_planned(
+    service: Running, couples: int
+) -> None:
+    one, _ = await service.couple()
+    await one.put("check-ins", {"occurred_at": "2026-06-15T10:00:00Z", "initiated_by": "me"})
+    await service.ask(MORE_PAGES, couples)
+    await service.ask("ANALYZE")
+    author = [UUID(one.member_id)], [UUID(one.rid)]
+    context: Context = service.app.state.context
+    async with context.writer() as db:
+        for statement, asked in (
+            (LOAD, (*author, *author, [False], [24317])),
+            (SOME_PAGES, ([UUID(one.rid)], [1], [1], [24317])),
+        ):
+            plan = "\n".join(row[0] for row in await db.fetch(f"EXPLAIN {statement}", *asked))
+            assert re.search(r"pages_pkey on pages\b.*\n +Index Cond: .*month = ", plan), plan
+
+
+MORE_PAGES = """
+INSERT INTO pages (
+    relationship_id,
+    stream,
+    author,
+    month,
+    ciphertext
+)
+SELECT
+    gen_random_uuid(),
+    1,
+    1,
+    24317,
+    decode('00', 'hex')
+FROM generate_series(1, $1)
+"""
