@@ -30,7 +30,7 @@ from projections.tallies import Key
 UNIT_BYTES = 64
 LENGTH_BYTES = 4
 CELL_BYTES = 4
-MOST_IN_A_CELL = 255
+MAX_IN_A_CELL = 255
 
 SIZES = ("", ":small", ":big")
 INPUT = ("not_asked", "asked", "partly", "counted")
@@ -100,7 +100,7 @@ def _added(cells: bytes, cell: bytes, count: int) -> bytes:
         count += cells[at + 3]
         cells = cells[:at] + cells[at + CELL_BYTES :]
         at = _find(cells, cell)
-    whole, rest = divmod(max(count, 0), MOST_IN_A_CELL)
+    whole, rest = divmod(max(count, 0), MAX_IN_A_CELL)
     return cells + (cell + b"\xff") * whole + (cell + bytes((rest,)) if rest else b"")
 
 

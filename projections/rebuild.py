@@ -58,11 +58,11 @@ async def rebuild(db: DbConnection, given: Sequence[Stream]) -> Rebuilt:
         kept = {key: page for key, page in found.items() if page is not None}
         # A page is made from the log alone: one that does not open is written anew, and was as good as none.
         lost = {key: Page() for key in found.keys() - kept.keys()}
-        amends = difference(told, spelled(kept))
-        await pages.write(db, keys, lost | amended(kept, amends))
-        for key in {one.stream for one in amends} | {each.stream for each in lost}:
+        corrections = difference(told, spelled(kept))
+        await pages.write(db, keys, lost | amended(kept, corrections))
+        for key in {one.stream for one in corrections} | {each.stream for each in lost}:
             await touch_head(db, key)
-    return Rebuilt(events, len(amends))
+    return Rebuilt(events, len(corrections))
 
 
 def spelled(kept: Mapping[PageKey, Page]) -> Counts:
@@ -85,10 +85,10 @@ def _value(measure: int, value: int) -> str:
     return pages.VALUES[pages.MEASURES[measure]][value]
 
 
-def amended(kept: Mapping[PageKey, Page], amends: Mapping[Key, int]) -> dict[PageKey, Page]:
+def amended(kept: Mapping[PageKey, Page], corrections: Mapping[Key, int]) -> dict[PageKey, Page]:
     """The pages that differ, as they should be."""
     written: dict[PageKey, Page] = {}
-    for one, count in amends.items():
+    for one, count in corrections.items():
         key = pages.page_of(one)
         pages.add(written.setdefault(key, dict(kept.get(key, {}))), one, count)
     return written
@@ -99,21 +99,21 @@ async def recount(
 ) -> tuple[int, Counts]:
     """How many events of some streams still say something, and all counts that they come to."""
     keys = {stream.key.relationship_id: stream.keys for stream in given}
-    said = {stream.key: Said() for stream in given}
+    summaries = {stream.key: StreamSummary() for stream in given}
     seen = {stream.key: set[UUID]() for stream in given}
     events, counts = 0, Counts()
     async with aclosing(read_bodies(db, keys, heads)) as told:
         async for key, event_ids, bodies in told:
             events += len(bodies)
             seen[key].update(event_ids)
-            hear(said[key], bodies)
+            accumulate(summaries[key], bodies)
     twice = await _ids_in_both(db, given, seen)
     for stream in given:
-        counts |= await _counts(db, stream, said[stream.key], twice.get(stream.key, set()))
+        counts |= await _counts(db, stream, summaries[stream.key], twice.get(stream.key, set()))
     return events, counts
 
 
-class Skimmed(Struct, frozen=True, gc=False):
+class EntryFields(Struct, frozen=True, gc=False):
     """An entry's text, as far as it is looked at for each of a million."""
 
     kind: str
@@ -134,24 +134,24 @@ class Skimmed(Struct, frozen=True, gc=False):
 
 # What entries that count alike have in common, but for the day: author, kind, domain, whether it is a counter-offer,
 # initiated_by, decided_by, raised_by, my_input, size, as_agreed, and felt as it is written.
-Gist: TypeAlias = tuple[
+TallyShape: TypeAlias = tuple[
     UUID, str, str | None, bool, str | None, str | None, str | None, str | None, str | None, bool | None, bytes
 ]
 
 
-class Said(Struct):
-    """What one stream has said: for each gist one of its entries, and its days; then what is not just added."""
+class StreamSummary(Struct):
+    """What one stream has said: for each shape one of its entries, and its days; then what is not just added."""
 
-    entries: dict[Gist, tuple[bytes, list[str]]] = {}
+    entries: dict[TallyShape, tuple[bytes, list[str]]] = {}
     about: list[tuple[UUID, bytes]] = []  # check-ins of which it matters what they are about: by whom, and their text
     taken_back: list[tuple[UUID, UUID]] = []  # by whom, and what
     sealed_for: set[str] = set()
 
 
-_skim = msgspec.json.Decoder(list[Skimmed]).decode
+_skim = msgspec.json.Decoder(list[EntryFields]).decode
 
 
-def hear(said: Said, bodies: Sequence[tuple[UUID | None, bytes]]) -> None:
+def accumulate(summary: StreamSummary, bodies: Sequence[tuple[UUID | None, bytes]]) -> None:
     """Take in a part of a stream. What the service says counts nothing."""
     # All texts at once, and no value that is not needed: to read each entry and to count it took three times as long.
     texts = b"[%b]" % b",".join([body for _, body in bodies])
@@ -159,16 +159,16 @@ def hear(said: Said, bodies: Sequence[tuple[UUID | None, bytes]]) -> None:
         if by is None:
             continue
         if one.about and one.kind == "check_in" and (one.initiated_by or one.decided_by):
-            said.about.append((by, body))
+            summary.about.append((by, body))
         else:
             who = (one.initiated_by, one.decided_by, one.raised_by)
             decided = (one.my_input, one.size, one.as_agreed)
-            gist = (by, one.kind, one.domain, one.in_reply_to is not None, *who, *decided, bytes(one.felt))
-            said.entries.setdefault(gist, (body, []))[1].append(one.day or one.occurred_at[:10])
+            shape = (by, one.kind, one.domain, one.in_reply_to is not None, *who, *decided, bytes(one.felt))
+            summary.entries.setdefault(shape, (body, []))[1].append(one.day or one.occurred_at[:10])
         if one.audience == "sealed":
-            said.sealed_for |= things_in([from_text(body)])
+            summary.sealed_for |= things_in([from_text(body)])
         elif one.kind == "retraction":
-            said.taken_back.append((by, _target(body)))
+            summary.taken_back.append((by, _target(body)))
 
 
 def _target(body: bytes) -> UUID:
@@ -177,12 +177,12 @@ def _target(body: bytes) -> UUID:
     return fact.event_id
 
 
-def added_up(key: StreamKey, said: Said) -> Counts:
+def added_up(key: StreamKey, summary: StreamSummary) -> Counts:
     """What that comes to, as long as nothing is taken back, and nothing matters that something is about."""
     days: defaultdict[Place, list[int]] = defaultdict(list)
-    for gist, (body, told_on) in said.entries.items():
+    for shape, (body, told_on) in summary.entries.items():
         ordinals = [*map(_ordinal, told_on)]
-        for place in _places(key, from_text(body), gist[0]):
+        for place in _places(key, from_text(body), shape[0]):
             days[place] += ordinals
     return {place: dict(Counter(told_on)) for place, told_on in days.items()}
 
@@ -197,12 +197,12 @@ def _places(key: StreamKey, fact: Fact, author: UUID) -> list[Place]:
     return [(key, author, domain, measure, value) for measure, value in tallies.told(fact)]
 
 
-async def _counts(db: DbConnection, stream: Stream, said: Said, twice: set[UUID]) -> Counts:
-    counts = added_up(stream.key, said)
-    about = [_as_event(stream, by, body) for by, body in said.about]
-    moved = await _moved(db, stream, said.sealed_for, twice)
+async def _counts(db: DbConnection, stream: Stream, summary: StreamSummary, twice: set[UUID]) -> Counts:
+    counts = added_up(stream.key, summary)
+    about = [_as_event(stream, by, body) for by, body in summary.about]
+    moved = await _moved(db, stream, summary.sealed_for, twice)
     # What has moved counts nothing here, whether it was taken back as well or not.
-    gone = {event_id for _, event_id in said.taken_back} - moved.keys()
+    gone = {event_id for _, event_id in summary.taken_back} - moved.keys()
     taken_back = [*moved.values(), *(await _found(db, stream, gone)).values()]
     find = await _what_they_are_about(db, stream, [*about, *taken_back])
     for event in about:

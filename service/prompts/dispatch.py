@@ -72,7 +72,7 @@ WITH due AS (
         ORDER BY prompts.remind_at
         LIMIT $2
     )
-), held AS (
+), locked_prompts AS (
     SELECT
         prompts.member_id,
         prompts.prompt_id,
@@ -88,17 +88,17 @@ WITH due AS (
     UPDATE prompts
     SET
         state = 'sent',
-        reminded_at = CASE held.class WHEN 'reminder' THEN $1 END
-    FROM held
-    WHERE prompts.member_id = held.member_id
-        AND prompts.prompt_id = held.prompt_id
-        AND prompts.state = held.state
+        reminded_at = CASE locked_prompts.class WHEN 'reminder' THEN $1 END
+    FROM locked_prompts
+    WHERE prompts.member_id = locked_prompts.member_id
+        AND prompts.prompt_id = locked_prompts.prompt_id
+        AND prompts.state = locked_prompts.state
         AND prompts.reminded_at IS NULL
     RETURNING
         prompts.member_id,
         prompts.prompt_id,
-        held.class,
-        CASE held.class WHEN 'prompt' THEN prompts.send_before ELSE prompts.remind_before END AS send_before
+        locked_prompts.class,
+        CASE locked_prompts.class WHEN 'prompt' THEN prompts.send_before ELSE prompts.remind_before END AS send_before
 ), put AS (
     INSERT INTO outbox (
         member_id,
@@ -132,7 +132,7 @@ FROM sent
 
 # Too late to be sent: nobody has seen it, and nobody is to see that it was missed.
 FORGET_UNSENT = """
-WITH held AS (
+WITH locked_prompts AS (
     SELECT
         prompts.member_id,
         prompts.prompt_id
@@ -146,15 +146,15 @@ WITH held AS (
     FOR UPDATE
 )
 DELETE FROM prompts
-USING held
-WHERE prompts.member_id = held.member_id
-    AND prompts.prompt_id = held.prompt_id
+USING locked_prompts
+WHERE prompts.member_id = locked_prompts.member_id
+    AND prompts.prompt_id = locked_prompts.prompt_id
     AND prompts.state = 'scheduled'
 """
 
 # The notification stays until the next one takes its place: to withdraw it would wake a device at night.
 LAPSE = """
-WITH held AS (
+WITH locked_prompts AS (
     SELECT
         prompts.member_id,
         prompts.prompt_id
@@ -168,9 +168,9 @@ WITH held AS (
 )
 UPDATE prompts
 SET state = 'lapsed'
-FROM held
-WHERE prompts.member_id = held.member_id
-    AND prompts.prompt_id = held.prompt_id
+FROM locked_prompts
+WHERE prompts.member_id = locked_prompts.member_id
+    AND prompts.prompt_id = locked_prompts.prompt_id
     AND prompts.state = 'sent'
 """
 
@@ -195,7 +195,7 @@ LIMIT $2
 """
 
 KEEP_QUESTIONS = """
-WITH held AS (
+WITH locked_prompts AS (
     SELECT
         prompts.member_id,
         prompts.prompt_id,
@@ -209,11 +209,11 @@ WITH held AS (
 )
 UPDATE prompts
 SET
-    questions = held.questions,
+    questions = locked_prompts.questions,
     looked_into = true
-FROM held
-WHERE prompts.member_id = held.member_id
-    AND prompts.prompt_id = held.prompt_id
+FROM locked_prompts
+WHERE prompts.member_id = locked_prompts.member_id
+    AND prompts.prompt_id = locked_prompts.prompt_id
     AND prompts.state = 'scheduled'
 """
 

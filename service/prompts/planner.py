@@ -415,7 +415,7 @@ WITH planned AS (
         AND schedules.since = plan.since
         AND schedules.planned IS NOT DISTINCT FROM plan.planned
     RETURNING schedules.member_id
-), kept AS (
+), inserted_prompts AS (
     INSERT INTO prompts (
         member_id,
         prompt_id,

@@ -69,7 +69,7 @@ async def change_time_zone(db: DbConnection, keys: Keyring, member_id: UUID, tim
 
 # In the order of dispatching and answering.
 FORGET_PLANNED = """
-WITH held AS (
+WITH locked_prompts AS (
     SELECT
         prompts.member_id,
         prompts.prompt_id
@@ -81,9 +81,9 @@ WITH held AS (
     FOR UPDATE
 )
 DELETE FROM prompts
-USING held
-WHERE prompts.member_id = held.member_id
-    AND prompts.prompt_id = held.prompt_id
+USING locked_prompts
+WHERE prompts.member_id = locked_prompts.member_id
+    AND prompts.prompt_id = locked_prompts.prompt_id
     AND prompts.state = 'scheduled'
 """
 

@@ -251,8 +251,8 @@ def _counting_frames(patch: Patch) -> None:
 def _repaged(patch: Patch, change: Callable[[Any, Any, str, int, int], Any]) -> None:
     page = feed.page
 
-    async def changed(db: Any, ring: Any, reader: Any, audience: Any, after: Any, limit: Any, **named: Any) -> Any:
-        found = await page(db, ring, reader, audience, after, limit, **named)
+    async def changed(db: Any, keys: Any, reader: Any, audience: Any, after: Any, limit: Any, **named: Any) -> Any:
+        found = await page(db, keys, reader, audience, after, limit, **named)
         return change(found, reader, audience, after, limit)
 
     everywhere(patch, page, changed)
@@ -294,11 +294,11 @@ def _foreign_head(patch: Patch) -> None:
 
 @leak("the other's page in the answer to sync")
 def _foreign_page(patch: Patch) -> None:
-    async def page(db: Any, ring: Any, reader: Any, audience: Any, after: Any, limit: Any, **named: Any) -> Any:
+    async def page(db: Any, keys: Any, reader: Any, audience: Any, after: Any, limit: Any, **named: Any) -> Any:
         theirs = hidden_stream(reader.author_id)
         if audience == "private" and theirs:
             db, reader = here().superuser, replace(reader, seat=theirs.number, private_stream=theirs.stream_id)
-        return await feed.page(db, ring, reader, audience, after, limit, **named)
+        return await feed.page(db, keys, reader, audience, after, limit, **named)
 
     within(patch, offline_queue, feed, page=page)
 
@@ -555,8 +555,8 @@ def _decided(patch: Patch) -> None:
 def _restood(patch: Patch, change: Callable[[Any], Any]) -> None:
     listed = requests.requests
 
-    async def changed(db: Any, ring: Any, reader: Any, state: Any, now: Any) -> Any:
-        found = await listed(db, ring, reader, state, now)
+    async def changed(db: Any, keys: Any, reader: Any, state: Any, now: Any) -> Any:
+        found = await listed(db, keys, reader, state, now)
         declined = {one.fact.request_id for one in hidden_from(reader.author_id) if isinstance(one.fact, Decision)}
         stand = [change(one) if one.event.id in declined else one for one in found.requests]
         return replace(found, requests=[one for one in stand if one])

@@ -13,7 +13,7 @@ from events.entries import CheckIn, Entry, Fact, Retraction, to_text
 from events.records import StreamKey
 from events.reveals import things_in
 from events.rules import Recorded
-from projections.rebuild import Said, added_up, difference, hear
+from projections.rebuild import StreamSummary, accumulate, added_up, difference
 from projections.tallies import Key, tally
 from tests.support.given import ME, NOW, PARTNER, any_entry, any_fact, ask, check_in, settle
 
@@ -38,9 +38,9 @@ def is_about_something(entry: Entry) -> bool:
 
 def recounted(*parts: list[tuple[UUID | None, bytes]]) -> Counter[Key]:
     """What a stream comes to that is heard in those parts."""
-    said = Said()
+    said = StreamSummary()
     for part in parts:
-        hear(said, part)
+        accumulate(said, part)
     return difference(added_up(STREAM, said), {})
 
 
@@ -90,8 +90,8 @@ def test_what_the_service_says_comes_to_nothing(fact: Fact) -> None:
 
 @for_any(st.lists(any_entry, max_size=5))
 def test_what_waits_for_more_than_addition_is_noticed(entries: list[Entry]) -> None:
-    said = Said()
-    hear(said, [(ME, to_text(entry)) for entry in entries])
+    said = StreamSummary()
+    accumulate(said, [(ME, to_text(entry)) for entry in entries])
     assert said.taken_back == [(ME, e.event_id) for e in entries if isinstance(e, Retraction)]
     assert said.about == [(ME, to_text(e)) for e in entries if is_about_something(e)]
     assert said.sealed_for == things_in(entries)

@@ -52,7 +52,7 @@ class Place(Struct, frozen=True):
 
     async def tallies(self, couple: Couple) -> dict[tuple[Any, ...], int]:
         """All counts that are kept of the couple."""
-        return await tallies(self.db, couple, await self.service.ring(couple[0].rid))
+        return await tallies(self.db, couple, await self.service.keys_of(couple[0].rid))
 
 
 @asynccontextmanager
@@ -135,32 +135,32 @@ WHERE relationship_id = $1
 SEATS = ("first", "second")
 
 
-async def streams_of(db: Database, couple: Couple, ring: RelationshipKeys) -> dict[str, Stream]:
+async def streams_of(db: Database, couple: Couple, keys: RelationshipKeys) -> dict[str, Stream]:
     """The three streams of the couple: shared, and the private one of who sits first and of who sits second."""
     rid = UUID(couple[0].rid)
     found: dict[str, Stream] = {}
     for shared_stream_id, seat, private_stream_id in await db.fetch(STREAMS, rid):
         shared = StreamKey(rid, SHARED, shared_stream_id)
-        found["shared"] = Stream(shared, shared, ring)
-        found[SEATS[seat - 1]] = Stream(StreamKey(rid, seat, private_stream_id), shared, ring)
+        found["shared"] = Stream(shared, shared, keys)
+        found[SEATS[seat - 1]] = Stream(StreamKey(rid, seat, private_stream_id), shared, keys)
     return found
 
 
-async def tallies(db: Database, couple: Couple, ring: RelationshipKeys) -> dict[tuple[Any, ...], int]:
+async def tallies(db: Database, couple: Couple, keys: RelationshipKeys) -> dict[tuple[Any, ...], int]:
     """All counts that are kept of the couple, relative to their authors, with names in place of random ids."""
-    streams = await streams_of(db, couple, ring)
+    streams = await streams_of(db, couple, keys)
     names = {stream.key.stream_id: name for name, stream in streams.items()}
-    names |= dict(zip(ring.seats, SEATS, strict=True))
+    names |= dict(zip(keys.seats, SEATS, strict=True))
     found: dict[tuple[Any, ...], int] = {}
-    for place, page in (await pages_of(db, couple, ring)).items():
+    for place, page in (await pages_of(db, couple, keys)).items():
         for key, count in pages.counted(place, page).items():
             named = (names[key.stream.stream_id], names[key.author], key.day, key.domain, key.measure, key.value)
             found[named] = count
     return found
 
 
-async def pages_of(db: Database, couple: Couple, ring: RelationshipKeys) -> dict[PageKey, Page]:
+async def pages_of(db: Database, couple: Couple, keys: RelationshipKeys) -> dict[PageKey, Page]:
     """The pages that are kept of the couple, in the order of their streams, authors and months."""
-    streams = await streams_of(db, couple, ring)
-    found = await pages.read_all(db, {UUID(couple[0].rid): ring}, [stream.key for stream in streams.values()])
+    streams = await streams_of(db, couple, keys)
+    found = await pages.read_all(db, {UUID(couple[0].rid): keys}, [stream.key for stream in streams.values()])
     return {key: page for key, page in sorted(found.items()) if page is not None}

@@ -89,31 +89,31 @@ async def versions(at: Place, couple: Couple) -> dict[str, int]:
 async def inflict(at: Place, couple: Couple, damage: Damage) -> None:
     """Do that to one of the pages, or to one that is not there yet."""
     kind, place = damage
-    ring = await at.service.ring(couple[0].rid)
-    kept = [*(await pages_of(at.db, couple, ring)).items()]
+    keys = await at.service.keys_of(couple[0].rid)
+    kept = [*(await pages_of(at.db, couple, keys)).items()]
     if kind == "invent":
-        streams = await streams_of(at.db, couple, ring)
+        streams = await streams_of(at.db, couple, keys)
         for stream in streams.values():
             day = date(2026, 6, 1) + timedelta(days=place)
-            await add(at, ring, Key(stream.key, day, ring.seats[place % 2], "home", "decides", "me"), 7)
+            await add(at, keys, Key(stream.key, day, keys.seats[place % 2], "home", "decides", "me"), 7)
     elif kept:
         key, page = kept[place % len(kept)]
         if kind == "lose":
-            await at.db.execute(LOSE, couple[0].rid, key.stream.number, ring.seat_of(key.author), key.month)
+            await at.db.execute(LOSE, couple[0].rid, key.stream.number, keys.seat_of(key.author), key.month)
         elif page:
             counted = sorted(pages.counted(key, page))
-            await add(at, ring, counted[place % len(counted)], -1 if place % 2 else 300)
+            await add(at, keys, counted[place % len(counted)], -1 if place % 2 else 300)
 
 
-async def add(at: Place, ring: RelationshipKeys, counted: Key, count: int) -> None:
+async def add(at: Place, keys: RelationshipKeys, counted: Key, count: int) -> None:
     """Count something so often more on its page."""
-    keys, place = {counted.stream.relationship_id: ring}, pages.page_of(counted)
-    page = (await pages.read_some(at.db, keys, [place])).get(place, {})
+    by_id, place = {counted.stream.relationship_id: keys}, pages.page_of(counted)
+    page = (await pages.read_some(at.db, by_id, [place])).get(place, {})
     pages.add(page, counted, count)
-    await pages.write(at.db, keys, {place: page})
+    await pages.write(at.db, by_id, {place: page})
 
 
 async def rebuilt(at: Place, couple: Couple) -> int:
     """How many counts had differed in the three streams together."""
-    streams = await streams_of(at.db, couple, await at.service.ring(couple[0].rid))
+    streams = await streams_of(at.db, couple, await at.service.keys_of(couple[0].rid))
     return (await rebuild(at.db, [*streams.values()])).differences

@@ -194,7 +194,7 @@ class Running:
         if self._superuser:
             await self._superuser.close()
 
-    async def ring(self, rid: str) -> RelationshipKeys:
+    async def keys_of(self, rid: str) -> RelationshipKeys:
         """The keys of a relationship, which no phone ever sees."""
         context: Context = self.app.state.context
         return await context.keys.relationship_keys(UUID(rid))

@@ -121,7 +121,7 @@ def test_they_are_so_however_a_phone_spells_the_time(spelled: str, audience: Aud
 
 async def pages_of(service: Running, phone: Phone) -> list[bytes]:
     """What the pages of an author say, as it is packed before it is encrypted."""
-    keys, streams = await service.ring(phone.rid), (await phone.get(HERE))["streams"]
+    keys, streams = await service.keys_of(phone.rid), (await phone.get(HERE))["streams"]
     both_streams = [StreamKey(UUID(phone.rid), number, UUID(streams[name])) for number, name in NUMBERED]
     async with service.app.state.context.maintenance_db.acquire() as db:
         found = await pages.read_all(db, {UUID(phone.rid): keys}, both_streams)

@@ -73,11 +73,13 @@ async def hits(service: Running, text: str) -> int:
 
 async def test_two_processes_that_begin_at_once_hash_alike(database_url: str) -> None:
     async with create_pool(database_url, KEYS_ROLE, 2) as db:
-        rings = [Keyring(db, KEYS, Clock(), system_random_bytes) for _ in range(2)]
-        one, two = [await ring.blind_index("address", "a@example.org") for ring in rings]
+        keyrings = [Keyring(db, KEYS, Clock(), system_random_bytes) for _ in range(2)]
+        one, two = [await keyring.blind_index("address", "a@example.org") for keyring in keyrings]
         assert one == two
-        assert one != await rings[0].blind_index("identity", "a@example.org")
-        assert await rings[0].blind_index("identity", "ab", "c") != await rings[0].blind_index("identity", "a", "bc")
+        assert one != await keyrings[0].blind_index("identity", "a@example.org")
+        assert await keyrings[0].blind_index("identity", "ab", "c") != await keyrings[0].blind_index(
+            "identity", "a", "bc"
+        )
 
 
 async def test_without_the_look_up_key_no_address_is_found(database_url: str) -> None:

@@ -175,7 +175,7 @@ async def test_a_backup_from_before_opens_nothing_of_an_erased_member(
     # As it was, with its own keys: nothing opens at all.
     async with restored(empty_urls[0], store, dump) as old:
         with pytest.raises(KeyStoreError, match="2026-06"):
-            await old.ring(one.rid)
+            await old.keys_of(one.rid)
     # With the keys of today: who lives can read theirs, and who was erased stays erased.
     async with restored(empty_urls[1], store, dump, keys) as old:
         again = await old.phone().sign_in(two.email)

@@ -112,7 +112,7 @@ async def test_what_a_rebuild_sets_right_shows_in_the_next_answer(service: Runni
     shared = (await one.get(HERE))["streams"]["shared"]
     key = StreamKey(UUID(one.rid), 0, UUID(shared))
     db = await asyncpg.connect(service.database_url)
-    assert (await rebuild(db, [Stream(key, key, await service.ring(one.rid))])).differences == 1
+    assert (await rebuild(db, [Stream(key, key, await service.keys_of(one.rid))])).differences == 1
     await db.close()
     assert await looked(one, two) == right
 
@@ -150,7 +150,8 @@ async def test_counting_sees_the_streams_of_who_asks_only(service: Running) -> N
     one, two = await service.couple()
     await two.put("check-ins", FELT)
     shared, private = (await two.get(HERE))["streams"].values()
-    reader, keys = Reader(UUID(two.rid), 2, UUID(two.author), UUID(shared), UUID(private)), await service.ring(two.rid)
+    reader = Reader(UUID(two.rid), 2, UUID(two.author), UUID(shared), UUID(private))
+    keys = await service.keys_of(two.rid)
     for phone, seen in ((two, 1), (one, 0)):
         asked = balances.Asked(date(2026, 6, 15), 28)
         async with checked_out(service.app.state.counting_db) as db:

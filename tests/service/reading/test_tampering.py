@@ -39,7 +39,7 @@ class Stream(Struct, frozen=True):
     stream_id: str
     remembered: tuple[int, str]
     db: Database
-    ring: RelationshipKeys
+    keys: RelationshipKeys
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ async def stream(service: Running) -> Any:
         await two.put("check-ins", {"occurred_at": OCCURRED, "note": note, "audience": "shared"})
     stream_id = (await one.get("/v1/relationships/{rid}"))["streams"]["shared"]
     db = await asyncpg.connect(service.database_url, server_settings={"session_replication_role": "replica"})
-    yield Stream(one, stream_id, (seen["head"]["position"], seen["head"]["link"]), db, await service.ring(one.rid))
+    yield Stream(one, stream_id, (seen["head"]["position"], seen["head"]["link"]), db, await service.keys_of(one.rid))
     await db.close()
 
 
@@ -350,9 +350,9 @@ def no(body: str) -> str:
 async def said_at(at: Stream, position: int) -> Said:
     """What the stream's event says."""
     row, of = await event_at(at, position), UUID(at.stream_id)
-    by = at.ring.author_at(row["author"])
+    by = at.keys.author_at(row["author"])
     place = encryption.associated_data(of, row["event_id"], by, row["commitment"])
-    opening, body = encryption.decrypt(at.ring.of(by), place, row["ciphertext"])
+    opening, body = encryption.decrypt(at.keys.of(by), place, row["ciphertext"])
     return Said(row["event_id"], row["author"], row["recorded_at"], row["commitment"], opening, body.decode())
 
 
@@ -371,9 +371,9 @@ WHERE stream = 0
 
 async def reword(at: Stream, position: int, said: Said, stream_id: UUID | None = None) -> None:
     """Let the event say that, encrypted as the service would."""
-    by = at.ring.author_at(said.author)
+    by = at.keys.author_at(said.author)
     place = encryption.associated_data(stream_id or UUID(at.stream_id), said.event_id, by, said.commitment)
-    ciphertext = encryption.encrypt(at.ring.of(by), place, said.opening, said.body.encode())
+    ciphertext = encryption.encrypt(at.keys.of(by), place, said.opening, said.body.encode())
     row = (said.event_id, said.author, said.recorded_at, said.commitment, ciphertext)
     await at.db.execute(REWORD, position, *row)
 
@@ -384,7 +384,7 @@ async def reseal(at: Stream, rewritten: Callable[[str], str], shift: timedelta, 
     head = chain.genesis(of)
     for position in range(1, 9):
         said = await said_at(at, position)
-        body, at_time, by = rewritten(said.body), said.recorded_at + shift, at.ring.author_at(said.author)
+        body, at_time, by = rewritten(said.body), said.recorded_at + shift, at.keys.author_at(said.author)
         link = chain.extend(head, of, said.event_id, by, at_time, body.encode(), said.opening)
         head = chain.Head(link.position, link.link)
         new = replace(said, recorded_at=at_time, commitment=link.commitment, body=body)

@@ -346,7 +346,7 @@ async def differences(service: Running, one: Phone, two: Phone) -> int:
     """How many counts of their three streams are not what the log says."""
     db = await asyncpg.connect(service.database_url)
     try:
-        streams = await streams_of(db, (one, two), await service.ring(one.rid))
+        streams = await streams_of(db, (one, two), await service.keys_of(one.rid))
         return (await rebuild(db, [*streams.values()])).differences
     finally:
         await db.close()

@@ -59,7 +59,7 @@ async def take_back(phone: Phone, event_id: str) -> Json:
 
 async def recounted(service: Running, db: Any, one: Phone, two: Phone) -> None:
     """What is kept is what the log says, in all three streams."""
-    streams = await streams_of(db, (one, two), await service.ring(one.rid))
+    streams = await streams_of(db, (one, two), await service.keys_of(one.rid))
     assert (await rebuild(db, [*streams.values()])).differences == 0
 
 
@@ -113,7 +113,7 @@ async def test_its_counts_move_with_it(service: Running, db: Any) -> None:
     for phone in (one, two):
         read = await phone.get(f"{HERE}/balances")
         assert (read["mine"]["initiates"]["n"], read["partners"]["initiates"]["n"]) == (1, 1)
-    assert {key[0] for key in await tallies(db, (one, two), await service.ring(one.rid))} == {"shared"}
+    assert {key[0] for key in await tallies(db, (one, two), await service.keys_of(one.rid))} == {"shared"}
     await recounted(service, db, one, two)
 
 

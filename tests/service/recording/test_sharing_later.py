@@ -30,7 +30,7 @@ async def db(service: Running) -> AsyncIterator["asyncpg.Connection[asyncpg.Reco
 
 async def recounted(service: Running, db: Any, one: Phone, two: Phone) -> None:
     """A recount of all three streams finds nothing to set right."""
-    streams = await streams_of(db, (one, two), await service.ring(one.rid))
+    streams = await streams_of(db, (one, two), await service.keys_of(one.rid))
     assert (await rebuild(db, [*streams.values()])).differences == 0
 
 
@@ -52,7 +52,7 @@ async def test_the_same_entry_again_for_both_is_a_new_event_in_the_shared_stream
     assert (private["event"]["stream"], shared["event"]["stream"]) == ("private", "shared")
     assert [event["id"] for event in await two.events()][1:] == [str(event_id)]
     assert (await initiates(one), await initiates(two, "partners")) == (1, 1)
-    assert {key[0] for key in await tallies(db, (one, two), await service.ring(one.rid))} == {"shared"}
+    assert {key[0] for key in await tallies(db, (one, two), await service.keys_of(one.rid))} == {"shared"}
     for body, first in ((KEPT, private), (SHARED, shared)):
         assert await one.put("check-ins", body, event_id, status=200) == first
     await recounted(service, db, one, two)
