@@ -211,11 +211,28 @@ def _stop_left_over(data_dir: Path) -> None:
         # The backends of a dead server end by themselves, but not before their statements do.
         for process in server or left_over:
             process.send_signal(signal.SIGINT if server else signal.SIGKILL)
-    _, alive = psutil.wait_procs(left_over, timeout=STOP_SECONDS)
-    if alive:
-        raise EmbeddedError(f"A PostgreSQL left over on {data_dir} does not stop (process {alive[0].pid}).")
+    if running := still_running(left_over, STOP_SECONDS):
+        raise EmbeddedError(f"A PostgreSQL left over on {data_dir} does not stop (process {running[0].pid}).")
     # Its pid may be another process's by now, which PostgreSQL would take for a running server.
     pid_file.unlink(missing_ok=True)
+
+
+def still_running(processes: Sequence[psutil.Process], seconds: float) -> list[psutil.Process]:
+    """Those that have not ended after that time; returns as soon as all have.
+
+    A zombie has ended: what is left over is nobody's child, and its new parent (process 1 of a container, perhaps) may
+    look after the dead only every few seconds, or never.
+    """
+    give_up_at = time.monotonic() + seconds
+    while (running := [each for each in processes if _runs(each)]) and time.monotonic() < give_up_at:
+        time.sleep(POLL_SECONDS)
+    return running
+
+
+def _runs(process: psutil.Process) -> bool:
+    with suppress(psutil.NoSuchProcess):
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return False
 
 
 def _processes_in(cluster: Path) -> list[psutil.Process]:

@@ -17,7 +17,7 @@ import asyncpg
 import psutil
 import pytest
 
-from service.database.embedded import running, wal_settings
+from service.database.embedded import running, still_running, wal_settings
 from service.errors import DataDirInUse, EmbeddedError
 from tests.support.postgres import FAST
 
@@ -235,6 +235,19 @@ def test_the_next_start_replaces_a_server_that_outlived_its_service(data_dir: Pa
         with running(data_dir, FAST) as url:
             assert ask(url, "SELECT value FROM kept") == 7
             assert not set(left_over) & set(servers_on(data_dir))
+
+
+def test_the_dead_are_not_waited_for_where_nobody_looks_after_them() -> None:
+    # The shell becomes a program that never asks after the child that the shell had.
+    with subprocess.Popen(["sh", "-c", "true & exec sleep 60"]) as parent:
+        try:
+            until(lambda: psutil.Process(parent.pid).name() == "sleep")
+            (child,) = psutil.Process(parent.pid).children()
+            until(lambda: child.status() == psutil.STATUS_ZOMBIE)
+            assert still_running([child], 0) == []
+            assert still_running([psutil.Process(parent.pid)], 0) != []
+        finally:
+            parent.kill()
 
 
 def test_it_recovers_when_all_are_killed(data_dir: Path) -> None:
