@@ -254,8 +254,8 @@ def test_it_recovers_when_all_are_killed(data_dir: Path) -> None:
     with service(data_dir) as process:
         ask(url_of(process), "CREATE TABLE kept AS SELECT 7 AS value")
         process.kill()
-        for pid in servers_on(data_dir):
-            os.kill(pid, signal.SIGKILL)
+        process.wait()  # until then it holds the lock on its data
+        kill_servers(data_dir)
         with running(data_dir, FAST) as url:
             assert ask(url, "SELECT value FROM kept") == 7
 
@@ -266,8 +266,7 @@ def test_a_number_reused_by_another_process_does_not_keep_it_from_starting(data_
         pid_file = data_dir / "postgres" / "postmaster.pid"
         lines = pid_file.read_text().splitlines()
         process.kill()
-        for pid in servers_on(data_dir):
-            os.kill(pid, signal.SIGKILL)
+        kill_servers(data_dir)
     # Of the same user, as PostgreSQL would not be misled by another's.
     user = pid_file.stat().st_uid if os.geteuid() == 0 else None
     with subprocess.Popen(["sleep", "60"], user=user) as other:
@@ -280,9 +279,9 @@ def test_a_number_reused_by_another_process_does_not_keep_it_from_starting(data_
 
 def kill_servers(data_dir: Path) -> None:
     """End them all, at once, without a chance to tidy up."""
-    for process in map(psutil.Process, servers_on(data_dir)):
-        with suppress(psutil.NoSuchProcess):
-            process.kill()
+    for pid in servers_on(data_dir):
+        with suppress(psutil.NoSuchProcess):  # when the first is gone, the others end by themselves
+            psutil.Process(pid).kill()
 
 
 def answers(url: str) -> bool:
