@@ -1,4 +1,4 @@
-"""python -m service: serve, push, demo, migrate, rebuild, rotate-keys, import FILE, openapi."""
+"""python -m service: serve, push, demo, migrate, rebuild, rotate-keys, parked, import FILE, openapi."""
 
 import argparse
 import sys
@@ -18,6 +18,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "migrate": maintenance.migrate,
     "rebuild": maintenance.rebuild,
     "rotate-keys": maintenance.rotate_keys,
+    "parked": maintenance.parked,
     "import": maintenance.import_export,
     "openapi": maintenance.document,
 }
@@ -29,6 +30,7 @@ def main() -> int:
     named = parser.add_subparsers(dest="command", metavar="command", required=True)
     parsers = {name: named.add_parser(name) for name in COMMANDS}
     parsers["import"].add_argument("file", type=Path)
+    parsers["parked"].add_argument("--clear", action="store_true", help="delete them")
     given = vars(parser.parse_args())
     try:
         COMMANDS[given.pop("command")](Settings(), **given)

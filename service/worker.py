@@ -36,6 +36,7 @@ async def work(context: Context, sender: Sender) -> None:
         pass
     while await dispatch.dispatch(context):
         pass
+    await outbox.end_parked(context)
     while pushes := await outbox.claim(context, MAX_IN_FLIGHT):
         await asyncio.gather(*(outbox.deliver(context, sender, push) for push in pushes))
 
@@ -58,6 +59,7 @@ async def run(context: Context, sender: Sender, stop: Event) -> None:
     async with asyncio.TaskGroup() as group:
         group.create_task(_repeat(context, stop, lambda: planner.plan_windows(context)))
         group.create_task(_repeat(context, stop, lambda: planner.plan_after_events(context)))
+        group.create_task(_repeat(context, stop, lambda: outbox.end_parked(context)))
         group.create_task(_keep_sending(context, sender, stop))
 
 

@@ -23,8 +23,10 @@ log = structlog.get_logger()
 
 LEEWAY = timedelta(seconds=30)
 JWKS_TTL = timedelta(hours=1)
+JWKS_LAST_GOOD = timedelta(days=1)  # while the provider is away
 UNKNOWN_KEY_PAUSE = timedelta(minutes=1)
 FAILED_FETCH_PAUSE = timedelta(seconds=5)
+LAST_GOOD_PAUSE = timedelta(minutes=1)  # so that who signs in by a known key does not wait for each try
 FETCH_SECONDS = 5
 MAX_JWKS_BYTES = 256 * 1024
 
@@ -62,11 +64,14 @@ class VerifiedIdentity(Struct, frozen=True):
 class Jwks(Struct, frozen=True):
     """A JSON Web Key Set, as providers publish it."""
 
-    keys: list[dict[str, Any]]
+    keys: list[Any]
 
 
 class JwksCache:
-    """The keys of one provider, by id: fetched when first needed, then once an hour."""
+    """The keys of one provider, by id: fetched when first needed, then once an hour.
+
+    Keys that were good serve for up to a day while the provider is away.
+    """
 
     def __init__(self, url: str, fetch_seconds: float = FETCH_SECONDS) -> None:
         self._url, self._fetch_seconds = url, fetch_seconds
@@ -81,15 +86,27 @@ class JwksCache:
             # One fetch at a time: whoever waited finds what the first one fetched.
             async with self._fetching:
                 if self._stale(key_id, now):
-                    await self._fetch(now)
+                    await self._fetch_or_keep(key_id, now)
         return self._keys.get(key_id)
 
     def _stale(self, key_id: str, now: datetime) -> bool:
-        pause = JWKS_TTL if key_id in self._keys else UNKNOWN_KEY_PAUSE
-        return self._fetched_at is None or now >= self._fetched_at + pause
+        if key_id not in self._keys:
+            return not _within(UNKNOWN_KEY_PAUSE, self._fetched_at, now)
+        rests = self._is_last_good(key_id, now) and _within(LAST_GOOD_PAUSE, self._failed_at, now)
+        return not (rests or _within(JWKS_TTL, self._fetched_at, now))
+
+    def _is_last_good(self, key_id: str, now: datetime) -> bool:
+        return key_id in self._keys and _within(JWKS_LAST_GOOD, self._fetched_at, now)
+
+    async def _fetch_or_keep(self, key_id: str, now: datetime) -> None:
+        try:
+            await self._fetch(now)
+        except ProviderAway:
+            if not self._is_last_good(key_id, now):
+                raise
 
     async def _fetch(self, now: datetime) -> None:
-        if self._failed_at is not None and now < self._failed_at + FAILED_FETCH_PAUSE:
+        if _within(FAILED_FETCH_PAUSE, self._failed_at, now):
             raise ProviderAway
         try:
             async with asyncio.timeout(self._fetch_seconds):
@@ -99,6 +116,11 @@ class JwksCache:
             log.warning("provider_away", failure=type(failure).__name__)
             raise ProviderAway from None
         self._fetched_at, self._failed_at = now, None
+
+
+def _within(period: timedelta, since: datetime | None, now: datetime) -> bool:
+    """Whether it is less than that ago; what a clock noted that was ahead is no longer so."""
+    return since is not None and timedelta() <= now - since < period
 
 
 class _UnusableJwks(Exception):
@@ -121,21 +143,26 @@ async def _content(url: str) -> bytes:
 
 
 def _keys_in(content: bytes) -> dict[str, PyJWK]:
-    """The keys that sign tokens by RS256 or ES256, each for the one algorithm that it is published for."""
-    keys = {}
-    for one in msgspec.json.decode(content, type=Jwks).keys:
-        algorithm = ALGORITHMS.get(str(one.get("kty")))
-        signs = one.get("use", "sig") == "sig" and one.get("alg", algorithm) == algorithm
-        if algorithm and signs and isinstance(one.get("kid"), str):
-            keys[one["kid"]] = _key(one, algorithm)
+    """The keys that sign tokens by RS256 or ES256, each for the one algorithm that it is published for.
+
+    What is odd about one of them is no reason to do without the others. A set without any is none.
+    """
+    published = msgspec.json.decode(content, type=Jwks).keys
+    keys = {one["kid"]: key for one in published if isinstance(one, dict) and (key := _key(one))}
+    if not keys:
+        raise _UnusableJwks
     return keys
 
 
-def _key(published: dict[str, Any], algorithm: str) -> PyJWK:
+def _key(one: dict[str, Any]) -> PyJWK | None:
+    algorithm = ALGORITHMS.get(str(one.get("kty")))
+    signs = one.get("use", "sig") == "sig" and one.get("alg", algorithm) == algorithm
+    if not (algorithm and signs and isinstance(one.get("kid"), str)):
+        return None
     try:
-        return PyJWK(published, algorithm)
-    except PyJWTError:
-        raise _UnusableJwks from None
+        return PyJWK(one, algorithm)
+    except (PyJWTError, ValueError, TypeError, KeyError):
+        return None
 
 
 class IdentityProvider:

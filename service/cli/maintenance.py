@@ -1,13 +1,16 @@
-"""The commands that maintain data: migrate, rebuild, rotate-keys, import; and openapi."""
+"""The commands that maintain data: migrate, rebuild, rotate-keys, import, parked; and openapi."""
 
 import asyncio
 import json
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
+from events.heads import DbConnection
 from service.app import create_app
 from service.cli import rebuild_tallies
 from service.cli.database import database, database_in_use, key_store, migrate_database, missing_migrations
@@ -17,10 +20,11 @@ from service.core.clock import utc_now
 from service.data_rights.export import Export
 from service.data_rights.import_export import read_export, write_export
 from service.database.pool import connect
-from service.database.roles import KEYS_ROLE
+from service.database.roles import KEYS_ROLE, PROMPTER_ROLE
 from service.errors import StartupError
 from service.keys import rotation
 from service.keys.key_store import KeyStore
+from service.push import outbox
 from service.settings import Settings
 
 
@@ -61,6 +65,35 @@ async def _rotate(url: str, store: KeyStore, bar: "tqdm[Any]") -> list[str]:
     db = await connect(url, role=KEYS_ROLE)
     try:
         return await rotation.rotate(db, store, utc_now(), show)
+    finally:
+        await db.close()
+
+
+def parked(settings: Settings, clear: bool) -> None:
+    """Print the pushes that providers refused for good, or delete them, beside a running service."""
+    with database_in_use(settings) as url:
+        asyncio.run(_clear_parked(url) if clear else _print_parked(url))
+
+
+async def _print_parked(url: str) -> None:
+    async with _scheduler(url) as db:
+        found = await outbox.parked(db)
+    for one in found:
+        device = f"{one.provider or 'no provider'} device {one.device_id} ({one.failure or 'not its fault'})"
+        print(f"{one.kind} of prompt {one.prompt_id} to {device}, until {one.send_before:%Y-%m-%d %H:%M} UTC")
+    print(f"{len(found)} parked." if found else "Nothing is parked.")
+
+
+async def _clear_parked(url: str) -> None:
+    async with _scheduler(url) as db:
+        print(f"Cleared: {await outbox.clear_parked(db)}.")
+
+
+@asynccontextmanager
+async def _scheduler(url: str) -> AsyncIterator[DbConnection]:
+    db = await connect(url, role=PROMPTER_ROLE)
+    try:
+        yield db
     finally:
         await db.close()
 

@@ -170,7 +170,7 @@ MEMBER = Me(_id("member"), ADDRESS, "Robin", "Europe/Berlin", Consent(CONSENT_VE
 ACCESS, REFRESH = (tokens.successor("example", b"", kind) for kind in ("access", "refresh"))
 SIGNED_IN = SignedIn(MEMBER.member_id, ACCESS, MORNING + ACCESS_TTL, REFRESH)
 DEVICE = Device(_id("session"), "Robin's phone", MORNING, MORNING, current=True)
-PHONE = RegisteredDevice(_id("device"), "ios", "apns", "production", MORNING, disabled=False)
+PHONE = RegisteredDevice(_id("device"), "ios", "apns", "production", MORNING, False, None, None)
 SCHEDULE = Schedule(
     [ScheduledCheckIn(_id("item"), RELATIONSHIP, ["sun", "wed"], "20:00", "22:00", ["close", "my_week"])],
     AfterEvents(enabled=True),

@@ -161,7 +161,7 @@ class Keyring:
         """The reverse; it raises the same."""
         return field_encryption.decrypt(await self._of_member(member_id), member_id, field, ciphertext)
 
-    async def blind_index(self, kind: Literal["address", "identity", "id token"], *parts: str) -> bytes:
+    async def blind_index(self, kind: Literal["address", "identity", "id token", "push address"], *parts: str) -> bytes:
         """A keyed hash to look something up by: equal for equal texts, opaque without the key."""
         if self._look_up_key is None:
             self._look_up_key = await self._fetch_look_up_key()

@@ -60,6 +60,11 @@ async def decrypt_address(context: Context, member_id: UUID, provider: str, ciph
     return msgspec.json.decode(text, type=ADDRESSES[provider])
 
 
+def identity_of(device: DeviceAddress) -> str:
+    """What two registrations of one app on one phone have in common."""
+    return device.endpoint if isinstance(device, WebSubscription) else device.token
+
+
 # --- What is a valid address
 
 

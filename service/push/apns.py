@@ -15,13 +15,23 @@ from msgspec import Struct
 
 from service.core.clock import Clock
 from service.push import payloads
-from service.push.exchange import LOST_PAUSE_SECONDS, SILENCE_SECONDS, NoAnswer, ProviderAnswer, http_pool, pause, post
+from service.push.exchange import (
+    BUSY_PAUSE_SECONDS,
+    LOST_PAUSE_SECONDS,
+    SILENCE_SECONDS,
+    NoAnswer,
+    ProviderAnswer,
+    http_pool,
+    pause,
+    post,
+)
 from service.push.notices import AppleDevice, Delivered, Notice, PushOutcome, Refused, RetryAfter, Unregistered
 
 log = structlog.get_logger()
 
 # Apple refuses a token after 60 minutes, and a new one within 20.
 TOKEN_TTL = timedelta(minutes=40)
+TOKEN_PAUSE = timedelta(minutes=20)
 
 
 class ApnsKey(Struct, frozen=True):
@@ -65,7 +75,10 @@ class ApnsSender:
         try:
             answer = await self._post(notice, notice.device, token)
             if _reason(answer) == "ExpiredProviderToken":
-                answer = await self._post(notice, notice.device, self._provider_token(refused=token))
+                renewed = self._provider_token(refused=token)
+                if renewed == token:  # a new one would be refused as well, for coming too soon
+                    return RetryAfter(BUSY_PAUSE_SECONDS)
+                answer = await self._post(notice, notice.device, renewed)
         except NoAnswer:
             return RetryAfter(LOST_PAUSE_SECONDS)
         return _outcome(answer, self._now())
@@ -88,13 +101,21 @@ class ApnsSender:
         return await post(self._pool, url, headers, payloads.APNS[notice.kind])
 
     def _provider_token(self, refused: str = "") -> str:
-        """The token in use, or a new one if it is old, or if it is the one that was refused."""
+        """The token in use, or a new one if it is old, or from a clock that was ahead, or the one that was refused.
+
+        Never a second one within 20 minutes, whatever Apple says of the first.
+        """
         now = self._now()
-        if self._signed_at is None or now >= self._signed_at + TOKEN_TTL or self._token == refused:
+        if self._signed_at is None or self._may_renew(now, self._token == refused):
             claims = {"iss": self._key.team_id, "iat": int(now.timestamp())}
             self._token = jwt.encode(claims, self._key.key, algorithm="ES256", headers={"kid": self._key.key_id})
             self._signed_at = now
         return self._token
+
+    def _may_renew(self, now: datetime, is_refused: bool) -> bool:
+        assert self._signed_at is not None
+        age = now - self._signed_at
+        return abs(age) >= TOKEN_PAUSE and (is_refused or not timedelta() <= age < TOKEN_TTL)
 
 
 def _reason(answer: ProviderAnswer) -> str:
@@ -113,6 +134,9 @@ def _outcome(answer: ProviderAnswer, now: datetime) -> PushOutcome:
             return Unregistered()
         case 400 if reason == "BadDeviceToken":
             return Unregistered()
+        case 400 if reason == "DeviceTokenNotForTopic":
+            log.warning("push_refused", provider="apns", status=answer.status, reason=reason)
+            return Refused(by_device=True)
         case 429 | 500 | 502 | 503 | 504:
             return pause(answer.headers, now)
         case 400 if reason == "IdleTimeout":

@@ -1,6 +1,7 @@
 """Register, list and remove the devices that my pushes go to. Their addresses are encrypted and never shown again."""
 
 from datetime import datetime
+from typing import Annotated
 from uuid import UUID
 
 import msgspec
@@ -8,14 +9,22 @@ from asyncpg import Record
 from litestar import Response, delete, get, put
 from litestar.params import FromPath
 from litestar.types import ASGIApp
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from service.access.authentication import Member, current_member, lock_session
 from service.context import Context
 from service.core import tokens
 from service.errors import Invalid, NotFound
-from service.push.addresses import Environment, Platform, PushProvider, Registration, decrypt_address, validated_address
-from service.push.notices import AppleDevice
+from service.push.addresses import (
+    Environment,
+    Platform,
+    PushProvider,
+    Registration,
+    decrypt_address,
+    identity_of,
+    validated_address,
+)
+from service.push.notices import AppleDevice, DeviceAddress, Failure
 from service.web.operation import described
 from service.web.requests import ApiRequest, context_of, decode_body, path_uuid, state_of
 from service.web.responses import empty_answer, json_answer
@@ -23,8 +32,20 @@ from service.web.responses import empty_answer, json_answer
 MAX_DEVICES = 20
 
 
+# For a person who wonders why a phone stays silent.
+FAILURES: dict[Failure, str] = {
+    "gone": "Its push service says that the app is no longer there, or that notifications were turned off.",
+    "other_app": "Its push service says that this address belongs to another app.",
+    "refused": "Its push service refuses our pushes: the address was given out for another key or app.",
+}
+
+
 class RegisteredDevice(Struct, frozen=True):
-    """A device of mine. `disabled` once its provider said that it is gone; registering it again enables it."""
+    """A device of mine. Pushes to it fail since `failing_since`, for the reason that `failure` says.
+
+    It is `disabled` once its provider said that it is gone, or has refused all pushes for three days; registering it
+    again enables it.
+    """
 
     id: UUID
     platform: Platform
@@ -32,6 +53,8 @@ class RegisteredDevice(Struct, frozen=True):
     environment: Environment | None
     registered_at: datetime
     disabled: bool
+    failing_since: datetime | None
+    failure: Annotated[str, Meta(description="A sentence for a person.")] | None
 
 
 class RegisteredDevices(Struct, frozen=True):
@@ -60,25 +83,38 @@ INSERT INTO devices (
     platform,
     provider,
     address,
+    address_hash,
     registration,
     registered_at
-) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 ON CONFLICT (member_id, device_id) DO UPDATE
 SET
     session_id = excluded.session_id,
     platform = excluded.platform,
     provider = excluded.provider,
     address = excluded.address,
+    address_hash = excluded.address_hash,
     registration = excluded.registration,
     registered_at = excluded.registered_at,
-    disabled_at = NULL
+    disabled_at = NULL,
+    failing_since = NULL,
+    failure = NULL
 RETURNING
     device_id,
     platform,
     provider,
     address,
     registered_at,
-    disabled_at
+    disabled_at,
+    failing_since,
+    failure
+"""
+
+# Of two who register one address at once, one is the later to both.
+TAKE_OVER = """
+DELETE FROM devices
+WHERE address_hash = $1
+    AND (registered_at, registration) < ($2, $3)
 """
 
 
@@ -94,20 +130,33 @@ RETURNING
     ),
 )
 async def register_device(request: ApiRequest, device_id: FromPath[str]) -> ASGIApp:
-    """The id comes from the phone. A device is forgotten with the session that registered it last; 20 at most."""
+    """The id comes from the phone. A device is forgotten with the session that registered it last; 20 at most.
+
+    An address is one phone's: other devices that had it, whoever's they are, get no more pushes.
+    """
     member, context, device = await current_member(request), context_of(request), path_uuid(device_id)
     wanted = await decode_body(request, Registration)
-    address = msgspec.json.encode(validated_address(wanted)).decode()
-    ciphertext = await context.keys.encrypt_for(member.member_id, "push_address", address)
+    row = await _register(context, member, device, wanted, validated_address(wanted))
+    return json_answer(await _device(context, member, row))
+
+
+async def _register(
+    context: Context, member: Member, device: UUID, wanted: Registration, address: DeviceAddress
+) -> Record:
+    text = msgspec.json.encode(address).decode()
+    ciphertext = await context.keys.encrypt_for(member.member_id, "push_address", text)
+    address_hash = await context.keys.blind_index("push address", wanted.provider, identity_of(address))
     registration = tokens.new_id(context.random_bytes, f"registration of {device} by {member.session_id}")
     async with context.acting_as(member.member_id) as db, db.transaction():
         await lock_session(db, member)
         if await db.fetchval(OTHERS, member.member_id, device) >= MAX_DEVICES:
             raise Invalid(f"You have {MAX_DEVICES} devices already; remove one first.")
-        values = (wanted.platform, wanted.provider, ciphertext, registration, context.now())
+        values = (wanted.platform, wanted.provider, ciphertext, address_hash, registration, context.now())
         row = await db.fetchrow(REGISTER, member.member_id, device, member.session_id, *values)
     assert row is not None
-    return json_answer(await _device(context, member, row))
+    # Only what plans and sends prompts may see other members' devices.
+    await context.scheduler_db.execute(TAKE_OVER, address_hash, row["registered_at"], registration)
+    return row
 
 
 DEVICES = """
@@ -117,7 +166,9 @@ SELECT
     provider,
     address,
     registered_at,
-    disabled_at
+    disabled_at,
+    failing_since,
+    failure
 FROM devices
 WHERE member_id = $1
 ORDER BY
@@ -153,6 +204,8 @@ async def _device(context: Context, member: Member, row: Record) -> RegisteredDe
         address.environment if isinstance(address, AppleDevice) else None,
         row["registered_at"],
         row["disabled_at"] is not None,
+        row["failing_since"],
+        FAILURES[row["failure"]] if row["failure"] else None,
     )
 
 

@@ -142,7 +142,8 @@ class FcmSender:
             return self._token
 
     async def _renew(self) -> None:
-        if self._failure and self._now() < self._ask_again_at:
+        # Compared on both sides: after a clock was put back, the pause is not as long as that.
+        if self._failure and timedelta() < self._ask_again_at - self._now() <= FAILURE_PAUSE:
             raise _NoToken(self._failure)
         try:
             granted = await self._granted()
@@ -187,6 +188,8 @@ def _outcome(answer: ProviderAnswer, now: datetime) -> PushOutcome:
         return Delivered()
     if _gone(answer.status, error):
         return Unregistered()
+    if answer.status == 403 and "SENDER_ID_MISMATCH" in _codes(error):
+        return Unregistered("other_app")
     if answer.status == 429 or answer.status >= 500:
         return pause(answer.headers, now)
     status = error.status if error.status.replace("_", "").isalpha() else ""
@@ -196,10 +199,15 @@ def _outcome(answer: ProviderAnswer, now: datetime) -> PushOutcome:
 
 def _gone(status: int, error: FcmError) -> bool:
     """Whether FCM itself says that the device is gone: a 404 of a proxy between says nothing about it."""
-    codes = {detail.error_code for detail in error.details}
+    codes = _codes(error)
     if status == 404:
         return "UNREGISTERED" in codes or error.status == "NOT_FOUND"
     return status == 400 and error.status == "INVALID_ARGUMENT" and _about_the_token(error, codes)
+
+
+def _codes(error: FcmError) -> set[str]:
+    """FCM's own codes, beside those of all Google services."""
+    return {detail.error_code for detail in error.details}
 
 
 def _about_the_token(error: FcmError, codes: set[str]) -> bool:

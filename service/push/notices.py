@@ -24,7 +24,7 @@ class Address(Struct, frozen=True):
 class AppleDevice(Address, frozen=True):
     """A device token of APNs, in hex, and the one of its two environments that gave it out."""
 
-    token: Annotated[str, Meta(pattern="^[0-9a-fA-F]{2,200}$")]
+    token: Annotated[str, Meta(pattern=r"^(?:[0-9a-fA-F]{2}){1,100}$(?!\n)")]
     environment: Literal["production", "sandbox"] = "production"
 
 
@@ -62,8 +62,13 @@ class Delivered(Struct, frozen=True):
     """The provider has accepted it."""
 
 
+Failure: TypeAlias = Literal["gone", "other_app", "refused"]
+
+
 class Unregistered(Struct, frozen=True):
-    """The provider says that this device is gone. Only this disables a device."""
+    """The provider says that this device is gone, or is another app's. This alone disables a device at once."""
+
+    failure: Literal["gone", "other_app"] = "gone"
 
 
 class RetryAfter(Struct, frozen=True):
@@ -73,7 +78,12 @@ class RetryAfter(Struct, frozen=True):
 
 
 class Refused(Struct, frozen=True):
-    """The provider will never accept it as it is: sending it again changes nothing."""
+    """The provider will never accept it as it is: sending it again changes nothing.
+
+    `by_device`: what is wrong is the device's registration. Otherwise it is what the operator has set.
+    """
+
+    by_device: bool = False
 
 
 PushOutcome: TypeAlias = Delivered | Unregistered | RetryAfter | Refused

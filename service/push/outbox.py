@@ -19,13 +19,25 @@ from service.context import Context
 from service.core.tokens import new_id
 from service.push.addresses import decrypt_address
 from service.push.exchange import LOST_PAUSE_SECONDS
-from service.push.notices import Delivered, Notice, PushClass, PushOutcome, Refused, RetryAfter, Sender, Unregistered
+from service.push.notices import (
+    Delivered,
+    Failure,
+    Notice,
+    PushClass,
+    PushOutcome,
+    Refused,
+    RetryAfter,
+    Sender,
+    Unregistered,
+)
 
 log = structlog.get_logger()
 
 LEASE = timedelta(seconds=30)
 SENDING_SECONDS = 25  # so that nobody sends under a lease that has expired
 MAX_BACK_OFF_SECONDS = 300
+# A device whose pushes are refused for so long is disabled: what is wrong with it does not mend itself.
+MAX_FAILING = timedelta(days=3)
 # What fails so often without an answer of a provider is a mistake of ours: no further try mends it.
 MAX_FAILURES = 5
 
@@ -43,6 +55,7 @@ class Push(Struct, frozen=True):
     provider: str | None
     address: bytes | None
     registration: UUID | None
+    is_failing: bool
     wanted: bool
 
     @property
@@ -113,6 +126,7 @@ SELECT
     devices.provider,
     devices.address,
     devices.registration,
+    devices.failing_since IS NOT NULL AS is_failing,
     devices.device_id IS NOT NULL
         AND devices.disabled_at IS NULL
         AND claimed.send_before > $1
@@ -147,6 +161,7 @@ def _push(row: Record) -> Push:
         row["provider"],
         row["address"],
         row["registration"],
+        row["is_failing"],
         row["wanted"],
     )
 
@@ -180,13 +195,17 @@ async def _record(context: Context, push: Push, outcome: PushOutcome) -> None:
     match outcome:
         case Delivered():
             await context.scheduler_db.execute(DONE, *push.row)
+            if push.is_failing and push.wanted:
+                await context.scheduler_db.execute(ARRIVES, push.member_id, push.device_id, push.registration)
         case Unregistered():
-            await _disable(context, push)
+            await _disable(context, push, outcome.failure)
         case RetryAfter():
             await _try_again(context, push, outcome.seconds)
         case Refused():
             await context.scheduler_db.execute(PARK, *push.row)
             log.error("push_parked", push=push.kind, prompt=str(push.prompt_id), device=str(push.device_id))
+            if outcome.by_device:
+                await _note_refusal(context, push)
         case never:
             assert_never(never)
 
@@ -244,7 +263,10 @@ async def _try_again(context: Context, push: Push, seconds: int) -> None:
 DISABLE = """
 WITH disabled AS (
     UPDATE devices
-    SET disabled_at = $4
+    SET
+        disabled_at = $4,
+        failing_since = coalesce(failing_since, $4),
+        failure = $5
     WHERE member_id = $1
         AND device_id = $2
         AND registration = $3
@@ -260,10 +282,54 @@ WHERE outbox.member_id = disabled.member_id
 """
 
 
-async def _disable(context: Context, push: Push) -> None:
-    done = await context.scheduler_db.execute(DISABLE, push.member_id, push.device_id, push.registration, context.now())
-    if done == "DELETE 0":
+async def _disable(context: Context, push: Push, failure: Failure) -> None:
+    device = (push.member_id, push.device_id, push.registration)
+    if await context.scheduler_db.execute(DISABLE, *device, context.now(), failure) == "DELETE 0":
         await _try_again(context, push, 0)
+
+
+NOTE_REFUSAL = """
+UPDATE devices
+SET
+    failing_since = coalesce(failing_since, $4),
+    failure = 'refused'
+WHERE member_id = $1
+    AND device_id = $2
+    AND registration = $3
+    AND disabled_at IS NULL
+RETURNING failing_since
+"""
+
+ARRIVES = """
+UPDATE devices
+SET
+    failing_since = NULL,
+    failure = NULL
+WHERE member_id = $1
+    AND device_id = $2
+    AND registration = $3
+    AND disabled_at IS NULL
+"""
+
+
+async def _note_refusal(context: Context, push: Push) -> None:
+    device, now = (push.member_id, push.device_id, push.registration), context.now()
+    since = await context.scheduler_db.fetchval(NOTE_REFUSAL, *device, now)
+    if since and now >= since + MAX_FAILING:
+        await context.scheduler_db.execute(DISABLE, *device, now, "refused")
+
+
+END_PARKED = """
+DELETE FROM outbox
+WHERE parked
+    AND send_before <= $1
+"""
+
+
+async def end_parked(context: Context) -> int:
+    """Delete the parked pushes whose time is over, as one step."""
+    await context.scheduler_db.execute(END_PARKED, context.now())
+    return 0
 
 
 FORGET = """
@@ -275,6 +341,53 @@ WHERE member_id = $1
 async def forget(db: DbConnection, member_id: UUID) -> None:
     """Delete all pushes of a member. Their devices go with the sessions that registered them."""
     await db.execute(FORGET, member_id)
+
+
+# --- What an operator looks at
+
+
+class Parked(Struct, frozen=True):
+    """A push that its provider refused for good: of which class, to which device, and until when it stays."""
+
+    kind: PushClass
+    provider: str | None
+    failure: str | None
+    device_id: UUID
+    prompt_id: UUID
+    send_before: datetime
+
+
+PARKED = """
+SELECT
+    outbox.class,
+    devices.provider,
+    devices.failure,
+    outbox.device_id,
+    outbox.prompt_id,
+    outbox.send_before
+FROM outbox
+LEFT JOIN devices USING (member_id, device_id)
+WHERE outbox.parked
+ORDER BY
+    outbox.send_before,
+    outbox.prompt_id,
+    outbox.device_id
+"""
+
+CLEAR_PARKED = """
+DELETE FROM outbox
+WHERE parked
+"""
+
+
+async def parked(db: DbConnection) -> list[Parked]:
+    """All parked pushes, those first that end first."""
+    return [Parked(PushClass(row["class"]), *row[1:]) for row in await db.fetch(PARKED)]
+
+
+async def clear_parked(db: DbConnection) -> int:
+    """Delete all parked pushes; returns how many there were."""
+    return int((await db.execute(CLEAR_PARKED)).rpartition(" ")[2])
 
 
 # --- Figures
@@ -301,7 +414,7 @@ GROUP BY outbox.class
 
 
 async def waiting(context: Context) -> list[Waiting]:
-    """Figures of the outbox, by class. A parked push stays there until an operator has looked at it."""
+    """Figures of the outbox, by class."""
     found = {row["class"]: row for row in await context.scheduler_db.fetch(WAITING)}
     return [_waiting(kind, found[kind], context.now()) if kind in found else Waiting(kind) for kind in PushClass]
 

@@ -155,7 +155,7 @@ class WebPushSender:
     def _token(self, origin: str) -> str:
         now = self._now()
         token, ends_at = self._tokens.get(origin, ("", now))
-        if ends_at - now < TOKEN_TTL / 2:
+        if not TOKEN_TTL / 2 <= ends_at - now <= TOKEN_TTL:  # more is left only where the clock was put back
             ends_at = now + TOKEN_TTL
             claims = {"aud": origin, "exp": int(ends_at.timestamp()), "sub": self._key.subject}
             token = jwt.encode(claims, self._key.key, algorithm="ES256")
@@ -192,4 +192,5 @@ def _outcome(answer: ProviderAnswer, now: datetime) -> PushOutcome:
         case status if status == 429 or status >= 500:
             return pause(answer.headers, now)
     log.warning("push_refused", provider="webpush", status=answer.status)
-    return Refused()
+    # Of what we send, a push service refuses in this way a subscription made with another VAPID key.
+    return Refused(by_device=answer.status in (400, 401, 403))

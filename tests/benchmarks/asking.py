@@ -61,8 +61,10 @@ INSERT INTO memberships (relationship_id, seat, member_id, author_id, private_st
 SELECT member_id, 1, member_id, gen_random_uuid(), gen_random_uuid(), now() FROM members;
 INSERT INTO sessions (session_id, member_id, device_name, created_at, refreshed_at)
 SELECT member_id, member_id, '', now(), now() FROM members;
-INSERT INTO devices (member_id, device_id, session_id, platform, provider, address, registration, registered_at)
-SELECT member_id, member_id, member_id, 'ios', 'apns', '', gen_random_uuid(), now() FROM members;
+INSERT INTO devices (
+    member_id, device_id, session_id, platform, provider, address, address_hash, registration, registered_at
+)
+SELECT member_id, member_id, member_id, 'ios', 'apns', '', uuid_send(member_id), gen_random_uuid(), now() FROM members;
 ANALYZE
 """
 

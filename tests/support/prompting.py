@@ -88,9 +88,9 @@ async def refreshed(phone: Phone) -> Phone:
 
 REGISTER = """
 INSERT INTO devices (
-    member_id, device_id, session_id, platform, provider, address, registration, registered_at
+    member_id, device_id, session_id, platform, provider, address, address_hash, registration, registered_at
 )
-SELECT member_id, $2, session_id, 'ios', $3, $4, $5, created_at
+SELECT member_id, $2, session_id, 'ios', $3, $4, $5, $6, created_at
 FROM sessions
 WHERE member_id = $1
 """
@@ -102,7 +102,7 @@ async def register(service: Running, phone: Phone, address: str = "c0ffee", prov
     told = msgspec.json.encode(device).decode()
     member, device_id = UUID(phone.member_id), uuid4()
     sealed = await context_of(service).keys.encrypt_for(member, "push_address", told)
-    await service.ask(REGISTER, member, device_id, provider, sealed, uuid4())
+    await service.ask(REGISTER, member, device_id, provider, sealed, device_id.bytes, uuid4())
     return device_id
 
 

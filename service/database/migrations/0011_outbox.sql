@@ -1,6 +1,6 @@
 -- Pushes on their way, one for each prompt, device and class; a row goes when it is delivered, or of no use any more.
 -- It holds no content: a push has none. Whoever sends it holds it by a lease, which runs out if they die.
--- A push that no provider will ever take is parked, to be counted and looked at.
+-- A push that no provider will ever take is parked, to be counted and looked at, until its time is over.
 CREATE TABLE outbox (
     member_id uuid NOT NULL REFERENCES members,
     prompt_id uuid NOT NULL,
@@ -15,6 +15,8 @@ CREATE TABLE outbox (
 );
 
 CREATE INDEX outbox_due ON outbox (due_at) WHERE NOT parked;
+
+CREATE INDEX outbox_parked ON outbox (send_before) WHERE parked;
 
 GRANT SELECT, INSERT, DELETE ON outbox TO mutuality_service;
 

@@ -6,6 +6,7 @@ import hmac
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -270,6 +271,51 @@ async def test_while_the_keys_cannot_be_fetched_the_phone_waits(service: Running
     vars(keys).update(whole)
     service.clock.advance(seconds=5)
     assert await outcome(service, token()) == ACCEPTED
+
+
+async def test_the_last_good_keys_serve_for_a_day_while_the_provider_is_away(keys: KeyServer) -> None:
+    cache = JwksCache(keys.url)
+    good = await cache.key("first", NOON)
+    keys.status = 500
+    assert await cache.key("first", NOON + timedelta(hours=23, minutes=59)) is good
+    with pytest.raises(ProviderAway):
+        await cache.key("unknown", NOON + timedelta(hours=23, minutes=59))
+    with pytest.raises(ProviderAway):
+        await cache.key("first", NOON + timedelta(days=1))
+    keys.status = 200
+    assert await cache.key("first", NOON + timedelta(days=1, seconds=6)) is not None
+
+
+async def test_who_signs_in_by_a_good_key_does_not_wait_for_each_try(keys: KeyServer) -> None:
+    cache, later = JwksCache(keys.url), NOON + timedelta(hours=2)
+    await cache.key("first", NOON)
+    keys.status = 500
+    for seconds in range(0, 60, 10):
+        assert await cache.key("first", later + timedelta(seconds=seconds)) is not None
+    assert keys.fetched == 2
+
+
+async def test_what_a_clock_noted_that_was_ahead_does_not_last(keys: KeyServer) -> None:
+    cache = JwksCache(keys.url)
+    await cache.key("first", NOON + timedelta(days=5))
+    await cache.key("first", NOON)
+    assert keys.fetched == 2
+
+
+ODD_KEYS: list[Any] = [
+    "no object",
+    {"kty": "RSA", "kid": "odd", "n": "?", "e": "AQAB"},
+    {"kty": "EC", "kid": "odd", "crv": "P-999", "x": "AA", "y": "AA"},
+    {"kty": "RSA", "kid": "odd"},
+    {"kty": ["RSA"], "kid": {}},
+]
+
+
+@pytest.mark.parametrize("odd", ODD_KEYS, ids=repr)
+async def test_one_odd_key_stops_nobody(service: Running, keys: KeyServer, odd: Any) -> None:
+    keys.publish(odd, published(RSA_KEY, "first"))
+    assert await outcome(service, token()) == ACCEPTED
+    assert await outcome(service, token(key_id="odd")) == REFUSED
 
 
 async def test_a_provider_that_does_not_answer_is_away(keys: KeyServer) -> None:

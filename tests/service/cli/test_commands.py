@@ -66,6 +66,21 @@ def test_what_goes_wrong_at_the_start_is_said_in_one_sentence(
 
 
 @pytest.mark.database
+@pytest.mark.parametrize(("given", "said"), [([], "Nothing is parked."), (["--clear"], "Cleared: 0.")])
+def test_an_operator_sees_and_clears_what_is_parked(
+    given: list[str],
+    said: str,
+    database_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("MUTUALITY_DATABASE_URL", database_url)
+    monkeypatch.setattr(sys, "argv", ["service", "parked", *given])
+    assert main() == 0
+    assert capsys.readouterr().out.strip() == said
+
+
+@pytest.mark.database
 @pytest.mark.parametrize("unsafe", ["fsync", "full_page_writes", "synchronous_commit"])
 def test_nothing_is_served_where_an_answer_could_be_lost(
     unsafe: str, lasting_database: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

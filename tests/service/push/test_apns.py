@@ -116,7 +116,7 @@ ANSWERS: list[tuple[Reply, PushOutcome]] = [
     (said(410, reason="Unregistered", timestamp=1), Unregistered()),
     (said(410, reason="ExpiredToken", timestamp=1), Unregistered()),
     (said(400, reason="PayloadEmpty"), Refused()),
-    (said(400, reason="DeviceTokenNotForTopic"), Refused()),
+    (said(400, reason="DeviceTokenNotForTopic"), Refused(by_device=True)),
     (said(400, reason="IdleTimeout"), RetryAfter(5)),
     (Reply(400), Refused()),
     (Reply(400, b"\xff"), Refused()),
@@ -156,8 +156,29 @@ async def test_a_token_held_for_too_old_is_replaced_once(apple: PushService, sen
 
 async def test_a_token_refused_again_is_not_replaced_for_ever(apple: PushService, sender: ApnsSender) -> None:
     apple.replies.extend([EXPIRED] * 5)
-    assert await sender.send(PROMPT) == Refused()
-    assert len(apple.received) == 2
+    assert await sender.send(PROMPT) == RetryAfter(60)
+    assert len(apple.received) == 1
+
+
+async def test_there_is_at_most_one_new_token_in_twenty_minutes_whatever_apple_says(
+    apple: PushService, sender: ApnsSender, clock: Clock
+) -> None:
+    for _ in range(60):
+        apple.replies.extend([EXPIRED] * 5)
+        await sender.send(PROMPT)
+        apple.replies.clear()
+        clock.advance(minutes=1)
+    assert len(set(provider_tokens(apple))) == 3
+
+
+async def test_a_token_from_a_clock_that_was_ahead_is_not_kept(
+    apple: PushService, sender: ApnsSender, clock: Clock
+) -> None:
+    clock.advance(hours=5)
+    await sender.send(PROMPT)
+    clock.advance(hours=-5)
+    await sender.send(PROMPT)
+    assert len(set(provider_tokens(apple))) == 2
 
 
 async def test_those_who_were_refused_together_share_the_new_token(

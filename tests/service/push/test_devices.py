@@ -1,5 +1,6 @@
 """Where pushes go is one's own: registered, replaced, listed without its address, and gone with its session."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -64,6 +65,8 @@ async def test_a_device_is_listed_without_its_address(service: Running) -> None:
         "environment": "production",
         "registered_at": "2026-06-15T12:00:00Z",
         "disabled": False,
+        "failing_since": None,
+        "failure": None,
     }
 
 
@@ -137,14 +140,38 @@ async def test_the_same_id_is_another_device_with_another_member(service: Runnin
 
 async def test_there_are_twenty_and_each_can_be_registered_anew(service: Running) -> None:
     phone = await service.phone().sign_in()
-    for _ in range(20):
-        last = await register(phone)
+    for n in range(20):
+        last = await register(phone, APPLE | {"token": f"{n:02x}"})
     refused = await phone.expect(422, "PUT", f"/v1/me/devices/{uuid4()}", APPLE)
     assert refused["detail"].startswith("You have 20 devices already")
     await register(phone, ANDROID, last["id"])
 
 
+@pytest.mark.parametrize("body", [APPLE, ANDROID, web()], ids=lambda body: body["provider"])
+@pytest.mark.parametrize("of_one_member", [True, False])
+async def test_an_address_belongs_to_whoever_registered_it_last(
+    service: Running, body: Json, of_one_member: bool
+) -> None:
+    first = await service.phone().sign_in()
+    second = first if of_one_member else await service.phone().sign_in()
+    other = await register(first, body | {"token": "ab"} if "token" in body else web(f"{ENDPOINT}/2"))
+    before = await register(first, body)
+    service.clock.advance(seconds=1)
+    after = await register(second, body)
+    assert before["id"] not in {one["id"] for one in await listed(first)}
+    assert other["id"] in {one["id"] for one in await listed(first)}
+    assert after["id"] in {one["id"] for one in await listed(second)}
+
+
+async def test_of_two_who_register_one_address_at_once_one_has_it(service: Running) -> None:
+    phones = [await service.phone().sign_in() for _ in range(4)]
+    await asyncio.gather(*(register(phone) for phone in phones))
+    assert len(await stored(service)) == 1
+
+
 BAD: list[tuple[Json, str]] = [
+    (APPLE | {"token": "abc"}, "/token"),
+    (APPLE | {"token": "ab\n"}, "/token"),
     (APPLE | {"platform": "android"}, "/provider"),
     (ANDROID | {"platform": "ios"}, "/provider"),
     (ANDROID | {"platform": "web"}, "/provider"),

@@ -216,7 +216,7 @@ def push_of(member_id: UUID, moment: Moment, provider: str, address: bytes, chan
     ids = [UUID(int=chance.getrandbits(128)) for _ in range(3)]
     ends, attempts = moment.at + timedelta(minutes=chance.randrange(60)), chance.randrange(1, 9)
     return outbox.Push(
-        member_id, moment.prompt_id, ids[0], moment.kind, ends, attempts, ids[1], provider, address, ids[2], True
+        member_id, moment.prompt_id, ids[0], moment.kind, ends, attempts, ids[1], provider, address, ids[2], False, True
     )
 
 

@@ -17,7 +17,7 @@ from service import worker
 from service.push import apns
 from service.push import outbox as sending
 from service.push.notices import AppleDevice, Delivered, Notice, PushOutcome, Refused, RetryAfter, Unregistered
-from tests.support.phones import Clock, Phone, Running
+from tests.support.phones import Clock, Json, Phone, Running
 from tests.support.prompting import NOTE, Remembering, after_events, context_of, happened, outbox, register, want, work
 from tests.support.pushing import CLIENT_TLS, EC_KEY, PushService, Received, Reply
 
@@ -108,11 +108,96 @@ async def test_what_failed_together_does_not_come_again_together(service: Runnin
 async def test_what_is_refused_is_parked_and_counted(service: Running, one: Phone, sender: Remembering) -> None:
     sender.outcomes.append(Refused())
     await work(service, sender)
-    service.clock.advance(hours=2)
+    service.clock.advance(minutes=20)
     await work(service, sender)
     assert sender.kinds().count("prompt") == 1
     counted = {one.kind: (one.waiting, one.parked) for one in await sending.waiting(context_of(service))}
     assert counted == {"prompt": (0, 1), "reminder": (0, 0), "withdraw": (0, 0)}
+
+
+async def test_what_is_parked_ends_when_its_time_is_over(service: Running, one: Phone, sender: Remembering) -> None:
+    sender.outcomes.append(Refused())
+    await work(service, sender)
+    service.clock.time = (await outbox(service))[0]["send_before"]
+    await work(service, sender)
+    assert [row["class"] for row in await outbox(service) if row["parked"]] == []
+
+
+async def test_what_is_parked_can_be_seen_and_cleared(service: Running, one: Phone, sender: Remembering) -> None:
+    sender.outcomes.append(Refused(by_device=True))
+    await work(service, sender)
+    async with context_of(service).scheduler_db.acquire() as db:
+        (parked,) = await sending.parked(db)
+        assert (parked.kind, parked.provider, parked.failure) == ("prompt", "apns", "refused")
+        assert await sending.clear_parked(db) == 1
+    assert await outbox(service) == []
+
+
+# A device whose pushes do not arrive
+
+
+async def device_of(service: Running, phone: Phone) -> Json:
+    """The one device, as its member sees it, however much time has passed."""
+    fresh = await service.phone().sign_in(phone.email)
+    (device,) = (await fresh.get("/v1/me/devices"))["devices"]
+    return {name: device[name] for name in ("disabled", "failing_since", "failure")}
+
+
+async def send_again(service: Running, sender: Remembering, outcome: PushOutcome) -> None:
+    """Send the prompt once more, with that outcome."""
+    await service.ask("DELETE FROM outbox")
+    await service.ask(
+        "UPDATE prompts SET state = 'scheduled', due_at = $1, send_before = $2, expires_at = $2",
+        service.clock(),
+        service.clock() + timedelta(hours=1),
+    )
+    sender.outcomes.append(outcome)
+    await work(service, sender)
+
+
+async def test_a_device_that_is_refused_for_days_is_shown_as_failing_then_disabled(
+    service: Running, one: Phone, sender: Remembering
+) -> None:
+    began = service.clock().isoformat().replace("+00:00", "Z")
+    await send_again(service, sender, Refused(by_device=True))
+    shown = await device_of(service, one)
+    assert shown["failure"].startswith("Its push service refuses our pushes")
+    assert shown == {"disabled": False, "failing_since": began, "failure": shown["failure"]}
+    service.clock.advance(days=2)
+    await send_again(service, sender, Refused(by_device=True))
+    assert await device_of(service, one) == shown
+    service.clock.advance(days=1)
+    await send_again(service, sender, Refused(by_device=True))
+    assert await device_of(service, one) == shown | {"disabled": True}
+
+
+async def test_a_device_whose_pushes_arrive_again_is_not_failing(
+    service: Running, one: Phone, sender: Remembering
+) -> None:
+    await send_again(service, sender, Refused(by_device=True))
+    await send_again(service, sender, Delivered())
+    assert await device_of(service, one) == {"disabled": False, "failing_since": None, "failure": None}
+
+
+async def test_what_the_operator_has_set_wrong_is_no_fault_of_the_device(
+    service: Running, one: Phone, sender: Remembering
+) -> None:
+    for _ in range(2):
+        await send_again(service, sender, Refused())
+        service.clock.advance(days=4)
+    assert await device_of(service, one) == {"disabled": False, "failing_since": None, "failure": None}
+
+
+@pytest.mark.parametrize(
+    ("outcome", "why"), [(Unregistered(), "no longer there"), (Unregistered("other_app"), "belongs to another app")]
+)
+async def test_a_device_that_is_gone_says_why(
+    service: Running, one: Phone, sender: Remembering, outcome: PushOutcome, why: str
+) -> None:
+    await send_again(service, sender, outcome)
+    shown = await device_of(service, one)
+    assert shown["disabled"]
+    assert why in shown["failure"]
 
 
 async def test_a_mistake_in_one_row_holds_up_no_other_and_ends_parked(

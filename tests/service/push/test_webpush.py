@@ -179,7 +179,8 @@ async def test_pushes_to_one_origin_share_a_connection(service: PushService, sen
 ANSWERS: list[tuple[Reply, PushOutcome]] = [
     *((Reply(status), Delivered()) for status in (200, 201, 202, 204)),
     *((Reply(status), Unregistered()) for status in (404, 410)),
-    *((Reply(status), Refused()) for status in (400, 401, 403, 413)),
+    *((Reply(status), Refused(by_device=True)) for status in (400, 401, 403)),
+    (Reply(413), Refused()),
     *((Reply(status), RetryAfter(60)) for status in (429, 500, 502, 503)),
     (Reply(429, headers={"retry-after": "3"}), RetryAfter(3)),
     (Reply(301, headers={"location": "https://localhost:1/"}), Refused()),
