@@ -1,6 +1,6 @@
 """Sync: a phone's whole offline queue at once, and the news of both streams."""
 
-import json
+import asyncio
 from collections.abc import Sequence
 from typing import Annotated, Literal
 from uuid import UUID
@@ -10,7 +10,6 @@ from litestar import post
 from litestar.params import FromPath
 from litestar.types import ASGIApp
 from msgspec import Meta, Struct
-from msgspec.structs import replace
 
 from events import errors as refusals
 from events.entries import CheckIn, Decision, Entry, EntryKind, Request, Retraction
@@ -19,8 +18,9 @@ from projections import feed
 from projections.feed import Page
 from service.access.authentication import Member, current_member, recheck_session
 from service.access.memberships import Membership, membership_of, reader_of
-from service.errors import Invalid, MalformedJson, NotFound, ServiceError, WrongState
+from service.errors import Invalid, NotFound, ServiceError, TooLarge, WrongState
 from service.recording.entries import recorder_of
+from service.recording.queue_text import MAX_ENTRIES, Position, id_in, read_queue
 from service.recording.write_set import Outcome, Submission, Submitter
 from service.web.operation import described
 from service.web.problems import Problem, problem_of
@@ -42,21 +42,10 @@ class SyncEntry(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=T
     retraction: Retraction | None = None
 
 
-Position = Annotated[int, Meta(ge=0, le=2**63 - 1, description="The last position that the phone has, 0 for none.")]
-
-
 class Sync(Struct, frozen=True, forbid_unknown_fields=True):
     """What the phone recorded offline, in order, and how far it has read each stream."""
 
-    entries: Annotated[list[SyncEntry], Meta(max_length=500)] = []
-    shared_after: Position = 0
-    private_after: Position = 0
-
-
-class RawSync(Struct, frozen=True, forbid_unknown_fields=True):
-    """The same, its entries not looked into yet: one that does not fit must not block the others."""
-
-    entries: Annotated[list[msgspec.Raw], Meta(max_length=500)] = []
+    entries: Annotated[list[SyncEntry], Meta(max_length=MAX_ENTRIES)] = []
     shared_after: Position = 0
     private_after: Position = 0
 
@@ -94,8 +83,8 @@ async def sync(request: ApiRequest, rid: FromPath[str]) -> ASGIApp:
     """At most 500 entries, kept in order; each has a result of its own."""
     member = await current_member(request)
     membership = await membership_of(request, member, rid)
-    sent = await _sync_body(request)
-    read = [_read_entry(raw) for raw in sent.entries]
+    sent = read_queue(await json_of(request))
+    read = await read_entries(sent.entries)
     good = [entry for entry in read if not isinstance(entry, SyncResult)]
     context, reader = context_of(request), reader_of(membership)
     outcomes = iter(await _record_all(request, member, membership, good) if good else [])
@@ -120,30 +109,27 @@ async def _record_all(
         raise
 
 
-async def _sync_body(request: ApiRequest) -> RawSync:
-    text = await json_of(request)
-    try:
-        return decode(text, RawSync)
-    except MalformedJson:
-        return _mended(text)
+SLICE_ENTRIES, SLICE_BYTES = 32, 64 * 1024  # decoded before somebody else has a turn
+# No larger entry could be sent by itself.
+ENTRY_BYTES = 256 * 1024
 
 
-def _mended(text: bytes) -> RawSync:
-    """The queue in a text that only a lenient parser takes, for a lone surrogate or a NaN somewhere: its entries are
-    taken apart, so that only the one at fault is refused. Raises MalformedJson where no parser takes it."""
-    try:
-        sent = json.loads(text.decode(errors="surrogateescape"))
-        if not isinstance(sent, dict) or not isinstance(sent.get("entries"), list):
-            raise MalformedJson
-        entries = [msgspec.Raw(json.dumps(entry).encode()) for entry in sent["entries"]]
-        rest = json.dumps(sent | {"entries": [None] * len(entries)}).encode()
-    except (ValueError, RecursionError):
-        raise MalformedJson from None
-    return replace(decode(rest, RawSync), entries=entries)
+async def read_entries(entries: Sequence[msgspec.Raw]) -> list[tuple[UUID, Entry] | SyncResult]:
+    """Each entry decoded alone, others having their turns meanwhile."""
+    read, count, size = list[tuple[UUID, Entry] | SyncResult](), 0, 0
+    for raw in entries:
+        read.append(_read_entry(raw))
+        count, size = count + 1, size + len(memoryview(raw))
+        if count >= SLICE_ENTRIES or size >= SLICE_BYTES:
+            count, size = 0, 0
+            await asyncio.sleep(0)
+    return read
 
 
 def _read_entry(raw: msgspec.Raw) -> tuple[UUID, Entry] | SyncResult:
     try:
+        if len(memoryview(raw)) > ENTRY_BYTES:
+            raise TooLarge
         sent = decode(raw, SyncEntry)
         return sent.id, _entry_of(sent)
     except ServiceError as error:
@@ -163,16 +149,10 @@ def _entry_of(sent: SyncEntry) -> Entry:
     return entry
 
 
-class _Named(Struct, frozen=True):
-    id: UUID
-
-
 def _id_in(raw: msgspec.Raw) -> UUID | None:
-    # Read leniently: what is wrong elsewhere in the entry must not hide which one it is.
     try:
-        sent = json.loads(bytes(raw).decode(errors="surrogateescape"), parse_int=str)
-        return msgspec.convert(sent, _Named).id
-    except (ValueError, RecursionError, msgspec.ValidationError):
+        return msgspec.convert(id_in(raw), UUID)
+    except msgspec.ValidationError:
         return None
 
 

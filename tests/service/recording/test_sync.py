@@ -1,10 +1,18 @@
 """The offline queue up and the news down, in one call."""
 
+import asyncio
+import json
 from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
+import pytest
+from msgspec import Raw
 
+from service.errors import MalformedJson
+from service.recording import queue_text
+from service.recording.offline_queue import read_entries
+from service.recording.queue_text import MARK, MAX_MARKS, read_queue
 from tests.support.phones import Json, Phone, Running
 
 HERE = "/v1/relationships/{rid}"
@@ -278,3 +286,64 @@ async def test_who_waits_for_the_confirmation_gets_the_news_and_each_entry_refus
     answer = await two.expect(200, "POST", "/v1/relationships/{rid}/sync", {"entries": [entry]})
     assert [(r["status"], r["problem"]["code"]) for r in answer["results"]] == [("refused", "wrong_state")]
     assert answer["shared"]["events"] == []
+
+
+# What a decoder gives up at, in an entry that is an entry all the same, and what each is refused as.
+HARD = {
+    "nested deeply": b'{"id": "%s", "kind": "check_in", "check_in": ' + b"[" * 1000 + b"]" * 1000 + b"}",
+    "long digits beside half a pair": b'{"id": "%s", "n": ' + b"1" * 5000 + b', "note": "\\ud800"}',
+    "wrong brackets": b'{"id": "%s", "x": [}}',
+    "long words": b'{"id": "%s", "kind": "check_in", "check_in": {"note": "' + b"a" * 300_000 + b'"}}',
+}
+
+
+async def test_an_entry_that_no_decoder_takes_is_refused_alone(service: Running) -> None:
+    one = await service.member()
+    for bad in HARD.values():
+        good, name = entry("check_in", NOTE), str(uuid4())
+        text = json.dumps(good).encode() + b" , " + bad.replace(b"%s", name.encode())
+        results = (await sync_text(one, b'{"private_after": 0, "entries" : [%b]}' % text)).json()["results"]
+        assert [(r["id"], r["status"]) for r in results] == [(good["id"], "recorded"), (name, "refused")]
+
+
+def test_what_is_no_queue_is_looked_at_once_and_given_up_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked_at = 0
+
+    class Counted:
+        def finditer(self, text: bytes) -> Any:
+            nonlocal looked_at
+            for mark in MARK.finditer(text):
+                looked_at += 1
+                yield mark
+
+    monkeypatch.setattr(queue_text, "MARK", Counted())
+    size = 2 * 1024 * 1024
+    for text in (
+        b"[" * size,
+        b'{"entries": [' + b'"",' * (size // 3),
+        b'{"entries": ["' + b'\\"' * (size // 2),
+        b"NaN",
+    ):
+        looked_at = 0
+        with pytest.raises(MalformedJson):
+            read_queue(text)
+        assert looked_at <= MAX_MARKS + 1
+
+
+async def test_others_have_their_turns_while_a_queue_is_decoded() -> None:
+    turns = 0
+
+    async def somebody() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    other = asyncio.create_task(somebody())
+    small = [Raw(b"1")] * 500
+    large = [Raw(b'{"id": "' + b"x" * 100_000 + b'"}')] * 20
+    for entries, slices in ((small, 500 // 32), (large, 20)):
+        turns = 0
+        assert len(await read_entries(entries)) == len(entries)
+        assert turns >= slices
+    other.cancel()
