@@ -110,11 +110,22 @@ RETURNING
     failure
 """
 
-# Of two who register one address at once, one is the later to both.
+# Of many who register one address at once, whoever looks last sees all of them, and leaves the latest alone: even if
+# that one is not its own.
 TAKE_OVER = """
 DELETE FROM devices
 WHERE address_hash = $1
-    AND (registered_at, registration) < ($2, $3)
+    AND (registered_at, registration) < (
+        SELECT
+            registered_at,
+            registration
+        FROM devices
+        WHERE address_hash = $1
+        ORDER BY
+            registered_at DESC,
+            registration DESC
+        LIMIT 1
+    )
 """
 
 
@@ -155,7 +166,7 @@ async def _register(
         row = await db.fetchrow(REGISTER, member.member_id, device, member.session_id, *values)
     assert row is not None
     # Only what plans and sends prompts may see other members' devices.
-    await context.scheduler_db.execute(TAKE_OVER, address_hash, row["registered_at"], registration)
+    await context.scheduler_db.execute(TAKE_OVER, address_hash)
     return row
 
 

@@ -96,11 +96,9 @@ async def pushing(service: Running, phone: Phone, prompt_id: str, kind: str = "p
 
 
 async def device(phone: Phone) -> str:
-    """A device, registered."""
-    path = f"/v1/me/devices/{uuid4()}"
-    found: str = (await phone.expect(200, "PUT", path, {"platform": "ios", "provider": "apns", "token": "c0ffee"}))[
-        "id"
-    ]
+    """A device, registered, with an address of its own."""
+    body = {"platform": "ios", "provider": "apns", "token": uuid4().hex}
+    found: str = (await phone.expect(200, "PUT", f"/v1/me/devices/{uuid4()}", body))["id"]
     return found
 
 

@@ -183,7 +183,7 @@ def test_prose_is_not_indented() -> None:
 
 
 FORMATS = {
-    r".*_at|paused_until": "date-time",
+    r".*_at|.*_since|paused_until": "date-time",
     r"on|day": "date",
     r"id|.*_id|about|in_reply_to|author|shared|private": "uuid",
     r"position|.*_after": "int64",
