@@ -190,9 +190,10 @@ async def session_of(phone: Phone) -> str:
 
 
 async def device_of(phone: Phone) -> str:
-    """A device that the phone's member has registered; of none where nobody is signed in."""
+    """A device of the phone's member, with an address of its own; of none where nobody is signed in."""
     device_id = str(uuid4())
-    await phone.call("PUT", f"/v1/me/devices/{device_id}", example(OPERATIONS["registerDevice"][2]))
+    body = example(OPERATIONS["registerDevice"][2]) | {"token": uuid4().hex}
+    await phone.call("PUT", f"/v1/me/devices/{device_id}", body)
     return device_id
 
 

@@ -110,8 +110,8 @@ async def change(service: Running, statement: str) -> None:
 async def test_it_goes_with_the_session_that_registered_it_last(service: Running) -> None:
     phone = await service.phone().sign_in()
     tablet = await service.phone().sign_in(phone.email)
-    first, second = await register(phone), await register(phone)
-    await register(tablet, APPLE, second["id"])
+    first, second = await register(phone), await register(phone, APPLE | {"token": "ab"})
+    await register(tablet, APPLE | {"token": "cd"}, second["id"])
     sessions = (await phone.get("/v1/sessions"))["sessions"]
     current = next(one["id"] for one in sessions if one["current"])
     await phone.expect(204, "DELETE", f"/v1/sessions/{current}")
