@@ -114,5 +114,6 @@ def _tabled(
     table = [[0] * len(values) for _ in values]
     for mine, partners in pairs:
         table[row_of[mine]][row_of[partners]] += 1
+    statistics.forget()
     found = statistics.agreement(table, near=measure == "felt")
     return Perspectives(measure, item, list(values), table, found.n, found.agree, found.low, found.high, found.near)

@@ -18,7 +18,7 @@ from service.accounts.id_tokens import IdentityProvider, ProviderName
 from service.accounts.identity_providers import providers_of
 from service.context import ConnectionPool, Context
 from service.contract.document import document
-from service.core.clock import Clock, utc_now
+from service.core.clock import Clock, load_zones, utc_now
 from service.core.mail import Mailer, Postman
 from service.core.randomness import RandomBytes, system_random_bytes
 from service.database.pool import create_pool
@@ -138,6 +138,7 @@ async def _lifespan(
 ) -> AsyncIterator[None]:
     async with opened as state, _prompting(state.context, worker_settings):
         litestar.state[APP_STATE] = state
+        load_zones()
         if metrics:
             _watch(metrics, state)
         polling = asyncio.create_task(live.poll_forever(state.context, state.live_pace.poll_seconds))
@@ -203,7 +204,7 @@ async def open_context(
         create_pool(database_url, KEEPER_ROLE, MAINTENANCE_CONNECTIONS) as maintenance_db,
         create_pool(database_url, PROMPTER_ROLE, SCHEDULER_CONNECTIONS) as scheduler_db,
         create_pool(database_url, RECORDER_ROLE, WRITER_CONNECTIONS, RECORDING, no_reset) as writer_db,
-        create_pool(database_url, KEYS_ROLE, KEYS_CONNECTIONS) as keys_db,
+        create_pool(database_url, KEYS_ROLE, KEYS_CONNECTIONS, reset=no_reset) as keys_db,
     ):
         try:
             keys = Keyring(keys_db, store, now, random_bytes)

@@ -264,6 +264,6 @@ async def _rebuild_alone(db: DbConnection, keys: Keyring, one: Listed) -> Rebuil
 async def _rebuild(db: DbConnection, keys: Keyring, part: Sequence[Listed]) -> int:
     # After acquiring the locks: a partner who came in since the streams were listed has written with their own key.
     await lock_heads(db, [one.key for one in part])
-    keys_of = await keys.many_relationship_keys({one.key.relationship_id for one in part})
+    keys_of = await keys.fetch_relationship_keys({one.key.relationship_id for one in part})
     given = [Stream(one.key, one.shared, keys_of[one.key.relationship_id]) for one in part]
     return (await rebuild(db, given)).differences

@@ -3,6 +3,8 @@
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import cache
+from zoneinfo import ZoneInfo, available_timezones
 
 from service.errors import ClockJumped
 
@@ -12,6 +14,13 @@ Clock = Callable[[], datetime]
 def utc_now() -> datetime:
     """The time, in UTC."""
     return datetime.now(UTC)
+
+
+@cache
+def load_zones() -> tuple[ZoneInfo, ...]:
+    """All time zones, kept in memory from then on: `zoneinfo` alone keeps those that somebody uses, and whoever asked
+    for one could tell by the time that it takes whether the other lives there."""
+    return tuple(ZoneInfo(name) for name in sorted(available_timezones()))
 
 
 MAX_JUMP = timedelta(hours=1)

@@ -1,8 +1,9 @@
 """Listeners of live streams in this process, and how they are woken. The database is polled by `reading.live`."""
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
+from secrets import SystemRandom
 from uuid import UUID
 
 from msgspec import Struct, field
@@ -15,6 +16,16 @@ from projections.reader import Reader
 # kept out by dead connections.
 MAX_STREAMS = 5
 
+# Between these a listener is woken, at a moment drawn anew each time. The earliest leaves whoever has recorded the time
+# to be answered; and that reading for a listener falls into the recorder's next call is too rare to tell by the time of
+# an answer whether the other listens.
+WAKE_SECONDS = (0.02, 0.25)
+
+
+def some_wake_seconds() -> float:
+    """How long to wait this time, as nobody can foresee."""
+    return SystemRandom().uniform(*WAKE_SECONDS)
+
 
 class Listener(Struct, eq=False):
     """One open stream: its member, what they can read, when the token expires, and the positions that it reached."""
@@ -25,6 +36,7 @@ class Listener(Struct, eq=False):
     until: datetime
     reached: dict[Audience, int]
     woken: asyncio.Event = field(default_factory=asyncio.Event)
+    waking: asyncio.TimerHandle | None = None  # until it is woken
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -36,11 +48,11 @@ class Listener(Struct, eq=False):
 class Listeners:
     """All open streams of this process."""
 
-    def __init__(self) -> None:
+    def __init__(self, wake_seconds: Callable[[], float] = some_wake_seconds) -> None:
+        self._wake_seconds = wake_seconds
         self._of_member: dict[UUID, list[Listener]] = {}
         self._of_stream: dict[UUID, list[Listener]] = {}
         self._closed = False
-        self.present = asyncio.Event()
 
     def __iter__(self) -> Iterator[Listener]:
         return iter([one for several in self._of_member.values() for one in several])
@@ -54,7 +66,6 @@ class Listeners:
         theirs.append(listener)
         for stream in listener.streams.values():
             self._of_stream.setdefault(stream.stream_id, []).append(listener)
-        self.present.set()
         if self._closed:
             listener.ended.set()
 
@@ -63,14 +74,25 @@ class Listeners:
         _take_out(self._of_member, listener.member_id, listener)
         for stream in listener.streams.values():
             _take_out(self._of_stream, stream.stream_id, listener)
-        if not self._of_member:
-            self.present.clear()
+        if listener.waking:
+            listener.waking.cancel()
 
     def notify(self, stream_ids: Iterable[UUID]) -> None:
-        """Wake whoever listens to these streams: something was appended, and is committed."""
+        """Wake whoever listens to these streams, but not yet: something was appended, and is committed."""
         for stream_id in stream_ids:
             for listener in self._of_stream.get(stream_id, []):
-                listener.woken.set()
+                self.wake(listener)
+
+    def wake(self, listener: Listener) -> None:
+        """Wake it within a quarter of a second."""
+        if listener.waking is None:
+            loop = asyncio.get_running_loop()
+            listener.waking = loop.call_later(self._wake_seconds(), self._wake_now, listener)
+
+    @staticmethod
+    def _wake_now(listener: Listener) -> None:
+        listener.waking = None
+        listener.woken.set()
 
     def close(self) -> None:
         """End all streams, those too that are only about to begin: the process stops."""

@@ -74,7 +74,7 @@ async def recount_for_partners(context: Context, left: Sequence[Membership]) -> 
     for membership in left:
         if membership.partner_id is None:
             continue
-        keys = await context.keys.relationship_keys(membership.relationship_id)
+        keys = (await context.keys.fetch_relationship_keys([membership.relationship_id]))[membership.relationship_id]
         async with context.maintenance_db.acquire() as db:
             row = await db.fetchrow(PRIVATE_OF, membership.relationship_id, membership.partner_id)
             if row is not None:
@@ -96,7 +96,7 @@ async def _leave_everything(context: Context, member_id: UUID) -> None:
 
 async def _erase_from(context: Context, member_id: UUID, membership: Membership) -> None:
     rid, streams = membership.relationship_id, (membership.private, membership.shared)
-    keys = await context.keys.relationship_keys(rid)
+    keys = (await context.keys.fetch_relationship_keys([rid]))[rid]
     async with context.maintenance_db.acquire() as db, db.transaction():
         # After acquiring the locks: what another device of the member is recording comes before, and is erased too, or
         # is refused, because its author is a reader no more.

@@ -155,7 +155,7 @@ async def _page(
     yield b'{"events":['
     while after < head.position:
         wanted = min(CHUNK_EVENTS, head.position - after)
-        keys = await context.keys.relationship_keys(reader.relationship_id)
+        keys = await context.keys.relationship_keys(reader.relationship_id, reader.author_id)
         async with context.acting_as(member_id) as db:
             page = await feed.page(db, keys, reader, audience, after, wanted, proof=True)
         if len(page.events) < wanted:

@@ -228,7 +228,7 @@ async def _write_one(db: DbConnection, keys: Keyring, me: Me, one: VerifiedRelat
     await seats.let_read(db, view.id, 1, me.member_id)
     if not one.alone:
         await _keep_seat_of_partner(db, keys, one, joined_at)
-    encrypting = await keys.relationship_keys(view.id)
+    encrypting = (await keys.fetch_relationship_keys([view.id]))[view.id]
     shared_key = StreamKey(view.id, SHARED, shared)
     # The private one refers to what is in the shared one.
     await _fill(db, Stream(shared_key, shared_key, encrypting), one.shared)

@@ -19,6 +19,7 @@ else:
     _Pool, _AcquireContext = Pool, PoolAcquireContext
 
 STATEMENT_SECONDS = 30
+MAX_STATEMENTS = 1000  # more than there are, so that none is forgotten for another
 LOCK_SECONDS = 5
 # The last four are for when PostgreSQL can no longer reach us: it ends the session, and our locks go with it.
 SESSION_SETTINGS = {
@@ -94,8 +95,12 @@ def create_pool(
         database_url,
         min_size=1,
         max_size=size,
-        max_queries=50_000,  # this and what follows: as asyncpg.create_pool has it
-        max_inactive_connection_lifetime=300,
+        max_queries=50_000,  # as asyncpg.create_pool has it
+        # As asyncpg has it, a connection that rests for 300 s is closed, and a statement prepared 300 s ago is prepared
+        # again: then who calls seldom could tell by one answer whether somebody else has called since.
+        max_inactive_connection_lifetime=0,
+        max_cached_statement_lifetime=0,
+        statement_cache_size=MAX_STATEMENTS,
         connection_class=Connection,
         record_class=Record,
         loop=None,

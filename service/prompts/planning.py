@@ -8,7 +8,6 @@ import hmac
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterable, Iterator
 from datetime import UTC, date, datetime, time, timedelta
-from functools import lru_cache
 from math import ceil
 from typing import Literal, TypeAlias
 from uuid import UUID
@@ -320,8 +319,6 @@ def _point(free: Iterable[TimeSpan], drawn: int) -> int:
 # --- Local time
 
 
-# Many members have the same evenings in the same zones.
-@lru_cache(maxsize=2**14)
 def instant_of(day: date, clock: time, zone: ZoneInfo, fold: Literal[0, 1] = 0) -> int:
     """The instant of a local time, the second of two with fold=1; of one that the clock skips, the change."""
     wall = datetime.combine(day, clock, zone)

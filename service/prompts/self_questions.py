@@ -63,7 +63,7 @@ async def self_questions_paused(context: Context, db: DbConnection, member_id: U
     who link again are the same two. The connection acts for the member.
     """
     for membership in await memberships_of(db, member_id, now):
-        keys = await context.keys.relationship_keys(membership.relationship_id)
+        keys = await context.keys.relationship_keys(membership.relationship_id, membership.author_id)
         entries = [one async for one in _recent(db, keys, membership.private, now)]
         entries += [one async for one in _recent(db, keys, membership.shared, now)]
         if paused_by(entries, membership.author_id, now):

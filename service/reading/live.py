@@ -1,8 +1,8 @@
 """Live events: server-sent events, one for each new event that its reader may read.
 
 Correctness never depends on timing: a stream that is woken reads from the log what follows the positions that it
-reached. The process that records wakes its own listeners at once; for what other processes record, one task polls the
-heads of all streams that are listened to.
+reached. The process that records wakes its own listeners, a moment after it has answered; for what other processes
+record, one task polls the heads of all streams that are listened to.
 """
 
 import asyncio
@@ -159,7 +159,7 @@ class LiveStream:
     async def _pages(self) -> list[Page]:
         context, reader = self._context, self._listener.reader
         async with context.acting_as(self._listener.member_id) as db:
-            keys = await context.keys.relationship_keys(reader.relationship_id)
+            keys = await context.keys.relationship_keys(reader.relationship_id, reader.author_id)
             return [
                 await feed.page(db, keys, reader, audience, position, self._pace.page_events)
                 for audience, position in self._listener.reached.items()
@@ -199,15 +199,18 @@ def _id(reached: dict[Audience, int]) -> str:
 
 
 async def poll_forever(context: Context, every_seconds: float) -> None:
-    """Poll again and again while somebody listens: one task of the process, for all of them."""
+    """Poll again and again: one task of the process, for all who listen.
+
+    While nobody does, too: that somebody does must make nobody's answers slower.
+    """
     while True:
-        await context.listeners.present.wait()
+        await asyncio.sleep(every_seconds)
         try:
             await poll(context)
         except Exception as error:
             # While the database is away nothing can be sent; the next look may find it again.
-            log.warning("live_poll_failed", failure=type(error).__name__)
-        await asyncio.sleep(every_seconds)
+            if list(context.listeners):
+                log.warning("live_poll_failed", failure=type(error).__name__)
 
 
 # The private stream of a member who is not confirmed yet has no head.
@@ -234,7 +237,7 @@ async def poll(context: Context) -> None:
     listeners, now = list(context.listeners), context.now()
     listened_to = {(s.relationship_id, s.number) for one in listeners for s in one.streams.values()}
     async with context.acting_as(*{one.member_id for one in listeners}) as db:
-        rows = await db.fetch(HEADS, *transposed(list(listened_to)))
+        rows = await db.fetch(HEADS, *(transposed(list(listened_to)) or [[], []]))
         sessions = await db.fetch(SIGNED_IN, list({one.session_id for one in listeners}))
     heads = {row[:3]: row["position"] for row in rows}
     alive = {row["session_id"] for row in sessions}
@@ -243,7 +246,7 @@ async def poll(context: Context) -> None:
         if behind is None or one.session_id not in alive or one.until <= now:
             one.ended.set()
         elif behind:
-            one.woken.set()
+            context.listeners.wake(one)
 
 
 def _behind(listener: Listener, heads: dict[tuple[UUID, UUID, int], int]) -> bool | None:

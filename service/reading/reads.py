@@ -120,7 +120,7 @@ async def list_events(request: ApiRequest, rid: FromPath[str]) -> ASGIApp:
     """The shared stream is the same for both, but for who is me."""
     caller, context = await _current_reader(request, rid), context_of(request)
     query, reader = decode_query(request, EventsQuery), caller.reader
-    keys = await context.keys.relationship_keys(reader.relationship_id)
+    keys = await context.keys.relationship_keys(reader.relationship_id, reader.author_id)
     async with context.acting_as(caller.member_id) as db:
         page = await feed.page(db, keys, reader, query.stream, query.after, query.limit, proof=query.proof)
     return cacheable_answer(request, cacheable(page))
@@ -142,7 +142,7 @@ async def list_requests(request: ApiRequest, rid: FromPath[str]) -> ASGIApp:
     """To who asked, a private answer is no answer."""
     caller, context = await _current_reader(request, rid), context_of(request)
     query, reader = decode_query(request, RequestsQuery), caller.reader
-    keys = await context.keys.relationship_keys(reader.relationship_id)
+    keys = await context.keys.relationship_keys(reader.relationship_id, reader.author_id)
     async with context.acting_as(caller.member_id) as db:
         asked = requests.Asked(query.state, query.after, query.limit)
         listed = await requests.requests(db, keys, reader, asked, context.now())
@@ -215,7 +215,7 @@ async def get_perspectives(request: ApiRequest, rid: FromPath[str]) -> ASGIApp:
     query, reader = decode_query(request, PerspectivesQuery), caller.reader
     item = _item_of(query.measure, query.item)
     period = _period(query)
-    keys = await context.keys.relationship_keys(reader.relationship_id)
+    keys = await context.keys.relationship_keys(reader.relationship_id, reader.author_id)
     async with context.acting_as(caller.member_id) as db:
         if query.measure == "felt":
             assert item is not None
@@ -246,7 +246,8 @@ async def _current_reader(request: ApiRequest, rid: str) -> CurrentReader:
 
 
 async def _keys(request: ApiRequest, caller: CurrentReader) -> RelationshipKeys:
-    return await context_of(request).keys.relationship_keys(caller.reader.relationship_id)
+    reader = caller.reader
+    return await context_of(request).keys.relationship_keys(reader.relationship_id, reader.author_id)
 
 
 async def _cached_counts(

@@ -5,11 +5,12 @@
 
 from collections.abc import Hashable
 from itertools import groupby
+from uuid import UUID
 
 from msgspec.structs import replace
 
 from events import rules
-from events.entries import CheckIn, Decision, Retraction, is_sealed, refers_to
+from events.entries import CheckIn, Entry, Retraction, is_sealed, refers_to
 from service.database.group_commit import Slot
 from service.recording.write_set import Submission
 
@@ -24,8 +25,12 @@ def slot_of(submission: Submission) -> Slot:
     Lane: what is recorded in the same way. Queues go beside single entries, which would wait for a hundred others, and
     several at a time: the database writes one while the next is made ready.
 
-    Streams: those that it may touch, and its ids, for one id may be in both streams of its author and count in one
-    alone. Whoever shares must not wait for what the other keeps private.
+    Streams: those that it may touch, its ids, for one id may be in both streams of its author and count in one alone,
+    and what it takes back. Whoever shares must not wait for what the other keeps private: so what is taken back is
+    taken for private here. Where it was shared, it meets the partner's sharing in the database, which both can read of.
+
+    Two queues of one relationship may have one lane, or not, as those of two strangers may: which lane an author has
+    follows from their own ids alone.
 
     Blocking key: whoever shares may wait for what the partner holds, all others for the member's own devices alone.
 
@@ -34,13 +39,14 @@ def slot_of(submission: Submission) -> Slot:
     _, member_id, relationship_id = submission.submitter
     author = (member_id, relationship_id)
     private, shared = _touched_audiences(submission)
+    takes_back = any(isinstance(entry, Retraction) for _, entry in submission.entries)
     is_queue = len(submission.entries) >= QUEUE_ENTRIES
     streams: list[Hashable] = [name for name, touched in ((author, private), (relationship_id, shared)) if touched]
-    streams += [(*author, entry_id) for entry_id, entry in submission.entries if isinstance(entry, CheckIn | Decision)]
+    streams += [(*author, _named(entry_id, entry)) for entry_id, entry in submission.entries]
     return Slot(
         lane=(is_optimistic(submission), hash(author) % QUEUE_LANES if is_queue else None),
         streams=frozenset(streams),
-        blocking_key=(author, shared),
+        blocking_key=(author, shared or takes_back),
         weight=len(submission.entries),
         alone=seals(submission),
     )
@@ -67,10 +73,15 @@ def split_sealed(submission: Submission) -> list[Submission]:
 
 
 def _touched_audiences(submission: Submission) -> tuple[bool, bool]:
-    """Whether it may touch its author's private stream, and the shared one."""
+    """Whether it may touch its author's private stream, and whether it shares."""
     private = shared = False
     for _, entry in submission.entries:
         shares = rules.is_shared(entry)
-        shared = shared or shares or isinstance(entry, Retraction)
+        shared = shared or shares
         private = private or not (shares and rules.stands_alone(entry))
     return private, shared
+
+
+def _named(entry_id: UUID, entry: Entry) -> UUID:
+    """By which id others of the same author take turns with it: its own, or that of what it takes back."""
+    return entry.event_id if isinstance(entry, Retraction) else entry_id

@@ -166,7 +166,8 @@ async def load_write_set(
     admitted = [one for one in submitters if one.session in found and one.author in heads]
     unconfirmed = await find_unconfirmed(db, [o for o in submitters if o.session in found and o.author not in heads])
     # A partner who came in while this waited for a lock has written with a key of their own.
-    keys = await context.keys.many_relationship_keys({one.relationship_id for one in admitted})
+    authors = {(one.relationship_id, heads[one.author]["author_id"]) for one in admitted}
+    keys = await context.keys.many_relationship_keys(authors)
     # The time is taken after the heads on which the events follow were read, so that it grows along a stream.
     write_set = WriteSet(context.now(), context.random_bytes, keys, submissions, unconfirmed, not locked)
     for submitter in admitted:

@@ -89,7 +89,7 @@ async def sync(request: ApiRequest, rid: FromPath[str]) -> ASGIApp:
     context, reader = context_of(request), reader_of(membership)
     outcomes = iter(await _record_all(request, member, membership, good) if good else [])
     async with context.acting_as(member.member_id) as db:
-        keys = await context.keys.relationship_keys(membership.relationship_id)
+        keys = await context.keys.relationship_keys(membership.relationship_id, membership.author_id)
         shared = await feed.page(db, keys, reader, "shared", sent.shared_after, SYNC_PAGE)
         private = await feed.page(db, keys, reader, "private", sent.private_after, SYNC_PAGE)
     results = [e if isinstance(e, SyncResult) else _result(e[0], next(outcomes)) for e in read]

@@ -69,7 +69,8 @@ class Recorder:
             if is_optimistic(submissions[0]) and not wait_for_locks:
                 done = await record_optimistically(self._context, db, submissions)
             done = done or await record_under_locks(self._context, db, submissions, wait_for_locks)
-        # Nobody has to be woken for anything to be right: who is not, finds it within half a second.
+        # Not before whoever submitted has their answer, whose time would tell that somebody listens. Nobody has to be
+        # woken for anything to be right: who is not, finds it within half a second.
         self._context.listeners.notify(stream.stream_id for stream, _ in done.appended)
         return done.answers
 
@@ -120,7 +121,7 @@ async def record_under_locks(
 
 async def announce(context: Context, db: DbConnection, stream: StreamKey, fact: Opened | Ended) -> None:
     """Append what the service itself says to a shared stream, in the transaction of the caller."""
-    keys = await context.keys.relationship_keys(stream.relationship_id)
+    keys = (await context.keys.fetch_relationship_keys([stream.relationship_id]))[stream.relationship_id]
     head = (await lock_heads(db, [stream]))[stream]
     event_id = new_id(context.random_bytes, f"event id {stream.stream_id}")
     drawn = draft(context.random_bytes, stream, event_id, None, context.now(), fact)

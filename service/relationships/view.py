@@ -94,7 +94,7 @@ async def _partner(context: Context, membership: Membership) -> Partner | None:
     if theirs is None or name_ciphertext is None:
         return Partner(None)
     # In a restored backup an erased partner still has a name, and no key that decrypts it.
-    keys = await context.keys.relationship_keys(membership.relationship_id)
+    keys = await context.keys.relationship_keys(membership.relationship_id, membership.author_id)
     if not keys.knows(membership.partner_id):
         return Partner(None)
-    return Partner(await context.keys.decrypt_for(theirs, "name", name_ciphertext))
+    return Partner(await context.keys.decrypt_for(theirs, "name", name_ciphertext, membership.author_id))

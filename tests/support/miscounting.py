@@ -35,7 +35,7 @@ async def miscount(url: str, store: KeyStore, measure: str = "asks", rid: UUID |
     try:
         streams = [StreamKey(*row) for row in await db.fetch(STREAMS) if rid in (None, row["relationship_id"])]
         keyring = Keyring(db, store, utc_now, system_random_bytes)
-        keys = await keyring.many_relationship_keys({stream.relationship_id for stream in streams})
+        keys = await keyring.fetch_relationship_keys({stream.relationship_id for stream in streams})
         kept = await pages.read_all(db, keys, streams)
         found = [(key, page, each) for key, page in kept.items() if page for each in pages.counted(key, page)]
         miscounted = [(key, page, each) for key, page, each in found if each.measure == measure]

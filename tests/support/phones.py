@@ -197,7 +197,7 @@ class Running:
     async def keys_of(self, rid: str) -> RelationshipKeys:
         """The keys of a relationship, which no phone ever sees."""
         context: Context = self.app.state.context
-        return await context.keys.relationship_keys(UUID(rid))
+        return (await context.keys.fetch_relationship_keys([UUID(rid)]))[UUID(rid)]
 
     def phone(self) -> Phone:
         """A device that is not signed in yet."""

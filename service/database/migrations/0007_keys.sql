@@ -25,3 +25,8 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON keys.epochs, keys.wrapped TO mutuality_k
 GRANT SELECT (relationship_id, seat, author_id, member_id) ON memberships TO mutuality_keys;
 
 CREATE POLICY owners_of_keys ON memberships FOR SELECT TO mutuality_keys USING (true);
+
+-- Until they are confirmed, another one may come.
+GRANT SELECT (relationship_id, state) ON relationships TO mutuality_keys;
+
+CREATE POLICY owners_of_keys ON relationships FOR SELECT TO mutuality_keys USING (true);

@@ -10,11 +10,13 @@ from service.core.randomness import system_random_bytes
 from service.database.pool import create_pool
 from service.database.roles import KEYS_ROLE
 from service.keys import field_encryption
-from service.keys.keyring import Keyring
+from service.keys.keyring import SEATS, WRAPPED_KEY, Keyring
 from tests.support.phones import KEYS, Clock, Running
 from tests.support.postgres import execute
+from tests.support.statements import overheard
 
 KEY, MEMBER = bytes(range(32)), uuid4()
+NOTE = {"occurred_at": "2026-06-15T10:00:00+02:00", "note": "a walk"}
 CANARIES = ("canaryaddress", "Canaryname", "canaryphone")
 TABLES = """
 SELECT oid::regclass::text
@@ -94,3 +96,46 @@ async def test_without_a_key_nothing_opens(service: Running) -> None:
     keys = service.app.state.context.keys
     await keys.destroy_for_member(UUID(phone.member_id))
     assert (await phone.call("GET", "/v1/me")).status_code == 503
+
+
+# --- Who has fetched them
+
+
+async def test_keys_that_the_other_has_fetched_are_fetched_by_me_all_the_same(service: Running) -> None:
+    one, two = await service.couple()
+    ring, rid = service.app.state.context.keys, UUID(one.rid)
+    authors = [UUID(phone.author) for phone in (one, two)]
+    mine, theirs = [(rid, author) for author in authors]
+    async with overheard(ring._db) as statements:  # type: ignore[arg-type]
+        asked = []
+        for wanted in ([mine], [mine], [theirs, mine], [theirs], [mine]):
+            statements.clear()
+            await ring.many_relationship_keys(wanted)
+            asked.append(statements.count(SEATS))
+    assert asked == [1, 0, 1, 0, 0]
+
+
+async def test_a_name_that_the_other_has_read_is_read_by_its_member_as_if_nobody_had(service: Running) -> None:
+    one, two = await service.couple()
+    await two.expect(200, "PATCH", "/v1/me", {"name": "Ada"})
+    ring = Keyring(service.app.state.context.keys._db, KEYS, Clock(), system_random_bytes)
+    member, sealed = UUID(two.member_id), await ring.encrypt_for(UUID(two.member_id), "name", "Ada")
+    fresh = Keyring(service.app.state.context.keys._db, KEYS, Clock(), system_random_bytes)
+    async with overheard(ring._db) as statements:  # type: ignore[arg-type]
+        for reader in (UUID(one.author), UUID(one.author), None, None):
+            assert await fresh.decrypt_for(member, "name", sealed, reader) == "Ada"
+    assert statements.count(WRAPPED_KEY) == 2
+
+
+async def test_who_comes_in_place_of_somebody_who_was_not_confirmed_can_record(service: Running) -> None:
+    one, two, three = await service.member(), await service.phone().sign_in(), await service.phone().sign_in()
+    for phone in (two, three):
+        await phone.consent()
+        code = (await one.expect(201, "POST", "/v1/relationships/{rid}/invites"))["code"]
+        phone.rid = (await phone.expect(200, "POST", "/v1/invites/accept", {"code": code}))["relationship_id"]
+        await one.put("check-ins", NOTE)  # now its keys are known, with those of whoever may come in
+        if phone is two:
+            await two.expect(204, "POST", "/v1/relationships/{rid}/leave")
+    await one.expect(200, "POST", "/v1/relationships/{rid}/confirm")
+    await three.put("check-ins", NOTE | {"audience": "shared"})
+    assert [event["kind"] for event in await one.events()] == ["opened", "check_in"]

@@ -38,7 +38,7 @@ def submission(submitter: Submitter, *bodies: dict[str, Any]) -> Submission:
 def streams(submitter: Submitter, *bodies: dict[str, Any]) -> set[Any]:
     """The streams that it may touch, without the ids, each of which is new here."""
     given = submission(submitter, *bodies)
-    ids = {event_id for event_id, _ in given.entries}
+    ids = {event_id for event_id, _ in given.entries} | {UUID(BACK["event_id"])}
     return {one for one in slot_of(given).streams if not (isinstance(one, tuple) and one[-1] in ids)}
 
 
@@ -52,6 +52,20 @@ def test_who_shares_and_who_keeps_something_private_are_never_in_each_others_way
         assert slot(one, shared).blocking_key != slot(other, private).blocking_key
 
 
+@pytest.mark.parametrize("shared", [REQUEST, SHARED_NOTE, BOTH])
+def test_who_takes_something_back_is_in_nobody_elses_way(shared: dict[str, Any]) -> None:
+    # It may have been private, and the partner, who shares something meanwhile, would wait for it.
+    for partners in (BACK, NOTE | {"audience": "sealed"}):
+        assert slot(ME, shared).streams.isdisjoint(slot(MY_PARTNER, partners).streams)
+        assert slot(ME, shared).blocking_key != slot(MY_PARTNER, partners).blocking_key
+
+
+@pytest.mark.parametrize("body", [NOTE, SHARED_NOTE, REQUEST, BOTH])
+def test_an_entry_and_taking_it_back_take_turns(body: dict[str, Any]) -> None:
+    named = Submission(MY_OTHER_PHONE, [(UUID(BACK["event_id"]), entry(body))])
+    assert not slot_of(named).streams.isdisjoint(slot(ME, BACK).streams)
+
+
 def test_who_writes_to_one_stream_takes_turns() -> None:
     assert streams(ME, REQUEST) == streams(MY_PARTNER, SHARED_NOTE)
     assert streams(ME, NOTE) == streams(MY_OTHER_PHONE, SEALED)
@@ -59,9 +73,12 @@ def test_who_writes_to_one_stream_takes_turns() -> None:
     assert slot(ME, NOTE, REQUEST).streams.isdisjoint(slot(SOMEBODY_ELSE, NOTE, REQUEST).streams)
 
 
-@pytest.mark.parametrize("body", [BACK, BOTH])
-def test_what_may_touch_both_streams_takes_turns_in_both(body: dict[str, Any]) -> None:
-    assert streams(ME, body) == streams(ME, NOTE) | streams(ME, REQUEST)
+def test_what_may_touch_both_streams_takes_turns_in_both() -> None:
+    assert streams(ME, BOTH) == streams(ME, NOTE) | streams(ME, REQUEST)
+
+
+def test_what_is_taken_back_is_taken_for_private() -> None:
+    assert streams(ME, BACK) == streams(ME, NOTE)
 
 
 def test_what_has_an_id_of_its_authors_other_stream_takes_turns_with_it() -> None:

@@ -1,0 +1,148 @@
+"""The calls of one member, one of each kind, made in two worlds: to count the work of each, or to time it."""
+
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from types import SimpleNamespace
+from typing import Any, TypeAlias
+from uuid import UUID, uuid4
+
+import pytest
+from msgspec import Struct
+
+from service.keys import keyring
+from service.keys.keyring import KEY_CACHE_TTL_SECONDS
+from tests.noninterference.observing import looks
+from tests.noninterference.worlds import Answer, ask
+from tests.support.phones import Json, Phone, Running, running
+
+AT = "2026-06-15T10:00:00+02:00"
+FELT: Json = {"occurred_at": AT, "felt": {"close": 5}}
+SHARED = FELT | {"audience": "shared"}
+SEALED = FELT | {"audience": "sealed"}
+REQUEST: Json = {"occurred_at": AT, "text": "a walk", "domain": "home"}
+BOTH: Json = {"occurred_at": AT, "domain": "home", "decided_by": "both", "audience": "shared"}
+
+Prepare: TypeAlias = Callable[[Phone], Awaitable[Any]]
+
+
+class Call(Struct, frozen=True):
+    """A call: `{rid}` and `{new}` in its address are filled in, `body` is given what `prepare` has found."""
+
+    name: str
+    method: str
+    address: str
+    body: Callable[[Any], Json] | None = None
+    prepare: Prepare | None = None
+
+
+async def own_entry(phone: Phone) -> str:
+    """Record something in private, to be taken back: its id."""
+    return str((await phone.put("check-ins", FELT))["event"]["id"])
+
+
+async def own_shared_entry(phone: Phone) -> str:
+    """The same, shared."""
+    return str((await phone.put("check-ins", SHARED))["event"]["id"])
+
+
+def _put(name: str, kind: str, body: Json) -> Call:
+    return Call(name, "PUT", f"/v1/relationships/{{rid}}/{kind}/{{new}}", lambda _: body)
+
+
+def _back(name: str, prepare: Prepare) -> Call:
+    address = "/v1/relationships/{rid}/retractions/{new}"
+    return Call(name, "PUT", address, lambda found: {"occurred_at": AT, "event_id": found}, prepare)
+
+
+SHARE = _put("share a check-in", "check-ins", SHARED)
+KEEP = _put("keep a check-in", "check-ins", FELT)
+ASK = _put("ask for something", "requests", REQUEST)
+DECIDE = _put("tell of a decision", "decisions", BOTH)
+SEAL = _put("seal a check-in", "check-ins", SEALED)
+TAKE_BACK = _back("take back in private", own_entry)
+TAKE_BACK_SHARED = _back("take back what was shared", own_shared_entry)
+SYNC = Call("sync, nothing recorded", "POST", "/v1/relationships/{rid}/sync", lambda _: {})
+SYNC_ONE = Call(
+    "sync, one entry",
+    "POST",
+    "/v1/relationships/{rid}/sync",
+    lambda _: {"entries": [{"id": str(uuid4()), "kind": "check_in", "check_in": SHARED}]},
+)
+NAME = Call("change my name", "PATCH", "/v1/me", lambda _: {"name": "Ada"})
+SCHEDULE = Call("set my schedule", "PUT", "/v1/me/schedule", lambda _: {"after_events": {"enabled": True}})
+WRITES = [SHARE, KEEP, ASK, DECIDE, SEAL, TAKE_BACK, TAKE_BACK_SHARED, SYNC, SYNC_ONE, NAME, SCHEDULE]
+
+
+def tries(email: str, by_attempt: bool) -> list[Call]:
+    """What somebody can try with an address alone: a wrong code, and to have one mailed. A code belongs to the address,
+    or to an attempt that is known by its id."""
+    named = {"attempt_id": str(uuid4()), "code": "00000000"} if by_attempt else {"email": email, "code": "000000"}
+    return [
+        Call("try a wrong code", "POST", "/v1/sessions", lambda _: {**named, "device_name": "a phone"}),
+        Call("have a code mailed", "POST", "/v1/sign-in-codes", lambda _: {"email": email}),
+    ]
+
+
+async def reads(service: Running) -> list[Call]:
+    """Every GET of the document, at one address."""
+    document = json.loads((await ask(service.app, "GET", "/openapi.json", {})).body)
+    found = {look.operation: look.address for look in looks(document, "timing", service.clock.time)}
+    return [Call(operation, "GET", address) for operation, address in found.items()]
+
+
+async def made(service: Running, phone: Phone, call: Call, prepared: Any = None) -> Answer:
+    """The answer to a call of that phone's member."""
+    headers, text = {"authorization": f"Bearer {phone.access_token}"}, b""
+    if call.body is not None:
+        headers["content-type"] = "application/json"
+        text = json.dumps(call.body(prepared)).encode()
+    address = call.address.replace("{rid}", phone.rid).replace("{new}", str(uuid4()))
+    return await ask(service.app, call.method, address, headers, text)
+
+
+async def prepared(phone: Phone, call: Call) -> Any:
+    """What the call needs to be there."""
+    return await call.prepare(phone) if call.prepare else None
+
+
+async def keep_private(phone: Phone, count: int) -> None:
+    """Record so many private check-ins."""
+    entries = [{"id": str(uuid4()), "kind": "check_in", "check_in": FELT} for _ in range(count)]
+    await phone.expect(200, "POST", "/v1/relationships/{rid}/sync", {"entries": entries})
+
+
+async def seal_and_take_back(phone: Phone, **fields: Any) -> None:
+    """Seal something, and take it back."""
+    sealed = (await phone.put("check-ins", SEALED | fields))["event"]["id"]
+    await phone.put("retractions", {"occurred_at": AT, "event_id": sealed})
+
+
+async def quiet_no(phone: Phone, request: UUID | str) -> None:
+    """Say no, and keep it."""
+    await phone.put("decisions", {"occurred_at": AT, "request_id": str(request), "outcome": "no"})
+
+
+class Seconds:
+    """A clock of the keyring that goes on when it is told to: what is cached for a while has gone by then."""
+
+    def __init__(self) -> None:
+        self._now = 0.0
+
+    def later(self) -> None:
+        """Let everything that is cached expire."""
+        self._now += KEY_CACHE_TTL_SECONDS + 1
+
+    def monotonic(self) -> float:
+        """The time."""
+        return self._now
+
+
+@asynccontextmanager
+async def forgetting(database_url: str, **options: Any) -> AsyncIterator[tuple[Running, Seconds]]:
+    """A service whose keyring forgets on demand."""
+    seconds = Seconds()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(keyring, "time", SimpleNamespace(monotonic=seconds.monotonic))
+        async with running(database_url, **options) as service:
+            yield service, seconds
