@@ -117,6 +117,18 @@ class RelationshipKeys(Struct, frozen=True):
         """What stands there for a sealed check-in: by it is found what its stream has for the same thing."""
         return self._blind(b"mutuality/sealed-for/v1", stream_id, thing.encode())
 
+    def waiting_tag(self, stream_id: UUID, thing: str, answer: str) -> int:
+        """By which is found that somebody's answer for a thing waits in that stream. No text has a NUL in it."""
+        return self._blind(b"mutuality/waits/v1", stream_id, f"{thing}\0{answer}".encode())
+
+    def waiting_entry_index(self, stream_id: UUID, event_id: UUID, tag: int) -> int:
+        """What stands beside a tag for the entry that waits with it: another one beside each of its tags."""
+        return self._blind(b"mutuality/waits-for-entry/v1", stream_id, event_id.bytes + tag.to_bytes(8, signed=True))
+
+    def waiting_filler(self, stream_id: UUID, event_id: UUID, number: int) -> int:
+        """A tag by which nothing is found, so that all entries have equally many."""
+        return self._blind(b"mutuality/waits-for-nothing/v1", stream_id, event_id.bytes + number.to_bytes(1))
+
     def _blind(self, tag: bytes, stream_id: UUID, what: bytes) -> int:
         # Eight bytes in place of sixteen: what is found by chance is told apart once it is decrypted.
         return int.from_bytes(hmac.digest(self.relationship, tag + stream_id.bytes + what, "sha256")[:8], signed=True)

@@ -42,8 +42,9 @@ class CheckIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omi
 
     At least one of initiated_by, decided_by, felt, words and note. Private unless `audience` says otherwise.
 
-    A sealed one stays private until the other member has sealed one for the same thing. At that moment both are copied
-    into the shared stream, and until then neither can tell that the other's exists.
+    A sealed one stays private until the other member has sealed one for the same thing that answers one of the same
+    felt items or questions, while both consent, both on time (not late) and neither for a day to come. At that moment
+    both are copied into the shared stream, and until then neither can tell that the other's exists.
     """
 
     occurred_at: OccurredAt
@@ -76,8 +77,7 @@ class CheckIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omi
             Literal["about", "day", "week"],
             Meta(
                 description="What it is sealed for: the event that it is about, its day, or its ISO week (Monday to "
-                "Sunday). Left out: the event if it is about one, else the day. Each is revealed once; what is sealed "
-                "for it later stays private."
+                "Sunday). Left out: the event if it is about one, else the day."
             ),
         ]
         | None

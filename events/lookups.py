@@ -103,26 +103,6 @@ async def find_sealed(
     )
 
 
-SEALED = """
-SELECT DISTINCT
-    events.relationship_id,
-    events.stream,
-    events.alters
-FROM unnest($1::uuid[], $2::smallint[], $3::bigint[]) AS sought (relationship_id, stream, alters)
-JOIN events USING (alters)
-WHERE ((events.relationship_id, events.stream) = (sought.relationship_id, sought.stream)) IS TRUE
-"""
-
-
-async def sealed_things(
-    db: DbConnection, keys: RelationshipKeys, streams: Sequence[StreamKey], things: Iterable[str]
-) -> dict[StreamKey, set[str]]:
-    """For which of the things something is, or once was, sealed in each of those streams. Reads no text."""
-    sought = {key: {keys.sealed_for_index(key.stream_id, thing): thing for thing in things} for key in streams}
-    rows = await db.fetch(SEALED, *_columns((key, blinded) for key, named in sought.items() for blinded in named))
-    return {key: {named[row["alters"]] for row in rows if row["stream"] == key.number} for key, named in sought.items()}
-
-
 async def _altering(db: DbConnection, sought: Sequence[tuple[StreamKey, int]]) -> Found:
     return _keyed((stream for stream, _ in sought), await db.fetch(ALTERING, *_columns(sought)))
 

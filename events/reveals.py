@@ -1,4 +1,4 @@
-"""When sealed check-ins are revealed: as soon as both members have sealed one for the same thing, and then once.
+"""When sealed check-ins are revealed: as soon as both members have sealed one for the same thing, and can be compared.
 
 What is revealed is a copy in the shared stream, of the same body and the same author; the original stays in its private
 stream. The copy has the original's id or, where that is taken in the shared stream, one that follows from it: so it is
@@ -11,8 +11,11 @@ from uuid import UUID
 from msgspec import Struct
 
 from events.chain import digest
-from events.entries import Fact, Retraction, is_sealed, thing_of, to_text
-from events.rules import Known, Recorded, is_shared_later
+from events.entries import CheckIn, Fact, Retraction, day_of, is_sealed, thing_of, to_text
+from events.rules import Known, Recorded, is_late, is_shared_later
+
+# As many as the catalogue has questions. What somebody answers beyond that is not compared.
+MAX_ANSWERS = 16
 
 
 class Original(Struct, frozen=True):
@@ -34,32 +37,66 @@ def things_in(facts: Iterable[Fact]) -> set[str]:
     return {thing_of(fact) for fact in facts if is_sealed(fact)}
 
 
-def oldest(
-    stream_id: UUID, events: Iterable[Recorded], thing: str, find_shared: Callable[[UUID], Recorded | None]
-) -> Original | None:
-    """The check-in of a private stream that waits longest for the other's: neither taken back nor shared meanwhile."""
+def answers_of(check_in: CheckIn) -> list[str]:
+    """What another's can be compared with: each felt item and each question that was answered in words.
+
+    White space answers nothing: for that nobody is to show what they have said.
+    """
+    felt = [f"felt {item}" for item in sorted(check_in.felt or {})]
+    words = [f"words {question}" for question, text in sorted((check_in.words or {}).items()) if text.strip()]
+    return [*felt, *words][:MAX_ANSWERS]
+
+
+def may_be_revealed(event: Recorded) -> bool:
+    """Whether a sealed check-in, as it was recorded, may ever be shown for the other's.
+
+    Not one that was late, nor one of a day that had not come yet where its author was: of days gone by, and of days to
+    come, one could seal anything to read what the other has sealed.
+    """
+    if not is_sealed(event.fact) or is_late(event):
+        return False
+    today = event.recorded_at.astimezone(event.fact.occurred_at.tzinfo).date()
+    return day_of(event.fact) <= today
+
+
+def waiting(
+    stream_id: UUID, events: Iterable[Recorded], find_shared: Callable[[UUID], Recorded | None]
+) -> list[Original]:
+    """What waits of a private stream, the oldest first: neither taken back, nor shared meanwhile, nor revealed."""
     given = list(events)
     gone = {event.fact.event_id for event in given if isinstance(event.fact, Retraction)}
-    sealed = [e for e in given if is_sealed(e.fact) and thing_of(e.fact) == thing and e.event_id not in gone]
-    waiting = [e for e in sealed if not is_shared_later(e, find_shared(e.event_id))]
-    first = min(waiting, key=lambda event: event.position, default=None)
-    return Original(stream_id, first) if first else None
+    sealed = [e for e in given if may_be_revealed(e) and e.event_id not in gone]
+    left = [e for e in sealed if not has_moved(stream_id, e, find_shared)]
+    return [Original(stream_id, event) for event in sorted(left, key=lambda event: event.position)]
+
+
+def partner_of(sealed: Recorded, others: Iterable[Original]) -> Original | None:
+    """The first of the other's that is for the same thing and has an answer to what this one answers too."""
+    if not (is_sealed(sealed.fact) and may_be_revealed(sealed)):
+        return None
+    thing, answers = thing_of(sealed.fact), set(answers_of(sealed.fact))
+    facts = ((other, other.event.fact) for other in others)
+    same = (other for other, fact in facts if is_sealed(fact) and thing_of(fact) == thing and _meets(answers, fact))
+    return next(same, None)
+
+
+def _meets(answers: set[str], check_in: CheckIn) -> bool:
+    return not answers.isdisjoint(answers_of(check_in))
 
 
 def reveal(one: Original, other: Original, known: Known) -> list[Copy]:
-    """The copies of what the two have sealed for the same thing, in their order; none where it was revealed before.
+    """The copies of what the two have sealed for the same thing, in their order.
 
-    `known` has all of the shared stream that is for the thing, or has an id that a copy could have.
+    `known` has all of the shared stream that has an id that a copy could have. None where both ids of one are taken:
+    nobody but its author could have taken the second.
     """
-    shared = {event_id: event.fact for (audience, event_id), event in known.events.items() if audience == "shared"}
-    if things_in([one.event.fact]) <= things_in(shared.values()):
-        return []
     copies: list[Copy] = []
     for original in sorted((one, other), key=_order):
-        taken = {*shared, *(copy.event_id for copy in copies)}
-        free = [each for each in copy_ids(original.stream_id, original.event.event_id) if each not in taken]
+        taken = {copy.event_id for copy in copies}
+        names = [each for each in copy_ids(original.stream_id, original.event.event_id) if each not in taken]
+        free = [each for each in names if known.find(each, "shared") is None]
         if not free:
-            return []  # nobody but its author could have taken the second
+            return []
         copies.append(Copy(free[0], original))
     return copies
 

@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 from hypothesis import settings
 
+from service.reading.live import LivePace
 from tests.support.phones import NOON, Running, running
 from tests.support.postgres import SharedServer, fresh_database
 
@@ -77,8 +78,8 @@ def empty_database_url(postgres_url: str) -> Iterator[str]:
 
 @pytest.fixture
 async def service(database_url: str) -> AsyncIterator[Running]:
-    """The service on a database of this test's own, with a clock that stands still."""
-    async with running(database_url) as started:
+    """The service on a database of this test's own, with a clock that stands still; it does only what is asked."""
+    async with running(database_url, live_pace=LivePace(poll_seconds=1000)) as started:
         yield started
 
 

@@ -9,6 +9,7 @@ from litestar.background_tasks import BackgroundTask
 from events.erasing import erase_texts
 from events.heads import DbConnection, lock_heads, touch_head
 from events.records import StreamKey
+from events.waiting import forget_waiting
 from projections import pages
 from projections.rebuild import Stream, rebuild
 from service.access.authentication import require_step_up
@@ -104,6 +105,7 @@ async def _erase_from(context: Context, member_id: UUID, membership: Membership)
         await seats.forget(db, rid, member_id)
         await erase_texts(db, rid, membership.seat)
         await pages.forget(db, rid, membership.seat)
+        await forget_waiting(db, rid)
         await rebuild(db, [Stream(membership.shared, membership.shared, keys)])
         # Whoever has looked at the heads before, and is about to write, finds that something has changed.
         for stream in streams:

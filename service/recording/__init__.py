@@ -2,7 +2,7 @@
 
 Enters: entries of members, one by one or as a phone's queue; what the service announces; what is imported.
 Leaves: recorded events, replays, or refusals; notices for `prompts` and listeners.
-Writes: `events`, `heads`, `pages`; notes `occasions` for `prompts`.
+Writes: `events`, `heads`, `pages`, `waiting`; notes `occasions` for `prompts`.
 Never imports: `reading`, `relationships`; behind its two handlers no web framework. Others import `recorder` alone.
 """
 

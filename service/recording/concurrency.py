@@ -34,7 +34,7 @@ def slot_of(submission: Submission) -> Slot:
 
     Blocking key: whoever shares may wait for what the partner holds, all others for the member's own devices alone.
 
-    Alone: who seals may have to wait for the other, and act for them. Nobody else is to be in that transaction.
+    Alone: what is sealed may be revealed right after its commit, for which the other's head is locked, too.
     """
     _, member_id, relationship_id = submission.submitter
     author = (member_id, relationship_id)

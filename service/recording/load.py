@@ -42,6 +42,11 @@ async def find_signed_in(db: "DbConnection | ConnectionPool", submitters: Iterab
     return {row[:2]: row[2] for row in await db.fetch(SIGNED_IN, *transposed(asked))}
 
 
+# How long to wait for one lock, until the end of the transaction, in place of the 50 ms of the recorder's connections.
+WAIT_FOR_LOCKS = """
+SET LOCAL lock_timeout = '5s'
+"""
+
 LOCK_PRIVATE_HEADS = """
 SELECT
     memberships.member_id,

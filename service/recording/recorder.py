@@ -22,16 +22,19 @@ from service.recording import reveal
 from service.recording.append import EventRow, Rows, append
 from service.recording.concurrency import is_optimistic, seals, slot_of, split_sealed
 from service.recording.decide import decide_entries
-from service.recording.load import find_signed_in, load_pages, load_references, load_write_set, lock_stream_heads
+from service.recording.load import (
+    WAIT_FOR_LOCKS,
+    find_signed_in,
+    load_pages,
+    load_references,
+    load_write_set,
+    lock_stream_heads,
+)
 from service.recording.write_set import Submission, SubmissionResult, WriteSet, draft, head_row
 
 # Settings of the recorder's connections. Each statement is planned once, by index: to plan one again takes longer than
 # to run it, and of many relationships PostgreSQL would do so over and over.
 RECORDING = {"lock_timeout": "50ms", "plan_cache_mode": "force_generic_plan", "enable_seqscan": "off"}
-# How long to wait for one lock, until the end of the transaction, in place of the 50 ms above.
-WAIT_FOR_LOCKS = """
-SET LOCAL lock_timeout = '5s'
-"""
 
 
 class Recorder:
@@ -69,9 +72,13 @@ class Recorder:
             if is_optimistic(submissions[0]) and not wait_for_locks:
                 done = await record_optimistically(self._context, db, submissions)
             done = done or await record_under_locks(self._context, db, submissions, wait_for_locks)
+            revealed = None
+            if seals(submissions[0]):
+                revealed = await reveal.reveal_waiting(self._context, db, submissions[0], done)
+        appended = [*done.appended, *(revealed.appended if revealed else [])]
         # Not before whoever submitted has their answer, whose time would tell that somebody listens. Nobody has to be
         # woken for anything to be right: who is not, finds it within half a second.
-        self._context.listeners.notify(stream.stream_id for stream, _ in done.appended)
+        self._context.listeners.notify(stream.stream_id for stream, _ in appended)
         return done.answers
 
 
@@ -98,18 +105,13 @@ async def record_under_locks(
         if wait_for_locks:
             await db.execute(WAIT_FOR_LOCKS)
         signed_in = await find_signed_in(db, [submission.submitter for submission in submissions])
-        sealing = [submission for submission in submissions if seals(submission)]
-        for submission in sealing:
-            if submission.submitter.session in signed_in:
-                await reveal.lock_relationship(db, submission.submitter)
         await lock_stream_heads(db, submissions, signed_in)
         # After acquiring the locks: whoever opens or leaves holds the shared head, so what is read here stays so, and
         # whose session has ended while this waited for them records nothing.
         write_set = await load_write_set(context, db, submissions, locked=True)
         await load_references(db, write_set)
         decide_entries(write_set)
-        if sealing:
-            await reveal.add_copies(db, write_set)
+        await reveal.keep_tags(db, write_set)
         await load_pages(db, write_set)
         if not await append(db, write_set.rows()):
             # What was to be taken back came into the shared stream after the look for it: the next try finds it there.

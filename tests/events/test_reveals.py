@@ -9,18 +9,31 @@ import pytest
 from msgspec.structs import replace
 
 from events.entries import complete, thing_of
-from events.reveals import Copy, copy_ids, has_moved, is_revealed, oldest, reveal
+from events.reveals import (
+    MAX_ANSWERS,
+    Copy,
+    Original,
+    answers_of,
+    copy_ids,
+    has_moved,
+    is_revealed,
+    may_be_revealed,
+    partner_of,
+    reveal,
+    waiting,
+)
 from events.rules import Recorded
 from tests.support.given import ME, NOW, PARTNER, RECENTLY, check_in, given, recorded, retract
 
 A, B, C, D = (UUID(int=n) for n in (10, 11, 12, 13))
 MINE, THEIRS = UUID(int=100), UUID(int=200)  # both private streams
 DAY = "day 2026-06-15"
+CLOSE = {"close": 5}
 
 
 def sealed(**fields: Any) -> Any:
     """A complete sealed check-in."""
-    return complete(check_in(audience="sealed", **fields), NOW)
+    return complete(check_in(audience="sealed", **{"felt": CLOSE, **fields}), NOW)
 
 
 def stream(by: UUID, *facts: tuple[UUID, Any]) -> list[Recorded]:
@@ -29,9 +42,10 @@ def stream(by: UUID, *facts: tuple[UUID, Any]) -> list[Recorded]:
 
 
 def copies(mine: Sequence[Recorded], theirs: Sequence[Recorded], *shared: Recorded) -> list[Copy]:
-    """What comes of two private streams and the shared one."""
+    """What comes of what waits longest in each of two private streams, beside the shared one."""
     find_shared = {event.event_id: event for event in shared}.get
-    one, other = oldest(MINE, mine, DAY, find_shared), oldest(THEIRS, theirs, DAY, find_shared)
+    one = next(iter(waiting(MINE, mine, find_shared)), None)
+    other = partner_of(one.event, waiting(THEIRS, theirs, find_shared)) if one else None
     return reveal(one, other, given(*shared).known) if one and other else []
 
 
@@ -94,11 +108,59 @@ def test_the_oldest_of_each_that_was_not_taken_back_is_revealed() -> None:
     assert shown(copies(mine, stream(PARTNER, (D, sealed()))))[0] == (B, ME)
 
 
-def test_a_thing_is_revealed_once_even_when_its_copies_are_taken_back() -> None:
+def test_each_is_revealed_once_even_when_its_copy_is_taken_back() -> None:
     mine, theirs = stream(ME, (A, sealed()), (C, sealed())), stream(PARTNER, (B, sealed()))
     shared = [copied(copy) for copy in copies(mine, theirs)]
     assert len(shared) == 2
-    assert copies(mine[1:], theirs, *shared, recorded(ME, D, retract(A))) == []
+    assert copies(mine, theirs, *shared, recorded(ME, D, retract(A))) == []
+    more = [*theirs, *stream(PARTNER, (D, sealed()))]
+    assert shown(copies(mine, more, *shared)) == [(C, ME), (D, PARTNER)]
+
+
+COMPARED = [
+    ({"felt": {"close": 1}}, {"felt": {"close": 7, "fair": 2}}, True),
+    ({"felt": {"close": 1}}, {"felt": {"fair": 1}}, False),
+    ({"felt": None, "words": {"my_view": "x"}}, {"felt": None, "words": {"my_view": "y"}}, True),
+    ({"felt": None, "words": {"close": "x"}}, {"felt": {"close": 1}}, False),
+    ({"felt": None, "words": {"my_view": "x"}}, {"felt": None, "words": {"my_view": " \t"}}, False),
+    ({"felt": None, "note": "x"}, {"felt": None, "note": "x"}, False),
+    ({"felt": None, "initiated_by": "me"}, {"felt": None, "initiated_by": "me"}, False),
+]
+
+
+@pytest.mark.parametrize(("one", "other", "meet"), COMPARED)
+def test_there_must_be_something_to_compare(one: dict[str, Any], other: dict[str, Any], meet: bool) -> None:
+    for mine, theirs in ((one, other), (other, one)):
+        assert bool(copies(stream(ME, (A, sealed(**mine))), stream(PARTNER, (B, sealed(**theirs))))) == meet
+
+
+def test_the_oldest_of_the_others_that_can_be_compared_is_revealed() -> None:
+    theirs = stream(PARTNER, (C, sealed(felt={"fair": 1})), (D, sealed()), (B, sealed()))
+    assert shown(copies(stream(ME, (A, sealed())), theirs)) == [(A, ME), (D, PARTNER)]
+
+
+def test_so_many_answers_are_compared_the_felt_ones_first() -> None:
+    answers = answers_of(sealed(words={f"{n:02}": "x" for n in range(20)}))
+    assert answers == ["felt close", *(f"words {n:02}" for n in range(MAX_ANSWERS - 1))]
+
+
+@pytest.mark.parametrize(
+    ("fields", "may"),
+    [
+        ({"occurred_at": "2026-06-13T11:00:00Z"}, True),
+        ({"occurred_at": "2026-06-13T10:59:59Z"}, False),
+        ({"occurred_at": "2026-06-15T11:05:00Z"}, True),
+        ({"occurred_at": "2026-06-16T00:01:00+13:00"}, True),
+        ({"occurred_at": "2026-06-16T00:01:00+12:58"}, False),
+        ({"occurred_at": "2026-06-16T00:01:00+12:58", "day": "2026-06-15"}, True),
+    ],
+)
+def test_neither_what_was_late_nor_a_day_to_come_is_revealed(fields: dict[str, str], may: bool) -> None:
+    reads: dict[str, Any] = {"occurred_at": datetime.fromisoformat, "day": date.fromisoformat}
+    (original,) = stream(ME, (A, sealed(**{name: reads[name](value) for name, value in fields.items()})))
+    assert may_be_revealed(original) == may
+    assert bool(waiting(MINE, [original], lambda event_id: None)) == may
+    assert (partner_of(original, [Original(THEIRS, original)]) is not None) == may
 
 
 def test_where_its_id_is_taken_a_copy_has_another() -> None:
@@ -137,8 +199,8 @@ def test_which_original_was_revealed_is_known_from_its_copy(taken: list[Recorded
     "there",
     [
         recorded(PARTNER, A, sealed(), "shared"),
-        recorded(ME, A, check_in()),
-        replace(recorded(ME, A, check_in()), fact=sealed(note="another")),
+        recorded(ME, A, check_in(felt=CLOSE)),
+        replace(recorded(ME, A, check_in(felt=CLOSE)), fact=sealed(note="another")),
         replace(recorded(PARTNER, A, check_in()), fact=sealed()),
     ],
 )
@@ -156,16 +218,16 @@ def test_what_was_revealed_has_moved_under_whichever_id(copy_id: UUID) -> None:
     assert not has_moved(MINE, original, {copy_id: replace(copy, author=PARTNER)}.get)
 
 
-@pytest.mark.parametrize("kept", [sealed(), complete(check_in(), NOW)])
+@pytest.mark.parametrize("kept", [sealed(), complete(check_in(felt=CLOSE), NOW)])
 def test_so_has_what_its_author_shared_later(kept: Any) -> None:
     (original,) = stream(ME, (A, kept))
-    assert has_moved(MINE, original, {A: recorded(ME, A, check_in())}.get)
-    assert not has_moved(MINE, original, {A: recorded(ME, A, check_in(note="another"))}.get)
+    assert has_moved(MINE, original, {A: recorded(ME, A, check_in(felt=CLOSE))}.get)
+    assert not has_moved(MINE, original, {A: recorded(ME, A, check_in(note="another", felt=CLOSE))}.get)
 
 
 def test_what_its_author_shared_later_waits_for_nobody_any_more() -> None:
     mine, theirs = stream(ME, (A, sealed()), (C, sealed(note="2"))), stream(PARTNER, (B, sealed()))
-    shared = recorded(ME, A, check_in())
+    shared = recorded(ME, A, check_in(felt=CLOSE))
     assert copies(mine[:1], theirs, shared) == copies(theirs, mine[:1], shared) == []
     assert shown(copies(mine, theirs, shared)) == [(B, PARTNER), (C, ME)]
 
@@ -174,10 +236,10 @@ def test_what_its_author_shared_later_waits_for_nobody_any_more() -> None:
 def test_a_replay_of_a_sealed_one_is_the_private_one(revealed: bool) -> None:
     (original,) = stream(ME, (A, sealed()))
     shared = [replace(original, audience="shared")] if revealed else []
-    given(*shared, original).when(check_in(audience="sealed"), A, now=NOW).then(original)
+    given(*shared, original).when(check_in(audience="sealed", felt=CLOSE), A, now=NOW).then(original)
 
 
 def test_a_copy_sent_again_is_a_replay_of_the_copy() -> None:
     (original,) = stream(ME, (A, sealed()))
     copy = replace(original, audience="shared", event_id=D)
-    given(original, copy).when(check_in(audience="sealed"), D).then(copy)
+    given(original, copy).when(check_in(audience="sealed", felt=CLOSE), D).then(copy)

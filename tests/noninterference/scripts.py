@@ -9,7 +9,8 @@ of the other's own, for that would change what was shared. Where the contract le
 - the other tells of a decision either in private or for both to read, by whether its number is odd;
 - a hidden retraction names an id that the other never shares under, and nothing that was retracted is retried;
 - what the other seals for both worlds is for even things, and has a fresh id; what they seal in one, for odd ones. The
-  reader seals for even things only: an odd one is never revealed, and nobody can tell that it waits.
+  reader seals for even things only: an odd one is never revealed, and nobody can tell that it waits. Nor is one for an
+  even thing that answers nothing, or is late.
 """
 
 from collections.abc import Callable
@@ -309,6 +310,9 @@ class _Writing:
         if self.chance.random() < 0.3:
             self._hidden_by_other.append(self.chance.choice(POOL))
             return "check_in", self._hidden_by_other[-1], self._sealed(ODD)
+        if self.chance.random() < 0.3:
+            self._hidden_by_other.append(self._new())
+            return "check_in", self._hidden_by_other[-1], self._never_revealed()
         kind, number, body = self._entry("other", tells=1, kinds=("check_in", "check_in", "decision"))
         self._hidden_by_other.append(number)
         return kind, number, body | {"audience": "private"}
@@ -413,16 +417,36 @@ class _Writing:
     def _sealed(self, parity: int) -> Json:
         """A sealed check-in: the number of the event, of the day or of the week that it is for is even, or is odd."""
         sealed_for = self.chance.choice(SEALED_FOR)
-        body = self._sealed_words() | {"occurred_at": self._time(), "sealed_for": sealed_for}
+        body = self._sealed_words() | {"occurred_at": self._lately(), "sealed_for": sealed_for}
         if sealed_for == "about":
             return body | {"about": _id(self.chance.choice(POOL[parity ^ 1 :: 2]))}
+        # What is late is never revealed. Of today and yesterday one is even; of their weeks perhaps neither.
         at = datetime.fromisoformat(body["occurred_at"])
-        number = at.toordinal() if sealed_for == "day" else at.isocalendar().week
-        shift = timedelta(days=1 if sealed_for == "day" else 7) if number % 2 != parity else timedelta()
-        return body | {"occurred_at": (at - shift).isoformat()}
+        days = [at - timedelta(days=ago) for ago in (0, 1)]
+        weeks, dates = [day.isocalendar().week for day in days], [day.toordinal() for day in days]
+        for what, numbers in (("week", weeks), ("day", dates)):
+            fitting = [day for day, number in zip(days, numbers, strict=True) if number % 2 == parity]
+            if fitting and sealed_for in (what, "week"):
+                return body | {"occurred_at": fitting[0].isoformat(), "sealed_for": what}
+        raise AssertionError(body)
+
+    def _never_revealed(self) -> Json:
+        """What is sealed for an even thing, and answers nothing, or is late."""
+        body = self._sealed(EVEN)
+        if self.chance.random() < 0.5 or body["sealed_for"] != "about":
+            return {name: value for name, value in body.items() if name != "felt"}
+        at = datetime.fromisoformat(body["occurred_at"]) - timedelta(days=3)
+        return body | {"occurred_at": at.isoformat()}
+
+    def _lately(self) -> str:
+        if self.chance.random() < 0.1:
+            return self._time()
+        ago = timedelta(minutes=self.chance.randint(0, 600))
+        return (self.now - ago).astimezone(self.chance.choice(OFFSETS)).isoformat()
 
     def _sealed_words(self) -> Json:
-        felt = {self.chance.choice(ITEMS): self.chance.randint(1, 7)}
+        items = {self.chance.choice([*ITEMS, "close"]) for _ in range(2)}
+        felt = {item: self.chance.randint(1, 7) for item in sorted(items)}
         return {"initiated_by": self.chance.choice(WHO), "felt": felt, "audience": "sealed"}
 
     def _request(self, who: Person) -> Json:

@@ -221,7 +221,6 @@ async def test_what_the_other_holds_in_private_is_waited_for_by_nobody(counting:
 # --- What waits for me
 
 
-@pytest.mark.xfail(strict=False, reason="it is looked for what the other has sealed before it is known that it stands")
 async def test_what_the_other_has_sealed_and_taken_back_is_no_work_for_me(counting: Counting) -> None:
     (mine, _), (theirs, other) = [await counting.service.couple() for _ in range(2)]
     await calls.seal_and_take_back(other)

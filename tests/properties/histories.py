@@ -55,6 +55,16 @@ def times(draw: Draw) -> datetime:
 
 
 TIMES = times()
+
+
+@st.composite
+def times_on_time(draw: Draw) -> datetime:
+    """Some time in the last two days: what is recorded at noon is not late."""
+    ago = timedelta(days=draw(st.integers(0, 1)), minutes=draw(MINUTES))
+    return (NOON - ago).astimezone(draw(ZONES))
+
+
+ON_TIME = times_on_time()
 DAYS_BEFORE = st.integers(0, 1)
 ONE_IN_FOUR = st.sampled_from([False, False, False, True])
 YES_OR_NO = st.booleans()
@@ -194,8 +204,8 @@ class _Telling:
             body["about"] = str(about.event_id)
         self._add(who, "check_in", audience, body, about)
 
-    def _check_in_body(self) -> Json:
-        body = self._body(CHECK_INS)
+    def _check_in_body(self, at: datetime | None = None) -> Json:
+        body = self._body(CHECK_INS) | ({"occurred_at": at.isoformat()} if at else {})
         if not body.keys() - {"occurred_at", "domain"}:
             body["felt"] = self.draw(FELT)
         if self.draw(ONE_IN_FOUR):
@@ -203,7 +213,7 @@ class _Telling:
         return body
 
     def _seal(self, who: int) -> None:
-        body = self._check_in_body() | {"audience": "sealed"}
+        body = self._check_in_body(self.draw(ON_TIME)) | {"audience": "sealed"}
         if sealed_for := self.draw(SEALED_FOR):
             body["sealed_for"] = sealed_for
         both = self._sealed.setdefault(thing_of(body), {})
@@ -211,7 +221,7 @@ class _Telling:
             return
         both[who] = len(self.steps)
         self._add(who, "check_in", "private", body, None)
-        if len(both) == 2:
+        if len(both) == 2 and meet(*(self.steps[index].body for index in both.values())):
             for index in both.values():
                 self.steps[index] = replace(self.steps[index], audience="shared")
 
@@ -382,6 +392,13 @@ def thing_of(body: Json) -> Thing:
     day = day_of(body)
     year, week, _ = day.isocalendar()
     return (year, week) if body.get("sealed_for") == "week" else day
+
+
+def meet(one: Json, other: Json) -> bool:
+    """Whether both answer one felt item or one question."""
+    felt = one.get("felt", {}).keys() & other.get("felt", {}).keys()
+    words = [{name for name, text in body.get("words", {}).items() if text.strip()} for body in (one, other)]
+    return bool(felt or words[0] & words[1])
 
 
 def one_by_one(history: History) -> list[Call]:

@@ -33,6 +33,7 @@ OWNERS = {
     "sessions": {"accounts"},
     "sign_in_codes": {"accounts"},
     "used_id_tokens": {"accounts"},
+    "waiting": {"events"},
 }
 # A room that writes another's table, and why it must.
 EXCEPTIONS = {

@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from events.lookups import ALTERING, FIND, PRESENT, SEALED
+from events.lookups import ALTERING, FIND, PRESENT
 from projections.pages import SOME as SOME_PAGES
 from service.context import Context, reading_as_members
 from service.recording.load import LOAD
@@ -54,7 +54,6 @@ LIMIT 20
         (PRESENT, "event_id", "events_by_id"),
         (FIND, "event_id", "events_by_id"),
         (ALTERING, "alters", "events_altering"),
-        (SEALED, "alters", "events_altering"),
     ],
 )
 async def test_no_stream_is_read_for_an_id(service: Running, statement: str, name: str, index: str) -> None:

@@ -46,7 +46,8 @@ async def db(service: Running) -> Any:
 async def recorded(service: Running) -> tuple[Phone, Phone]:
     """Two who have recorded something of every kind, shared and private, and have made an invite elsewhere."""
     one, two = await service.couple()
-    for phone in (one, two):
+    for phone, item in ((one, "close"), (two, "fair")):
+        await phone.put("check-ins", {"occurred_at": OCCURRED, "felt": {item: 4}, "audience": "sealed"})
         asked = await phone.put("requests", {"occurred_at": OCCURRED, "domain": "home"})
         await phone.put("retractions", {"occurred_at": OCCURRED, "event_id": asked["event"]["id"]})
         await phone.put("decisions", {"occurred_at": OCCURRED, "domain": "home", "decided_by": "me"})
@@ -188,7 +189,7 @@ WHO_ACTS = re.compile(r"\s*SELECT(\s+set_config\([^()]*\),?)+\s*")
 # What migrates works as who owns the tables, before anybody is served.
 MIGRATIONS = {"service.database.migrate", "service.database.roles"}
 # So that none is overlooked where files are moved: whoever adds a statement, or takes one away, says so here.
-STATEMENTS = 150
+STATEMENTS = 154
 
 
 def is_statement(text: str) -> bool:

@@ -170,6 +170,24 @@ async def test_which_prompt_was_answered_is_read_by_nobody(service: Running, aud
             assert prompt_id not in str(await phone.events(stream, proof="true"))
 
 
+OF_THE_OTHER = ["", "/events", "/balances", "/perspectives?measure=decides", "/requests", "/trends?measure=decides"]
+
+
+@pytest.mark.parametrize("audience", ["shared", "private"])
+async def test_no_answer_that_the_other_gets_names_a_prompt(service: Running, audience: str) -> None:
+    one, two = await service.couple()
+    prompt_id = await prompted(service, one)
+    await one.put("check-ins", check_in(prompt_id, felt={"close": 2}, audience=audience))
+    await two.step_up()
+    answers = [await two.call("GET", f"{HERE}{path}") for path in OF_THE_OTHER]
+    answers.append(await two.call("POST", f"{HERE}/sync", {"entries": []}))
+    answers += [await two.call("GET", path) for path in ("/v1/me/export", "/v1/me/prompts", "/v1/relationships")]
+    for answer in answers:
+        assert answer.status_code == 200, answer.url
+        assert prompt_id not in answer.text, answer.url
+        assert "prompt_id" not in answer.text, answer.url
+
+
 async def test_an_answer_counts_when_it_was_given_and_not_when_it_came(service: Running) -> None:
     one = await service.member()
     in_time, late = await prompted(service, one), await prompted(service, one)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -9,18 +10,21 @@ import asyncpg
 import pytest
 from msgspec import convert
 
-from events.entries import CheckIn, Retraction
-from events.lookups import SEALED as FIND_WHAT_IS_SEALED
-from events.reveals import copy_ids
+from events.encryption import open_box
+from events.entries import Retraction
+from events.reveals import MAX_ANSWERS, copy_ids
+from events.waiting import WAITING
 from projections.rebuild import rebuild
 from service.context import Context
 from service.recording import reveal
 from service.recording.recorder import record_under_locks
 from service.recording.write_set import Submission
+from tests.noninterference.leaks import everywhere
 from tests.properties.playing import streams_of, tallies
 from tests.service.recording.test_appending import submission
 from tests.support.holding import PRIVATE_HEAD, PRIVATE_PAGES, SHARED_HEAD, holding
 from tests.support.phones import Json, Phone, Running, link
+from tests.support.statements import overheard
 
 HERE = "/v1/relationships/{rid}"
 AT = "2026-06-15T10:00:00+02:00"
@@ -50,6 +54,12 @@ async def put(phone: Phone, event_id: UUID | None = None, **fields: Any) -> str:
     """Seal a check-in; its id."""
     answer = await phone.put("check-ins", sealed(**fields), event_id or uuid4())
     return str(answer["event"]["id"])
+
+
+async def asked(phone: Phone, count: int) -> list[str]:
+    """So many requests, to seal check-ins about."""
+    entry = {"occurred_at": AT, "domain": "home"}
+    return [(await phone.put("requests", entry))["event"]["id"] for _ in range(count)]
 
 
 async def take_back(phone: Phone, event_id: str) -> Json:
@@ -121,7 +131,7 @@ async def test_what_moves_is_what_it_had_counted_by_what_it_is_about(service: Ru
     one, two = await service.couple()
     asked = (await one.put("requests", {"occurred_at": AT, "domain": "home"}))["event"]["id"]
     noted = (await one.put("check-ins", {"occurred_at": AT, "note": "x", "audience": "shared"}))["event"]["id"]
-    for about, day, counted in ((asked, "2026-06-13", 0), (noted, "2026-06-14", 1)):
+    for about, day, counted in ((asked, "2026-06-14", 0), (noted, "2026-06-15", 1)):
         at: Json = {"occurred_at": f"{day}T10:00:00Z", "sealed_for": "day"}
         await put(two, about=about, **at)
         await put(one, **at)
@@ -130,19 +140,141 @@ async def test_what_moves_is_what_it_had_counted_by_what_it_is_about(service: Ru
     await recounted(service, db, one, two)
 
 
-async def test_the_oldest_of_several_that_was_not_taken_back_is_revealed_and_nothing_after_it(
+async def test_the_oldest_of_several_that_was_not_taken_back_is_revealed_and_then_the_next(
     service: Running, db: Any
 ) -> None:
     one, two = await service.couple()
     ids = [await put(one, note=str(i)) for i in range(3)]
     retraction = await take_back(one, ids[0])
     assert retraction["stream"] == "private"
-    theirs = await put(two)
-    assert set(await revealed(one)) == {ids[1], theirs}
-    for phone in (one, two):
-        await put(phone, note="later")
-    assert set(await revealed(one)) == {ids[1], theirs}
+    theirs = [await put(two)]
+    assert set(await revealed(one)) == {ids[1], *theirs}
+    theirs.append(await put(two, note="later"))
+    assert set(await revealed(one)) == {*ids[1:], *theirs}
+    await put(two, note="too many")
+    assert set(await revealed(one)) == {*ids[1:], *theirs}
     await recounted(service, db, one, two)
+
+
+async def test_the_oldest_that_can_be_compared_is_revealed(service: Running, db: Any) -> None:
+    one, two = await service.couple()
+    felt, said = await put(one, felt={"close": 5}), await put(one, felt=None, words={"my_view": "so"})
+    theirs = await put(two, felt={"fair": 2}, words={"my_view": "or so"})
+    assert set(await revealed(one)) == {said, theirs}
+    other = await put(two, felt={"close": 1, "fair": 3})
+    assert set(await revealed(one)) == {said, theirs, felt, other}
+    await recounted(service, db, one, two)
+
+
+NOTHING_IN_COMMON: list[Json] = [
+    {"felt": {"fair": 5}},
+    {"felt": None, "note": "x"},
+    {"felt": None, "words": {"heard": "x", "close": "y"}},
+    {"felt": {"fair": 1}, "words": {"my_view": " \n"}},
+]
+
+
+@pytest.mark.parametrize("dummy", NOTHING_IN_COMMON)
+async def test_a_dummy_reveals_nothing(service: Running, dummy: Json) -> None:
+    one, two = await service.couple()
+    await put(one, felt={"close": 5, "heard": 3}, words={"my_view": "so", "their_sense": "that"})
+    for _ in range(3):
+        await put(two, **dummy)
+    assert await revealed(one) == await revealed(two) == []
+
+
+async def test_three_hundred_dummies_in_one_queue_read_nothing(service: Running) -> None:
+    one, two = await service.couple()
+    days = [f"2026-06-{day:02}T10:00:00Z" for day in (13, 14, 15)]
+    for at in days:
+        for sealed_for in ("day", "week"):
+            await put(one, occurred_at=at, sealed_for=sealed_for)
+    queue = [
+        {"id": str(uuid4()), "kind": "check_in", "check_in": sealed(felt={"fair": 4}, occurred_at=at, sealed_for=what)}
+        for at in days * 50
+        for what in ("day", "week")
+    ]
+    answer = await two.expect(200, "POST", f"{HERE}/sync", {"entries": queue})
+    assert {result["status"] for result in answer["results"]} == {"recorded"}
+    assert [event["kind"] for event in answer["shared"]["events"]] == ["opened"]
+
+
+async def test_of_one_answer_for_one_thing_four_of_one_author_wait(service: Running, db: Any) -> None:
+    one, two = await service.couple()
+    ids = [await put(one) for _ in range(6)]
+    for _ in ids:
+        await put(two)
+    shown = await revealed(one)
+    assert set(ids).intersection(shown) == set(ids[:4])
+    assert len(shown) == 8
+    await recounted(service, db, one, two)
+
+
+@pytest.mark.parametrize("who", [0, 1])
+async def test_nothing_is_revealed_unless_both_have_consented_at_that_moment(service: Running, who: int) -> None:
+    one, two = couple = await service.couple()
+    mine = await put(one)
+    await couple[who].expect(204, "DELETE", "/v1/me/consent")
+    if who == 1:
+        assert await two.refused("check-ins", SEALED) == (403, "consent_required")
+        return
+    theirs = await put(two)
+    assert await revealed(two) == []
+    await one.consent()
+    assert await revealed(two) == []
+    later = await put(two)
+    assert set(await revealed(two)) == {mine, later}
+    assert theirs not in await revealed(two)
+
+
+async def test_sent_again_without_consent_it_reveals_nothing(service: Running) -> None:
+    one, two = await service.couple()
+    theirs = uuid4()
+    await one.expect(204, "DELETE", "/v1/me/consent")
+    await put(two, theirs)
+    await one.consent()
+    mine = uuid4()
+    async with unrevealed(service):
+        await put(one, mine)
+    await one.expect(204, "DELETE", "/v1/me/consent")
+    await one.put("check-ins", SEALED, mine, status=200)
+    assert await revealed(one) == []
+
+
+async def test_who_gets_no_answer_sends_it_again_and_then_it_is_revealed(service: Running, db: Any) -> None:
+    one, two = await service.couple()
+    theirs, mine = await put(two), uuid4()
+    async with unrevealed(service):
+        await put(one, mine)
+    assert await revealed(one) == []
+    for _ in range(2):
+        await one.put("check-ins", SEALED, mine, status=200)
+        assert set(await revealed(one)) == {str(mine), theirs}
+    await recounted(service, db, one, two)
+
+
+async def test_a_late_one_stays_private_whoever_was_late(service: Running) -> None:
+    one, two = await service.couple()
+    await put(one)
+    await put(two, occurred_at="2026-06-12T10:00:00Z")
+    await put(one, occurred_at="2026-06-12T10:00:00Z")
+    service.clock.advance(days=3)
+    for phone in (one, two):
+        await phone.sign_in(phone.email)
+    await put(two)
+    assert await revealed(two) == []
+    assert [event["late"] for event in await two.events("private")] == [True, True]
+
+
+async def test_a_day_that_has_not_come_where_its_author_is_stays_private(service: Running) -> None:
+    one, two = await service.couple()
+    service.clock.advance(hours=11, minutes=57)  # 23:57 UTC
+    for phone in (one, two):
+        await phone.sign_in(phone.email)
+        await put(phone, occurred_at="2026-06-16T00:01:00Z")
+    assert await revealed(one) == []
+    ids = [await put(phone, occurred_at="2026-06-16T01:57:00+02:00") for phone in (one, two)]
+    assert set(await revealed(one)) == set(ids)
 
 
 async def test_what_is_taken_back_before_it_is_revealed_never_was_there(service: Running, db: Any) -> None:
@@ -246,7 +378,7 @@ async def test_what_is_sealed_about_an_event_meets_what_is_sealed_about_the_same
     await put(two, about=other)
     await put(two, about=about, sealed_for="day")
     assert await revealed(one) == []
-    theirs = await put(two, about=about, occurred_at="2026-01-01T10:00:00Z", sealed_for="about")
+    theirs = await put(two, about=about, occurred_at="2026-06-14T10:00:00Z", sealed_for="about")
     assert set(await revealed(one)) == {mine, theirs}
 
 
@@ -283,21 +415,14 @@ async def test_several_in_one_queue_come_to_what_they_come_to_one_by_one(service
     await recounted(service, db, one, two)
 
 
-async def test_a_late_one_is_revealed_like_any_other(service: Running) -> None:
-    one, two = await service.couple()
-    await put(one)
-    service.clock.advance(days=3)
-    await two.sign_in(two.email)
-    await put(two, sealed_for="day")
-    assert [event["late"] for event in (await two.events())[1:]] == [True, True]
-
-
-async def test_what_waits_since_before_the_other_came_meets_theirs(service: Running) -> None:
+async def test_what_was_sealed_before_the_other_came_stays_private(service: Running) -> None:
     one, two = await service.member(), await service.phone().sign_in()
     await two.consent()
-    mine = await put(one)
+    await put(one)
     await link(one, two)
     theirs = await put(two)
+    assert await revealed(two) == []
+    mine = await put(one, note="now")
     assert set(await revealed(two)) == {mine, theirs}
 
 
@@ -333,22 +458,21 @@ async def test_after_one_is_erased_the_other_keeps_their_copy_and_its_counts(ser
 
 async def test_two_who_seal_at_once_see_each_other(service: Running, db: Any) -> None:
     one, two = await service.couple()
-    for day in range(1, 11):
-        at = f"2026-06-{day:02}T10:00:00Z"
-        await asyncio.gather(put(one, occurred_at=at), put(two, occurred_at=at))
-        assert len(await revealed(one)) == 2 * day
+    for count, about in enumerate(await asked(one, 10), start=1):
+        await asyncio.gather(put(one, about=about), put(two, about=about))
+        assert len(await revealed(one)) == 2 * count
     await recounted(service, db, one, two)
 
 
 async def test_two_who_queue_and_take_back_at_once_wait_for_nobody_in_a_circle(service: Running, db: Any) -> None:
     one, two = await service.couple()
-    days = [f"2026-05-{day:02}T10:00:00Z" for day in range(1, 31)]
-    waiting = [(phone, await put(phone, occurred_at=at)) for at in days[:10] for phone in (one,)]
+    things = await asked(one, 30)
+    waiting = [(one, await put(one, about=about)) for about in things[:10]]
     async with asyncio.timeout(30):
         await asyncio.gather(
             *(take_back(phone, event_id) for phone, event_id in waiting),
-            *(put(two, occurred_at=at) for at in days[:20]),
-            *(put(one, occurred_at=at) for at in days[10:]),
+            *(put(two, about=about) for about in things[:20]),
+            *(put(one, about=about) for about in things[10:]),
             *(phone.put("check-ins", SEALED | {"audience": a}) for phone in (one, two) for a in ("shared", "private")),
         )
     await recounted(service, db, one, two)
@@ -360,7 +484,7 @@ async def test_who_seals_while_the_other_leaves_comes_before_the_end_or_not_at_a
     service: Running, db: Any, first: str
 ) -> None:
     one, two = await service.couple()
-    days = [f"2026-06-{day:02}T10:00:00Z" for day in (1, 2)]
+    days = [f"2026-06-{day:02}T10:00:00Z" for day in (14, 15)]
     for day in days:
         await put(one, occurred_at=day)
 
@@ -383,12 +507,31 @@ async def test_who_seals_while_the_other_leaves_comes_before_the_end_or_not_at_a
     await recounted(service, db, one, two)
 
 
+async def recorded_under_locks(service: Running, submitted: Submission) -> None:
+    """Record it alone and under locks."""
+    context: Context = service.app.state.context
+    async with context.writer() as db:
+        await record_under_locks(context, db, [submitted], wait_for_locks=True)
+
+
+@asynccontextmanager
+async def unrevealed(service: Running) -> AsyncIterator[None]:
+    """Until the block ends the service dies, as it were, right after the commit of what is sealed."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reveal, "reveal_waiting", _nothing)
+        yield
+
+
+async def _nothing(*_: Any) -> None:
+    return None
+
+
 async def test_what_is_being_taken_back_is_not_revealed(service: Running, db: Any) -> None:
     one, two = await service.couple()
     theirs = await put(two)
     back = await submission(two, convert({"occurred_at": AT, "event_id": theirs}, Retraction))
     async with holding(service, PRIVATE_PAGES, two.rid) as held:
-        taking = asyncio.create_task(statements_of(service, back))
+        taking = asyncio.create_task(recorded_under_locks(service, back))
         await held.until_waiting(1)
         sealing = asyncio.create_task(put(one))
         await held.until_waiting(2)
@@ -397,30 +540,87 @@ async def test_what_is_being_taken_back_is_not_revealed(service: Running, db: An
     await recounted(service, db, one, two)
 
 
-async def statements_of(service: Running, submitted: Submission) -> list[str]:
-    """Record it alone and under locks; what the database is asked for that."""
-    context: Context = service.app.state.context
-    statements: list[str] = []
-    async with context.writer() as db:
-        with db.query_logger(lambda logged: statements.append(logged.query)):
-            await record_under_locks(context, db, [submitted], wait_for_locks=True)
-    return statements
+WORLDS = ["never", "sealed", "took back", "revealed before", "dummy", "withdrew"]
 
 
-async def test_what_is_refused_or_sent_again_looks_for_nothing_of_the_others(service: Running) -> None:
+async def world(service: Running, which: str) -> tuple[Phone, Phone]:
+    """A couple of which the second has sealed something, or has not; nothing of it can be revealed."""
     one, two = await service.couple()
-    await take_back(one, await put(one, HIGH))
+    match which:
+        case "sealed":
+            await put(two, felt={"fair": 2})
+        case "took back":
+            await take_back(two, await put(two))
+        case "revealed before":
+            await put(two, felt={"fair": 2})
+            await take_back(two, await put(two, felt={"close": 2}))
+        case "dummy":
+            await put(two, felt=None, note="x")
+        case "withdrew":
+            await put(two)
+            await two.expect(204, "DELETE", "/v1/me/consent")
+    return one, two
+
+
+async def test_sealing_does_the_same_work_whatever_the_other_has_sealed(service: Running, monkeypatch: Any) -> None:
+    context: Context = service.app.state.context
+    opened: list[bytes] = []
+
+    def counted(key: bytes, ciphertext: bytes, bound: bytes) -> bytes:
+        opened.append(key)
+        return open_box(key, ciphertext, bound)
+
+    everywhere(monkeypatch, open_box, counted)
+    work = {}
+    for which in WORLDS:
+        one, _ = await world(service, which)
+        await one.put("check-ins", SEALED | {"audience": "private"})
+        opened.clear()
+        async with overheard(context.writer_db, context.auth_db, context.db) as statements:
+            await put(one)
+        # Three pools are overheard, each of which returns a connection when it likes.
+        work[which] = sorted(one for one in statements if "RESET ALL" not in one), len(opened)
+        assert await revealed(one) == []
+    assert WAITING in work["never"][0]
+    for which in WORLDS:
+        assert work[which] == work["never"], which
+
+
+async def test_the_index_holds_what_waits_and_no_more(service: Running, db: Any) -> None:
+    one, two = await service.couple()
+
+    async def rows() -> int:
+        return int(await db.fetchval("SELECT count(*) FROM waiting WHERE relationship_id = $1::text::uuid", one.rid))
+
+    assert await rows() == 0
+    kept = await put(one)
+    assert await rows() == MAX_ANSWERS
+    await put(one, felt={"fair": 1, "heard": 2}, words={"my_view": "x"})
+    assert await rows() == 2 * MAX_ANSWERS
+    await put(one, felt=None, note="nothing to compare")
+    assert await rows() == 2 * MAX_ANSWERS
+    await take_back(one, kept)
+    assert await rows() == MAX_ANSWERS
+    later = uuid4()
+    await put(two, later)
+    assert await rows() == 2 * MAX_ANSWERS
+    await two.put("check-ins", SEALED | {"audience": "shared"}, later)
+    assert await rows() == MAX_ANSWERS
+    await put(two, felt={"heard": 5})
+    assert await rows() == 0
+    await put(one)
+    await two.step_up()
+    await two.expect(204, "DELETE", "/v1/me")
+    assert await rows() == 0
+
+
+async def test_what_is_refused_looks_for_nothing_of_the_others(service: Running) -> None:
+    one, two = await service.couple()
     await put(two)
-    in_the_future = await submission(one, convert(sealed(occurred_at="2026-06-15T23:00:00Z"), CheckIn))
-    id_taken = await submission(one, convert(sealed(note="another"), CheckIn), HIGH)
-    again = await submission(one, convert(SEALED, CheckIn), HIGH)
-    for submitted in (in_the_future, id_taken, again):
-        statements = await statements_of(service, submitted)
-        assert FIND_WHAT_IS_SEALED not in statements
-        assert reveal.PARTNER not in statements
-    statements = await statements_of(service, await submission(one, convert(SEALED, CheckIn)))
-    assert {FIND_WHAT_IS_SEALED, reveal.PARTNER} <= set(statements)
-    assert len(await revealed(one)) == 2
+    context: Context = service.app.state.context
+    async with overheard(context.writer_db) as statements:
+        await one.refused("check-ins", sealed(occurred_at="2026-06-15T23:00:00Z"))
+    assert not {WAITING, reveal.PARTNER} & set(statements)
 
 
 async def test_nobody_waits_for_what_the_other_seals(service: Running) -> None:
