@@ -204,11 +204,13 @@ async def open_context(
         create_pool(database_url, KEEPER_ROLE, MAINTENANCE_CONNECTIONS) as maintenance_db,
         create_pool(database_url, PROMPTER_ROLE, SCHEDULER_CONNECTIONS) as scheduler_db,
         create_pool(database_url, RECORDER_ROLE, WRITER_CONNECTIONS, RECORDING, no_reset) as writer_db,
+        create_pool(database_url, SERVICE_ROLE, WRITER_CONNECTIONS, RECORDING) as references_db,
         create_pool(database_url, KEYS_ROLE, KEYS_CONNECTIONS, reset=no_reset) as keys_db,
     ):
         try:
             keys = Keyring(keys_db, store, now, random_bytes)
-            yield Context(db, auth_db, maintenance_db, scheduler_db, writer_db, keys, now, random_bytes, postman)
+            pools = (db, auth_db, maintenance_db, scheduler_db, writer_db, references_db)
+            yield Context(*pools, keys, now, random_bytes, postman)
         finally:
             await postman.close()
 

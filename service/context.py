@@ -32,25 +32,6 @@ ConnectionPool: TypeAlias = "Pool[Record]"
 # taking it apart. Evaluated before the setting, it would see no row.
 ACT = "SELECT set_config('mutuality.members', $1::uuid[]::text, false)"
 
-# Within a transaction of the recorder's role, which reads no text.
-READ_AS_MEMBERS = """
-SELECT
-    set_config('role', 'mutuality_service', true),
-    set_config('mutuality.members', $1::uuid[]::text, true)
-"""
-
-WRITE_AGAIN = """
-SELECT set_config('role', 'mutuality_recorder', true)
-"""
-
-
-@asynccontextmanager
-async def reading_as_members(db: DbConnection, member_ids: Sequence[UUID]) -> AsyncIterator[None]:
-    """Let the recorder's transaction read what those members may read; until the block ends, it writes nothing."""
-    await db.execute(READ_AS_MEMBERS, member_ids)
-    yield
-    await db.execute(WRITE_AGAIN)
-
 
 class Context(Struct, frozen=True):
     """Connections by role, keys, the clock, random bytes, mail and live listeners: one of each in a process."""
@@ -60,6 +41,7 @@ class Context(Struct, frozen=True):
     maintenance_db: ConnectionPool
     scheduler_db: ConnectionPool
     writer_db: ConnectionPool
+    references_db: ConnectionPool
     keys: Keyring
     now: Clock
     random_bytes: RandomBytes
@@ -69,10 +51,24 @@ class Context(Struct, frozen=True):
     @asynccontextmanager
     async def acting_as(self, *member_ids: UUID) -> AsyncIterator[DbConnection]:
         """A connection that acts for signed-in members: it sees the rows of no one else."""
-        async with checked_out(self.db) as db:
-            await db.execute(ACT, member_ids)
+        async with _acting(self.db, member_ids) as db:
             yield db
 
     def writer(self) -> AbstractAsyncContextManager[DbConnection]:
-        """A connection of the recorder: it appends for many members, and reads no text unless it acts for some."""
+        """A connection of the recorder: it appends for many members, and reads no text."""
         return checked_out(self.writer_db)
+
+    def reading_for(self, member_ids: Sequence[UUID]) -> AbstractAsyncContextManager[DbConnection]:
+        """A second connection beside a writer's, which reads what those members may read, as of now.
+
+        Only who holds a writer's connection may ask for one. There are as many of these, and they wait for no lock: so
+        nobody waits here for somebody who waits for them.
+        """
+        return _acting(self.references_db, member_ids)
+
+
+@asynccontextmanager
+async def _acting(pool: ConnectionPool, member_ids: Sequence[UUID]) -> AsyncIterator[DbConnection]:
+    async with checked_out(pool) as db:
+        await db.execute(ACT, member_ids)
+        yield db

@@ -46,7 +46,7 @@ class Settings(BaseSettings):
         Field(
             ge=2,
             le=100,
-            description="connections to PostgreSQL, at most, beside 23 for sign-ins, writing, keys and prompts",
+            description="connections to PostgreSQL, at most, beside 31 for sign-ins, writing, keys and prompts",
         ),
     ] = 10
     sign_ins_per_hour: Annotated[

@@ -3,6 +3,7 @@
 The schema is the one that the Compose project publishes, as check-jsonschema carries it.
 """
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -54,6 +55,21 @@ def test_the_service_waits_for_its_migrations(compose: dict[str, Any]) -> None:
     assert services["migrate"]["command"] == ["python", "-m", "service", "migrate"]
     assert services["migrate"]["depends_on"] == {"database": {"condition": "service_healthy"}}
     assert services["service"]["depends_on"]["migrate"] == {"condition": "service_completed_successfully"}
+
+
+def test_there_is_no_password_but_the_operators(compose: dict[str, Any]) -> None:
+    asked = re.findall(r"\$\{MUTUALITY_POSTGRES_PASSWORD([^}]*)\}", (ROOT / "docker-compose.yml").read_text())
+    assert set(asked) == {":?set it, or put it into .env"}
+    assert len(asked) == 2
+
+
+def test_who_serves_does_not_know_who_migrates(compose: dict[str, Any]) -> None:
+    services = compose["services"]
+    serving, migrating = [services[name]["environment"]["MUTUALITY_DATABASE_URL"] for name in ("service", "migrate")]
+    assert serving == "postgresql://database:5432/mutuality"
+    assert migrating.startswith("postgresql://mutuality:${MUTUALITY_POSTGRES_PASSWORD:?")
+    # The passwords of the roles are made from a secret there.
+    assert services["migrate"]["volumes"] == services["service"]["volumes"] == ["keys:/keys"]
 
 
 def test_nothing_is_open_to_other_machines(compose: dict[str, Any]) -> None:

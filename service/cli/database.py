@@ -5,29 +5,40 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 from service.core.clock import utc_now
-from service.database import embedded
+from service.database import embedded, logins
 from service.database.migrate import migrate as migrate_schema
 from service.database.migrate import pending
 from service.database.pool import connect
-from service.database.roles import KEYS_ROLE
+from service.database.roles import KEYS_ROLE, RECORDER_ROLE, SERVICE_ROLE, amiss
 from service.errors import DataDirInUse, StartupError
 from service.keys import rotation
-from service.keys.key_store import FileKeyStore, KeyStore
+from service.keys.key_store import FileKeyStore
 from service.settings import Settings
 
 
 async def missing_migrations(url: str) -> list[str]:
     """The names of the migrations that the database lacks."""
-    db = await connect(url)
+    db = await connect(url, SERVICE_ROLE)
     try:
         return await pending(db)
     finally:
         await db.close()
 
 
+async def is_ready(url: str) -> bool:
+    """Whether it can be served from as it is: migrated, and with roles that are what they should be."""
+    if await logins.locked_out(url):
+        return False
+    db = await connect(url, SERVICE_ROLE)
+    try:
+        return not await pending(db) and not await amiss(db)
+    finally:
+        await db.close()
+
+
 async def remind_of_rotation(url: str) -> None:
     """Print which epochs keys are still wrapped in, where a rotation is due."""
-    db = await connect(url, role=KEYS_ROLE)
+    db = await connect(url, KEYS_ROLE)
     try:
         if before := await rotation.due(db, utc_now()):
             print(f"Keys are still wrapped as in {', '.join(before)}: python -m service rotate-keys ends that.")
@@ -37,7 +48,7 @@ async def remind_of_rotation(url: str) -> None:
 
 @contextmanager
 def database(settings: Settings) -> Iterator[str]:
-    """The address of the database: the one that is set, or an embedded one started here."""
+    """The address of the database for who migrates: the one that is set, or an embedded one started here."""
     if settings.database_url:
         yield settings.database_url
     else:
@@ -47,15 +58,17 @@ def database(settings: Settings) -> Iterator[str]:
 
 @contextmanager
 def lasting_database(settings: Settings) -> Iterator[str]:
-    """The same, for serving from. Raises StartupError where an answer would not mean that the event is on disk."""
-    with database(settings) as url:
+    """Its address for who serves, migrated. StartupError where an answer would not mean that the event is on disk."""
+    with database(settings) as administrators:
+        url = serving(settings, administrators)
+        asyncio.run(migrate_where_needed(administrators, url))
         asyncio.run(require_durability(url))
         yield url
 
 
 @contextmanager
 def database_in_use(settings: Settings) -> Iterator[str]:
-    """The same, or the embedded one of a service that runs already: maintenance does not need it to stop."""
+    """As `database`, or the embedded one of a service that runs already: maintenance does not need it to stop."""
     with ExitStack() as stack:
         try:
             url = stack.enter_context(database(settings))
@@ -64,12 +77,17 @@ def database_in_use(settings: Settings) -> Iterator[str]:
         yield url
 
 
-def key_store(settings: Settings) -> KeyStore:
+def serving(settings: Settings, administrators: str) -> str:
+    """The address of the same database for the roles, which log in by passwords of their own."""
+    return logins.serving_url(administrators, key_store(settings).database_secret)
+
+
+def key_store(settings: Settings) -> FileKeyStore:
     """The key store that belongs to the data."""
     return FileKeyStore(settings.keys_dir or settings.data_dir / "keys")
 
 
-# As they are for this connection: a database or a role may have settings of its own.
+# As they are for who records: a database or a role may have settings of its own.
 UNSAFE = """
 SELECT name
 FROM pg_settings
@@ -81,7 +99,7 @@ ORDER BY name
 
 async def require_durability(url: str) -> None:
     """Raise StartupError where PostgreSQL acknowledges commits that it could lose."""
-    db = await connect(url)
+    db = await connect(url, RECORDER_ROLE)
     try:
         unsafe = [row["name"] for row in await db.fetch(UNSAFE)]
     finally:
@@ -90,10 +108,19 @@ async def require_durability(url: str) -> None:
         raise StartupError(f"PostgreSQL could lose what was acknowledged: {', '.join(unsafe)} must be on, and is off.")
 
 
-async def migrate_database(url: str) -> list[str]:
-    """Apply the migrations that are missing; returns their names."""
-    db = await connect(url)
+async def migrate_where_needed(administrators: str, url: str) -> list[str]:
+    """Migrate what is not ready to be served from: where all is, nobody who could change it logs in."""
+    if await is_ready(url):
+        return []
+    return await migrate_database(administrators, url)
+
+
+async def migrate_database(administrators: str, url: str) -> list[str]:
+    """Apply the migrations that are missing, and let the roles log in; returns the names of what was applied."""
+    db = await connect(administrators)
     try:
-        return await migrate_schema(db, utc_now())
+        applied = await migrate_schema(db, utc_now(), verifiers=logins.verifiers(url))
+        await logins.ensure_logins(db, url)
+        return applied
     finally:
         await db.close()

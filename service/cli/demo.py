@@ -1,6 +1,5 @@
 """The command demo: serve, on data of its own, with a synthetic couple."""
 
-import asyncio
 import threading
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import httpx
 from service import logs
 from service.app import create_app
 from service.cli import demo_couple
-from service.cli.database import key_store, lasting_database, migrate_database
+from service.cli.database import key_store, lasting_database
 from service.cli.serve import address, at_port_of, greeting, listening, run
 from service.core.clock import utc_now
 from service.settings import Settings
@@ -25,7 +24,6 @@ def run_demo(settings: Settings) -> None:
     mailer = demo_couple.DemoMailer()
     with lasting_database(settings) as url, listening(settings) as listener:
         settings = at_port_of(listener, settings)
-        asyncio.run(migrate_database(url))
         unlimited = settings.model_copy(update={"sign_ins_per_hour": 0, "requests_per_minute": 0})
         app = create_app(url, unlimited, mailer, key_store(settings), with_prompts=True)
         run(app, listener, lambda: _load_beside(settings, mailer), app.end_streams)

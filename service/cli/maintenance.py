@@ -13,7 +13,15 @@ from tqdm import tqdm
 from events.heads import DbConnection
 from service.app import create_app
 from service.cli import rebuild_tallies
-from service.cli.database import database, database_in_use, key_store, migrate_database, missing_migrations
+from service.cli.database import (
+    database,
+    database_in_use,
+    key_store,
+    migrate_database,
+    migrate_where_needed,
+    missing_migrations,
+    serving,
+)
 from service.contract.document import document as openapi_document
 from service.core import mail
 from service.core.clock import utc_now
@@ -29,16 +37,17 @@ from service.settings import Settings
 
 
 def migrate(settings: Settings) -> None:
-    """Bring the database to the schema of this version."""
-    with database(settings) as url:
-        for name in asyncio.run(migrate_database(url)):
+    """Bring the database to the schema of this version, as the user that DATABASE_URL names."""
+    with database(settings) as administrators:
+        for name in asyncio.run(migrate_database(administrators, serving(settings, administrators))):
             print(f"applied {name}")
     print("The schema is up to date.")
 
 
 def rebuild(settings: Settings) -> None:
     """Recompute all tallies from the log, beside a running service, and print how many had differed."""
-    with database_in_use(settings) as url:
+    with database_in_use(settings) as administrators:
+        url = serving(settings, administrators)
         asyncio.run(require_current_schema(url))
         differences = rebuild_tallies.rebuild_all(url, key_store(settings))
     print(f"Counts that had differed and were set right: {differences}." if differences else "No differences.")
@@ -52,8 +61,8 @@ async def require_current_schema(url: str) -> None:
 
 def rotate_keys(settings: Settings) -> None:
     """Begin the epoch of this month for all keys, beside a running service, and destroy the epochs before it."""
-    with database_in_use(settings) as url, tqdm(unit=" keys", desc="Rewrapping") as bar:
-        destroyed = asyncio.run(_rotate(url, key_store(settings), bar))
+    with database_in_use(settings) as administrators, tqdm(unit=" keys", desc="Rewrapping") as bar:
+        destroyed = asyncio.run(_rotate(serving(settings, administrators), key_store(settings), bar))
     print(f"Destroyed: {', '.join(destroyed)}." if destroyed else "No epoch was over.")
 
 
@@ -62,7 +71,7 @@ async def _rotate(url: str, store: KeyStore, bar: "tqdm[Any]") -> list[str]:
         bar.total = total
         bar.update(done - bar.n)
 
-    db = await connect(url, role=KEYS_ROLE)
+    db = await connect(url, KEYS_ROLE)
     try:
         return await rotation.rotate(db, store, utc_now(), show)
     finally:
@@ -101,9 +110,9 @@ async def _scheduler(url: str) -> AsyncIterator[DbConnection]:
 def import_export(settings: Settings, file: Path) -> None:
     """Import one member's export into a service that has no members yet."""
     export = read_export(file)
-    with database_in_use(settings) as url:
-        asyncio.run(migrate_database(url))
-        events = asyncio.run(_import(url, key_store(settings), export))
+    with database_in_use(settings) as administrators:
+        asyncio.run(migrate_where_needed(administrators, serving(settings, administrators)))
+        events = asyncio.run(_import(administrators, key_store(settings), export))
     print(f"Taken in, every proof checked: relationships {len(export.relationships)}, events {events}.")
     print("The member signs in by the same mail address. Nobody can sign in as a partner who was part of it.")
 

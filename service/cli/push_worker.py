@@ -6,7 +6,7 @@ from contextlib import suppress
 
 from service import logs, worker
 from service.app import open_context
-from service.cli.database import key_store, missing_migrations
+from service.cli.database import key_store, missing_migrations, serving
 from service.cli.serve import where_pushes_go
 from service.core import mail
 from service.core.clock import JumpGuardedClock
@@ -43,7 +43,7 @@ async def _ready_database(settings: Settings, stop: asyncio.Event) -> str | None
     printed = ""
     while not stop.is_set():
         try:
-            url = settings.database_url or embedded.url_of_running(settings.data_dir)
+            url = serving(settings, settings.database_url or embedded.url_of_running(settings.data_dir))
             missing = await missing_migrations(url)
             why = "The database is not migrated yet."
         except MigrationError:

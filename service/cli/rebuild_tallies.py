@@ -110,7 +110,7 @@ ORDER BY
 
 async def listed(url: str) -> list[list[Listed]]:
     """All streams, in parts."""
-    db = await connect(url, role=KEEPER_ROLE)
+    db = await connect(url, KEEPER_ROLE)
     try:
         rows = await db.fetch(STREAMS)
     finally:
@@ -224,9 +224,9 @@ async def work(
 ) -> None:
     """Rebuild one part after the other."""
     # Counts are grouped by hashing: PostgreSQL expects few of a stream, and to sort them took it twice as long.
-    db = await connect(url, role=KEEPER_ROLE, enable_sort="off")
+    db = await connect(url, KEEPER_ROLE, enable_sort="off")
     try:
-        keys_db = await connect(url, role=KEYS_ROLE)
+        keys_db = await connect(url, KEYS_ROLE)
         try:
             keys = Keyring(keys_db, store, utc_now, system_random_bytes)
             for part in parts:
@@ -238,6 +238,8 @@ async def work(
 
 
 WAIT_SHORTLY = "SET LOCAL lock_timeout = '200ms'"
+# A long stream takes its time, and who waits for its head waits for that.
+WAIT_LONG = "SET LOCAL lock_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0"
 
 
 async def rebuild_part(db: DbConnection, keys: Keyring, part: Sequence[Listed]) -> RebuiltPart:
@@ -256,6 +258,7 @@ async def rebuild_part(db: DbConnection, keys: Keyring, part: Sequence[Listed]) 
 async def _rebuild_alone(db: DbConnection, keys: Keyring, one: Listed) -> RebuiltPart:
     try:
         async with db.transaction():
+            await db.execute(WAIT_LONG)
             return RebuiltPart(1, await _rebuild(db, keys, [one]), [])
     except DecryptionFailed:
         return RebuiltPart(1, 0, [one.key.stream_id])

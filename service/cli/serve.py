@@ -11,7 +11,7 @@ from litestar.types import ASGIApp
 
 from service import logs, metrics
 from service.app import App, create_app
-from service.cli.database import key_store, lasting_database, migrate_database, remind_of_rotation
+from service.cli.database import key_store, lasting_database, remind_of_rotation
 from service.core import mail
 from service.core.clock import JumpGuardedClock
 from service.core.garbage import collect_less
@@ -27,7 +27,6 @@ def serve(settings: Settings) -> None:
     pushes = where_pushes_go(settings)
     with lasting_database(settings) as url, listening(settings) as listener:
         settings = at_port_of(listener, settings)
-        asyncio.run(migrate_database(url))
         asyncio.run(remind_of_rotation(url))
         mailer, inside = mail.mailer_for(settings.smtp_url, settings.mail_from), settings.push == "inside"
         app = create_app(url, settings, mailer, key_store(settings), JumpGuardedClock(), with_prompts=inside)

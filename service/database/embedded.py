@@ -4,9 +4,11 @@
     DATA_DIR/postgres      the cluster
     DATA_DIR/socket        its Unix socket, the only way in: TCP is off
     DATA_DIR/postgres.log  the server's log since its last start (postgres.log.1: the run before)
+    DATA_DIR/pg_hba.conf, pg_ident.conf  who is let in; written at each start
 
 A server that ends by itself (killed for want of memory, out of disk) is restarted until it runs.
-There is no password: who reaches the socket is let in, so only the service's user (and root) may enter its folder.
+There is no password: the kernel says who is at the other end of the socket, and only the system user that starts the
+service is let in (`pg_hba.conf`, `pg_ident.conf`), as whichever role it names. Nobody else may enter the folder either.
 """
 
 import fcntl
@@ -95,7 +97,7 @@ def running(data_dir: Path, settings: Mapping[str, str] | None = None) -> Iterat
         _stop_left_over(data_dir)
         _ensure_cluster(data_dir, user)
         with _socket_dir(data_dir, user) as sockets, _server(data_dir, sockets, user, settings or {}):
-            _ensure_database(sockets, user)
+            _ensure_database(sockets)
             yield _dsn(sockets)
 
 
@@ -182,17 +184,39 @@ def _ensure_cluster(data_dir: Path, user: pwd.struct_passwd | None) -> None:
     _fresh_dir(new, user)
     # One collation on every machine, whatever its locales.
     locale = ("--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")
-    _run(program("initdb"), "--auth=trust", f"--username={SUPERUSER}", *locale, "-D", new, user=user)
+    closed = ("--auth-local=peer", "--auth-host=reject")
+    _run(program("initdb"), *closed, f"--username={SUPERUSER}", *locale, "-D", new, user=user)
     new.rename(cluster)
 
 
-def _ensure_database(sockets: Path, user: pwd.struct_passwd | None) -> None:
-    statement = (
-        f"SELECT 'CREATE DATABASE {DATABASE}' "  # noqa: S608 (a constant of this module)
-        f"WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = '{DATABASE}') \\gexec"
-    )
+# The roles of the service have nothing to look for in the others that initdb makes.
+MAKE_DATABASE = f"""
+REVOKE ALL ON DATABASE postgres, template1 FROM PUBLIC;
+SELECT 'CREATE DATABASE {DATABASE}'
+WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = '{DATABASE}') \\gexec
+"""  # noqa: S608 (a constant of this module)
+
+
+def _ensure_database(sockets: Path) -> None:
     where = ("-h", sockets, "-p", PORT, "-U", SUPERUSER, "-d", "postgres")
-    _run(program("psql"), "-XAtq", "-v", "ON_ERROR_STOP=1", *where, user=user, typed=statement)
+    # As who starts the service: nobody else is let in.
+    _run(program("psql"), "-XAtq", "-v", "ON_ERROR_STOP=1", *where, user=None, typed=MAKE_DATABASE)
+
+
+LET_IN = """
+local all all peer map=mutuality
+"""
+
+
+def _let_in(data_dir: Path) -> dict[str, str]:
+    """Write who is let in, and return the settings that name these files."""
+    name = pwd.getpwuid(os.geteuid()).pw_name
+    texts = {"hba_file": LET_IN, "ident_file": f'mutuality "{name}" all\n'}
+    paths = {setting: data_dir / f"pg_{setting.removesuffix('_file')}.conf" for setting in texts}
+    for setting, path in paths.items():
+        path.write_text(texts[setting])
+        path.chmod(0o644)  # PostgreSQL may be another system user
+    return {setting: str(path) for setting, path in paths.items()}
 
 
 def _stop_left_over(data_dir: Path) -> None:
@@ -331,7 +355,8 @@ def _server(
     """Run the server until the end of the block, however that ends."""
     # Quoted, since PostgreSQL reads a list of directories here.
     socket_setting = {"unix_socket_directories": '"{}"'.format(str(sockets).replace('"', '""'))}
-    given = {**SETTINGS, **wal_settings(shutil.disk_usage(data_dir).total), **socket_setting, **settings}
+    own = {**socket_setting, **_let_in(data_dir)}
+    given = {**SETTINGS, **wal_settings(shutil.disk_usage(data_dir).total), **own, **settings}
     options = [f"--{name}={value}" for name, value in given.items()]
     server = _Server(data_dir, sockets, user, [program("postgres"), "-D", data_dir / "postgres", *options])
     try:

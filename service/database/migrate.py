@@ -7,7 +7,7 @@ is the next number.
 
 import hashlib
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,7 +19,7 @@ import asyncpg
 from asyncpg import Record
 from asyncpg.pool import PoolConnectionProxy
 
-from service.database.roles import KEEPER_ROLE, SERVICE_ROLE, Connection, ensure, ensure_roles
+from service.database.roles import KEEPER_ROLE, OWNER_ROLE, SERVICE_ROLE, Connection, ensure, ensure_roles
 from service.errors import MigrationError
 
 UrlOrConnection: TypeAlias = "str | asyncpg.Connection[Record] | PoolConnectionProxy[Record]"
@@ -35,17 +35,21 @@ class Migration:
     sql: str
 
 
-async def migrate(database: UrlOrConnection, now: datetime, directory: Path = DIRECTORY) -> list[str]:
+async def migrate(
+    database: UrlOrConnection,
+    now: datetime,
+    directory: Path = DIRECTORY,
+    verifiers: Mapping[str, str] | None = None,
+) -> list[str]:
     """Apply what is not applied yet; returns the names of the files that this call applied, in order.
 
-    `database` is a DSN, or a connection that is not in a transaction; `now` is recorded as the time. Several
-    processes may call this at once: a file is applied by one of them. Raises MigrationError if applied files
-    were changed or are missing, if a file fails (it then leaves nothing behind), or if the connecting user
-    may not make the service's role.
+    `database` is a DSN, or a connection that is not in a transaction; `now` is recorded as the time. `verifiers` are
+    those of the passwords of roles that are made. Several processes may call this at once: a file is applied by one of
+    them. Raises MigrationError if applied files were changed or are missing, if a file fails (it then leaves nothing
+    behind), or if the connecting user may not make the roles.
     """
     migrations = _read(directory)
-    async with _connected(database) as connection:
-        await ensure_roles(connection)
+    async with _connected(database) as connection, _owning(connection, verifiers):
         await ensure(connection, TABLE_EXISTS, CREATE_TABLE)
         unapplied = await _unapplied(connection, migrations)
         return [each.name for each in unapplied if await _apply(connection, each, migrations, now)]
@@ -69,6 +73,17 @@ async def _connected(database: UrlOrConnection) -> AsyncIterator[Connection]:
         yield connection
     finally:
         await connection.close()
+
+
+@asynccontextmanager
+async def _owning(connection: Connection, verifiers: Mapping[str, str] | None) -> AsyncIterator[None]:
+    """Be the role that owns all that is made."""
+    await ensure_roles(connection, verifiers)
+    await connection.execute(f"SET ROLE {OWNER_ROLE}")
+    try:
+        yield
+    finally:
+        await connection.execute("RESET ROLE")
 
 
 # --- The files

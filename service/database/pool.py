@@ -10,6 +10,7 @@ import asyncpg
 from asyncpg import Connection, Pool, Record
 from asyncpg.pool import PoolAcquireContext, PoolConnectionProxy
 
+from service.database.logins import Login, login_of
 from service.errors import StartupError
 
 if TYPE_CHECKING:  # asyncpg's own classes do not know that they are generic
@@ -20,12 +21,10 @@ else:
 
 STATEMENT_SECONDS = 30
 MAX_STATEMENTS = 1000  # more than there are, so that none is forgotten for another
-LOCK_SECONDS = 5
-# The last four are for when PostgreSQL can no longer reach us: it ends the session, and our locks go with it.
+# The last three are for when PostgreSQL can no longer reach us: it ends the session, and our locks go with it. How long
+# a lock is waited for belongs to the role.
 SESSION_SETTINGS = {
     "application_name": "mutuality",
-    "lock_timeout": f"{LOCK_SECONDS}s",
-    "idle_in_transaction_session_timeout": f"{STATEMENT_SECONDS}s",
     "tcp_keepalives_idle": "30",
     "tcp_keepalives_interval": "10",
     "tcp_keepalives_count": "3",
@@ -87,10 +86,11 @@ def create_pool(
     settings: Mapping[str, str] | None = None,
     reset: Callable[[Any], Awaitable[None]] | None = None,
 ) -> Connections:
-    """A pool whose connections act as that role, which can neither change nor delete an event.
+    """A pool whose connections log in as that role, and are nobody else until they end.
 
     `settings` are further ones of PostgreSQL. `reset` replaces what is done to a connection that is released.
     """
+    login = login_of(database_url, role)
     return Connections(
         database_url,
         min_size=1,
@@ -105,14 +105,20 @@ def create_pool(
         record_class=Record,
         loop=None,
         command_timeout=STATEMENT_SECONDS,
-        server_settings={"role": role, **SESSION_SETTINGS, **(settings or {})},
+        server_settings={**SESSION_SETTINGS, **(settings or {})},
         reset=reset,
+        user=login.user,
+        password=login.password,
     )
 
 
-async def connect(url: str, **server_settings: str) -> "Connection[Record]":
-    """One connection without a pool or timeouts. Raises StartupError where there is no database."""
+async def connect(url: str, role: str | None = None, **server_settings: str) -> "Connection[Record]":
+    """One connection without a pool, of that role, or of who the URL names. Raises StartupError where there is none."""
+    login = login_of(url, role) if role else Login(None, None)
     try:
-        return await asyncpg.connect(url, server_settings=server_settings)
+        return await asyncpg.connect(url, user=login.user, password=login.password, server_settings=server_settings)
+    except asyncpg.InvalidAuthorizationSpecificationError as error:
+        who = f"{role} in: python -m service migrate sets its password" if role else "in whom its URL names"
+        raise StartupError(f"The database cannot be reached: it does not let {who}.") from error
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         raise StartupError(f"The database cannot be reached: {type(error).__name__}.") from error

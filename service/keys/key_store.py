@@ -38,7 +38,10 @@ class KeyStore(Protocol):
 
 
 class FileKeyStore:
-    """Keys in a folder that only the service's user can enter: `root.key`, and each epoch's key wrapped by it."""
+    """Keys in a folder that only the service's user can enter: `root.key`, and each epoch's key wrapped by it.
+
+    Beside them `database.secret`, which opens the database and decrypts nothing.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -48,6 +51,12 @@ class FileKeyStore:
     def _root(self) -> bytes:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         return self._read("root.key") or self._create("root.key", os.urandom(KEY_BYTES))
+
+    @cached_property
+    def database_secret(self) -> bytes:
+        """From this the roles' passwords for the database are made. Deleted, another one is, when all are set anew."""
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return self._read("database.secret") or self._create("database.secret", os.urandom(KEY_BYTES))
 
     def wrap(self, epoch: str, key: bytes) -> bytes:
         """See KeyStore."""

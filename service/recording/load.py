@@ -18,7 +18,7 @@ from events.rules import Author
 from projections import pages
 from projections.pages import PageKey
 from service.access.consent import has_consented
-from service.context import ConnectionPool, Context, reading_as_members
+from service.context import ConnectionPool, Context
 from service.recording.write_set import AuthorBatch, Submission, Submitter, WriteSet
 
 # Who is signed in, and what they have agreed to. Members and their sessions are looked up apart from relationships, of
@@ -258,22 +258,25 @@ async def find_unconfirmed(db: DbConnection, without_streams: Sequence[Submitter
     return {one for one in without_streams if one.author in members}
 
 
-async def load_references(db: DbConnection, write_set: WriteSet) -> None:
-    """Let each author know what they can read of the ids at hand, of what these refer to, and of what altered that."""
+async def load_references(context: Context, db: DbConnection, write_set: WriteSet) -> None:
+    """Let each author know what they can read of the ids at hand, of what these refer to, and of what altered that.
+
+    Nothing was written yet, so a second connection finds what this one would, if it might read.
+    """
     batches = write_set.all_batches
     named, altered = _mentioned(batches)
     # Most often nothing is there yet, and nothing is referred to.
     if not altered and not await ids_present(db, list(named)):
         return
-    async with reading_as_members(db, [batch.member_id for batch in batches]):
-        _learn(write_set, await find_events(db, list(named)))
-        _learn(write_set, await find_altering(db, write_set.keys, list(altered)))
+    async with context.reading_for([batch.member_id for batch in batches]) as reader:
+        _learn(write_set, await find_events(reader, list(named)))
+        _learn(write_set, await find_altering(reader, write_set.keys, list(altered)))
         # What is taken back, or shared now, had counted by what it is about, if it had not been taken back before.
         about = {mention for batch in batches for mention in _own_are_about(batch)} - named
         shared = {mention for batch in batches for mention in _own_shared_now(batch)} - altered
         if about or shared:
-            _learn(write_set, await find_events(db, list(about)))
-            _learn(write_set, await find_altering(db, write_set.keys, list(shared)))
+            _learn(write_set, await find_events(reader, list(about)))
+            _learn(write_set, await find_altering(reader, write_set.keys, list(shared)))
 
 
 def _learn(write_set: WriteSet, rows: Iterable[tuple[StreamKey, Record]]) -> None:

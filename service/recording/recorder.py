@@ -34,7 +34,7 @@ from service.recording.write_set import Submission, SubmissionResult, WriteSet, 
 
 # Settings of the recorder's connections. Each statement is planned once, by index: to plan one again takes longer than
 # to run it, and of many relationships PostgreSQL would do so over and over.
-RECORDING = {"lock_timeout": "50ms", "plan_cache_mode": "force_generic_plan", "enable_seqscan": "off"}
+RECORDING = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off"}
 
 
 class Recorder:
@@ -109,7 +109,7 @@ async def record_under_locks(
         # After acquiring the locks: whoever opens or leaves holds the shared head, so what is read here stays so, and
         # whose session has ended while this waited for them records nothing.
         write_set = await load_write_set(context, db, submissions, locked=True)
-        await load_references(db, write_set)
+        await load_references(context, db, write_set)
         decide_entries(write_set)
         await reveal.keep_tags(db, write_set)
         await load_pages(db, write_set)

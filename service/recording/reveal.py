@@ -25,7 +25,7 @@ from events.waiting import Tag, add_waiting, filled, fillers, find_waiting, name
 from projections import tallies
 from projections.tallies import Counts
 from service.access.consent import has_consented
-from service.context import Context, reading_as_members
+from service.context import Context
 from service.errors import Overloaded
 from service.recording.append import append
 from service.recording.load import WAIT_FOR_LOCKS, load_pages, load_write_set
@@ -205,7 +205,7 @@ async def _reveal(
             return None
         write_set.heads |= heads
         found = await pair.find_waiting(db, (stored.event for stored in sealed))
-        others = await _learn_all(db, pair, batch, sealed, found)
+        others = await _learn_all(context, pair, batch, sealed, found)
         gone = [tag for stored in sealed for tag in _add_copies(write_set, batch, pair, stored.event, others, found)]
         if gone:
             await remove_waiting(db, batch.relationship_id, gone)
@@ -216,14 +216,14 @@ async def _reveal(
 
 
 async def _learn_all(
-    db: DbConnection, pair: Pair, batch: AuthorBatch, sealed: list[Stored], found: set[Tag]
+    context: Context, pair: Pair, batch: AuthorBatch, sealed: list[Stored], found: set[Tag]
 ) -> list[Recorded]:
     """Let the batch know what decides under which ids copies appear and what they count; what the other has sealed."""
     meeting = [stored for stored in sealed if pair.may_meet(stored.event, found)]
-    async with reading_as_members(db, [batch.member_id, pair.partner_id]):
-        theirs = await _sealed_by_partner(db, pair, things_in(stored.event.fact for stored in meeting))
+    async with context.reading_for([batch.member_id, pair.partner_id]) as reader:
+        theirs = await _sealed_by_partner(reader, pair, things_in(stored.event.fact for stored in meeting))
         originals = [(pair.mine, stored.event) for stored in meeting] + [(pair.theirs, event) for event in theirs]
-        for stored in _decrypted(pair.keys, await find_events(db, list(_shared_names(pair, originals)))):
+        for stored in _decrypted(pair.keys, await find_events(reader, list(_shared_names(pair, originals)))):
             batch.learn(stored)
     for stored in meeting:
         batch.learn(stored)

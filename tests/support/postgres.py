@@ -12,7 +12,7 @@ from uuid import uuid4
 
 import asyncpg
 
-from service.database import embedded, migrate
+from service.database import embedded, migrate, roles
 
 TEMPLATE = "template_mutuality"
 
@@ -59,11 +59,25 @@ async def _make_template(url: str) -> None:
 def fresh_database(url: str, template: str = TEMPLATE) -> Iterator[str]:
     """The DSN of a new database, dropped afterwards, whoever is still connected."""
     name = f"test_{uuid4().hex}"
-    asyncio.run(execute(url, f"CREATE DATABASE {name} TEMPLATE {template}"))
+    asyncio.run(_make(url, name, template))
     try:
         yield in_database(url, name)
     finally:
         asyncio.run(execute(url, f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+async def _make(url: str, name: str, template: str) -> None:
+    await execute(url, f"CREATE DATABASE {name} TEMPLATE {template}")
+    if template == TEMPLATE:
+        await _let_roles_in(in_database(url, name))  # who may enter a database is not copied with it
+
+
+async def _let_roles_in(url: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        await roles.ensure_roles(connection)
+    finally:
+        await connection.close()
 
 
 def in_database(url: str, name: str) -> str:

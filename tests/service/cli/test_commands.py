@@ -14,6 +14,8 @@ import structlog
 from service.__main__ import main
 from service.cli import database
 from service.database import embedded
+from service.database.migrate import migrate
+from tests.support.phones import NOON
 
 HERE = "/v1/relationships/{rid}"
 
@@ -30,6 +32,7 @@ def lasting_database() -> Iterator[str]:
     """A server that loses nothing until a test says otherwise."""
     folder = Path(tempfile.mkdtemp(prefix="mutuality-tests-"))
     with embedded.running(folder) as url:
+        asyncio.run(migrate(url, NOON))
         yield url
     shutil.rmtree(folder, ignore_errors=True)
 
@@ -55,8 +58,14 @@ async def set_to(url: str, name: str, value: str) -> None:
     ],
 )
 def test_what_goes_wrong_at_the_start_is_said_in_one_sentence(
-    name: str, value: str, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    name: str,
+    value: str,
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
 ) -> None:
+    monkeypatch.setenv("MUTUALITY_DATA_DIR", str(tmp_path))
     monkeypatch.setenv(f"MUTUALITY_{name}", value)
     monkeypatch.setattr(sys, "argv", ["service", "rebuild"])
     assert main() == 1
@@ -83,8 +92,13 @@ def test_an_operator_sees_and_clears_what_is_parked(
 @pytest.mark.database
 @pytest.mark.parametrize("unsafe", ["fsync", "full_page_writes", "synchronous_commit"])
 def test_nothing_is_served_where_an_answer_could_be_lost(
-    unsafe: str, lasting_database: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    unsafe: str,
+    lasting_database: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
 ) -> None:
+    monkeypatch.setenv("MUTUALITY_DATA_DIR", str(tmp_path))
     asyncio.run(set_to(lasting_database, unsafe, "off"))
     try:
         for command in ("serve", "demo"):

@@ -156,7 +156,7 @@ async def test_the_service_role_is_bound_and_granted(connection: Connection, wri
         "SELECT rolcanlogin, rolsuper, rolbypassrls FROM pg_roles WHERE rolname = 'mutuality_service'"
     )
     assert row is not None
-    assert tuple(row) == (False, False, False)
+    assert tuple(row) == (True, False, False)
     await connection.execute("SET ROLE mutuality_service")
     assert await pending(connection, tmp_path) == []
 
@@ -180,7 +180,7 @@ async def test_an_ordinary_user_is_told_what_an_administrator_has_to_do(
         await migrate(owner, NOW, tmp_path)
 
     asked = str(refused.value).partition("once: ")[2]
-    assert re.search(r"GRANT mutuality_service, [\w, ]+ TO \w+;", asked)
+    assert re.search(r"GRANT mutuality_owner TO \w+;", asked)
     await connection.execute(asked)
     assert await migrate(owner, NOW, tmp_path) == ["0001_things"]
 

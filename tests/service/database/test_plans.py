@@ -7,7 +7,7 @@ import pytest
 
 from events.lookups import ALTERING, FIND, PRESENT
 from projections.pages import SOME as SOME_PAGES
-from service.context import Context, reading_as_members
+from service.context import Context
 from service.recording.load import LOAD
 from tests.support.phones import Running
 
@@ -62,7 +62,7 @@ async def test_no_stream_is_read_for_an_id(service: Running, statement: str, nam
     await service.ask("ANALYZE")
     ids = [row[name] for row in await service.ask(SOME, one.rid)]
     context: Context = service.app.state.context
-    async with context.writer() as db, db.transaction(), reading_as_members(db, [UUID(one.member_id)]):
+    async with context.reading_for([UUID(one.member_id)]) as db:
         columns = ([UUID(one.rid)] * len(ids), [0] * len(ids), ids)
         plan = "\n".join(row[0] for row in await db.fetch(f"EXPLAIN (ANALYZE) {statement}", *columns))
     assert index in plan, plan

@@ -11,6 +11,7 @@ import pytest
 from asyncpg import Record
 
 from service.database import migrate
+from service.database.roles import OWNER_ROLE, ensure_roles
 
 Database: TypeAlias = "asyncpg.Connection[Record]"
 Key: TypeAlias = tuple[str, str, tuple[str, ...]]
@@ -200,6 +201,8 @@ OURS = "schema_migrations"
 
 async def test_the_schema_is_what_the_numbered_files_say(db: Database, empty_database_url: str) -> None:
     by_hand = await asyncpg.connect(empty_database_url)
+    await ensure_roles(by_hand)
+    await by_hand.execute(f"SET ROLE {OWNER_ROLE}")
     for file in sorted(migrate.DIRECTORY.glob("*.sql")):
         await by_hand.execute(file.read_text())
     told = await names(by_hand, SNAPSHOT)
