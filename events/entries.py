@@ -23,6 +23,7 @@ WHO: tuple[Who, ...] = get_args(Who)
 FELT_ITEMS: tuple[FeltItem, ...] = get_args(FeltItem)
 
 REQUEST_OPEN_FOR = timedelta(days=7)
+WESTERNMOST, EASTERNMOST = timedelta(hours=-12), timedelta(hours=14)
 
 # PostgreSQL keeps no NUL in a text, and a note that one system can hold and another cannot is a lost note.
 Text = Annotated[str, Meta(max_length=2000, pattern=r"^[^\x00]*$", description="At most 2,000 characters, no NUL.")]
@@ -178,6 +179,12 @@ def _sealed_for(entry: CheckIn) -> Literal["about", "day", "week"] | None:
     if entry.audience != "sealed" or entry.sealed_for is not None:
         return entry.sealed_for
     return "day" if entry.about is None else "about"
+
+
+def is_of_a_place(at: datetime) -> bool:
+    """Whether the offset of the time is in use anywhere."""
+    offset = at.utcoffset()
+    return offset is not None and WESTERNMOST <= offset <= EASTERNMOST
 
 
 def audience_of_decision(decision: Decision) -> Audience:

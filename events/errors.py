@@ -8,7 +8,8 @@ Exception
      ├─ NotActive
      ├─ UnknownEvent
      └─ RuleBroken
-         ├─ InTheFuture, NotItsDay, EmptyCheckIn, SealedForNothing, SealedAboutNothing, ExpiresTooEarly
+         ├─ InTheFuture, OffsetOfNoPlace, NotItsDay, EmptyCheckIn, ExpiresTooEarly
+         ├─ SealedForNothing, SealedAboutNothing
          ├─ NotARequestToMe, NotARequest, OwnRequest, RequestLapsed, RequestRetracted
          ├─ TwoForms, IncompleteDecision
          ├─ OwnDecision, NotADecisionForBoth, AlreadyTold
@@ -67,6 +68,16 @@ class InTheFuture(RuleBroken):
 
     code = "in_the_future"
     pointer = "/occurred_at"
+
+
+class OffsetOfNoPlace(RuleBroken):
+    """A time has the offset of a place, from -12:00 to +14:00."""
+
+    code = "invalid"
+
+    def __init__(self, pointer: str = "/occurred_at") -> None:
+        super().__init__()
+        self.pointer = pointer
 
 
 class NotItsDay(RuleBroken):

@@ -26,6 +26,7 @@ from events.entries import (
     compared,
     complete,
     is_decision_for_both,
+    is_of_a_place,
     is_sealed,
 )
 from events.errors import (
@@ -44,6 +45,7 @@ from events.errors import (
     NotItsDay,
     NotMine,
     NotRetractable,
+    OffsetOfNoPlace,
     OwnDecision,
     OwnRequest,
     RequestLapsed,
@@ -196,6 +198,8 @@ def decide(entry_id: UUID, entry: Entry, author: Author, known: Known, now: date
         raise NotActive
     if entry.occurred_at > now + MAY_BE_AHEAD:
         raise InTheFuture
+    if not is_of_a_place(entry.occurred_at):
+        raise OffsetOfNoPlace
     _check(entry_id, completed, author, known)
     return Accepted(audience or "private", completed)
 
@@ -297,6 +301,8 @@ def _check_check_in(entry: CheckIn, known: Known) -> None:
 def _check_request(entry: Request, author: Author, known: Known) -> None:
     if entry.expires_at is not None and entry.expires_at <= entry.occurred_at:
         raise ExpiresTooEarly
+    if entry.expires_at is not None and not is_of_a_place(entry.expires_at):
+        raise OffsetOfNoPlace("/expires_at")
     if entry.in_reply_to is not None:
         replied_to = _referred(entry.in_reply_to, "shared", known)
         if not isinstance(replied_to.fact, Request) or replied_to.author == author.author_id:

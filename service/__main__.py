@@ -1,6 +1,7 @@
 """python -m service: serve, push, demo, migrate, rebuild, rotate-keys, parked, import FILE, openapi."""
 
 import argparse
+import resource
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -26,6 +27,8 @@ COMMANDS: dict[str, Callable[..., None]] = {
 
 def main() -> int:
     """Run one command; what goes wrong at the start is said in one sentence."""
+    # A dump of memory would hold keys and what people wrote. What is started from here, PostgreSQL too, inherits this.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     parser = argparse.ArgumentParser(prog="python -m service", description=__doc__)
     named = parser.add_subparsers(dest="command", metavar="command", required=True)
     parsers = {name: named.add_parser(name) for name in COMMANDS}

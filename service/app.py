@@ -1,8 +1,9 @@
 """The ASGI application: routes, state, lifespan, and the wrappers around every request."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from datetime import timedelta
 from typing import Any
 
 from litestar import Litestar
@@ -26,6 +27,7 @@ from service.database.roles import DOOR_ROLE, KEEPER_ROLE, KEYS_ROLE, PROMPTER_R
 from service.edge import DefaultHeaders, HeadAsGet, RequestLog
 from service.keys.key_store import KeyStore
 from service.keys.keyring import Keyring
+from service.keys.rotation import keep_rotating
 from service.metrics import Metrics
 from service.push.senders import vapid_public_key
 from service.reading import live, reads
@@ -75,11 +77,11 @@ class AppState(Struct, frozen=True, kw_only=True):
 class App:
     """The service as an ASGI application: Litestar inside the wrappers of `edge`."""
 
-    def __init__(self, litestar: Litestar, metrics: Metrics | None) -> None:
+    def __init__(self, litestar: Litestar, metrics: Metrics | None, public_url: str | None = None) -> None:
         self.litestar, self.metrics = litestar, metrics
         methods = {route.path_format: route.methods for route in litestar.routes}
         # The log is the outermost: it tells of the method that was sent, and of all the time that an answer took.
-        self._http = RequestLog(HeadAsGet(DefaultHeaders(litestar, methods)), metrics)
+        self._http = RequestLog(HeadAsGet(DefaultHeaders(litestar, methods, public_url)), metrics)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or run the lifespan."""
@@ -108,15 +110,24 @@ def create_app(
     random_bytes: RandomBytes = system_random_bytes,
     with_prompts: bool = False,
     live_pace: LivePace = live.PACE,
+    with_rotation: bool = False,
 ) -> App:
-    """The service on a migrated database; `with_prompts`, it plans and sends them too. Raises StartupError."""
+    """The service on a migrated database; `with_prompts`, it plans and sends them too. Raises StartupError.
+
+    `with_rotation`, it rotates keys whose epoch is as old as the settings say.
+    """
     opened = open_context(database_url, settings, mailer, store, now, random_bytes)
     vapid = vapid_public_key(settings)
     metrics = Metrics() if settings.metrics_port is not None else None
+    rotate_after = timedelta(days=settings.rotate_keys_after_days)
+    forever: list[Callable[[Context], Coroutine[Any, Any, None]]] = []
+    forever.append(lambda context: live.poll_forever(context, live_pace.poll_seconds))
+    if with_rotation and rotate_after:
+        forever.append(lambda _: keep_rotating(database_url, store, now, rotate_after))
 
     def lifespan(app: Litestar) -> AbstractAsyncContextManager[None]:
         state = _open_state(app, database_url, settings, opened, vapid, live_pace)
-        return _lifespan(app, state, metrics, settings if with_prompts else None)
+        return _lifespan(app, state, metrics, settings if with_prompts else None, forever)
 
     litestar = Litestar(
         ROUTES,
@@ -126,7 +137,7 @@ def create_app(
         request_max_body_size=BODY_BYTES,
         lifespan=[lifespan],
     )
-    return App(litestar, metrics)
+    return App(litestar, metrics, settings.public_url)
 
 
 @asynccontextmanager
@@ -135,18 +146,20 @@ async def _lifespan(
     opened: AbstractAsyncContextManager[AppState],
     metrics: Metrics | None,
     worker_settings: Settings | None,
+    forever: Iterable[Callable[[Context], Coroutine[Any, Any, None]]],
 ) -> AsyncIterator[None]:
     async with opened as state, _prompting(state.context, worker_settings):
         litestar.state[APP_STATE] = state
         load_zones()
         if metrics:
             _watch(metrics, state)
-        polling = asyncio.create_task(live.poll_forever(state.context, state.live_pace.poll_seconds))
+        tasks = [asyncio.create_task(each(state.context)) for each in forever]
         try:
             yield
         finally:
-            polling.cancel()
-            await asyncio.wait([polling])
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
             await state.recorder.close()
 
 
@@ -190,6 +203,7 @@ def _watch(metrics: Metrics, state: AppState) -> None:
     metrics.watch("lookups_waiting", "Requests that wait for their membership", lambda: lookup.waiting)
     metrics.watch("submissions_waiting", "Submissions that wait for their group", lambda: recorder.waiting)
     metrics.watch_pushes(state.context, asyncio.get_running_loop())
+    metrics.watch_erasures(state.context, asyncio.get_running_loop())
 
 
 @asynccontextmanager

@@ -78,9 +78,14 @@ class HeadAsGet:
 class DefaultHeaders:
     """Adds the headers that every answer has unless it says otherwise, and to OPTIONS all methods of an address."""
 
-    def __init__(self, app: HttpApp, methods: Mapping[str, Iterable[Any]]) -> None:
-        """`methods`: those of each path template. Litestar names the methods of one handler only."""
+    def __init__(self, app: HttpApp, methods: Mapping[str, Iterable[Any]], public_url: str | None = None) -> None:
+        """`methods`: those of each path template. Litestar names the methods of one handler only.
+
+        `public_url`: where phones reach the service; if by TLS, each answer says that it is never to be otherwise.
+        """
         self._app = app
+        by_tls = (public_url or "").lower().startswith("https://")
+        self._defaults = (*DEFAULT_HEADERS, ONLY_BY_TLS) if by_tls else DEFAULT_HEADERS
         self._allow = {path: _allow(named) for path, named in methods.items()}
 
     async def __call__(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
@@ -88,7 +93,7 @@ class DefaultHeaders:
 
         def send_with_headers(message: Message) -> Awaitable[None]:
             if message["type"] == "http.response.start":
-                headers = _with_defaults(message["headers"])
+                headers = _with_defaults(message["headers"], self._defaults)
                 if scope["method"] == "OPTIONS" and (allow := self._allow.get(scope.get("path_template", ""))):
                     headers = [(b"allow", allow), *(one for one in headers if one[0] != b"allow")]
                 message["headers"] = headers
@@ -102,14 +107,20 @@ def _allow(methods: Iterable[Any]) -> bytes:
     return ", ".join(sorted(known | {"HEAD"} if "GET" in known else known)).encode()
 
 
-DEFAULT_HEADERS = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
+DEFAULT_HEADERS: tuple[tuple[bytes, bytes], ...] = (
+    (b"cache-control", b"no-store"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+)
+ONLY_BY_TLS = (b"strict-transport-security", b"max-age=31536000")  # a year, the least that is asked for
 
 
-def _with_defaults(headers: Iterable[tuple[bytes, bytes]]) -> Headers:
+def _with_defaults(headers: Iterable[tuple[bytes, bytes]], defaults: tuple[tuple[bytes, bytes], ...]) -> Headers:
     # A set of names and a comprehension took twice as long, for so few.
     completed = list(headers)
     given = [name.lower() for name, _ in completed]
-    for default in DEFAULT_HEADERS:
+    for default in defaults:
         if default[0] not in given:
             completed.append(default)
     return completed

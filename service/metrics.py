@@ -56,6 +56,10 @@ class Metrics:
         """Report on the outbox at each scrape. `loop` is the one that the context's connections belong to."""
         self.registry.register(_Pushes(context, loop, timeout_seconds))
 
+    def watch_erasures(self, context: Context, loop: AbstractEventLoop, timeout_seconds: float = LOOK_SECONDS) -> None:
+        """Report, at each scrape, how many erased members' entries an older backup still opens."""
+        self.registry.register(_Erasures(context, loop, timeout_seconds))
+
 
 class _Pushes(Collector):
     """Reports on the outbox by class of push, and nothing where the database does not answer soon."""
@@ -87,6 +91,31 @@ class _Pushes(Collector):
             parked.add_metric([one.kind], one.parked)
             late.add_metric([one.kind], one.late_seconds)
         return [waiting, parked, late]
+
+
+class _Erasures(Collector):
+    """Reports erasures since the last rotation, and nothing where the database does not answer soon."""
+
+    def __init__(self, context: Context, loop: AbstractEventLoop, timeout_seconds: float) -> None:
+        self._context, self._loop, self._timeout_seconds = context, loop, timeout_seconds
+
+    def describe(self) -> list[GaugeMetricFamily]:
+        """The metric without a sample."""
+        return [self._family()]
+
+    def collect(self) -> list[GaugeMetricFamily]:
+        """The metric as it is now; called from another thread."""
+        looking, found = asyncio.run_coroutine_threadsafe(self._context.keys.epochs(), self._loop), self._family()
+        try:
+            found.add_metric([], looking.result(self._timeout_seconds).erasures)
+        except DATABASE_UNAVAILABLE:
+            looking.cancel()
+        return [found]
+
+    def _family(self) -> GaugeMetricFamily:
+        return GaugeMetricFamily(
+            "mutuality_erasures_before_rotation", "Erased members whose entries backups from before still open"
+        )
 
 
 @contextmanager

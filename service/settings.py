@@ -33,6 +33,10 @@ class Settings(BaseSettings):
         str | None, Field(description="smtp:// or smtps://, with user and password if needed; unset: mail is printed")
     ] = None
     mail_from: Annotated[str, Field(description="sender of mails")] = "mutuality@localhost"
+    rotate_keys_after_days: Annotated[
+        int,
+        Field(ge=0, description="age in days at which serve rotates the key epoch; 0: by hand, rotate-keys"),
+    ] = 28
     public_url: Annotated[str | None, Field(description="address under which phones reach the service")] = None
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], Field(description="least level that is logged")

@@ -8,7 +8,7 @@ from zoneinfo import available_timezones
 from asyncpg import Record
 from litestar import Response, delete, get, patch, put
 from litestar.types import ASGIApp
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import Meta, Struct
 
 from service.access.authentication import Member, current_member
 from service.access.consent import CONSENT_VERSION
@@ -43,12 +43,23 @@ class Me(Struct, frozen=True):
 
 
 class Change(Struct, frozen=True, forbid_unknown_fields=True):
-    """What to change of me; what is left out stays."""
+    """What to change of me; what is left out or null stays."""
 
-    name: Name | UnsetType | None = UNSET
-    time_zone: (
-        Annotated[str, Meta(max_length=100, description="An IANA zone.", examples=["Europe/Berlin"])] | UnsetType | None
-    ) = UNSET
+    name: (
+        Annotated[
+            str,
+            Meta(
+                max_length=100,
+                pattern=r"^[^\x00]*$",
+                description="The name that the partner sees; an empty text clears it. White space around it and marks "
+                "of direction are taken off.",
+            ),
+        ]
+        | None
+    ) = None
+    time_zone: Annotated[str, Meta(max_length=100, description="An IANA zone.", examples=["Europe/Berlin"])] | None = (
+        None
+    )
 
 
 class ConsentGiven(Struct, frozen=True, forbid_unknown_fields=True):
@@ -115,12 +126,12 @@ async def change_me(request: ApiRequest) -> ASGIApp:
     """Only what is named changes, whatever another device changes meanwhile."""
     member = await current_member(request)
     change = await decode_body(request, Change)
-    time_zone = None if change.time_zone is UNSET else change.time_zone
+    time_zone, wanted = change.time_zone, None if change.name is None else readable_name(change.name)
     if time_zone is not None and time_zone not in zones():
         raise Invalid("This is not the name of an IANA time zone, such as Europe/Berlin.", "/time_zone")
     context = context_of(request)
-    renamed = change.name is not UNSET
-    name = await context.keys.encrypt_for(member.member_id, "name", change.name) if change.name else None
+    renamed = wanted is not None
+    name = await context.keys.encrypt_for(member.member_id, "name", wanted) if wanted else None
     async with context.acting_as(member.member_id) as db, db.transaction():
         if time_zone is not None:
             await change_time_zone(db, context.keys, member.member_id, time_zone, context.now())
@@ -128,6 +139,20 @@ async def change_me(request: ApiRequest) -> ASGIApp:
         if renamed:
             await db.execute(SHOW_NAME, member.member_id, name)
     return json_answer(await _me(context, member, row))
+
+
+# Marks that turn the direction of what stands around a name, or that nobody sees. Those that join or part letters and
+# emoji, U+200C and U+200D, belong to names.
+MARKS = dict.fromkeys([0x61C, 0x200B, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2060, 0x2070), 0xFEFF])
+JOINERS = "\u200c\u200d"
+
+
+def readable_name(text: str) -> str:
+    """The name without what nobody sees; empty only if it was. Raises Invalid where nothing else would be left."""
+    name = text.translate(MARKS).strip()
+    if text and not name.strip(JOINERS).strip():
+        raise Invalid("A name needs something that can be seen; an empty text clears it.", "/name")
+    return name
 
 
 SET_CONSENT = """
@@ -177,10 +202,15 @@ async def _set_consent(request: ApiRequest, member: Member, version: str | None)
         await db.execute(SET_CONSENT, member.member_id, version)
 
 
+# What a system calls zones, and no place does: one is whatever the machine is set to, another says that none is set.
+NO_PLACES = {"localtime", "posixrules", "Factory"}
+OTHER_FORMS = ("posix/", "right/")
+
+
 @cache
 def zones() -> frozenset[str]:
     """The names of all IANA time zones."""
-    return frozenset(available_timezones())
+    return frozenset(name for name in available_timezones() - NO_PLACES if not name.startswith(OTHER_FORMS))
 
 
 async def _me(context: Context, member: Member, row: Record | None) -> Me:

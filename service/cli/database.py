@@ -11,7 +11,7 @@ from service.database.migrate import pending
 from service.database.pool import connect
 from service.database.roles import KEYS_ROLE, RECORDER_ROLE, SERVICE_ROLE, amiss
 from service.errors import DataDirInUse, StartupError
-from service.keys import rotation
+from service.keys.epochs import epochs_in_use
 from service.keys.key_store import FileKeyStore
 from service.settings import Settings
 
@@ -37,11 +37,14 @@ async def is_ready(url: str) -> bool:
 
 
 async def remind_of_rotation(url: str) -> None:
-    """Print which epochs keys are still wrapped in, where a rotation is due."""
+    """Print what a rotation would end: one that was cut off, and erasures that older backups still open."""
     db = await connect(url, KEYS_ROLE)
     try:
-        if before := await rotation.due(db, utc_now()):
-            print(f"Keys are still wrapped as in {', '.join(before)}: python -m service rotate-keys ends that.")
+        epochs = await epochs_in_use(db)
+        if before := epochs.numbers[:-1]:
+            print(f"A rotation was cut off: epochs {', '.join(map(str, before))} are to be destroyed.")
+        if epochs.erasures:
+            print(f"Backups still open what {epochs.erasures} erased members wrote: rotate-keys ends that.")
     finally:
         await db.close()
 

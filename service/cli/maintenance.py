@@ -32,6 +32,7 @@ from service.database.roles import KEYS_ROLE, PROMPTER_ROLE
 from service.errors import StartupError
 from service.keys import rotation
 from service.keys.key_store import KeyStore
+from service.keys.rotation import Rotation
 from service.push import outbox
 from service.settings import Settings
 
@@ -60,13 +61,15 @@ async def require_current_schema(url: str) -> None:
 
 
 def rotate_keys(settings: Settings) -> None:
-    """Begin the epoch of this month for all keys, beside a running service, and destroy the epochs before it."""
+    """Begin a new epoch for all keys, beside a running service, and destroy the epochs before it."""
     with database_in_use(settings) as administrators, tqdm(unit=" keys", desc="Rewrapping") as bar:
-        destroyed = asyncio.run(_rotate(serving(settings, administrators), key_store(settings), bar))
-    print(f"Destroyed: {', '.join(destroyed)}." if destroyed else "No epoch was over.")
+        rotated = asyncio.run(_rotate(serving(settings, administrators), key_store(settings), bar))
+    print(f"Epoch {rotated.epoch} wraps all keys. Destroyed: {', '.join(map(str, rotated.destroyed)) or 'none'}.")
+    print(f"Members erased since the rotation before: {rotated.erasures}; no backup opens what they wrote any more.")
+    print("What is erased from now on can still be opened from a backup until the next rotation.")
 
 
-async def _rotate(url: str, store: KeyStore, bar: "tqdm[Any]") -> list[str]:
+async def _rotate(url: str, store: KeyStore, bar: "tqdm[Any]") -> Rotation:
     def show(done: int, total: int) -> None:
         bar.total = total
         bar.update(done - bar.n)

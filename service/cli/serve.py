@@ -29,7 +29,8 @@ def serve(settings: Settings) -> None:
         settings = at_port_of(listener, settings)
         asyncio.run(remind_of_rotation(url))
         mailer, inside = mail.mailer_for(settings.smtp_url, settings.mail_from), settings.push == "inside"
-        app = create_app(url, settings, mailer, key_store(settings), JumpGuardedClock(), with_prompts=inside)
+        store, clock = key_store(settings), JumpGuardedClock()
+        app = create_app(url, settings, mailer, store, clock, with_prompts=inside, with_rotation=True)
         with _metrics_served(app, settings) as metrics_line:
             banner = f"{greeting(settings)}\n{metrics_line}{mails} {pushes}\nCtrl-C stops it."
             run(app, listener, lambda: print(banner, flush=True), app.end_streams)

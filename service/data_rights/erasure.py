@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from uuid import UUID
 
+import structlog
 from litestar import Response, delete
 from litestar.background_tasks import BackgroundTask
 
@@ -24,6 +25,8 @@ from service.relationships.leaving import leave_as
 from service.web.operation import described
 from service.web.requests import ApiRequest, context_of
 from service.web.responses import empty_answer
+
+log = structlog.get_logger()
 
 
 @delete(
@@ -50,6 +53,7 @@ async def erase(context: Context, member_id: UUID) -> list[Membership]:
     memberships = await _memberships(context, member_id)
     # From here on nothing that the member wrote can be decrypted, whatever happens to the rest.
     await context.keys.destroy_for_member(member_id)
+    await _say_what_backups_open(context)
     for membership in memberships:
         await _erase_from(context, member_id, membership)
     async with context.maintenance_db.acquire() as db, db.transaction():
@@ -86,6 +90,11 @@ async def recount_for_partners(context: Context, left: Sequence[Membership]) -> 
 async def _memberships(context: Context, member_id: UUID) -> list[Membership]:
     async with context.acting_as(member_id) as db:
         return await memberships_of(db, member_id, context.now())
+
+
+async def _say_what_backups_open(context: Context) -> None:
+    epochs = await context.keys.epochs()
+    log.warning("backups_open_until_rotation", epochs=epochs.numbers, erasures=epochs.erasures)
 
 
 async def _leave_everything(context: Context, member_id: UUID) -> None:

@@ -1,7 +1,7 @@
 """The key hierarchy, and the store of its upper half: root key and epoch keys.
 
     root key      a file by default; a key management service can take its place
-     └ epoch key  one a month; wraps the keys of all members; destroyed once it wraps nothing any more
+     └ epoch key  numbered; wraps the keys of all members; destroyed once it wraps nothing any more
         └ member key, relationship key   random, in the schema `keys`, wrapped
 
 A backup of the database holds wrapped keys only. Once their epoch is destroyed, it decrypts nothing of an erased
@@ -9,7 +9,6 @@ member, even with the root key.
 """
 
 import os
-from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Protocol
@@ -22,17 +21,17 @@ from service.errors import KeyStoreError
 
 
 class KeyStore(Protocol):
-    """The three calls that a key management service must offer. An epoch is named by its month, as in 2026-11."""
+    """The three calls that a key management service must offer. Epochs are numbered."""
 
-    def wrap(self, epoch: str, key: bytes) -> bytes:
-        """The key, encrypted with the epoch's; a new epoch begins when it is first named."""
+    def wrap(self, epoch: int, key: bytes) -> bytes:
+        """The key, encrypted with the epoch's; an epoch begins when it is first named."""
         ...
 
-    def unwrap(self, epoch: str, wrapped: bytes) -> bytes:
+    def unwrap(self, epoch: int, wrapped: bytes) -> bytes:
         """The reverse. Raises KeyStoreError where the epoch is destroyed, or another one wrapped it."""
         ...
 
-    def destroy(self, epoch: str) -> None:
+    def destroy(self, epoch: int) -> None:
         """Forget an epoch for ever; a second time changes nothing."""
         ...
 
@@ -45,7 +44,7 @@ class FileKeyStore:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._epochs: dict[str, bytes] = {}
+        self._epochs: dict[int, bytes] = {}
 
     @cached_property
     def _root(self) -> bytes:
@@ -58,15 +57,15 @@ class FileKeyStore:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         return self._read("database.secret") or self._create("database.secret", os.urandom(KEY_BYTES))
 
-    def wrap(self, epoch: str, key: bytes) -> bytes:
+    def wrap(self, epoch: int, key: bytes) -> bytes:
         """See KeyStore."""
-        return _encrypt(self._epoch_key(epoch, create=True), key, epoch)
+        return _encrypt(self._epoch_key(epoch, create=True), key, _bound(epoch))
 
-    def unwrap(self, epoch: str, wrapped: bytes) -> bytes:
+    def unwrap(self, epoch: int, wrapped: bytes) -> bytes:
         """See KeyStore."""
-        return _decrypt(self._epoch_key(epoch, create=False), wrapped, epoch)
+        return _decrypt(self._epoch_key(epoch, create=False), wrapped, _bound(epoch))
 
-    def destroy(self, epoch: str) -> None:
+    def destroy(self, epoch: int) -> None:
         """See KeyStore. The file is overwritten first, as far as the disk lets that mean something."""
         self._epochs.pop(epoch, None)
         path = self.folder / f"{epoch}.key"
@@ -74,15 +73,15 @@ class FileKeyStore:
             path.write_bytes(bytes(path.stat().st_size))
             path.unlink()
 
-    def _epoch_key(self, epoch: str, *, create: bool) -> bytes:
+    def _epoch_key(self, epoch: int, *, create: bool) -> bytes:
         if epoch not in self._epochs:
             root = self._root
             wrapped = self._read(f"{epoch}.key")
             if wrapped is None and not create:
-                raise KeyStoreError(f"The key of {epoch} is not in {self.folder}: what it wraps cannot be read.")
+                raise KeyStoreError(f"The key of epoch {epoch} is not in {self.folder}: what it wraps cannot be read.")
             if wrapped is None:
-                wrapped = self._create(f"{epoch}.key", _encrypt(root, os.urandom(KEY_BYTES), epoch))
-            self._epochs[epoch] = _decrypt(root, wrapped, epoch)
+                wrapped = self._create(f"{epoch}.key", _encrypt(root, os.urandom(KEY_BYTES), _bound(epoch)))
+            self._epochs[epoch] = _decrypt(root, wrapped, _bound(epoch))
         return self._epochs[epoch]
 
     def _read(self, name: str) -> bytes | None:
@@ -106,9 +105,8 @@ class FileKeyStore:
         return content
 
 
-def epoch_of(now: datetime) -> str:
-    """The epoch of a time: its month."""
-    return f"{now:%Y-%m}"
+def _bound(epoch: int) -> str:
+    return f"epoch {epoch}"
 
 
 def _encrypt(key: bytes, secret: bytes, bound: str) -> bytes:

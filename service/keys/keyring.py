@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Generic, Literal, TypeAlias, TypeVar
 from uuid import UUID
 
-from asyncpg import Pool, Record
+from asyncpg import ForeignKeyViolationError, Pool, Record
 
 from events import chain
 from events.encryption import KEY_BYTES, DecryptionFailed, RelationshipKeys
@@ -19,7 +19,8 @@ from service.core.clock import Clock
 from service.core.randomness import RandomBytes
 from service.errors import KeyStoreError
 from service.keys import field_encryption
-from service.keys.key_store import KeyStore, epoch_of
+from service.keys.epochs import Epochs, current_epoch, epochs_in_use
+from service.keys.key_store import KeyStore
 
 PoolOrConnection: TypeAlias = "Pool[Record] | DbConnection"
 
@@ -31,13 +32,8 @@ Value = TypeVar("Value")
 Purpose = Literal["member", "relationship", "look-up"]
 NOBODY = UUID(int=0)  # the look-up key has no owner
 
-# An epoch begins with the first key that it wraps. Of two who create the same key, the second changes nothing.
+# Of two who create the same key, the second changes nothing.
 KEEP_KEY = """
-WITH begun AS (
-    INSERT INTO keys.epochs (epoch)
-    VALUES ($3)
-    ON CONFLICT DO NOTHING
-)
 INSERT INTO keys.wrapped (
     purpose,
     owner_id,
@@ -48,9 +44,16 @@ ON CONFLICT DO NOTHING
 """
 
 DESTROY_KEY = """
-DELETE FROM keys.wrapped
-WHERE purpose = 'member'
-    AND owner_id = $1
+WITH destroyed AS (
+    DELETE FROM keys.wrapped
+    WHERE purpose = 'member'
+        AND owner_id = $1
+    RETURNING epoch
+)
+UPDATE keys.epochs
+SET erasures = erasures + 1
+FROM destroyed
+WHERE epochs.epoch = destroyed.epoch
 """
 
 WRAPPED_KEY = """
@@ -231,10 +234,23 @@ class Keyring:
         keys = {(row["purpose"], row["owner_id"]): self._store.unwrap(row["epoch"], row["wrapped"]) for row in rows}
         return {rid: (_keys_of(rid, seated, keys), rid in lasting) for rid, seated in seats.items()}
 
+    async def epochs(self) -> Epochs:
+        """The epochs in use, and how many erasures wait for the next rotation."""
+        return await epochs_in_use(self._db)
+
     async def _make(self, purpose: Purpose, owner: UUID) -> None:
-        epoch = epoch_of(self._now())
         key = self._random_bytes(KEY_BYTES, f"key of {owner}")
-        await self._db.execute(KEEP_KEY, purpose, owner, epoch, self._store.wrap(epoch, key))
+        while not await self._keep(purpose, owner, key):
+            pass
+
+    async def _keep(self, purpose: Purpose, owner: UUID, key: bytes) -> bool:
+        """Whether the key was kept; not, where its epoch was destroyed at this moment, and another one has begun."""
+        epoch = await current_epoch(self._db, self._now())
+        wrapped = self._store.wrap(epoch, key)
+        with suppress(ForeignKeyViolationError):
+            await self._db.execute(KEEP_KEY, purpose, owner, epoch, wrapped)
+            return True
+        return False
 
 
 def _keys_of(

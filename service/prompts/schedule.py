@@ -7,7 +7,7 @@ from uuid import UUID
 
 from msgspec import Meta, Struct, field
 
-from events.entries import FeltItem
+from events.entries import FeltItem, is_of_a_place
 from service.errors import Invalid
 from service.prompts.catalogue import AFTER_QUESTIONS, AfterQuestion, SelfQuestion
 
@@ -85,6 +85,8 @@ def validate(schedule: Schedule, relationship_ids: Collection[UUID]) -> None:
         _distinct(item.weekdays, f"{pointer}/weekdays")
         _distinct(item.questions, f"{pointer}/questions")
     _distinct(schedule.after_events.questions, "/after_events/questions")
+    if schedule.paused_until is not None and not is_of_a_place(schedule.paused_until):
+        raise Invalid("A time has the offset of a place, from -12:00 to +14:00.", "/paused_until")
 
 
 def _distinct(values: Sequence[Any], pointer: str, within: str = "") -> None:

@@ -14,7 +14,7 @@ from msgspec import Meta, Raw, Struct, defstruct
 from msgspec.structs import astuple
 
 from service.errors import Invalid, MalformedJson
-from service.web.requests import decode
+from service.web.requests import decode_uncut
 
 MAX_ENTRIES = 500
 # An entry has some thirty. To look at all of these takes 7 ms.
@@ -52,7 +52,7 @@ class RawSync(Struct, frozen=True):
 def read_queue(text: bytes) -> RawSync:
     """The queue in a text. Raises MalformedJson and Invalid."""
     try:
-        return _raw_sync(decode(text, _Frame))
+        return _raw_sync(decode_uncut(text, _Frame))
     except MalformedJson:
         return _taken_apart(text)
     except Invalid as error:
@@ -71,7 +71,7 @@ def _taken_apart(text: bytes) -> RawSync:
     begin, commas, end = _places(text)
     cuts = [begin, *commas, end]
     entries = [text[one + 1 : other].strip() for one, other in pairwise(cuts)]
-    frame = decode(text[: begin + 1] + text[end:], _Frame)
+    frame = decode_uncut(text[: begin + 1] + text[end:], _Frame)
     if not all(entries) or astuple(frame.entries) != astuple(_Entries()):
         raise MalformedJson
     if len(entries) > MAX_ENTRIES:

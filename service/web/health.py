@@ -17,7 +17,8 @@ from service.web.requests import ApiRequest, context_of, state_of
 from service.web.responses import json_answer
 
 PAGE_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'"
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 PAGE_FILES = {
     "swagger-ui.css": "text/css",

@@ -22,7 +22,8 @@ from service.core.clock import utc_now
 from service.core.mail import ConsoleMailer
 from service.core.randomness import system_random_bytes
 from service.keys import field_encryption
-from service.keys.key_store import FileKeyStore, epoch_of
+from service.keys.epochs import FIRST_EPOCH
+from service.keys.key_store import FileKeyStore
 from service.prompts import ciphertexts, dispatch, planner
 from service.prompts.ciphertexts import encrypt_questions
 from service.prompts.schedule import WEEKDAYS, Schedule, ScheduledCheckIn
@@ -80,8 +81,8 @@ def measure(setting: Setting) -> list[Figure]:
 
 
 async def _fill(url: str, store: FileKeyStore, members: int) -> None:
-    db, epoch = await asyncpg.connect(url), epoch_of(utc_now())
-    await db.execute("INSERT INTO keys.epochs (epoch) VALUES ($1)", epoch)
+    db, epoch = await asyncpg.connect(url), FIRST_EPOCH
+    await db.execute("INSERT INTO keys.epochs (epoch, began_at) VALUES ($1, $2)", epoch, utc_now())
     for first in range(0, members, FILL_BATCH):
         keys = {uuid4(): os.urandom(KEY_BYTES) for _ in range(min(FILL_BATCH, members - first))}
         wrapped = [store.wrap(epoch, key) for key in keys.values()]

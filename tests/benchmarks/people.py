@@ -25,7 +25,8 @@ from projections.reader import Reader
 from service.access.consent import CONSENT_VERSION
 from service.core import tokens
 from service.keys import field_encryption
-from service.keys.key_store import FileKeyStore, epoch_of
+from service.keys.epochs import BEGIN_EPOCH, FIRST_EPOCH
+from service.keys.key_store import FileKeyStore
 
 TOKEN_TTL = timedelta(days=1)  # longer than any benchmark
 BATCH = 20_000
@@ -118,7 +119,7 @@ async def move_in(
     store, now = FileKeyStore(keys_dir), datetime.now(UTC)
     db = await asyncpg.connect(url)
     try:
-        await db.execute("INSERT INTO keys.epochs (epoch) VALUES ($1) ON CONFLICT DO NOTHING", epoch_of(now))
+        await db.execute(BEGIN_EPOCH, FIRST_EPOCH, now)
         made = []
         rows: Rows = {table: [] for table in COLUMNS}
         for _ in range(couples):
@@ -145,7 +146,7 @@ def _person(seat: int) -> Person:
 
 def _write(rows: Rows, couple: Couple, store: FileKeyStore, now: datetime) -> None:
     """All that links them, but for their log."""
-    rid, epoch = couple.relationship_id, epoch_of(now)
+    rid, epoch = couple.relationship_id, FIRST_EPOCH
     rows["relationships"].append((rid, "active", couple.shared, now))
     rows["keys.wrapped"].append(("relationship", rid, epoch, store.wrap(epoch, couple.key)))
     for person in couple.both:

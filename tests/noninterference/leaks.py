@@ -649,8 +649,8 @@ def _one_cache(patch: Patch) -> None:
 def _counted_requests(patch: Patch) -> None:
     defaults = edge._with_defaults
 
-    def numbered(headers: Any) -> Any:
-        return [*defaults(headers), (b"x-request-id", str(count_of("requests")).encode())]
+    def numbered(*args: Any) -> Any:
+        return [*defaults(*args), (b"x-request-id", str(count_of("requests")).encode())]
 
     everywhere(patch, defaults, numbered)
 

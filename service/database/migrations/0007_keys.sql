@@ -1,16 +1,19 @@
 -- Wrapped keys, apart from the data: a dump of the data alone opens nothing, and one of both only with the epoch's key.
 CREATE SCHEMA keys;
 
--- Epochs whose key the store holds.
+-- Epochs whose key the store holds, and how many erased members' keys were wrapped in each: until it is destroyed, a
+-- backup from before can still be opened.
 CREATE TABLE keys.epochs (
-    epoch text PRIMARY KEY
+    epoch integer PRIMARY KEY CHECK (epoch > 0),
+    began_at timestamptz NOT NULL,
+    erasures integer NOT NULL DEFAULT 0
 );
 
 -- With the look-up key mail addresses and accounts elsewhere are hashed; there is only one.
 CREATE TABLE keys.wrapped (
     purpose text NOT NULL CHECK (purpose IN ('member', 'relationship', 'look-up')),
     owner_id uuid NOT NULL,
-    epoch text NOT NULL REFERENCES keys.epochs,
+    epoch integer NOT NULL REFERENCES keys.epochs,
     wrapped bytea NOT NULL,
     PRIMARY KEY (purpose, owner_id)
 );

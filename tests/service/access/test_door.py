@@ -12,7 +12,7 @@ from asyncpg import Record
 
 from service.context import Context
 from service.database.migrate import migrate
-from service.database.roles import ROLES
+from service.database.roles import OWNER_ROLE
 from tests.support.phones import NOON, Phone, Running, running
 from tests.support.postgres import execute, in_database
 
@@ -133,8 +133,7 @@ async def database_of_a_bound_owner(postgres_url: str) -> AsyncIterator[str]:
     await execute(postgres_url, f"CREATE ROLE {name} LOGIN CREATEROLE PASSWORD '{name}'")
     await execute(postgres_url, f"CREATE DATABASE {name} OWNER {name}")
     owners = in_database(postgres_url, name)
-    for role in ROLES:
-        await execute(postgres_url, f"GRANT {role} TO {name}")
+    await execute(postgres_url, f"GRANT {OWNER_ROLE} TO {name}")
     try:
         url = re.sub(r"//[^@]*@", f"//{name}:{name}@", owners)
         await migrate(url, NOON)

@@ -4,6 +4,8 @@ import asyncio
 from typing import Any
 from uuid import uuid4
 
+import pytest
+
 from tests.support.holding import holding
 from tests.support.phones import Json, Phone, Running
 
@@ -41,7 +43,7 @@ async def test_what_is_named_changes_and_the_rest_stays(service: Running) -> Non
     await change(phone, name="Ada", time_zone="Europe/Berlin")
     assert (await change(phone, time_zone="Asia/Kathmandu"))["name"] == "Ada"
     assert (await change(phone, name="Ada L."))["time_zone"] == "Asia/Kathmandu"
-    cleared = await change(phone, name=None)
+    cleared = await change(phone, name="")
     assert (cleared["name"], cleared["time_zone"]) == (None, "Asia/Kathmandu")
     assert await change(phone) == cleared == await phone.get("/v1/me")
 
@@ -67,15 +69,38 @@ async def test_an_unknown_zone_is_refused(service: Running) -> None:
 
 async def test_a_name_that_is_none_is_refused(service: Running) -> None:
     phone = await service.phone().sign_in()
-    for name in ("", "a" * 101, "nul\x00", 7):
+    for name in ("a" * 101, "nul\x00", 7, " ", "\t\u3000", "\u200b", "\u202e \u200e", "\u200d"):
         assert await refused(phone, "PATCH", "/v1/me", {"name": name}) == (422, "invalid")
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        (" Ada\u3000", "Ada"),
+        ("\u202eAda\u2069", "Ada"),
+        ("A\u200bd\ufeffa", "Ada"),
+        ("\U0001f469\u200d\U0001f467", "\U0001f469\u200d\U0001f467"),
+        ("می\u200cخواهم", "می\u200cخواهم"),
+    ],
+)
+async def test_a_name_holds_nothing_that_turns_or_hides_text(service: Running, sent: str, kept: str) -> None:
+    phone = await service.member()
+    assert (await change(phone, name=sent))["name"] == kept
+
+
+async def test_null_changes_nothing_and_an_empty_text_clears_the_name(service: Running) -> None:
+    phone = await service.member()
+    await change(phone, name="Ada", time_zone="Europe/Berlin")
+    assert (await change(phone, name=None, time_zone=None))["name"] == "Ada"
+    me = await change(phone, name="")
+    assert (me["name"], me["time_zone"]) == (None, "Europe/Berlin")
 
 
 async def test_the_partner_sees_the_name_and_nothing_else_of_me(service: Running) -> None:
     one, two = await service.couple()
     await change(one, name="Ada", time_zone="Europe/Berlin")
     assert (await two.get("/v1/relationships/{rid}"))["partner"] == {"name": "Ada"}
-    await change(one, name=None)
+    await change(one, name="")
     assert (await two.get("/v1/relationships/{rid}"))["partner"] == {"name": None}
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -116,3 +117,17 @@ def test_what_lasts_is_served_with_any_kind_of_waiting_for_the_disk(lasting_data
     for kind in ("on", "local", "remote_write", "remote_apply"):
         asyncio.run(set_to(lasting_database, "synchronous_commit", kind))
         asyncio.run(database.require_durability(lasting_database))
+
+
+COMMAND_AND_LIMITS = """
+import os, resource, sys
+from service.__main__ import main
+sys.argv = ["service", "openapi"]
+main()
+print(resource.getrlimit(resource.RLIMIT_CORE), os.system("exit $(ulimit -c)"), file=sys.stderr)
+"""
+
+
+def test_no_command_leaves_a_dump_of_its_memory() -> None:
+    ran = subprocess.run([sys.executable, "-c", COMMAND_AND_LIMITS], capture_output=True, text=True, check=True)
+    assert ran.stderr.splitlines()[-1] == "(0, 0) 0"

@@ -158,9 +158,9 @@ async def test_no_token_of_mine_is_in_it(service: Running) -> None:
 # --- Who checks it
 
 
-def verify(content: bytes) -> subprocess.CompletedProcess[bytes]:
+def verify(content: bytes, *heads: str) -> subprocess.CompletedProcess[bytes]:
     """The program as a member runs it."""
-    command = [sys.executable, "-S", str(VERIFIER)]
+    command = [sys.executable, "-S", str(VERIFIER), *heads]
     return subprocess.run(command, input=content, capture_output=True, check=False, timeout=30)
 
 
@@ -183,10 +183,59 @@ async def test_the_verifier_refuses_what_was_changed_or_cut_off(service: Running
     assert verify(content[:-1]).returncode != 0
 
 
+def misquote_a_text(events: list[Json]) -> None:
+    events[1]["request"]["text"] = "Two?"
+
+
+def misquote_a_time(events: list[Json]) -> None:
+    events[1]["request"]["occurred_at"] = "2026-06-15T09:00:00+01:00"
+
+
+def misquote_who_decided(events: list[Json]) -> None:
+    next(e for e in events if e["by"] == "partner" and "check_in" in e)["check_in"]["decided_by"] = "partner"
+
+
+def claim_a_second_entry(events: list[Json]) -> None:
+    events[1]["retraction"] = {"occurred_at": OCCURRED, "event_id": str(uuid4())}
+
+
+def claim_what_nobody_said(events: list[Json]) -> None:
+    events[0]["check_in"] = {"occurred_at": OCCURRED, "note": "Hello"}
+
+
+MISQUOTES = (misquote_a_text, misquote_a_time, misquote_who_decided, claim_a_second_entry, claim_what_nobody_said)
+
+
+async def test_an_entry_that_differs_from_its_proven_body_is_refused_by_the_verifier(service: Running) -> None:
+    one, two = await service.couple()
+    await lived(one, two)
+    for phone in (one, two):
+        assert verify((await exported(phone)).content).returncode == 0
+    for misquote in MISQUOTES:
+        document = (await exported(one)).json()
+        misquote(document["relationships"][0]["shared"]["events"])
+        refused = verify(json.dumps(document).encode())
+        assert b"altered at" in refused.stderr, misquote.__name__
+
+
+async def test_the_verifier_says_what_it_proves_and_takes_remembered_heads(service: Running) -> None:
+    one, two = await service.couple()
+    remembered = (await one.put("requests", {"occurred_at": OCCURRED, "domain": "home"}))["head"]
+    await lived(one, two)
+    content = (await exported(one)).content
+    stream = json.loads(content)["relationships"][0]["relationship"]["streams"]["shared"]
+    head = (stream, str(remembered["position"]))
+    assert b"No remembered head" in verify(content).stderr
+    known = verify(content, *head, remembered["link"])
+    assert (known.returncode, known.stderr) == (0, b"")
+    assert verify(content, *head, "00" * 32).returncode != 0
+    assert verify(content, str(uuid4()), "1", "00" * 32).returncode != 0
+
+
 def test_the_verifier_is_short_and_stands_on_the_other_one() -> None:
     lines = VERIFIER.read_text().splitlines()
     imported = {line.split()[1] for line in lines if line.startswith(("import ", "from "))}
-    assert len(lines) <= 15
+    assert len(lines) <= 20
     assert imported == {"json", "sys", "verify"}
 
 

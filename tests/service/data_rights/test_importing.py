@@ -11,6 +11,7 @@ from uuid import uuid4
 import asyncpg
 import msgspec
 import pytest
+from asyncpg import Record
 from msgspec.structs import replace
 
 from events import chain, entries
@@ -249,6 +250,10 @@ def change_a_word(document: Json) -> None:
     shared(document)[1]["request"]["text"] = "Two?"
 
 
+def change_an_offset(document: Json) -> None:
+    shared(document)[1]["request"]["occurred_at"] = "2026-06-15T09:00:00+01:00"
+
+
 def change_a_body(document: Json) -> None:
     shared(document)[1]["request"]["text"] = "Two?"
     shared(document)[1]["proof"]["body"] = shared(document)[1]["proof"]["body"].replace("Tea?", "Two?")
@@ -317,6 +322,7 @@ def live_nowhere(document: Json) -> None:
 
 LIES: list[Callable[[Json], None]] = [
     change_a_word,
+    change_an_offset,
     change_a_body,
     change_an_author,
     turn_the_others_words_round,
@@ -385,6 +391,73 @@ def saying(export: Export, body: str) -> Export:
     return replace(export, relationships=[replace(told, private=page)])
 
 
+DEEP = '{"kind":"check_in","occurred_at":"' + OCCURRED + '","x":' + "[" * 100_000 + "]" * 100_000 + "}"
+
+
+async def test_a_body_that_nests_too_deeply_is_refused(service: Running) -> None:
+    one = await service.member()
+    await one.put("check-ins", {"occurred_at": OCCURRED, "note": "Here"})
+    export = msgspec.json.decode((await exported(one)).content, type=Export)
+    with pytest.raises(ImportRefused, match="at position 1"):
+        import_export.verify_export(saying(export, DEEP))
+
+
+# Of each sort something that no export has there, and that could lead to a traceback.
+ODD: list[Any] = [
+    None,
+    "",
+    "\0",
+    "a\0b",
+    "ä" * 300,
+    "[" * 5000,
+    '{"v":' * 5000,
+    "9999-12-31T23:59:59.999999Z",
+    "0001-01-01T00:00:00+14:00",
+    "00000000-0000-0000-0000-000000000000",
+    "Factory",
+    -1,
+    2**63,
+    10**400,
+    [],
+    {},
+    [[]],
+]
+
+
+def leaves(document: Any) -> Iterator[tuple[Any, Any]]:
+    """Each place in a document, as what holds it, and its name or number there."""
+    named = document.items() if isinstance(document, dict) else enumerate(document)
+    for place, value in list(named):
+        yield document, place
+        if isinstance(value, dict | list):
+            yield from leaves(value)
+
+
+async def test_whatever_stands_anywhere_an_import_ends_in_a_sentence(
+    couple: tuple[Phone, Phone], elsewhere: Elsewhere
+) -> None:
+    document, db = json.loads((await exported(couple[1])).content), await asyncpg.connect(elsewhere.url)
+    for holder, place in leaves(document):
+        right = holder[place]
+        for odd in ODD:
+            holder[place] = odd
+            await take_in_and_back(db, elsewhere.store, json.dumps(document).encode())
+        holder[place] = right
+    await db.close()
+
+
+async def take_in_and_back(db: "asyncpg.Connection[Record]", store: FileKeyStore, content: bytes) -> None:
+    """Import what can be imported, and take it back."""
+    attempt = db.transaction()
+    await attempt.start()
+    try:
+        await import_export.write_export(db, store, msgspec.json.decode(content, type=Export), NOON)
+    except (ImportRefused, msgspec.MsgspecError):
+        pass
+    finally:
+        await attempt.rollback()
+
+
 async def test_a_service_that_has_members_is_left_alone(
     service: Running, couple: tuple[Phone, Phone], tmp_path: Path
 ) -> None:
@@ -394,7 +467,22 @@ async def test_a_service_that_has_members_is_left_alone(
     assert await couple[1].events("shared", proof="true") == before
 
 
-@pytest.mark.parametrize("content", [b"", b"{}", b"[]", b'{"format":"mutuality/export/v2"}', b'{"format":"mutua'])
+NO_EXPORTS = [
+    b"",
+    b"{}",
+    b"[]",
+    b'{"format":"mutuality/export/v2"}',
+    b'{"format":"mutua',
+    b"[" * 100_000,
+    b'{"format":' * 100_000,
+    b"\xff\xfe\x00",
+    b'{"format":"\xff"}',
+    b'{"format":"mutuality/export/v1","member_id":' + b"9" * 10_000 + b"}",
+    b"\x00" * 100,
+]
+
+
+@pytest.mark.parametrize("content", NO_EXPORTS, ids=range(len(NO_EXPORTS)))
 def test_a_file_that_is_no_export_is_refused_before_a_database_is_touched(
     content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,22 +1,30 @@
 """An epoch ends: all who live are rewrapped, and what an erased member wrote is closed in every backup before it."""
 
+import asyncio
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeAlias
+from uuid import uuid4
 
 import asyncpg
 import pytest
 from asyncpg import Record
+from structlog.testing import capture_logs
 
+from service.cli.database import remind_of_rotation
+from service.core.randomness import system_random_bytes
 from service.database.embedded import program
 from service.database.roles import KEYS_ROLE
 from service.errors import KeyStoreError
 from service.keys import rotation
 from service.keys.key_store import FileKeyStore
-from tests.support.phones import NOON, Clock, Phone, Running, running
+from service.keys.keyring import Keyring
+from service.metrics import Metrics
+from tests.service.test_metrics import served
+from tests.support.phones import NOON, Clock, Phone, Running, running, unlimited
 from tests.support.postgres import fresh_database
 
 Database: TypeAlias = "asyncpg.Connection[Record]"
@@ -50,16 +58,16 @@ async def told(phone: Phone, audience: str = "shared") -> Any:
     return (await phone.put("check-ins", body))["event"]["id"]
 
 
-async def rotate(db: Database, store: FileKeyStore) -> list[str]:
-    return await rotation.rotate(db, store, NEXT_MONTH, lambda done, total: None)
+async def rotate(db: Database, store: FileKeyStore) -> list[int]:
+    return (await rotation.rotate(db, store, NOON)).destroyed
 
 
 async def test_all_is_read_and_written_as_before(service: Running, db: Database, store: FileKeyStore) -> None:
     one, two = await service.couple()
     await told(one)
     before = await two.events(proof="true")
-    assert await rotate(db, store) == ["2026-06"]
-    assert {row["epoch"] for row in await db.fetch("TABLE keys.wrapped")} == {"2026-07"}
+    assert await rotate(db, store) == [1]
+    assert {row["epoch"] for row in await db.fetch("TABLE keys.wrapped")} == {2}
     async with running(service.database_url, store=FileKeyStore(store.folder), now=service.clock) as anew:
         again = anew.phone()
         again.rid, again.access_token = two.rid, two.access_token
@@ -76,24 +84,137 @@ async def test_the_chain_verifies_after_it(service: Running, db: Database, store
     assert heads[0] == heads[1]
 
 
-async def test_a_second_time_finds_nothing_to_do(service: Running, db: Database, store: FileKeyStore) -> None:
+async def test_it_always_begins_a_new_epoch_however_young_the_last_one_is(
+    service: Running, db: Database, store: FileKeyStore
+) -> None:
     await service.member()
-    assert await rotate(db, store) == ["2026-06"]
-    assert await rotate(db, store) == []
+    assert [await rotate(db, store) for _ in range(3)] == [[1], [2], [3]]
+    assert [path.name for path in sorted(store.folder.iterdir())] == ["4.key", "root.key"]
 
 
-async def test_a_start_knows_when_it_is_due(service: Running, db: Database, store: FileKeyStore) -> None:
+async def test_what_is_made_after_it_is_wrapped_in_the_new_epoch(
+    service: Running, db: Database, store: FileKeyStore
+) -> None:
     await service.member()
-    assert await rotation.due(db, NOON) == []
-    assert await rotation.due(db, NEXT_MONTH) == ["2026-06"]
     await rotate(db, store)
-    assert await rotation.due(db, NEXT_MONTH) == []
+    await service.couple()
+    assert {row["epoch"] for row in await db.fetch("TABLE keys.wrapped")} == {2}
+
+
+async def test_a_key_that_is_made_while_its_epoch_is_destroyed_goes_into_the_next_one(
+    service: Running, db: Database, store: FileKeyStore
+) -> None:
+    await service.member()
+
+    class Slow(FileKeyStore):
+        """Wraps while others rotate."""
+
+        def wrap(self, epoch: int, key: bytes) -> bytes:
+            wrapped.append(epoch)
+            return super().wrap(epoch, key)
+
+    class Rotating:
+        """A connection, before each insertion of which the keys are rotated; the first time only."""
+
+        async def fetchval(self, *arguments: Any) -> Any:
+            return await db.fetchval(*arguments)
+
+        async def execute(self, *arguments: Any) -> Any:
+            if len(wrapped) == 1:
+                await rotate(db, store)
+            return await db.execute(*arguments)
+
+    wrapped: list[int] = []
+    connection: Any = Rotating()
+    keys = Keyring(connection, Slow(store.folder), service.clock, system_random_bytes)
+    member = uuid4()
+    await keys.make_for_member(member)
+    assert wrapped == [1, 2]
+    assert await db.fetchval("SELECT epoch FROM keys.wrapped WHERE owner_id = $1", member) == 2
+
+
+async def test_a_service_rotates_by_itself_when_its_epoch_is_old(
+    service: Running, db: Database, store: FileKeyStore
+) -> None:
+    await service.member()
+    month = timedelta(days=30)
+    assert await rotation.rotate_when_due(db, store, NOON + month - timedelta(seconds=1), month) is None
+    rotated = await rotation.rotate_when_due(db, store, NOON + month, month)
+    assert rotated == rotation.Rotation(2, [1], 0)
+    assert await rotation.rotate_when_due(db, store, NOON + month, month) is None
+
+
+async def test_a_rotation_that_was_cut_off_is_finished_by_the_next_service(
+    service: Running, db: Database, store: FileKeyStore
+) -> None:
+    await service.couple()
+
+    def cut(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        await rotation.rotate(db, store, NOON, cut, batch=1)
+    assert await rotation.rotate_when_due(db, store, NOON, timedelta(days=30)) == rotation.Rotation(2, [1], 0)
+
+
+@asynccontextmanager
+async def serving(service: Running, store: FileKeyStore, days: int) -> AsyncIterator[Running]:
+    """A service that rotates by itself every so many days, 28 days later."""
+    settings, later = unlimited(rotate_keys_after_days=days), Clock(NOON + timedelta(days=28))
+    async with running(service.database_url, settings=settings, store=store, now=later, with_rotation=True) as started:
+        yield started
+
+
+async def test_it_happens_while_serving(service: Running, store: FileKeyStore) -> None:
+    await service.member()
+    destroyed: asyncio.Queue[int] = asyncio.Queue()
+
+    class Telling(FileKeyStore):
+        """Tells what it has destroyed."""
+
+        def destroy(self, epoch: int) -> None:
+            super().destroy(epoch)
+            destroyed.put_nowait(epoch)
+
+    async with serving(service, Telling(store.folder), 28):
+        assert await destroyed.get() == 1
+
+
+@pytest.mark.parametrize(("days", "tasks"), [(28, 1), (0, 0)])
+async def test_it_is_left_to_the_operator_if_they_say_so(
+    service: Running, store: FileKeyStore, days: int, tasks: int
+) -> None:
+    async with serving(service, store, days):
+        names = [getattr(task.get_coro(), "__name__", "") for task in asyncio.all_tasks()]
+        assert names.count("keep_rotating") == tasks
+
+
+async def test_until_the_next_rotation_an_erasure_is_said_to_be_open_in_backups(
+    service: Running, db: Database, store: FileKeyStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, _ = await service.couple()
+    figures = Metrics()
+    figures.watch_erasures(service.app.state.context, asyncio.get_running_loop())
+    with capture_logs() as log:
+        await one.step_up()
+        await one.expect(204, "DELETE", "/v1/me")
+    assert {name: line[name] for line in log for name in ("epochs", "erasures") if name in line} == {
+        "epochs": [1],
+        "erasures": 1,
+    }
+    assert "mutuality_erasures_before_rotation 1.0" in await served(figures)
+    await remind_of_rotation(service.database_url)
+    assert "1 erased members wrote" in capsys.readouterr().out
+    assert await rotation.rotate(db, store, NOON) == rotation.Rotation(2, [1], 1)
+    assert "mutuality_erasures_before_rotation 0.0" in await served(figures)
+    await remind_of_rotation(service.database_url)
+    assert "erased members" not in capsys.readouterr().out
 
 
 async def test_it_tells_how_far_it_is(service: Running, db: Database, store: FileKeyStore) -> None:
     await service.couple()
     told: list[tuple[int, int]] = []
-    await rotation.rotate(db, store, NEXT_MONTH, lambda done, total: told.append((done, total)), batch=2)
+    await rotation.rotate(db, store, NOON, lambda done, total: told.append((done, total)), batch=2)
     assert told == [(2, 4), (4, 4)]  # two members, their relationship, and the look-up key
 
 
@@ -109,16 +230,16 @@ async def test_cut_off_anywhere_it_goes_on_where_it_was(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        await rotation.rotate(db, store, NEXT_MONTH, cut, batch=2)
+        await rotation.rotate(db, store, NOON, cut, batch=2)
     assert len(await two.events()) == 2
-    assert await rotate(db, store) == ["2026-06"]
+    assert await rotate(db, store) == [1, 2]
     assert len(await two.events()) == 2
 
 
 class FullDisk(FileKeyStore):
     """Destroys nothing."""
 
-    def destroy(self, epoch: str) -> None:
+    def destroy(self, epoch: int) -> None:
         raise OSError("disk")
 
 
@@ -126,8 +247,8 @@ async def test_cut_off_while_destroying_it_destroys_again(service: Running, db: 
     await service.member()
     with pytest.raises(OSError, match="disk"):
         await rotate(db, FullDisk(store.folder))
-    assert await rotate(db, store) == ["2026-06"]
-    assert not (store.folder / "2026-06.key").exists()
+    assert await rotate(db, store) == [1, 2]
+    assert not (store.folder / "1.key").exists()
 
 
 # --- A backup from before
@@ -174,7 +295,7 @@ async def test_a_backup_from_before_opens_nothing_of_an_erased_member(
     run("pg_dump", "--format=custom", "--schema=keys", "--dbname", service.database_url, "--file", keys)
     # As it was, with its own keys: nothing opens at all.
     async with restored(empty_urls[0], store, dump) as old:
-        with pytest.raises(KeyStoreError, match="2026-06"):
+        with pytest.raises(KeyStoreError, match="epoch 1"):
             await old.keys_of(one.rid)
     # With the keys of today: who lives can read theirs, and who was erased stays erased.
     async with restored(empty_urls[1], store, dump, keys) as old:

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 
-from tests.support.phones import Json, Phone, Running
+from tests.support.phones import Json, Phone, Running, running, unlimited
 
 HERE = "/v1/relationships/{rid}"
 AT = "2026-06-15T10:00:00+02:00"
@@ -596,6 +596,32 @@ async def test_what_is_not_cacheable_is_kept_by_nobody(service: Running) -> None
     assert [a.status_code for a in answers] == [200, 200, 404, 204, 405]
     assert {a.headers["Cache-Control"] for a in answers} == {"no-store"}
     assert {a.headers["X-Content-Type-Options"] for a in answers} == {"nosniff"}
+    assert {a.headers["Referrer-Policy"] for a in answers} == {"no-referrer"}
+
+
+async def test_no_answer_is_shown_inside_another_page(service: Running) -> None:
+    one = await service.member()
+    paths = ("/docs", "/docs/start.js", "/openapi.json", "/v1/me", "/v1/nothing", "/nowhere")
+    for answer in [await one.call("GET", path) for path in paths]:
+        policy = answer.headers["Content-Security-Policy"].split("; ")
+        assert {"default-src 'none'", "frame-ancestors 'none'"} <= set(policy)
+
+
+@pytest.mark.parametrize(
+    ("public_url", "said"),
+    [
+        ("https://mutuality.example", "max-age=31536000"),
+        ("HTTPS://mutuality.example", "max-age=31536000"),
+        ("http://127.0.0.1:8000", None),
+        (None, None),
+    ],
+)
+async def test_where_phones_come_by_tls_they_are_told_to_do_so_for_a_year(
+    database_url: str, public_url: str | None, said: str | None
+) -> None:
+    async with running(database_url, settings=unlimited(public_url=public_url)) as service:
+        answers = [await service.phone().call("GET", path) for path in ("/health/live", "/v1/me", "/docs")]
+        assert {answer.headers.get("Strict-Transport-Security") for answer in answers} == {said}
 
 
 ALLOWED = [

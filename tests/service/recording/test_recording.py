@@ -172,11 +172,11 @@ async def test_an_entry_lies_at_most_five_minutes_ahead(service: Running, ahead:
 
 async def test_times_at_the_ends_of_the_calendar_are_answered_by_rules(service: Running) -> None:
     one, _ = await service.couple()
-    for end in ("9999-12-31T23:59:59Z", "9999-12-31T23:59:59-23:59"):
+    for end in ("9999-12-31T23:59:59Z", "9999-12-31T23:59:59-12:00"):
         assert await one.refused("requests", REQUEST | {"occurred_at": end}) == (422, "in_the_future")
         assert await one.refused("check-ins", NOTE | {"occurred_at": end}) == (422, "in_the_future")
-    await one.put("requests", REQUEST | {"occurred_at": "0001-01-01T00:00:00+23:59"})
-    await one.put("requests", REQUEST | {"expires_at": "9999-12-31T23:59:59-23:59"})
+    await one.put("requests", REQUEST | {"occurred_at": "0001-01-01T00:00:00+14:00"})
+    await one.put("requests", REQUEST | {"expires_at": "9999-12-31T23:59:59-12:00"})
     assert len((await one.get(f"{HERE}/requests"))["requests"]) == 2
 
 
