@@ -14,7 +14,7 @@ from msgspec import Struct, field
 from events.heads import DbConnection
 from service.core.clock import Clock
 from service.core.listeners import Listeners
-from service.core.mail import Mailer
+from service.core.mail import Postman
 from service.core.randomness import RandomBytes
 from service.database.pool import checked_out
 from service.keys.keyring import Keyring
@@ -45,7 +45,7 @@ class Context(Struct, frozen=True):
     keys: Keyring
     now: Clock
     random_bytes: RandomBytes
-    mailer: Mailer
+    mailer: Postman
     listeners: Listeners = field(default_factory=Listeners)
 
     @asynccontextmanager

@@ -4,7 +4,7 @@ Exception
  ├─ ServiceError
  │   ├─ MalformedJson, UnsupportedMediaType, TooLarge, Invalid
  │   ├─ NotSignedIn, WrongCode, IdentityRefused, RefreshRefused
- │   ├─ StepUpRequired, WrongState, NotTheInviter
+ │   ├─ StepUpRequired, NoAddress, WrongState, NotTheInviter
  │   ├─ NotFound, InviteNotFound
  │   └─ TooManyRequests, ProviderAway, Overloaded, ClockJumped
  └─ StartupError
@@ -74,9 +74,18 @@ class RefreshRefused(ServiceError):
 
 
 class StepUpRequired(ServiceError):
-    """Show first that it is you: ask for a new code and send it to /v1/sessions/step-up. That lasts 5 minutes."""
+    """Show first that it is you: ask for a code at /v1/sessions/step-up-codes and send it to /v1/sessions/step-up.
+
+    That lasts 5 minutes.
+    """
 
     code = "step_up_required"
+
+
+class NoAddress(ServiceError):
+    """You have no mail address here to which a code could go; step up with Apple or Google."""
+
+    code = "no_address"
 
 
 class WrongState(ServiceError):

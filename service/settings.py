@@ -2,16 +2,25 @@
 
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from service.core.mail import SCHEMES
 from service.core.networks import networks
 
 
 def networks_named(text: str | None) -> str | None:
     """The text, if it names networks. Raises ValueError."""
     networks(text)
+    return text
+
+
+def mail_server(text: str | None) -> str | None:
+    """The text, if it is the address of a mail server. Raises ValueError."""
+    if text is not None and (text.partition("://")[0] not in SCHEMES or not urlsplit(text).hostname):
+        raise ValueError(f"it must begin with one of {', '.join(f'{scheme}://' for scheme in SCHEMES)}")
     return text
 
 
@@ -30,7 +39,12 @@ class Settings(BaseSettings):
         Path | None, Field(description="folder of the root key and the epoch keys; unset: keys under DATA_DIR")
     ] = None
     smtp_url: Annotated[
-        str | None, Field(description="smtp:// or smtps://, with user and password if needed; unset: mail is printed")
+        str | None,
+        AfterValidator(mail_server),
+        Field(
+            description="smtp:// (with STARTTLS, which only a server on this machine may lack), smtps:// or "
+            "smtp+plain:// (never encrypted), with user and password if needed; unset: mail is printed"
+        ),
     ] = None
     mail_from: Annotated[str, Field(description="sender of mails")] = "mutuality@localhost"
     rotate_keys_after_days: Annotated[
@@ -55,7 +69,7 @@ class Settings(BaseSettings):
     ] = 10
     sign_ins_per_hour: Annotated[
         int,
-        Field(ge=0, description="codes asked for, and codes tried, per client and mail address and hour; 0: no limit"),
+        Field(ge=0, description="codes asked for, and wrong codes, per client address and hour; 0: no limit"),
     ] = 60
     requests_per_minute: Annotated[int, Field(ge=0, description="requests per member and minute; 0: no limit")] = 600
     invite_tries_per_hour: Annotated[

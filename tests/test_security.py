@@ -12,7 +12,7 @@ ROW = re.compile(r"^\| (R?[0-9.]+) \| (.+?) \| (.+) \|$", re.MULTILINE)
 LINES = {number: (said, held) for number, said, held in ROW.findall((ROOT / "SECURITY.md").read_text())}
 
 SECTIONS = {"1", "3", "4", "5", "6"}
-RULES = {f"R{number}" for number in (*range(1, 18), 20, 21, 23, 24, 25)}
+RULES = {f"R{number}" for number in (*range(1, 22), 23, 24, 25)}
 ASVS = {
     *(
         "2.3.3",
@@ -21,11 +21,13 @@ ASVS = {
         "3.4.5",
         "3.4.6",
         "4.1.3",
+        "6.3.5",
         "6.3.8",
         "6.5.2",
         "6.5.3",
         "6.5.4",
         "6.5.5",
+        "6.6.2",
         "6.6.3",
         "6.8.1",
         "7.2.3",

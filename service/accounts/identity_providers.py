@@ -14,19 +14,21 @@ from msgspec import Meta, Struct
 
 from events.heads import DbConnection
 from service.access.authentication import current_member
+from service.access.notices import tell_of_sign_in
 from service.accounts import sessions
 from service.accounts.id_tokens import IdentityProvider, ProviderName, VerifiedIdentity
-from service.accounts.sessions import DeviceName, SignedIn
+from service.accounts.sessions import DeviceName, NewSession, SignedIn
 from service.context import Context
 from service.core import tokens
 from service.errors import IdentityRefused, NotFound, ProviderAway, TooManyRequests
 from service.settings import Settings
 from service.web.operation import described
 from service.web.rate_limits import client_of, limits_of
-from service.web.requests import ApiRequest, context_of, decode_body, state_of
+from service.web.requests import ApiRequest, Nothing, context_of, decode_body, state_of
 from service.web.responses import empty_answer, json_answer
 
 STEP_UP_FRESH = timedelta(minutes=5)
+NONCE_TTL = timedelta(minutes=10)
 
 IdToken = Annotated[
     str,
@@ -41,9 +43,17 @@ Nonce = Annotated[
     Meta(
         min_length=16,
         max_length=200,
-        description="The random text that the app made for this request to the provider, as it was before any hashing.",
+        description="The nonce that POST /v1/sign-in-nonces made for this sign-in. The provider is given its SHA-256, "
+        "in hex, and puts that into the token.",
     ),
 ]
+
+
+class SignInNonce(Struct, frozen=True):
+    """A nonce for one sign-in or step-up with Apple or Google."""
+
+    nonce: str
+    expires_at: datetime
 
 
 class IdentitySignIn(Struct, frozen=True, forbid_unknown_fields=True):
@@ -77,6 +87,52 @@ def providers_of(settings: Settings) -> dict[ProviderName, IdentityProvider]:
 
 def _listed(text: str | None) -> tuple[str, ...]:
     return tuple(one.strip() for one in (text or "").split(",") if one.strip())
+
+
+# Everybody's, so that none stays because its owner never comes back; what another call is deleting is left to it.
+FORGET_NONCES = """
+DELETE FROM sign_in_nonces
+WHERE nonce_hash IN (
+    SELECT nonce_hash
+    FROM sign_in_nonces
+    WHERE expires_at <= $1
+    ORDER BY expires_at
+    LIMIT 100
+    FOR UPDATE SKIP LOCKED
+)
+"""
+
+KEEP_NONCE = """
+INSERT INTO sign_in_nonces (
+    nonce_hash,
+    expires_at
+) VALUES ($1, $2)
+"""
+
+
+@post(
+    "/v1/sign-in-nonces",
+    opt=described(
+        id="makeSignInNonce",
+        tag="Sign in",
+        summary="A nonce for one sign-in with Apple or Google",
+        body=Nothing,
+        answers={201: SignInNonce},
+        problems=(TooManyRequests,),
+        signed_in=False,
+    ),
+)
+async def make_sign_in_nonce(request: ApiRequest) -> ASGIApp:
+    """Give its SHA-256, in hex, to the provider, and the nonce itself to us, with the token. It works once."""
+    await decode_body(request, Nothing)
+    context = context_of(request)
+    now = context.now()
+    limits_of(request).nonces_asked.take((client_of(request),), now)
+    nonce = tokens.new_token(context.random_bytes, "sign-in nonce")
+    async with context.auth_db.acquire() as db, db.transaction():
+        await db.execute(FORGET_NONCES, now)
+        await db.execute(KEEP_NONCE, tokens.token_hash(nonce), now + NONCE_TTL)
+    return json_answer(SignInNonce(nonce, now + NONCE_TTL), 201)
 
 
 @post(
@@ -119,12 +175,22 @@ async def _sign_in(request: ApiRequest, name: ProviderName) -> ASGIApp:
     now = context.now()
     verified = await provider.verify(wanted.id_token, wanted.nonce, now)
     identity_hash = await _identity_hash(context, verified)
-    limits_of(request).codes_tried.take((client_of(request), identity_hash), now)
+    limits_of(request).identities_tried.take((client_of(request), identity_hash), now)
     async with context.auth_db.acquire() as db, db.transaction():
-        await _use_token(context, db, verified, now)
-        member_id = await _member_of(context, db, name, identity_hash, now)
-        answer = await sessions.begin(context, db, member_id, wanted.device_name, now)
+        await _use_nonce(db, wanted.nonce, now)
+        member_id, is_new = await _member_of(context, db, name, identity_hash, now)
+        new = _new_session(context, member_id, wanted.device_name)
+        answer = await sessions.begin(context, db, new, now)
+    if not is_new:
+        await tell_of_sign_in(context, member_id, wanted.device_name, now)
     return json_answer(answer, 201)
+
+
+def _new_session(context: Context, member_id: UUID, device_name: str) -> NewSession:
+    access, refresh = (
+        tokens.new_token(context.random_bytes, f"{kind} of {member_id}") for kind in ("access", "refresh")
+    )
+    return NewSession(member_id, device_name, sessions.new_known_device(context), access, refresh)
 
 
 @post(
@@ -173,7 +239,7 @@ async def _step_up(request: ApiRequest, name: ProviderName) -> Response[None]:
     async with context.auth_db.acquire() as db, db.transaction():
         if await db.fetchval(MEMBER_OF, identity_hash) != member.member_id:
             raise IdentityRefused
-        await _use_token(context, db, verified, now)
+        await _use_nonce(db, wanted.nonce, now)
     await sessions.step_up(context, member, now)
     return empty_answer()
 
@@ -189,33 +255,16 @@ async def _identity_hash(context: Context, verified: VerifiedIdentity) -> bytes:
     return await context.keys.blind_index("identity", verified.issuer, verified.subject)
 
 
-FORGET_USED_TOKENS = """
-DELETE FROM used_id_tokens
-WHERE token_hash IN (
-    SELECT token_hash
-    FROM used_id_tokens
-    WHERE expires_at <= $1
-    ORDER BY expires_at
-    LIMIT 100
-    FOR UPDATE SKIP LOCKED
-)
-"""
-
-MARK_USED = """
-INSERT INTO used_id_tokens (
-    token_hash,
-    expires_at
-) VALUES ($1, $2)
-ON CONFLICT DO NOTHING
+USE_NONCE = """
+DELETE FROM sign_in_nonces
+WHERE nonce_hash = $1
+    AND expires_at > $2
 """
 
 
-async def _use_token(context: Context, db: DbConnection, verified: VerifiedIdentity, now: datetime) -> None:
-    """Accept a token once. Raises IdentityRefused the second time, until it has expired by itself."""
-    await db.execute(FORGET_USED_TOKENS, now)
-    # What is signed, not the whole token: one signature can be written in several ways.
-    token_hash = await context.keys.blind_index("id token", verified.signed)
-    if await db.execute(MARK_USED, token_hash, verified.expires_at) == "INSERT 0 0":
+async def _use_nonce(db: DbConnection, nonce: str, now: datetime) -> None:
+    """Accept a nonce of ours once, and so the token that names it. Raises IdentityRefused."""
+    if await db.execute(USE_NONCE, tokens.token_hash(nonce), now) == "DELETE 0":
         raise IdentityRefused
 
 
@@ -244,10 +293,11 @@ INSERT INTO identities (
 
 async def _member_of(
     context: Context, db: DbConnection, provider: ProviderName, identity_hash: bytes, now: datetime
-) -> UUID:
+) -> tuple[UUID, bool]:
+    """The member whom the provider knows by that, and whether this sign-in has made them."""
     known: UUID | None = await db.fetchval(MEMBER_OF, identity_hash)
     if known is not None:
-        return known
+        return known, False
     member_id = tokens.new_id(context.random_bytes, "member id")
     await context.keys.make_for_member(member_id)
     try:
@@ -257,4 +307,4 @@ async def _member_of(
     except UniqueViolationError:
         # Two first sign-ins of one person at once: the other one made the member.
         return await _member_of(context, db, provider, identity_hash, now)
-    return member_id
+    return member_id, True

@@ -1,38 +1,46 @@
-"""Signing in, and stepping up, by a code that is mailed."""
+"""Signing in by a code that is mailed.
 
+A code belongs to the attempt that asked for it: only who has the attempt's id can try it, and a wrong guess spends the
+tries of that attempt alone.
+"""
+
+import hashlib
 import hmac
 from datetime import datetime, timedelta
 from typing import Annotated
 from uuid import UUID
 
-from asyncpg import UniqueViolationError
-from litestar import Response, post
+from asyncpg import Record, UniqueViolationError
+from litestar import post
 from litestar.types import ASGIApp
 from msgspec import Meta, Struct
 
 from events.heads import DbConnection
-from service.access.authentication import current_member
-from service.accounts import sessions
-from service.accounts.sessions import DeviceName, SignedIn
+from service.access.notices import tell_of_sign_in
+from service.accounts import allowances, known_devices, sessions
+from service.accounts.addresses import Email, canonical
+from service.accounts.sessions import DeviceName, NewSession, SignedIn
 from service.context import Context
 from service.core import tokens
-from service.errors import TooManyRequests, WrongCode
+from service.core.keyboards import AROUND, DASHES, without_separators
+from service.core.mail import Mail
+from service.errors import Overloaded, TooManyRequests, WrongCode
+from service.keys import field_encryption
 from service.web.operation import described
 from service.web.rate_limits import client_of, limits_of
-from service.web.requests import ApiRequest, Nothing, context_of, decode_body
-from service.web.responses import empty_answer, json_answer
+from service.web.requests import ApiRequest, context_of, decode_body
+from service.web.responses import json_answer
 
 CODE_TTL = timedelta(minutes=10)
 CODE_TRIES = 5
+ANSWER_GRACE = timedelta(seconds=30)
 
-Email = Annotated[
+DeviceSecret = Annotated[
     str,
     Meta(
-        max_length=254,
-        # The end as Python and ECMAScript both mean it: in Python, $ alone also stands before a last line break.
-        pattern=r"^[A-Za-z0-9.!#$%&'*+/=^_`{|}~-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*$(?!\n)",
-        description="A mail address; case does not matter.",
-        examples=["someone@example.org"],
+        max_length=200,
+        description="The device_secret of an earlier sign-in or refresh on this device. For an address of the same "
+        "member, it asks under an allowance of its own, which nobody else can use up.",
     ),
 ]
 
@@ -41,33 +49,40 @@ class CodeWanted(Struct, frozen=True, forbid_unknown_fields=True):
     """Where to send a sign-in code."""
 
     email: Email
+    device_secret: DeviceSecret | None = None
 
 
-Code = Annotated[str, Meta(max_length=6, pattern=r"^[0-9]{6}$", description="The six digits from the mail.")]
+class Attempt(Struct, frozen=True):
+    """An attempt to sign in. The code in the mail works with this id only."""
+
+    attempt_id: UUID
+
+
+Code = Annotated[
+    str,
+    Meta(
+        max_length=100,
+        pattern=rf"^([{AROUND}{DASHES}]*[0-9]){{{tokens.CODE_DIGITS}}}[{AROUND}{DASHES}]*$(?!\n)",
+        description="The eight digits from the mail. White space and hyphens do not matter.",
+        examples=["1234 5678"],
+    ),
+]
 
 
 class SignIn(Struct, frozen=True, forbid_unknown_fields=True):
     """A sign-in with a mailed code. The first one of an address makes the member."""
 
-    email: Email
+    attempt_id: UUID
     code: Code
     device_name: DeviceName
 
 
-class StepUp(Struct, frozen=True, forbid_unknown_fields=True):
-    """A fresh code, sent to my own mail address: whoever only holds my unlocked phone has none."""
-
-    code: Code
-
-
 # Everybody's, so that none stays because its owner never asks again; what another call is deleting is left to it.
-FORGET_CODES = """
-DELETE FROM sign_in_codes
-WHERE (address_hash, code_id) IN (
-    SELECT
-        address_hash,
-        code_id
-    FROM sign_in_codes
+FORGET_ATTEMPTS = """
+DELETE FROM sign_in_attempts
+WHERE attempt_hash IN (
+    SELECT attempt_hash
+    FROM sign_in_attempts
     WHERE expires_at <= $1
     ORDER BY expires_at
     LIMIT 100
@@ -75,14 +90,16 @@ WHERE (address_hash, code_id) IN (
 )
 """
 
-KEEP_CODE = """
-INSERT INTO sign_in_codes (
+KEEP_ATTEMPT = """
+INSERT INTO sign_in_attempts (
+    attempt_hash,
     address_hash,
-    code_id,
+    address,
+    known_device_id,
     code_hash,
     expires_at,
     tries_left
-) VALUES ($1, $2, $3, $4, $5)
+) VALUES ($1, $2, $3, $4, $5, $6, $7)
 """
 
 
@@ -91,59 +108,105 @@ INSERT INTO sign_in_codes (
     opt=described(
         id="sendSignInCode",
         tag="Sign in",
-        summary="Send a six-digit code by mail, the same for known and unknown addresses",
+        summary="Begin an attempt to sign in: send a code by mail, the same for known and unknown addresses",
         body=CodeWanted,
-        answers={202: Nothing},
-        problems=(TooManyRequests,),
+        answers={202: Attempt},
+        problems=(TooManyRequests, Overloaded),
         signed_in=False,
     ),
 )
 async def send_sign_in_code(request: ApiRequest) -> ASGIApp:
-    """Several live codes may coexist: asking for one takes nothing from who asked before."""
-    context = context_of(request)
-    email = (await decode_body(request, CodeWanted)).email.lower()
-    now, address_hash = context.now(), await context.keys.blind_index("address", email)
-    limits_of(request).codes_asked.take((client_of(request), address_hash), now)
-    code_id = tokens.new_id(context.random_bytes, "sign-in code id")
-    code = tokens.new_code(context.random_bytes, code_id)
-    async with context.auth_db.acquire() as db, db.transaction():
-        await db.execute(FORGET_CODES, now)
-        code_hash = tokens.code_hash(code_id, code)
-        await db.execute(KEEP_CODE, address_hash, code_id, code_hash, now + CODE_TTL, CODE_TRIES)
-    await context.mailer.send(email, "Your sign-in code", MAIL_TEXT.format(code=code))
-    return json_answer(Nothing(), 202)
+    """Each attempt has a code of its own: asking for one takes nothing from who asked before."""
+    context, wanted = context_of(request), await decode_body(request, CodeWanted)
+    email, now = canonical(wanted.email), context.now()
+    address_hash = await context.keys.blind_index("address", email)
+    # First, so that nothing is spent on a mail that cannot be sent, and none is lost once it was promised.
+    with context.mailer.reserve() as place:
+        secret_hash = tokens.token_hash(wanted.device_secret or "")
+        async with context.auth_db.acquire() as db:
+            device = await known_devices.find(db, address_hash, secret_hash)
+            if device is None:
+                _count_client(request, address_hash, now)
+                spent = await allowances.by_anybody(context, address_hash)
+            else:
+                spent = await allowances.by_device(context, address_hash, secret_hash)
+            async with db.transaction():
+                await allowances.spend(db, spent, now)
+                attempt_id, code = await _begin_attempt(context, db, email, address_hash, device, now)
+        place.fill(Mail(email, "Your code to sign in", MAIL_TEXT.format(code=tokens.grouped(code))))
+    return json_answer(Attempt(attempt_id), 202)
+
+
+def _count_client(request: ApiRequest, address_hash: bytes, now: datetime) -> None:
+    """Who has not signed in here before asks as one of their network. Raises TooManyRequests."""
+    limits, client = limits_of(request), client_of(request)
+    limits.codes_asked.take((client,), now)
+    limits.codes_asked_for_address.take((client, address_hash), now)
+
+
+async def _begin_attempt(
+    context: Context, db: DbConnection, email: str, address_hash: bytes, device: UUID | None, now: datetime
+) -> tuple[UUID, str]:
+    attempt_id = tokens.new_id(context.random_bytes, "sign-in attempt id")
+    code = tokens.new_code(context.random_bytes, f"sign-in code {attempt_id}")
+    address = field_encryption.encrypt(_address_key(attempt_id), attempt_id, "attempt_address", email)
+    found_by, code_hash = _attempt_hash(attempt_id), tokens.code_hash(attempt_id, code)
+    await db.execute(FORGET_ATTEMPTS, now)
+    await db.execute(KEEP_ATTEMPT, found_by, address_hash, address, device, code_hash, now + CODE_TTL, CODE_TRIES)
+    return attempt_id, code
+
+
+def _attempt_hash(attempt_id: UUID) -> bytes:
+    return hashlib.sha256(b"mutuality/attempt/v1" + attempt_id.bytes).digest()
+
+
+def _address_key(attempt_id: UUID) -> bytes:
+    """Only the phone has the id: the rows alone do not open the address."""
+    return hashlib.sha256(b"mutuality/attempt-address/v1" + attempt_id.bytes).digest()
 
 
 MAIL_TEXT = """\
 Your code to sign in is {code}
 
-It works for 10 minutes. If you did not ask for it, nothing needs to be done:
-without this code nobody can sign in with your address.
+It signs in the device that asked for it, and no other. It works for 10 minutes.
+If you did not ask for it, nothing needs to be done: without this code nobody can
+sign in with your address. Tell it to nobody.
 """
 
-LIVE_CODES = """
+LOCK_ATTEMPT = """
 SELECT
-    code_id,
-    code_hash
-FROM sign_in_codes
-WHERE address_hash = $1
+    address_hash,
+    address,
+    known_device_id,
+    code_hash,
+    used_at,
+    used_by,
+    salt,
+    member_id
+FROM sign_in_attempts
+WHERE attempt_hash = $1
     AND expires_at > $2
     AND tries_left > 0
-ORDER BY code_id
 FOR UPDATE
 """
 
-CHARGE_CODES = """
-UPDATE sign_in_codes
+SPEND_TRY = """
+UPDATE sign_in_attempts
 SET tries_left = tries_left - 1
-WHERE address_hash = $1
+WHERE attempt_hash = $1
     AND tries_left > 0
 """
 
-USE_CODE = """
-DELETE FROM sign_in_codes
-WHERE address_hash = $1
-    AND code_id = $2
+USE_ATTEMPT = """
+UPDATE sign_in_attempts
+SET
+    expires_at = $2,
+    used_at = $3,
+    used_by = $4,
+    salt = $5,
+    member_id = $6,
+    known_device_id = $7
+WHERE attempt_hash = $1
 """
 
 
@@ -160,33 +223,71 @@ WHERE address_hash = $1
     ),
 )
 async def sign_in(request: ApiRequest) -> ASGIApp:
-    """A wrong code costs each live code of the address one try."""
-    context = context_of(request)
-    wanted = await decode_body(request, SignIn)
-    email, now = wanted.email.lower(), context.now()
-    address_hash = await context.keys.blind_index("address", email)
-    limits_of(request).codes_tried.take((client_of(request), address_hash), now)
+    """A wrong code costs its attempt one try. The right one gets the same answer again for 30 seconds."""
+    context, wanted = context_of(request), await decode_body(request, SignIn)
+    now = context.now()
     async with context.auth_db.acquire() as db, db.transaction():
-        answer = None
-        if await _use_code(db, address_hash, wanted.code, now):
-            member_id = await _member_of(context, db, address_hash, email, now)
-            answer = await sessions.begin(context, db, member_id, wanted.device_name, now)
-    # Raised only here, so that the tries are charged: an exception inside would undo the transaction.
-    if answer is None:
+        entered = await _enter(context, db, wanted, now)
+    # Raised only here, so that the try is charged: an exception inside would undo the transaction.
+    if entered is None:
+        # Counted only now, and only what was wrong: nobody's wrong codes keep a right one out.
+        limits_of(request).wrong_codes.take((client_of(request),), now)
         raise WrongCode
-    return json_answer(answer, 201)
+    if entered.tell:
+        await tell_of_sign_in(context, entered.answer.member_id, wanted.device_name, now)
+    return json_answer(entered.answer, 201)
 
 
-async def _use_code(db: DbConnection, address_hash: bytes, code: str, now: datetime) -> bool:
-    live = await db.fetch(LIVE_CODES, address_hash, now)
-    matching = [
-        row["code_id"] for row in live if hmac.compare_digest(row["code_hash"], tokens.code_hash(row["code_id"], code))
-    ]
-    if matching:
-        await db.execute(USE_CODE, address_hash, matching[0])
-    else:
-        await db.execute(CHARGE_CODES, address_hash)
-    return bool(matching)
+class Entered(Struct, frozen=True):
+    """The answer to a right code, and whether the member is to be told of it."""
+
+    answer: SignedIn
+    tell: bool
+
+
+async def _enter(context: Context, db: DbConnection, wanted: SignIn, now: datetime) -> Entered | None:
+    code, found_by = without_separators(wanted.code), _attempt_hash(wanted.attempt_id)
+    attempt = await db.fetchrow(LOCK_ATTEMPT, found_by, now)
+    # The same work whether there is an attempt or none.
+    expected = attempt["code_hash"] if attempt else bytes(32)
+    right = hmac.compare_digest(expected, tokens.code_hash(wanted.attempt_id, code))
+    used_by = tokens.token_hash(f"{wanted.attempt_id} {code} {wanted.device_name}")
+    if attempt is not None and right:
+        if attempt["used_at"] is None:
+            return await _use_attempt(context, db, wanted, attempt, used_by, now)
+        if hmac.compare_digest(attempt["used_by"], used_by):
+            return Entered(await _answer_again(context, wanted, attempt), tell=False)
+    await db.execute(SPEND_TRY, found_by)
+    return None
+
+
+async def _use_attempt(
+    context: Context, db: DbConnection, wanted: SignIn, attempt: Record, used_by: bytes, now: datetime
+) -> Entered:
+    email = field_encryption.decrypt(
+        _address_key(wanted.attempt_id), wanted.attempt_id, "attempt_address", attempt["address"]
+    )
+    member_id, is_new = await _member_of(context, db, attempt["address_hash"], email, now)
+    salt = context.random_bytes(16, f"salt of attempt {wanted.attempt_id}")
+    device = attempt["known_device_id"] or sessions.new_known_device(context)
+    await db.execute(
+        USE_ATTEMPT, _attempt_hash(wanted.attempt_id), now + ANSWER_GRACE, now, used_by, salt, member_id, device
+    )
+    access, refresh = _derived(wanted, salt)
+    new = NewSession(member_id, wanted.device_name, device, access, refresh)
+    return Entered(await sessions.begin(context, db, new, now), tell=not is_new)
+
+
+async def _answer_again(context: Context, wanted: SignIn, attempt: Record) -> SignedIn:
+    access, refresh = _derived(wanted, attempt["salt"])
+    new = NewSession(attempt["member_id"], wanted.device_name, attempt["known_device_id"], access, refresh)
+    return await sessions.answer(context, new, attempt["used_at"])
+
+
+def _derived(wanted: SignIn, salt: bytes) -> tuple[str, str]:
+    """The tokens, from what only the phone has: the same each time, though no token is kept."""
+    secret = f"{wanted.attempt_id} {without_separators(wanted.code)}"
+    return tokens.successor(secret, salt, "access"), tokens.successor(secret, salt, "refresh")
 
 
 MEMBER_OF = """
@@ -212,10 +313,13 @@ INSERT INTO addresses (
 """
 
 
-async def _member_of(context: Context, db: DbConnection, address_hash: bytes, email: str, now: datetime) -> UUID:
+async def _member_of(
+    context: Context, db: DbConnection, address_hash: bytes, email: str, now: datetime
+) -> tuple[UUID, bool]:
+    """The member of the address, and whether this sign-in has made them."""
     known: UUID | None = await db.fetchval(MEMBER_OF, address_hash)
     if known is not None:
-        return known
+        return known, False
     member_id = tokens.new_id(context.random_bytes, "member id")
     await context.keys.make_for_member(member_id)
     email_ciphertext = await context.keys.encrypt_for(member_id, "email", email)
@@ -226,41 +330,4 @@ async def _member_of(context: Context, db: DbConnection, address_hash: bytes, em
     except UniqueViolationError:
         # Two first sign-ins of one address at once: the other one made the member.
         return await _member_of(context, db, address_hash, email, now)
-    return member_id
-
-
-ADDRESS_OF = """
-SELECT address_hash
-FROM addresses
-WHERE member_id = $1
-"""
-
-
-@post(
-    "/v1/sessions/step-up",
-    status_code=204,
-    opt=described(
-        id="stepUp",
-        tag="Sign in",
-        summary="Show with a fresh mailed code that it is me: for 5 minutes this session may export and erase",
-        body=StepUp,
-        answers={204: None},
-        problems=(WrongCode,),
-    ),
-)
-async def step_up(request: ApiRequest) -> Response[None]:
-    """The code is one from `POST /v1/sign-in-codes` for my own address. A wrong one costs tries as at a sign-in."""
-    member = await current_member(request)
-    code = (await decode_body(request, StepUp)).code
-    context = context_of(request)
-    now = context.now()
-    address_hash = await context.auth_db.fetchval(ADDRESS_OF, member.member_id)
-    if address_hash is None:  # signed in with Apple or Google: no code can be theirs
-        raise WrongCode
-    limits_of(request).codes_tried.take((client_of(request), address_hash), now)
-    async with context.auth_db.acquire() as db, db.transaction():
-        right = await _use_code(db, address_hash, code, now)
-    if not right:
-        raise WrongCode
-    await sessions.step_up(context, member, now)
-    return empty_answer()
+    return member_id, True

@@ -30,6 +30,13 @@ async def insert(db: DbConnection, keys: Keyring, me: Me, created_at: datetime) 
     await db.execute(GIVE_ADDRESS, await keys.blind_index("address", me.email), me.member_id)
 
 
+FORGET_ATTEMPTS_OF = """
+DELETE FROM sign_in_attempts
+USING addresses
+WHERE addresses.address_hash = sign_in_attempts.address_hash
+    AND addresses.member_id = $1
+"""
+
 FORGET_SESSIONS = """
 DELETE FROM sessions
 WHERE member_id = $1
@@ -37,15 +44,17 @@ WHERE member_id = $1
 
 
 async def forget_sessions(db: DbConnection, member_id: UUID) -> None:
-    """Delete a member's sessions, and with them, by the foreign keys, their tokens and devices."""
+    """Delete a member's sessions, and with them, by the foreign keys, their tokens and devices.
+
+    Attempts to sign in go before: whoever uses one holds it while they lock the sessions.
+    """
+    await db.execute(FORGET_ATTEMPTS_OF, member_id)
     await db.execute(FORGET_SESSIONS, member_id)
 
 
-FORGET_CODES = """
-DELETE FROM sign_in_codes
-USING addresses
-WHERE addresses.address_hash = sign_in_codes.address_hash
-    AND addresses.member_id = $1
+FORGET_KNOWN_DEVICES = """
+DELETE FROM known_devices
+WHERE member_id = $1
 """
 
 FORGET_ADDRESS = """
@@ -66,5 +75,5 @@ WHERE member_id = $1
 
 async def forget(db: DbConnection, member_id: UUID) -> None:
     """Delete a member of whom no other room has a row any more, and how they signed in."""
-    for statement in (FORGET_CODES, FORGET_ADDRESS, FORGET_IDENTITIES, FORGET_MEMBER):
+    for statement in (FORGET_KNOWN_DEVICES, FORGET_ADDRESS, FORGET_IDENTITIES, FORGET_MEMBER):
         await db.execute(statement, member_id)

@@ -16,8 +16,10 @@ from msgspec import Meta, Struct
 
 from events.heads import DbConnection
 from service.access.authentication import Member, current_member
+from service.accounts import known_devices
 from service.context import Context
 from service.core import tokens
+from service.core.keyboards import AROUND, DIRECTIONS
 from service.errors import NotFound, RefreshRefused
 from service.web.operation import described
 from service.web.requests import ApiRequest, context_of, decode_body, path_uuid
@@ -27,10 +29,19 @@ ACCESS_TTL = timedelta(minutes=15)
 REFRESH_TTL = timedelta(days=90)
 SESSION_TTL = timedelta(days=365)  # however often it is refreshed
 REFRESH_GRACE = timedelta(seconds=30)
+MAX_SESSIONS = 20
 
+# A joiner inside (U+200D) belongs to some letters and pictures; marks of direction would turn a sentence around.
 DeviceName = Annotated[
     str,
-    Meta(min_length=1, max_length=100, pattern=r"^[^\x00]*$", description="Shown in the list of devices."),
+    Meta(
+        min_length=1,
+        max_length=100,
+        pattern=rf"^(?=.*[^{AROUND}])[^\x00-\x1f\x7f\u200b\u2060\ufeff{DIRECTIONS}]*$(?!\n)",
+        description="Shown in the list of devices, and in mails about it. Something has to be seen of it, and nothing "
+        "in it may turn the direction of writing.",
+        examples=["Robin's phone"],
+    ),
 ]
 
 
@@ -41,12 +52,26 @@ class Refresh(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class SignedIn(Struct, frozen=True):
-    """The tokens of a session. The access token is sent as Authorization: Bearer."""
+    """The tokens of a session. The access token is sent as Authorization: Bearer.
+
+    The device secret is for the next sign-in on this device, and stays the same: keep it when signing out.
+    """
 
     member_id: UUID
     access_token: str
     access_expires_at: datetime
     refresh_token: str
+    device_secret: str
+
+
+class NewSession(Struct, frozen=True):
+    """A session that is about to begin, with its first tokens."""
+
+    member_id: UUID
+    device_name: str
+    known_device_id: UUID
+    access: str
+    refresh: str
 
 
 class Device(Struct, frozen=True):
@@ -83,10 +108,33 @@ MAKE_SESSION = """
 INSERT INTO sessions (
     session_id,
     member_id,
+    known_device_id,
     device_name,
     created_at,
     refreshed_at
-) VALUES ($1, $2, $3, $4, $4)
+) VALUES ($1, $2, $3, $4, $5, $5)
+"""
+
+# Of two sign-ins at once the second one sees the session of the first. Others may still refer to these rows.
+LOCK_SESSIONS_OF = """
+SELECT session_id
+FROM sessions
+WHERE member_id = $1
+ORDER BY session_id
+FOR NO KEY UPDATE
+"""
+
+END_SESSIONS_UNUSED = """
+DELETE FROM sessions
+WHERE session_id IN (
+    SELECT session_id
+    FROM sessions
+    WHERE member_id = $1
+    ORDER BY
+        refreshed_at DESC,
+        session_id
+    OFFSET $2
+)
 """
 
 STORE_ACCESS_TOKEN = """
@@ -106,15 +154,27 @@ INSERT INTO refresh_tokens (
 """
 
 
-async def begin(context: Context, db: DbConnection, member_id: UUID, device_name: str, now: datetime) -> SignedIn:
-    """A new session of the member, in a transaction of the role for sign-ins."""
+async def begin(context: Context, db: DbConnection, new: NewSession, now: datetime) -> SignedIn:
+    """A new session of the member, in a transaction of the role for sign-ins; the one unused for longest gives way."""
     session_id = tokens.new_id(context.random_bytes, "session id")
-    name_ciphertext = await context.keys.encrypt_for(member_id, "device_name", device_name)
-    await db.execute(MAKE_SESSION, session_id, member_id, name_ciphertext, now)
-    access = tokens.new_token(context.random_bytes, f"access {session_id}")
-    refresh = tokens.new_token(context.random_bytes, f"refresh {session_id}")
-    await _store_tokens(db, session_id, access, refresh, now)
-    return SignedIn(member_id, access, now + ACCESS_TTL, refresh)
+    name_ciphertext = await context.keys.encrypt_for(new.member_id, "device_name", new.device_name)
+    await db.execute(LOCK_SESSIONS_OF, new.member_id)
+    await known_devices.keep(context, db, new.member_id, new.known_device_id, now)
+    await db.execute(END_SESSIONS_UNUSED, new.member_id, MAX_SESSIONS - 1)
+    await db.execute(MAKE_SESSION, session_id, new.member_id, new.known_device_id, name_ciphertext, now)
+    await _store_tokens(db, session_id, new.access, new.refresh, now)
+    return await answer(context, new, now)
+
+
+async def answer(context: Context, new: NewSession, begun_at: datetime) -> SignedIn:
+    """What the phone is told of a session that began then."""
+    secret = await known_devices.secret_of(context, new.known_device_id)
+    return SignedIn(new.member_id, new.access, begun_at + ACCESS_TTL, new.refresh, secret)
+
+
+def new_known_device(context: Context) -> UUID:
+    """An id for a device on which nobody has signed in before."""
+    return tokens.new_id(context.random_bytes, "known device id")
 
 
 async def _store_tokens(db: DbConnection, session_id: UUID, access: str, refresh: str, now: datetime) -> None:
@@ -130,6 +190,7 @@ SELECT
     refresh_tokens.used_at,
     refresh_tokens.successor_salt,
     sessions.member_id,
+    sessions.known_device_id,
     sessions.created_at
 FROM refresh_tokens
 JOIN sessions USING (session_id)
@@ -203,7 +264,8 @@ async def _refresh(context: Context, db: DbConnection, token: str, now: datetime
         await db.execute(TOUCH_SESSION, row["session_id"], now)
         await _store_tokens(db, row["session_id"], *_successors(token, salt), now)
     access, following = _successors(token, salt)
-    return SignedIn(row["member_id"], access, used_at + ACCESS_TTL, following)
+    secret = await known_devices.secret_of(context, row["known_device_id"])
+    return SignedIn(row["member_id"], access, used_at + ACCESS_TTL, following, secret)
 
 
 def _successors(token: str, salt: bytes) -> tuple[str, str]:

@@ -23,10 +23,11 @@ from projections.statistics import Counted, Looks, Split, WhoCounts
 from projections.trends import Point, Trend
 from service import errors
 from service.access.consent import CONSENT_VERSION
-from service.accounts.identity_providers import IdentitySignIn, IdentityStepUp
-from service.accounts.mailed_codes import CodeWanted, SignIn, StepUp
+from service.accounts.identity_providers import NONCE_TTL, IdentitySignIn, IdentityStepUp, SignInNonce
+from service.accounts.mailed_codes import Attempt, CodeWanted, SignIn
 from service.accounts.me import Change, Consent, ConsentGiven, Me
 from service.accounts.sessions import ACCESS_TTL, Device, Devices, Refresh, SignedIn
+from service.accounts.step_up import StepUp
 from service.core import tokens
 from service.data_rights.export import FORMAT, Export, ExportedRelationship
 from service.prompts.catalogue import catalogue
@@ -168,7 +169,8 @@ TOGETHER = Relationship(RELATIONSHIP, "active", Partner("Kim"), STREAMS, ME)
 ADDRESS = "someone@example.org"
 MEMBER = Me(_id("member"), ADDRESS, "Robin", "Europe/Berlin", Consent(CONSENT_VERSION, CONSENT_VERSION))
 ACCESS, REFRESH = (tokens.successor("example", b"", kind) for kind in ("access", "refresh"))
-SIGNED_IN = SignedIn(MEMBER.member_id, ACCESS, MORNING + ACCESS_TTL, REFRESH)
+SECRET = tokens.token_of(_bytes("device secret"))
+SIGNED_IN = SignedIn(MEMBER.member_id, ACCESS, MORNING + ACCESS_TTL, REFRESH, SECRET)
 DEVICE = Device(_id("session"), "Robin's phone", MORNING, MORNING, current=True)
 PHONE = RegisteredDevice(_id("device"), "ios", "apns", "production", MORNING, False, None, None)
 SCHEDULE = Schedule(
@@ -194,10 +196,12 @@ NONCE = tokens.successor("nonce", b"", "access")
 # --- By operation
 
 BODIES: dict[str, Any] = {
-    "sendSignInCode": CodeWanted(ADDRESS),
-    "signIn": SignIn(ADDRESS, "271828", "Robin's phone"),
+    "sendSignInCode": CodeWanted(ADDRESS, SECRET),
+    "signIn": SignIn(_id("attempt"), "2718 2818", "Robin's phone"),
     "refreshSession": Refresh(REFRESH),
-    "stepUp": StepUp("271828"),
+    "makeSignInNonce": Nothing(),
+    "sendStepUpCode": Nothing(),
+    "stepUp": StepUp("2718 2818"),
     "signInWithApple": IdentitySignIn(IDENTITY, NONCE, "Robin's phone"),
     "signInWithGoogle": IdentitySignIn(IDENTITY, NONCE, "Robin's phone"),
     "stepUpWithApple": IdentityStepUp(IDENTITY, NONCE),
@@ -222,7 +226,9 @@ BODIES: dict[str, Any] = {
 }
 
 ANSWERS: dict[str, Any] = {
-    "sendSignInCode": Nothing(),
+    "sendSignInCode": Attempt(_id("attempt")),
+    "sendStepUpCode": Nothing(),
+    "makeSignInNonce": SignInNonce(NONCE, MORNING + NONCE_TTL),
     "signIn": SIGNED_IN,
     "refreshSession": SIGNED_IN,
     "signInWithApple": SIGNED_IN,

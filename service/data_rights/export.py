@@ -18,6 +18,7 @@ from projections.feed import Page
 from projections.reader import Reader
 from service.access.authentication import Member, require_step_up
 from service.access.memberships import Membership, memberships_of, reader_of
+from service.access.notices import tell_of_export
 from service.accounts.me import Me, me_of
 from service.accounts.sessions import Device, devices_of
 from service.context import Context
@@ -82,6 +83,7 @@ async def export_me(request: ApiRequest) -> Stream:
     member = await require_step_up(request)
     context = context_of(request)
     start = await _about_me(context, member)
+    await tell_of_export(context, member.member_id, member.session_id, context.now())
     async with context.acting_as(member.member_id) as db:
         found = await memberships_of(db, member.member_id, context.now())
     document = _document(context, start, [one.relationship_id for one in found])

@@ -28,7 +28,7 @@ from projections.feed import Event, Page, Proof
 from projections.rebuild import Stream, rebuild
 from service.access.memberships import RelationshipState
 from service.accounts import members
-from service.accounts.mailed_codes import Email
+from service.accounts.addresses import Email, canonical
 from service.accounts.me import Me, Name, zones
 from service.core.randomness import system_random_bytes
 from service.data_rights.export import Export, ExportedRelationship
@@ -101,8 +101,15 @@ def _check_member(me: Me) -> None:
         msgspec.convert(me.name, Name | None)
     except msgspec.ValidationError as error:
         raise ImportRefused(f"The member in the export cannot be one: {error}.") from error
-    if me.email != me.email.lower() or me.time_zone not in zones():
+    if not _is_canonical(me.email) or me.time_zone not in zones():
         raise ImportRefused("The member in the export cannot be one: their mail address or time zone is none.")
+
+
+def _is_canonical(email: str) -> bool:
+    try:
+        return canonical(email) == email
+    except Invalid:
+        return False
 
 
 def _check_schedule(export: Export) -> None:

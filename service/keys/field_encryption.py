@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
 from events.encryption import KEY_BYTES, NONCE_BYTES, DecryptionFailed
 
-Field = Literal["email", "name", "device_name", "push_address", "schedule", "questions"]
+Field = Literal["email", "name", "device_name", "push_address", "attempt_address", "schedule", "questions"]
 
 
 def encrypt(key: bytes, member_id: UUID, field: Field, text: str) -> bytes:

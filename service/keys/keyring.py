@@ -30,6 +30,7 @@ MAX_CACHED_KEYS = 40_000
 
 Value = TypeVar("Value")
 Purpose = Literal["member", "relationship", "look-up"]
+IndexKind = Literal["address", "identity", "allowance", "device secret", "step-up code", "push address"]
 NOBODY = UUID(int=0)  # the look-up key has no owner
 
 # Of two who create the same key, the second changes nothing.
@@ -194,7 +195,7 @@ class Keyring:
         key = await self._of_member(member_id, reader or member_id)
         return field_encryption.decrypt(key, member_id, field, ciphertext)
 
-    async def blind_index(self, kind: Literal["address", "identity", "id token", "push address"], *parts: str) -> bytes:
+    async def blind_index(self, kind: IndexKind, *parts: str) -> bytes:
         """A keyed hash to look something up by: equal for equal texts, opaque without the key."""
         if self._look_up_key is None:
             self._look_up_key = await self._fetch_look_up_key()

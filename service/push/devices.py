@@ -12,6 +12,7 @@ from litestar.types import ASGIApp
 from msgspec import Meta, Struct
 
 from service.access.authentication import Member, current_member, lock_session
+from service.access.notices import tell_of_push_device
 from service.context import Context
 from service.core import tokens
 from service.errors import Invalid, NotFound
@@ -69,10 +70,11 @@ class RegisteredDevices(Struct, frozen=True):
 
 # The others are counted: registering a known device again is always possible.
 OTHERS = """
-SELECT count(*)
+SELECT
+    count(*) FILTER (WHERE device_id <> $2) AS others,
+    count(*) FILTER (WHERE device_id = $2) AS known
 FROM devices
 WHERE member_id = $1
-    AND device_id <> $2
 """
 
 REGISTER = """
@@ -160,13 +162,17 @@ async def _register(
     registration = tokens.new_id(context.random_bytes, f"registration of {device} by {member.session_id}")
     async with context.acting_as(member.member_id) as db, db.transaction():
         await lock_session(db, member)
-        if await db.fetchval(OTHERS, member.member_id, device) >= MAX_DEVICES:
+        registered = await db.fetchrow(OTHERS, member.member_id, device)
+        assert registered is not None
+        if registered["others"] >= MAX_DEVICES:
             raise Invalid(f"You have {MAX_DEVICES} devices already; remove one first.")
         values = (wanted.platform, wanted.provider, ciphertext, address_hash, registration, context.now())
         row = await db.fetchrow(REGISTER, member.member_id, device, member.session_id, *values)
     assert row is not None
     # Only what plans and sends prompts may see other members' devices.
     await context.scheduler_db.execute(TAKE_OVER, address_hash)
+    if not registered["known"]:
+        await tell_of_push_device(context, member.member_id, member.session_id, context.now())
     return row
 
 

@@ -40,7 +40,7 @@ class Invite(Struct, frozen=True):
 
 
 class Accept(Struct, frozen=True, forbid_unknown_fields=True):
-    """An invite code. Case, spaces and hyphens do not matter."""
+    """An invite code. Case, white space of any kind and dashes do not matter."""
 
     code: Annotated[str, Meta(max_length=100)]
 

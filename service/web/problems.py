@@ -27,6 +27,7 @@ STATUSES: dict[type[Exception], int] = {
     refusals.ConsentRequired: 403,
     refusals.NotActive: 403,
     errors.StepUpRequired: 403,
+    errors.NoAddress: 403,
     errors.WrongState: 403,
     errors.NotTheInviter: 403,
     errors.NotFound: 404,

@@ -1,7 +1,11 @@
 """Rate limits: sliding windows by key. Kept in memory only, so that no address outlives its use."""
 
+import hashlib
+import os
+from array import array
 from bisect import bisect_right
 from collections import OrderedDict
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import TypeAlias
 
@@ -14,31 +18,33 @@ from service.web.requests import ApiRequest, state_of
 
 LimitKey: TypeAlias = tuple[str | bytes, ...]
 
-# An attacker controls the number of keys. Beyond this the one that tried longest ago is forgotten.
+# An attacker controls the number of keys. Those beyond this are counted in a sketch.
 MAX_KEYS = 100_000
+SKETCH_ROWS, SKETCH_CELLS = 4, 2**18
 
 
 class Limit:
-    """At most so many tries for one key within a period; 0 is no limit."""
+    """At most so many tries for one key within a period; 0 is no limit. No key is forgotten before its tries are."""
 
     def __init__(self, tries: int, period: timedelta, max_keys: int = MAX_KEYS) -> None:
         self._tries = tries
         self._period = period
         self._max_keys = max_keys
         self._made: OrderedDict[LimitKey, list[datetime]] = OrderedDict()  # by the last try, the oldest first
+        self._sketch: Sketch | None = None
 
     def take(self, key: LimitKey, now: datetime) -> None:
         """Count one try. Raises TooManyRequests, with the seconds until the next one is free."""
         if self._tries == 0:
             return
         self._forget(now)
-        made = self._made.setdefault(key, [])
+        made = self._made.get(key, [])
         del made[: bisect_right(made, now - self._period)]
         del made[bisect_right(made, now) :]  # from a clock that was ahead, and is right again
-        if len(made) >= self._tries:
-            raise TooManyRequests(int((made[0] + self._period - now).total_seconds()) + 1)
-        made.append(now)
-        self._made.move_to_end(key)
+        elsewhere = self._sketch.count(key, now) if self._sketch else 0
+        if len(made) + elsewhere >= self._tries:
+            raise TooManyRequests(self._wait(made, now))
+        self._note(key, made, now)
 
     def give_back(self, key: LimitKey) -> None:
         """Uncount the last try."""
@@ -47,19 +53,85 @@ class Limit:
             if not made:
                 del self._made[key]
 
+    def _note(self, key: LimitKey, made: list[datetime], now: datetime) -> None:
+        if key in self._made or len(self._made) < self._max_keys:
+            made.append(now)
+            self._made[key] = made
+            self._made.move_to_end(key)
+        else:
+            self._sketch = self._sketch or Sketch(self._period)
+            self._sketch.add(key, now)
+
+    def _wait(self, made: list[datetime], now: datetime) -> int:
+        free_at = made[0] + self._period if made else now + self._period
+        return int((free_at - now).total_seconds()) + 1
+
     def _forget(self, now: datetime) -> None:
         while self._made:
             oldest = next(iter(self._made))
-            if len(self._made) <= self._max_keys and self._made[oldest][-1] > now - self._period:
+            if self._made[oldest][-1] > now - self._period:
                 break
             del self._made[oldest]
+
+
+class Sketch:
+    """Counts for any number of keys in a fixed room: never too few, rarely too many.
+
+    A count-min sketch with a keyed hash, so that nobody can choose whose cells they fill. Tries count in the period in
+    which they are made and in the next one.
+    """
+
+    def __init__(self, period: timedelta) -> None:
+        self._period, self._secret = period, os.urandom(16)
+        self._begun: datetime | None = None
+        self._current, self._previous = _cells(), _cells()
+
+    def count(self, key: LimitKey, now: datetime) -> int:
+        """How many tries the key has made, at least."""
+        self._turn(now)
+        return min(self._current[cell] + self._previous[cell] for cell in self._cells_of(key))
+
+    def add(self, key: LimitKey, now: datetime) -> None:
+        """Count one try."""
+        self._turn(now)
+        cells = self._cells_of(key)
+        fewest = min(self._current[cell] for cell in cells)
+        for cell in cells:
+            self._current[cell] = max(self._current[cell], min(fewest + 1, 2**16 - 1))
+
+    def _turn(self, now: datetime) -> None:
+        if self._begun is None:
+            self._begun = now
+        elapsed = now - self._begun
+        if elapsed >= self._period:
+            self._previous = self._current if elapsed < 2 * self._period else _cells()
+            self._current, self._begun = _cells(), now
+
+    def _cells_of(self, key: LimitKey) -> Sequence[int]:
+        parts = (part if isinstance(part, bytes) else part.encode() for part in key)
+        told = hashlib.blake2b(b"|".join(parts), digest_size=4 * SKETCH_ROWS, key=self._secret).digest()
+        found = (int.from_bytes(told[4 * row : 4 * row + 4]) % SKETCH_CELLS for row in range(SKETCH_ROWS))
+        return [row * SKETCH_CELLS + cell for row, cell in enumerate(found)]
+
+
+def _cells() -> "array[int]":
+    return array("H", bytes(2 * SKETCH_ROWS * SKETCH_CELLS))
+
+
+# Of the codes that anybody may ask for to one address within 24 hours, a network may ask for a third.
+CODES_BY_ONE_NETWORK = 33
+# A nonce is not mailed, and guesses nothing.
+NONCES_PER_SIGN_IN = 10
 
 
 class RateLimits(Struct, frozen=True):
     """All limits of this process, and the proxies whose X-Forwarded-For is believed."""
 
     codes_asked: Limit
-    codes_tried: Limit
+    codes_asked_for_address: Limit
+    wrong_codes: Limit
+    identities_tried: Limit
+    nonces_asked: Limit
     invites_tried: Limit
     requests: Limit
     trusted_proxies: Networks
@@ -67,10 +139,14 @@ class RateLimits(Struct, frozen=True):
 
 def rate_limits(settings: Settings) -> RateLimits:
     """The limits that are set, with nothing tried yet."""
-    hour, minute = timedelta(hours=1), timedelta(minutes=1)
+    day, hour, minute = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
+    sign_ins = settings.sign_ins_per_hour
     return RateLimits(
-        codes_asked=Limit(settings.sign_ins_per_hour, hour),
-        codes_tried=Limit(settings.sign_ins_per_hour, hour),
+        codes_asked=Limit(sign_ins, hour),
+        codes_asked_for_address=Limit(CODES_BY_ONE_NETWORK if sign_ins else 0, day),
+        wrong_codes=Limit(sign_ins, hour),
+        identities_tried=Limit(sign_ins, hour),
+        nonces_asked=Limit(sign_ins * NONCES_PER_SIGN_IN, hour),
         invites_tried=Limit(settings.invite_tries_per_hour, hour),
         requests=Limit(settings.requests_per_minute, minute),
         trusted_proxies=networks(settings.trusted_proxies),

@@ -123,7 +123,9 @@ class Site:
         """The code in the last mail to that address: the console has it."""
 
         def last() -> str | None:
-            told = re.findall(rf"mail to {address} ---\n.*?(\d{{6}})", self.console.read_text(errors="replace"), re.S)
+            told = re.findall(
+                rf"mail to {address} ---\n.*?(\d{{4}} \d{{4}})", self.console.read_text(errors="replace"), re.S
+            )
             return told[-1] if told else None
 
         code: str = eventually(last)
@@ -258,8 +260,8 @@ class Phone:
 
     def sign_in(self, at: Site) -> "Phone":
         """Sign in with a mailed code, and consent."""
-        self.expect(202, "POST", "/v1/sign-in-codes", {"email": self.email})
-        body = {"email": self.email, "code": at.mailed_code(self.email), "device_name": "a phone"}
+        attempt = self.expect(202, "POST", "/v1/sign-in-codes", {"email": self.email})
+        body = {**attempt, "code": at.mailed_code(self.email), "device_name": "a phone"}
         self._take(self.expect(201, "POST", "/v1/sessions", body))
         version = self.expect(200, "GET", "/v1/me")["consent"]["version"]
         self.expect(204, "PUT", "/v1/me/consent", {"version": version, "adult": True})

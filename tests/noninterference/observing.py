@@ -140,6 +140,6 @@ async def _perhaps_step_up(world: World, who: Person, chance: Random) -> None:
     if STEP_UP not in world.document["paths"] or chance.random() > 0.1:
         return
     phone = world.phones[who]
-    await world.ask(who, "POST", "/v1/sign-in-codes", {"email": phone.email})
+    await world.ask(who, "POST", f"{STEP_UP}-codes", {})
     answer = await world.ask(who, "POST", STEP_UP, {"code": await phone.mailed_code()})
     assert answer.status == 204, json.loads(answer.body)

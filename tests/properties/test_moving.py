@@ -22,7 +22,10 @@ told = histories(least=3).flatmap(schedules)
 FEWER = settings(PROFILE, max_examples=PROFILE.max_examples // 8)
 
 EMPTY = """
-TRUNCATE members, relationships, readers, events, pages, invites, sign_in_codes, keys.wrapped, keys.epochs CASCADE
+TRUNCATE
+    members, relationships, readers, events, pages, invites, sign_in_attempts, code_allowances,
+    keys.wrapped, keys.epochs
+CASCADE
 """
 
 

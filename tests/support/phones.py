@@ -49,6 +49,7 @@ class PostBox:
 
     def __init__(self) -> None:
         self._mails: dict[str, list[Message]] = {}
+        self._notices: dict[str, list[Message]] = {}
         self.url = ""
 
     @asynccontextmanager
@@ -63,21 +64,30 @@ class PostBox:
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
         """Called by aiosmtpd for each mail."""
         assert isinstance(envelope.content, bytes)
+        message = email.message_from_bytes(envelope.content)
+        box = self._mails if "code" in str(message["Subject"]) else self._notices
         for recipient in envelope.rcpt_tos:
-            self._mails.setdefault(recipient, []).append(email.message_from_bytes(envelope.content))
+            box.setdefault(recipient, []).append(message)
         return "250 OK"
 
     async def next_mail(self, to: str) -> Message:
-        """The oldest mail to that address that was not taken yet; waits up to 5 seconds for one."""
+        """The oldest mail with a code to that address that was not taken yet; waits up to 5 seconds for one."""
+        return await self._next(self._mails, to)
+
+    async def next_notice(self, to: str) -> Message:
+        """The same for a mail that tells of something."""
+        return await self._next(self._notices, to)
+
+    async def _next(self, box: dict[str, list[Message]], to: str) -> Message:
         for _ in range(500):
-            if self._mails.get(to):
-                return self._mails[to].pop(0)
+            if box.get(to):
+                return box[to].pop(0)
             await asyncio.sleep(0.01)
         raise AssertionError("no mail came")
 
     def unread(self) -> int:
         """How many mails were taken by nobody."""
-        return sum(map(len, self._mails.values()))
+        return sum(len(mails) for box in (self._mails, self._notices) for mails in box.values())
 
 
 class Phone:
@@ -90,23 +100,27 @@ class Phone:
         self.member_id = ""
         self.access_token = ""
         self.refresh_token = ""
+        self.device_secret = ""
         self.rid = ""
         self.author = ""
 
     async def sign_in(self, address: str | None = None, device_name: str = "a phone") -> "Phone":
         """Sign in with a mailed code; without an address, with one that nobody else has."""
         self.email = address or f"{uuid4().hex}@example.org"
-        await self.expect(202, "POST", "/v1/sign-in-codes", {"email": self.email})
-        body = {"email": self.email, "code": await self.mailed_code(), "device_name": device_name}
-        signed_in = await self.expect(201, "POST", "/v1/sessions", body)
-        self.member_id = signed_in["member_id"]
+        attempt = await self.expect(202, "POST", "/v1/sign-in-codes", {"email": self.email})
+        body = {**attempt, "code": await self.mailed_code(), "device_name": device_name}
+        return self.take(await self.expect(201, "POST", "/v1/sessions", body))
+
+    def take(self, signed_in: Json) -> "Phone":
+        """Remember what a sign-in has brought."""
+        self.member_id, self.device_secret = signed_in["member_id"], signed_in["device_secret"]
         self.access_token, self.refresh_token = signed_in["access_token"], signed_in["refresh_token"]
         return self
 
     async def mailed_code(self) -> str:
         """The code in the next mail to this phone's address."""
         mail = await self._post.next_mail(self.email)
-        found = re.search(r"\b\d{6}\b", str(mail.get_payload()))
+        found = re.search(r"\b\d{4} \d{4}\b", str(mail.get_payload()))
         assert found
         return found.group()
 
@@ -117,7 +131,7 @@ class Phone:
 
     async def step_up(self) -> None:
         """Show with a fresh code that it is the member who asks."""
-        await self.expect(202, "POST", "/v1/sign-in-codes", {"email": self.email})
+        await self.expect(202, "POST", "/v1/sessions/step-up-codes", {})
         await self.expect(204, "POST", "/v1/sessions/step-up", {"code": await self.mailed_code()})
 
     async def consent(self) -> None:

@@ -1,5 +1,6 @@
 """A provider of identities on loopback: keys made here, published over real HTTP, and tokens signed with them."""
 
+import hashlib
 import json
 import threading
 from base64 import urlsafe_b64encode
@@ -20,6 +21,11 @@ EC_KEY = ec.generate_private_key(ec.SECP256R1())
 NONCE = "a nonce of this sign-in"
 CLIENT_ID = "org.example.mutuality"
 APPLE, GOOGLE = "https://appleid.apple.com", "https://accounts.google.com"
+
+
+def hashed(nonce: str) -> str:
+    """What the provider is given of a nonce, and puts into its token."""
+    return hashlib.sha256(nonce.encode()).hexdigest()
 
 
 def published(key: Any, key_id: str, **more: str) -> Json:

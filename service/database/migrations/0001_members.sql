@@ -24,13 +24,13 @@ CREATE TABLE identities (
 
 CREATE INDEX identities_of_member ON identities (member_id);
 
--- An identity token is accepted once.
-CREATE TABLE used_id_tokens (
-    token_hash bytea PRIMARY KEY,
+-- What an identity token has to answer, as a hash; used once, and with it the token.
+CREATE TABLE sign_in_nonces (
+    nonce_hash bytea PRIMARY KEY,
     expires_at timestamptz NOT NULL
 );
 
-CREATE INDEX used_id_tokens_by_expiry ON used_id_tokens (expires_at);
+CREATE INDEX sign_in_nonces_by_expiry ON sign_in_nonces (expires_at);
 
 -- At the door nobody is known yet, so every row may be looked up there, by a hash that has to be brought.
 -- Behind it a member sees their own row alone, and the keeper erases.
@@ -41,7 +41,7 @@ GRANT INSERT ON members TO mutuality_door;
 GRANT SELECT, INSERT ON addresses, identities TO mutuality_door;
 
 -- The right to change one is what holding it while it is deleted needs.
-GRANT SELECT, INSERT, DELETE, UPDATE (expires_at) ON used_id_tokens TO mutuality_door;
+GRANT SELECT, INSERT, DELETE, UPDATE (expires_at) ON sign_in_nonces TO mutuality_door;
 
 GRANT SELECT, UPDATE (name, time_zone, consent_version) ON members TO mutuality_service;
 
@@ -74,8 +74,8 @@ CREATE POLICY at_the_door ON identities TO mutuality_door USING (true);
 
 CREATE POLICY to_erase ON identities TO mutuality_keeper USING (true);
 
-ALTER TABLE used_id_tokens ENABLE ROW LEVEL SECURITY;
+ALTER TABLE sign_in_nonces ENABLE ROW LEVEL SECURITY;
 
-ALTER TABLE used_id_tokens FORCE ROW LEVEL SECURITY;
+ALTER TABLE sign_in_nonces FORCE ROW LEVEL SECURITY;
 
-CREATE POLICY at_the_door ON used_id_tokens TO mutuality_door USING (true);
+CREATE POLICY at_the_door ON sign_in_nonces TO mutuality_door USING (true);

@@ -21,8 +21,11 @@ Pool: TypeAlias = "asyncpg.Pool[Record]"
 AT_THE_DOOR = (
     "addresses",
     "identities",
-    "used_id_tokens",
-    "sign_in_codes",
+    "sign_in_nonces",
+    "sign_in_attempts",
+    "code_allowances",
+    "known_devices",
+    "step_up_codes",
     "access_tokens",
     "refresh_tokens",
 )

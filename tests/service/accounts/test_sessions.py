@@ -1,37 +1,40 @@
 """Signing in by mailed code, and the devices that are signed in."""
 
 import asyncio
+import re
 from uuid import uuid4
 
 import asyncpg
 import httpx
 import pytest
 
-from service.app import create_app
-from service.core.mail import SmtpMailer
+from service.accounts import allowances
+from service.accounts.mailed_codes import CODE_TRIES
+from service.core.tokens import CODE_DIGITS
 from service.settings import Settings
-from tests.support.phones import KEYS, Phone, Running, lifespan
+from tests.support.phones import Json, Phone, Running, running
 
 SOMEBODY = "somebody@example.org"
 
 
-async def ask(phone: Phone, address: str = SOMEBODY) -> str:
-    """The code that is mailed to an address."""
-    phone.email = address.lower()
-    await phone.expect(202, "POST", "/v1/sign-in-codes", {"email": address})
-    return await phone.mailed_code()
+async def ask(phone: Phone, address: str = SOMEBODY, **more: str) -> Json:
+    """An attempt for an address, and the code that is mailed for it."""
+    phone.email = address.strip("\t \u00a0\u200b\ufeff\u202f\u2060").lower()
+    attempt = await phone.expect(202, "POST", "/v1/sign-in-codes", {"email": address, **more})
+    return {**attempt, "code": await phone.mailed_code()}
 
 
-async def enter(phone: Phone, code: str, address: str = SOMEBODY) -> httpx.Response:
-    return await phone.call("POST", "/v1/sessions", {"email": address, "code": code, "device_name": "a phone"})
+async def enter(phone: Phone, attempt: Json, **more: str) -> httpx.Response:
+    return await phone.call("POST", "/v1/sessions", {"device_name": "a phone", **attempt, **more})
 
 
 async def refresh(phone: Phone, token: str | None = None) -> httpx.Response:
     return await phone.call("POST", "/v1/sessions/refresh", {"refresh_token": token or phone.refresh_token})
 
 
-def wrong(code: str) -> str:
-    return f"{(int(code) + 1) % 1_000_000:06}"
+def wrong(attempt: Json) -> Json:
+    """The attempt with another code."""
+    return attempt | {"code": f"{(int(attempt['code'].replace(' ', '')) + 1) % 10**8:08}"}
 
 
 async def status_of_me(phone: Phone, token: str | None = None) -> int:
@@ -47,6 +50,9 @@ async def count(service: Running, table: str) -> int:
         await db.close()
 
 
+# --- Codes and attempts
+
+
 async def test_asking_for_a_code_tells_nothing_about_the_address(service: Running) -> None:
     known = await service.phone().sign_in()
     told = [
@@ -54,61 +60,105 @@ async def test_asking_for_a_code_tells_nothing_about_the_address(service: Runnin
         for address in (known.email, "unknown@example.org")
     ]
     assert [answer.status_code for answer in told] == [202, 202]
-    assert told[0].content == told[1].content == b"{}"
+    assert [answer.json().keys() for answer in told] == [{"attempt_id"}] * 2
+    assert len(told[0].content) == len(told[1].content)
     assert told[0].headers == told[1].headers
 
 
 async def test_the_mail_is_plain_text_of_seven_bits_with_the_code_in_it(service: Running) -> None:
     phone = service.phone()
-    await phone.expect(202, "POST", "/v1/sign-in-codes", {"email": SOMEBODY})
+    attempt = await phone.expect(202, "POST", "/v1/sign-in-codes", {"email": SOMEBODY})
     mail = await service.post.next_mail(SOMEBODY)
     assert mail.get_content_type() == "text/plain"
     assert mail["Content-Transfer-Encoding"] == "7bit"
     assert mail["To"] == SOMEBODY
-    code = str(mail.get_payload()).splitlines()[0].rpartition(" ")[2]
+    first = str(mail.get_payload()).splitlines()[0]
+    assert re.fullmatch(r"Your code to sign in is [0-9]{4} [0-9]{4}", first)
     assert mail.as_bytes().isascii()
-    assert (await enter(phone, code)).status_code == 201
+    assert (await enter(phone, attempt, code=first[-9:])).status_code == 201
 
 
 @pytest.mark.parametrize(("seconds", "status"), [(599, 201), (600, 401)])
 async def test_a_code_works_for_ten_minutes(service: Running, seconds: int, status: int) -> None:
     phone = service.phone()
-    code = await ask(phone)
+    attempt = await ask(phone)
     service.clock.advance(seconds=seconds)
-    assert (await enter(phone, code)).status_code == status
+    assert (await enter(phone, attempt)).status_code == status
 
 
 @pytest.mark.parametrize(("tries", "status"), [(4, 201), (5, 401)])
 async def test_after_five_tries_even_the_right_code_is_dead(service: Running, tries: int, status: int) -> None:
     phone = service.phone()
-    code = await ask(phone)
+    attempt = await ask(phone)
     for _ in range(tries):
-        assert (await enter(phone, wrong(code))).json()["code"] == "wrong_code"
-    assert (await enter(phone, code)).status_code == status
+        assert (await enter(phone, wrong(attempt))).json()["code"] == "wrong_code"
+    assert (await enter(phone, attempt)).status_code == status
 
 
-async def test_each_of_several_live_codes_works_once(service: Running) -> None:
+async def test_wrong_guesses_spend_the_tries_of_their_attempt_alone(service: Running) -> None:
+    owner, thief = service.phone(), service.phone()
+    mine, theirs = await ask(owner), await ask(thief)
+    for _ in range(10):
+        await enter(thief, wrong(theirs))
+        await enter(thief, theirs | {"attempt_id": str(uuid4())})
+    assert (await enter(thief, theirs)).status_code == 401
+    assert (await enter(owner, mine)).status_code == 201
+
+
+async def test_a_code_works_with_the_attempt_that_asked_for_it_and_no_other(service: Running) -> None:
     phone = service.phone()
-    codes = [await ask(phone) for _ in range(3)]
-    assert [(await enter(phone, code)).status_code for code in codes] == [201, 201, 201]
-    assert [(await enter(phone, code)).status_code for code in codes] == [401, 401, 401]
+    one, two, of_another = await ask(phone), await ask(phone), await ask(phone, "other@example.org")
+    unknown = {"attempt_id": str(uuid4()), "code": one["code"]}
+    answers = [await enter(phone, one | {"attempt_id": two["attempt_id"]})]
+    answers += [await enter(phone, one | {"attempt_id": of_another["attempt_id"]}), await enter(phone, unknown)]
+    assert {answer.status_code for answer in answers} == {401}
+    assert len({answer.content for answer in answers}) == 1
+    assert [(await enter(phone, one)).status_code, (await enter(phone, two)).status_code] == [201, 201]
 
 
-async def test_a_code_is_for_one_address_only(service: Running) -> None:
+async def test_the_right_code_sent_again_within_half_a_minute_gets_the_same_answer(service: Running) -> None:
     phone = service.phone()
-    await ask(phone, "other@example.org")
-    code = await ask(phone)
-    for_another = await enter(phone, code, "other@example.org")
-    for_nobody = await enter(phone, code, "unknown@example.org")
-    assert for_another.status_code == for_nobody.status_code == 401
-    assert for_another.content == for_nobody.content
+    attempt = await ask(phone)
+    first = await enter(phone, attempt)
+    service.clock.advance(seconds=29)
+    again = await enter(phone, attempt | {"code": attempt["code"].replace(" ", "-")})
+    assert (again.status_code, again.content) == (201, first.content)
+    assert (await enter(phone, attempt, device_name="another")).status_code == 401
+    service.clock.advance(seconds=1)
+    assert (await enter(phone, attempt)).status_code == 401
+    assert await count(service, "sessions") == 1
+
+
+async def test_of_many_who_send_one_right_code_at_once_all_get_one_session(service: Running) -> None:
+    phone = service.phone()
+    attempt = await ask(phone)
+    answers = await asyncio.gather(*(enter(phone, attempt) for _ in range(8)))
+    assert {answer.status_code for answer in answers} == {201}
+    assert len({answer.content for answer in answers}) == 1
+    assert await count(service, "sessions") == 1
+
+
+@pytest.mark.parametrize("around", [" ", "\t", "\u00a0", "\u200b", "\ufeff", "\u202f", "\u2060"])
+async def test_what_a_keyboard_adds_does_not_matter(service: Running, around: str) -> None:
+    phone = service.phone()
+    attempt = await ask(phone, f"{around}{SOMEBODY}{around}")
+    digits = attempt["code"].replace(" ", "")
+    sent = f"{around}{digits[:4]}{around}-{digits[4:]}{around}"
+    assert (await enter(phone, attempt, code=sent)).status_code == 201
+
+
+async def test_an_international_domain_is_one_however_it_is_written(service: Running) -> None:
+    phone = service.phone()
+    phone.email = "somebody@xn--mller-kva.example"
+    for address in ("somebody@müller.example", phone.email):
+        await phone.expect(202, "POST", "/v1/sign-in-codes", {"email": address})
+        await phone.mailed_code()
+    assert await count(service, "sign_in_attempts") == 2
 
 
 async def test_the_first_sign_in_makes_the_member_and_case_makes_no_other(service: Running) -> None:
     first = (await enter(service.phone(), await ask(service.phone()))).json()
-    again = (
-        await enter(service.phone(), await ask(service.phone(), "SomeBody@Example.ORG"), "SOMEBODY@example.org")
-    ).json()
+    again = (await enter(service.phone(), await ask(service.phone(), "SomeBody@Example.ORG"))).json()
     assert again["member_id"] == first["member_id"]
     assert again["access_token"] != first["access_token"]
     assert await count(service, "members") == 1
@@ -116,34 +166,132 @@ async def test_the_first_sign_in_makes_the_member_and_case_makes_no_other(servic
 
 async def test_concurrent_first_sign_ins_make_one_member(service: Running) -> None:
     phone = service.phone()
-    codes = [await ask(phone) for _ in range(6)]
-    entered = await asyncio.gather(*(enter(phone, code) for code in codes))
+    attempts = [await ask(phone) for _ in range(6)]
+    entered = await asyncio.gather(*(enter(phone, attempt) for attempt in attempts))
     assert {answer.status_code for answer in entered} == {201}
     assert len({answer.json()["member_id"] for answer in entered}) == 1
     assert await count(service, "members") == 1
 
 
-async def test_an_address_with_a_line_break_is_refused(service: Running) -> None:
-    answer = await service.phone().call("POST", "/v1/sign-in-codes", {"email": f"{SOMEBODY}\n"})
+async def test_an_address_with_a_line_break_within_is_refused(service: Running) -> None:
+    answer = await service.phone().call("POST", "/v1/sign-in-codes", {"email": "some\nbody@example.org"})
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid")
 
 
-async def test_too_many_codes_for_one_address_leave_the_others_alone(database_url: str) -> None:
-    app = create_app(
-        database_url, Settings(sign_ins_per_hour=2), SmtpMailer("smtp://127.0.0.1:1", "m@example.org"), KEYS
-    )
-    async with lifespan(app):
-        client = httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://mutuality.test")  # type: ignore[arg-type]
-        asked = [await client.post("/v1/sign-in-codes", json={"email": e}) for e in ["a@b", "a@b", "a@b", "b@b"]]
-    assert [answer.status_code for answer in asked] == [202, 202, 429, 202]
-    assert 3590 <= int(asked[2].headers["Retry-After"]) <= 3600
+async def test_no_row_of_an_attempt_tells_whose_it_is(service: Running) -> None:
+    attempt = await ask(service.phone())
+    db = await asyncpg.connect(service.database_url)
+    try:
+        kept = str([dict(row) for row in await db.fetch("SELECT * FROM sign_in_attempts")])
+    finally:
+        await db.close()
+    told = [SOMEBODY, SOMEBODY.encode().hex(), attempt["attempt_id"], attempt["attempt_id"].replace("-", "")]
+    assert not [one for one in (*told, attempt["code"].replace(" ", "")) if one in kept]
+
+
+# --- Who is told
+
+
+async def test_a_new_sign_in_is_told_by_mail_the_first_is_not(service: Running) -> None:
+    phone = await service.phone().sign_in(SOMEBODY)
+    await service.phone().sign_in(SOMEBODY, "another phone")
+    mail = await service.post.next_notice(SOMEBODY)
+    assert mail["Subject"] == "Somebody signed in with your account"
+    text = str(mail.get_payload())
+    assert "2026-06-15 12:00 UTC" in text
+    assert "another phone" in text
+    assert not [one for one in (phone.member_id, phone.access_token, phone.refresh_token) if one in text]
+    assert service.post.unread() == 0
+
+
+async def test_of_more_than_twenty_sessions_the_one_unused_for_longest_goes(service: Running) -> None:
+    phones = []
+    for _ in range(20):
+        phones.append(await service.phone().sign_in(SOMEBODY))
+        service.clock.advance(seconds=1)
+    assert (await refresh(phones[0])).status_code == 200  # used: the second is now the oldest
+    service.clock.advance(seconds=1)
+    await service.phone().sign_in(SOMEBODY)
+    assert [await status_of_me(phone) for phone in phones[:3]] == [200, 401, 200]
+    assert await count(service, "sessions") == 20
+
+
+# --- Allowances
+
+
+async def storm(service: Running, address: str, codes: int) -> set[int]:
+    """So many codes are asked for by somebody who knows the address alone, each from a network of their own."""
+    statuses = set()
+    for number in range(codes):
+        client = {"X-Forwarded-For": f"198.{18 + number // 200}.{number % 200}.7"}
+        answer = await service.phone().call("POST", "/v1/sign-in-codes", {"email": address}, headers=client)
+        statuses.add(answer.status_code)
+    return statuses
+
+
+async def test_a_storm_locks_no_device_out_that_was_there_before(database_url: str) -> None:
+    settings = Settings(trusted_proxies="127.0.0.1")
+    async with running(database_url, settings=settings) as service:
+        mine = await service.phone().sign_in(SOMEBODY)
+        assert await storm(service, SOMEBODY, allowances.CODES_BY_ANYBODY + 20) == {202, 429}
+        # The session goes on, exports and erases; and signed out, its device comes in again.
+        await mine.expect(202, "POST", "/v1/sessions/step-up-codes", {})
+        found = await service.phone().call(
+            "POST", "/v1/sign-in-codes", {"email": SOMEBODY, "device_secret": mine.device_secret}
+        )
+        assert found.status_code == 202
+        stranger = {"email": SOMEBODY, "device_secret": "of-nobody"}
+        assert (await service.phone().call("POST", "/v1/sign-in-codes", stranger)).status_code == 429
+        other = await service.phone().call("POST", "/v1/sign-in-codes", {"email": "other@example.org"})
+        assert other.status_code == 202
+        # A day later anybody may ask again.
+        service.clock.advance(hours=24)
+        assert await storm(service, SOMEBODY, 1) == {202}
+
+
+def test_all_codes_of_a_day_are_guessed_less_often_than_once_in_a_hundred_thousand() -> None:
+    codes = allowances.CODES_BY_ANYBODY + allowances.CODES_BY_DEVICES + allowances.CODES_TO_STEP_UP
+    assert codes * CODE_TRIES / 10**CODE_DIGITS < 1e-5
+
+
+@pytest.mark.parametrize("clients", [1, 10, 100])
+async def test_no_more_codes_can_be_guessed_at_however_many_ask(database_url: str, clients: int) -> None:
+    settings = Settings(trusted_proxies="127.0.0.1", sign_ins_per_hour=60)
+    async with running(database_url, settings=settings) as service:
+        given = 0
+        for number in range(250):
+            client = {"X-Forwarded-For": f"198.18.{number % clients}.7"}
+            answer = await service.phone().call("POST", "/v1/sign-in-codes", {"email": SOMEBODY}, headers=client)
+            given += answer.status_code == 202
+        assert given == min(33 * clients, allowances.CODES_BY_ANYBODY)
+
+
+async def test_one_client_asks_for_so_many_codes_over_all_addresses(database_url: str) -> None:
+    async with running(database_url, settings=Settings(sign_ins_per_hour=2)) as service:
+        asked = [
+            await service.phone().call("POST", "/v1/sign-in-codes", {"email": f"{name}@example.org"}) for name in "abc"
+        ]
+        assert [answer.status_code for answer in asked] == [202, 202, 429]
+        assert 3590 <= int(asked[2].headers["Retry-After"]) <= 3601
+
+
+async def test_wrong_codes_from_one_network_keep_no_right_one_out(database_url: str) -> None:
+    async with running(database_url, settings=Settings(sign_ins_per_hour=5)) as service:
+        owner = service.phone()
+        attempt = await ask(owner)
+        guesses = [await enter(owner, {"attempt_id": str(uuid4()), "code": "1234 5678"}) for _ in range(30)]
+        assert {answer.status_code for answer in guesses[5:]} == {429}
+        assert (await enter(owner, attempt)).status_code == 201
+
+
+# --- Refreshing
 
 
 async def test_a_refresh_gives_new_tokens_of_the_same_member(service: Running) -> None:
     phone = await service.phone().sign_in()
     service.clock.advance(minutes=10)
     fresh = (await refresh(phone)).json()
-    assert fresh.keys() == {"member_id", "access_token", "access_expires_at", "refresh_token"}
+    assert fresh.keys() == {"member_id", "access_token", "access_expires_at", "refresh_token", "device_secret"}
     assert fresh["member_id"] == phone.member_id
     assert fresh["access_expires_at"] == "2026-06-15T12:25:00Z"
     assert len({phone.access_token, phone.refresh_token, fresh["access_token"], fresh["refresh_token"]}) == 4

@@ -25,7 +25,7 @@ from service.web.requests import HYPHENATED
 from tests.support.asking import device, prompted
 from tests.support.phones import KEYS, Phone
 from tests.support.postgres import fresh_database
-from tests.support.vouching import GOOGLE, NONCE, KeyServer, registered, token
+from tests.support.vouching import GOOGLE, KeyServer, hashed, registered, token
 from tests.support.wire import Wire, served
 
 DOCUMENT = document(create_app("", Settings(), ConsoleMailer(), KEYS).litestar)
@@ -86,36 +86,42 @@ def mailed_code(world: World, case: Case) -> None:
     """A code that was really sent."""
     phone = world.wire.phone()
     phone.email = f"{uuid4().hex}@example.org"
-    world.call("POST", "/v1/sign-in-codes", {"email": phone.email}, phone)
-    case.body |= {"email": phone.email, "code": world.wire.run(phone.mailed_code())}
+    attempt = world.call("POST", "/v1/sign-in-codes", {"email": phone.email}, phone)
+    case.body |= {**attempt, "code": world.wire.run(phone.mailed_code())}
 
 
 def own_code(world: World, case: Case) -> None:
     """A code that was sent to the member."""
-    world.call("POST", "/v1/sign-in-codes", {"email": world.one.email})
+    world.call("POST", "/v1/sessions/step-up-codes", {})
     case.body |= {"code": world.wire.run(world.one.mailed_code())}
+
+
+def vouched(world: World, **said: str) -> Json:
+    """A nonce that was really made, and a token that has its hash."""
+    nonce = world.call("POST", "/v1/sign-in-nonces", {})["nonce"]
+    return {"id_token": token(nonce=hashed(nonce), **said), "nonce": nonce}
 
 
 def vouched_by_apple(world: World, case: Case) -> None:
     """A token of Apple."""
-    case.body |= {"id_token": token(), "nonce": NONCE}
+    case.body |= vouched(world)
 
 
 def vouched_by_google(world: World, case: Case) -> None:
     """A token of Google."""
-    case.body |= {"id_token": token(iss=GOOGLE), "nonce": NONCE}
+    case.body |= vouched(world, iss=GOOGLE)
 
 
 def signed_in_with_apple(world: World, case: Case) -> None:
     """The member is one whom Apple knows, and has a token again."""
-    body = {"id_token": token(), "nonce": NONCE, "device_name": "a phone"}
+    body = vouched(world) | {"device_name": "a phone"}
     world.one.access_token = world.call("POST", "/v1/sessions/apple", body)["access_token"]
     vouched_by_apple(world, case)
 
 
 def signed_in_with_google(world: World, case: Case) -> None:
     """The same with Google."""
-    body = {"id_token": token(iss=GOOGLE), "nonce": NONCE, "device_name": "a phone"}
+    body = vouched(world, iss=GOOGLE) | {"device_name": "a phone"}
     world.one.access_token = world.call("POST", "/v1/sessions/google", body)["access_token"]
     vouched_by_google(world, case)
 

@@ -53,7 +53,7 @@ def test_chance_is_told_how_much_and_what_for() -> None:
         asked.append((size, purpose))
         return bytes(size)
 
-    made = [new_token(zeros, "access 7"), new_code(zeros, ID), new_invite(zeros, ID), new_id(zeros, "event id")]
+    made = [new_token(zeros, "access 7"), new_code(zeros, "code 7"), new_invite(zeros, ID), new_id(zeros, "event id")]
     sizes, purposes = zip(*asked, strict=True)
     assert sizes == (32, 8, 8, 16)
     assert len(set(purposes)) == len(made)
@@ -93,16 +93,16 @@ def test_whatever_is_sent_as_a_token_can_be_looked_up(sent: str) -> None:
 
 @pytest.mark.parametrize(
     ("number", "code"),
-    [(0, "000000"), (42, "000042"), (999_999, "999999"), (1_000_000, "000000"), (2**64 - 1, "551615")],
+    [(0, "00000000"), (42, "00000042"), (10**8 - 1, "99999999"), (10**8, "00000000"), (2**64 - 1, "09551615")],
 )
-def test_a_code_has_six_digits(number: int, code: str) -> None:
-    assert new_code(drawn(number), ID) == code
+def test_a_code_has_eight_digits(number: int, code: str) -> None:
+    assert new_code(drawn(number), "a code") == code
 
 
 def test_codes_are_drawn_evenly_enough() -> None:
-    codes = [int(new_code(CHANCE, ID)) for _ in range(5000)]
+    codes = [int(new_code(CHANCE, "a code")) for _ in range(5000)]
     assert len(set(codes)) > 4900
-    by_tenth = [sum(code // 100_000 == tenth for code in codes) for tenth in range(10)]
+    by_tenth = [sum(code // 10**7 == tenth for code in codes) for tenth in range(10)]
     assert min(by_tenth) > 380  # 500 each, less more than five standard deviations
     assert max(by_tenth) < 620
 

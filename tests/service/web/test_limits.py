@@ -114,13 +114,27 @@ def test_an_address_is_forgotten_when_anybody_tries_after_its_period() -> None:
     assert HERE not in limit._made
 
 
-def test_the_oldest_key_gives_way_where_there_are_too_many() -> None:
+def test_however_many_keys_there_are_none_gets_its_tries_back() -> None:
     limit = Limit(1, HOUR, max_keys=100)
-    for number in range(1000):
-        limit.take((f"192.0.2.{number}",), NOON)
-    assert 100 <= len(limit._made) <= 101
-    assert not allowed(limit, ("192.0.2.999",), NOON)
-    assert allowed(limit, ("192.0.2.0",), NOON)
+    keys: list[LimitKey] = [(f"192.0.2.{number}",) for number in range(1000)]
+    assert all(allowed(limit, key, NOON) for key in keys)
+    assert not any(allowed(limit, key, NOON + HOUR - MOMENT) for key in keys)
+    assert len(limit._made) == 100
+
+
+def test_tries_beyond_what_is_remembered_by_key_are_free_again_too() -> None:
+    limit = Limit(1, HOUR, max_keys=1)
+    limit.take(("192.0.2.0",), NOON)
+    limit.take(HERE, NOON)
+    assert not allowed(limit, HERE, NOON + HOUR)
+    assert allowed(limit, HERE, NOON + 2 * HOUR)
+
+
+def test_a_flood_of_keys_refuses_few_who_have_tried_nothing() -> None:
+    limit = Limit(1, HOUR, max_keys=10)
+    for number in range(20_000):
+        limit.take((f"10.{number}",), NOON)
+    assert sum(not allowed(limit, (f"192.{number}",), NOON) for number in range(1000)) <= 5
 
 
 def test_no_try_is_kept_longer_than_it_counts() -> None:
