@@ -4,7 +4,7 @@
 """
 
 from datetime import datetime, timedelta
-from typing import Literal, assert_never
+from typing import Literal, TypeGuard, assert_never
 from uuid import UUID
 
 from msgspec import Struct, field
@@ -21,6 +21,7 @@ from events.entries import (
     Request,
     Retraction,
     alters,
+    as_private,
     as_shared,
     audience_of_decision,
     compared,
@@ -28,6 +29,7 @@ from events.entries import (
     is_decision_for_both,
     is_of_a_place,
     is_sealed,
+    refers_to,
 )
 from events.errors import (
     AlreadyRetracted,
@@ -186,7 +188,12 @@ def decide(entry_id: UUID, entry: Entry, author: Author, known: Known, now: date
 
     Raises a Refusal. A replay comes before every rule about state, consent or time: a phone may retry anything, always.
     """
-    if (first := _replayed(entry_id, entry, author, known)) is not None:
+    first = _replayed(entry_id, entry, author, known)
+    if first is None and _is_shared_about_what_is_gone(entry, known):
+        # The other was erased while this phone was offline: nobody else can read it, and it is not refused for ever.
+        entry = as_private(entry)
+        first = _replayed(entry_id, entry, author, known)
+    if first is not None:
         return first
     completed = complete(entry, now)
     audience = audience_of(completed, author.author_id, known)
@@ -202,6 +209,16 @@ def decide(entry_id: UUID, entry: Entry, author: Author, known: Known, now: date
         raise OffsetOfNoPlace
     _check(entry_id, completed, author, known)
     return Accepted(audience or "private", completed)
+
+
+def _is_shared_about_what_is_gone(entry: Entry, known: Known) -> TypeGuard[CheckIn | Decision]:
+    target = refers_to(entry)
+    return target is not None and isinstance(entry, CheckIn | Decision) and is_shared(entry) and _gone(target, known)
+
+
+def _gone(event_id: UUID, known: Known) -> bool:
+    event = known.find(event_id, "shared")
+    return event is not None and isinstance(event.fact, Erased)
 
 
 def audience_of_new(entry: Entry) -> Audience | None:
@@ -316,6 +333,8 @@ def _check_answer(entry: Decision, author: Author, known: Known) -> None:
         raise TwoForms
     if entry.request_id is None or entry.outcome is None:
         raise IncompleteDecision
+    if _gone(entry.request_id, known):
+        return  # whatever it was
     request = _referred(entry.request_id, entry.audience, known)
     if not isinstance(request.fact, Request):
         raise NotARequest
@@ -337,11 +356,15 @@ def _check_decision_for_both(entry_id: UUID, entry: Decision, author: Author, kn
     decision = _referred(entry.about, entry.audience, known)
     if decision.author == author.author_id:
         raise OwnDecision
-    if not (is_decision_for_both(decision.fact) and decision.fact.about is None):
+    if not (_gone(entry.about, known) or _is_first_telling(decision.fact)):
         raise NotADecisionForBoth
     told = known.told_by(author.author_id, entry.about)
     if any(not (one.event_id == entry_id and same_but_for_readers(one.fact, entry)) for one in told):
         raise AlreadyTold  # but a telling that is shared later tells nothing a second time
+
+
+def _is_first_telling(fact: Fact) -> bool:
+    return is_decision_for_both(fact) and fact.about is None
 
 
 def _check_retraction(entry: Retraction, author: Author, known: Known) -> None:

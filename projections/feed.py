@@ -1,6 +1,6 @@
 """The log as one reader sees it: their own stream and the shared one, each Who relative to them."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
@@ -19,6 +19,7 @@ from events.entries import (
     Opened,
     Request,
     Retraction,
+    day_of,
     seen_by_partner,
 )
 from events.heads import DbConnection
@@ -48,6 +49,9 @@ class Event(Struct, frozen=True, kw_only=True, omit_defaults=True):
     by: Literal["me", "partner"] | None
     recorded_at: datetime
     late: bool
+    day: Annotated[date, Meta(description="The day of what happened, on which it is counted if it counts.")] | None = (
+        None
+    )
     check_in: CheckIn | None = None
     request: Request | None = None
     decision: Decision | None = None
@@ -110,11 +114,11 @@ def as_read(event: Recorded, author_id: UUID) -> Event:
     entry = event.fact if mine else seen_by_partner(event.fact)
     match entry:
         case CheckIn():
-            return replace(envelope, check_in=entry)
+            return replace(envelope, day=day_of(entry), check_in=entry)
         case Request():
-            return replace(envelope, request=entry)
+            return replace(envelope, day=day_of(entry), request=entry)
         case Decision():
-            return replace(envelope, decision=entry)
+            return replace(envelope, day=day_of(entry), decision=entry)
         case Retraction():
             return replace(envelope, retraction=entry)
 

@@ -43,9 +43,13 @@ Every id of an entry comes from the phone: send the same entry under the same id
 to the author in what is sent, and to the reader in what is answered.
 
 Bodies are JSON in UTF-8, read strictly: unknown fields and wrong types are refused (neither `"1"` nor `1.0` is 1).
-In an entry, null is the same as leaving a field out. Where a name stands twice in one object, the last one counts.
+Null is the same as leaving a field out, in every body. Where a name stands twice in one object, the last one counts.
 Times are RFC 3339 with an offset, read to the microsecond, without leap seconds. An operation that has query parameters
 refuses any others, and one that stands twice.
+
+**Send `occurred_at` in local time, with the offset of the place: `2026-11-20T00:30:00+13:00`, never turned into `Z`.**
+Its own calendar date is the day on which an entry counts: half past midnight in Auckland, sent as
+`2026-11-19T11:30:00Z`, counts on the day before. `day` of an event is the day on which it was counted.
 
 Problems are RFC 9457: programs look at `code`, people read `detail`, and `errors` points to the place, where one can be
 named. An address that is not described here answers 404, a method that is not described 405.
@@ -149,8 +153,8 @@ LAST_EVENT_ID: Json = {
     "name": "Last-Event-ID",
     "in": "header",
     "required": False,
-    "description": "The id of the last frame that the phone has; browsers send it by themselves.",
-    "schema": {"type": "string", "pattern": f"^{POSITIONS.pattern}$"},
+    "description": "The id of the last frame that the phone has; an empty one is none. Browsers send it by themselves.",
+    "schema": {"type": "string", "pattern": f"^({POSITIONS.pattern})?$"},
 }
 ETAG: Json = {
     "ETag": {"description": "Changes if and only if the answer does.", "required": True, "schema": {"type": "string"}}

@@ -38,7 +38,7 @@ from service.push.devices import RegisteredDevice, RegisteredDevices
 from service.reading import live
 from service.recording.entries import Recorded
 from service.recording.offline_queue import Sync, Synced, SyncEntry, SyncResult
-from service.relationships.linking import INVITE_TTL, Accept, Accepted, Invite
+from service.relationships.linking import INVITE_TTL, Accept, Accepted, Invite, NewRelationship
 from service.relationships.view import Partner, Relationship, Relationships, StreamIds
 from service.web.health import Health
 from service.web.requests import Nothing
@@ -210,7 +210,7 @@ BODIES: dict[str, Any] = {
     "giveConsent": ConsentGiven(CONSENT_VERSION, True),
     "registerDevice": Registration("ios", "apns", _bytes("token").hex(), environment="production"),
     "putSchedule": SCHEDULE,
-    "makeRelationship": Nothing(),
+    "makeRelationship": NewRelationship(RELATIONSHIP),
     "acceptInvite": Accept(CODE),
     "recordCheckIn": CHECK_IN,
     "recordRequest": REQUEST,

@@ -29,15 +29,18 @@ PROVIDERS: dict[Platform, tuple[PushProvider, ...]] = {
 ADDRESSES: dict[str, type[DeviceAddress]] = {"apns": AppleDevice, "fcm": FirebaseDevice, "webpush": WebSubscription}
 
 
-class PushKeys(Struct, frozen=True, forbid_unknown_fields=True):
+class PushKeys(Struct, frozen=True):
     """A browser's public key and its secret, in base64url."""
 
     p256dh: Annotated[str, Meta(max_length=100)]
     auth: Annotated[str, Meta(max_length=40)]
 
 
-class PushSubscription(Struct, frozen=True, forbid_unknown_fields=True, rename={"expiration_time": "expirationTime"}):
-    """What `subscription.toJSON()` gives in a browser. The expiration is not looked at: an ended one tells itself."""
+class PushSubscription(Struct, frozen=True, rename={"expiration_time": "expirationTime"}):
+    """What `subscription.toJSON()` gives in a browser, which may be more from one version of it to the next.
+
+    The expiration is not looked at: an ended one tells itself.
+    """
 
     endpoint: Annotated[str, Meta(max_length=2048, description="An https address on the open internet.")]
     keys: PushKeys

@@ -90,7 +90,7 @@ async def _beginning(db: DbConnection, membership: Membership, last_event_id: st
         "shared": (await read_head(db, membership.shared)).position,
         "private": (await read_head(db, membership.private)).position,
     }
-    if last_event_id is None:
+    if not last_event_id:  # browsers may send an empty one for none
         return heads
     given = POSITIONS.fullmatch(last_event_id)
     if given is None:

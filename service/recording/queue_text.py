@@ -33,9 +33,9 @@ _Entries: Any = defstruct(
 
 
 class _Frame(Struct, frozen=True, forbid_unknown_fields=True):
-    entries: _Entries = _Entries()
-    shared_after: Position = 0
-    private_after: Position = 0
+    entries: _Entries | None = None
+    shared_after: Position | None = None
+    private_after: Position | None = None
 
 
 TOO_MANY = f"Expected `array` of at most length {MAX_ENTRIES}"
@@ -61,9 +61,9 @@ def read_queue(text: bytes) -> RawSync:
         raise
 
 
-def _raw_sync(frame: _Frame, entries: Sequence[Raw] | None = None) -> RawSync:
-    given = [raw for raw in astuple(frame.entries) if raw] if entries is None else entries
-    return RawSync(given, frame.shared_after, frame.private_after)
+def _raw_sync(frame: _Frame, entries: Sequence[Raw] = ()) -> RawSync:
+    given = entries or ([raw for raw in astuple(frame.entries) if raw] if frame.entries else [])
+    return RawSync(given, frame.shared_after or 0, frame.private_after or 0)
 
 
 def _taken_apart(text: bytes) -> RawSync:
@@ -72,7 +72,7 @@ def _taken_apart(text: bytes) -> RawSync:
     cuts = [begin, *commas, end]
     entries = [text[one + 1 : other].strip() for one, other in pairwise(cuts)]
     frame = decode_uncut(text[: begin + 1] + text[end:], _Frame)
-    if not all(entries) or astuple(frame.entries) != astuple(_Entries()):
+    if not all(entries) or frame.entries is None or astuple(frame.entries) != astuple(_Entries()):
         raise MalformedJson
     if len(entries) > MAX_ENTRIES:
         raise Invalid(f"{TOO_MANY} at /entries.", "/entries")

@@ -53,7 +53,6 @@ async def _end(context: Context, member_id: UUID, membership: Membership) -> boo
             case "confirming":
                 return False
             case "solo" | "inviting":
-                await forget_invite(db, membership.relationship_id)
                 await set_state(db, membership.relationship_id, "ended")
             case "active":
                 # The head is locked first: who is sharing at this moment finishes before, and nobody shares after it.
@@ -61,6 +60,7 @@ async def _end(context: Context, member_id: UUID, membership: Membership) -> boo
                 await set_state(db, membership.relationship_id, "ended")
             case "ended":
                 pass
+        await forget_invite(db, membership.relationship_id)
     return True
 
 
@@ -78,5 +78,6 @@ async def _withdraw(context: Context, membership: Membership) -> bool:
             return False
         second = await db.fetchval(REMOVE_SECOND, membership.relationship_id)
         await seats.let_read_no_more(db, membership.relationship_id, second)
+        await forget_invite(db, membership.relationship_id)
         await set_state(db, membership.relationship_id, "solo")
     return True

@@ -1,32 +1,34 @@
 """Link two members, by three acts of their own: an invite, its acceptance, a confirmation. Either may leave."""
 
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Annotated, Literal
 from uuid import UUID
 
+from asyncpg import UniqueViolationError
 from litestar import post
 from litestar.params import FromPath
 from litestar.types import ASGIApp
 from msgspec import Meta, Struct
 
 from events.entries import Opened
-from events.errors import ConsentRequired
+from events.errors import ConsentRequired, IdTaken
 from events.heads import DbConnection, create_stream
 from events.records import SHARED, StreamKey
 from service.access.authentication import Member, current_member
 from service.access.consent import require_consent
-from service.access.memberships import Membership, membership_of
+from service.access.memberships import Membership, membership_of, memberships_of
 from service.context import Context
 from service.core import tokens
 from service.errors import InviteNotFound, NotFound, NotTheInviter, WrongState
 from service.recording import recorder
 from service.relationships import seats
 from service.relationships.seats import MembershipRow, Seat
-from service.relationships.state import forget_invite, lock_state, set_state
+from service.relationships.state import LOCK_STATE, forget_invite, lock_state, set_state
 from service.relationships.view import Relationship, view_of
 from service.web.operation import described
 from service.web.rate_limits import limits_of
-from service.web.requests import ApiRequest, Nothing, context_of, decode_body
+from service.web.requests import ApiRequest, context_of, decode_body
 from service.web.responses import json_answer
 
 INVITE_TTL = timedelta(hours=24)
@@ -37,6 +39,12 @@ class Invite(Struct, frozen=True):
 
     code: str
     expires_at: datetime
+
+
+class NewRelationship(Struct, frozen=True, forbid_unknown_fields=True):
+    """A relationship to begin. With an id of the phone's own, the call can be repeated: it begins once."""
+
+    id: UUID | None = None
 
 
 class Accept(Struct, frozen=True, forbid_unknown_fields=True):
@@ -58,27 +66,44 @@ class Accepted(Struct, frozen=True):
         id="makeRelationship",
         tag="Relationships",
         summary="Begin a relationship, alone for now; private entries work at once",
-        body=Nothing,
-        answers={201: Relationship},
+        body=NewRelationship,
+        answers={200: Relationship, 201: Relationship},
+        problems=(IdTaken,),
     ),
 )
 async def make_relationship(request: ApiRequest) -> ASGIApp:
-    """Its streams begin with it."""
+    """Its streams begin with it. The same id again answers 200 with the relationship as it is now."""
     member = await current_member(request)
-    await decode_body(request, Nothing)
+    wanted = (await decode_body(request, NewRelationship)).id
     context = context_of(request)
-    relationship_id = tokens.new_id(context.random_bytes, "relationship id")
+    relationship_id = wanted or tokens.new_id(context.random_bytes, "relationship id")
+    known = await _mine(context, member, relationship_id) if wanted else None
+    made = known is None and await _make(context, member, relationship_id)
+    membership = known or await _mine(context, member, relationship_id)
+    if membership is None:
+        raise IdTaken
+    return json_answer(await view_of(context, membership), 201 if made else 200)
+
+
+async def _mine(context: Context, member: Member, relationship_id: UUID) -> Membership | None:
+    async with context.acting_as(member.member_id) as db:
+        found = await memberships_of(db, member.member_id, context.now(), relationship_id)
+    return found[0] if found else None
+
+
+async def _make(context: Context, member: Member, relationship_id: UUID) -> bool:
+    """Whether it was made; not, where another call, or another member, has made one of this id."""
     await context.keys.make_for_relationship(relationship_id)
     shared = StreamKey(
         relationship_id, SHARED, tokens.new_id(context.random_bytes, f"shared stream of {relationship_id}")
     )
-    async with context.auth_db.acquire() as db, db.transaction():
-        await seats.insert(db, relationship_id, "solo", shared.stream_id, context.now())
-        await create_stream(db, shared)
-        private = await _join(context, db, shared, 1, member)
-        await create_stream(db, private)
-    membership = await membership_of(request, member, str(relationship_id))
-    return json_answer(await view_of(context, membership), 201)
+    with suppress(UniqueViolationError):
+        async with context.auth_db.acquire() as db, db.transaction():
+            await seats.insert(db, relationship_id, "solo", shared.stream_id, context.now())
+            await create_stream(db, shared)
+            await create_stream(db, await _join(context, db, shared, 1, member))
+        return True
+    return False
 
 
 async def _join(context: Context, db: DbConnection, shared: StreamKey, seat: Seat, member: Member) -> StreamKey:
@@ -94,8 +119,9 @@ KEEP_INVITE = """
 INSERT INTO invites (
     code_hash,
     relationship_id,
-    expires_at
-) VALUES ($1, $2, $3)
+    expires_at,
+    used
+) VALUES ($1, $2, $3, false)
 """
 
 
@@ -126,21 +152,34 @@ async def invite(request: ApiRequest, rid: FromPath[str]) -> ASGIApp:
     return json_answer(Invite(code, expires_at), 201)
 
 
-LOCK_INVITED = """
-SELECT
-    invites.relationship_id,
-    relationships.shared_stream_id,
-    memberships.member_id AS invited_by
+INVITED_TO = """
+SELECT relationship_id
 FROM invites
-JOIN memberships USING (relationship_id)
+WHERE code_hash = $1
+"""
+
+# A used one waits for nobody any more, but for its user, whose answer may have been lost.
+INVITED = """
+SELECT
+    invites.used,
+    relationships.shared_stream_id,
+    makers.member_id AS invited_by,
+    guests.member_id AS accepted_by
+FROM invites
 JOIN relationships USING (relationship_id)
+JOIN memberships AS makers
+    ON makers.relationship_id = invites.relationship_id
+    AND makers.seat = 1
+LEFT JOIN memberships AS guests
+    ON guests.relationship_id = invites.relationship_id
+    AND guests.seat = 2
 WHERE invites.code_hash = $1
-    AND invites.expires_at > $2
-FOR UPDATE OF relationships
+    AND (invites.used OR invites.expires_at > $2)
 """
 
 USE_INVITE = """
-DELETE FROM invites
+UPDATE invites
+SET used = true
 WHERE code_hash = $1
 """
 
@@ -158,24 +197,33 @@ WHERE code_hash = $1
     ),
 )
 async def accept_invite(request: ApiRequest) -> ASGIApp:
-    """Unknown, used, expired and own codes are told apart by nobody."""
+    """Unknown, used, expired and own codes are told apart by nobody. Whoever used one may send it again."""
     member = await current_member(request)
     code = (await decode_body(request, Accept)).code
     require_consent(member.consent_version)
     context = context_of(request)
     limits_of(request).invites_tried.take((member.member_id.bytes,), context.now())
     async with context.auth_db.acquire() as db, db.transaction():
-        code_hash = tokens.invite_hash(code)
-        row = await db.fetchrow(LOCK_INVITED, code_hash, context.now())
-        if row is None or row["invited_by"] == member.member_id:
-            raise InviteNotFound
-        shared = StreamKey(row["relationship_id"], SHARED, row["shared_stream_id"])
-        # Used or replaced while this call waited for the row: of two who use one code at once, one gets in.
-        if await db.execute(USE_INVITE, code_hash) == "DELETE 0":
-            raise InviteNotFound
-        await _join(context, db, shared, 2, member)
-        await set_state(db, shared.relationship_id, "confirming")
-    return json_answer(Accepted(shared.relationship_id, "confirming"))
+        relationship_id = await _accept(context, db, member, tokens.invite_hash(code))
+    return json_answer(Accepted(relationship_id, "confirming"))
+
+
+async def _accept(context: Context, db: DbConnection, member: Member, code_hash: bytes) -> UUID:
+    relationship_id: UUID | None = await db.fetchval(INVITED_TO, code_hash)
+    if relationship_id is None:
+        raise InviteNotFound
+    await db.fetchval(LOCK_STATE, relationship_id)
+    # Read after locking: of two who use one code at once, one gets in, and nobody by one that was replaced meanwhile.
+    row = await db.fetchrow(INVITED, code_hash, context.now())
+    if row is None or row["invited_by"] == member.member_id:
+        raise InviteNotFound
+    if row["used"] and row["accepted_by"] != member.member_id:
+        raise InviteNotFound
+    if not row["used"]:
+        await _join(context, db, StreamKey(relationship_id, SHARED, row["shared_stream_id"]), 2, member)
+        await db.execute(USE_INVITE, code_hash)
+        await set_state(db, relationship_id, "confirming")
+    return relationship_id
 
 
 @post(

@@ -15,11 +15,13 @@ from msgspec import Struct
 
 from service.context import Context
 from service.errors import Invalid, MalformedJson, NotFound, TooLarge, UnsupportedMediaType
+from service.web.nulls import without_nulls
 
 ApiRequest: TypeAlias = Request[Any, Any, State]
 T = TypeVar("T")
 
 JSON = "application/json"
+UTF_8 = ("utf-8", "utf8")
 HYPHENATED = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _decoders: dict[Any, msgspec.json.Decoder[Any]] = {}
 
@@ -59,9 +61,21 @@ async def decode_body(request: ApiRequest, kind: type[T]) -> T:
 
 async def json_of(request: ApiRequest) -> bytes:
     """The body as it was sent, once. Raises UnsupportedMediaType where it does not call itself JSON, and TooLarge."""
-    if header_of(request, b"content-type").partition(";")[0].strip().lower() != JSON:
-        raise UnsupportedMediaType
+    media_type = header_of(request, b"content-type")
+    if media_type != JSON:
+        _check_media_type(media_type)
+    if header_of(request, b"content-encoding").strip().lower() not in ("", "identity"):
+        raise UnsupportedMediaType("Send the body as it is, without Content-Encoding: it is not decompressed here.")
     return await _read_body(request)
+
+
+def _check_media_type(given: str) -> None:
+    media_type, *parameters = (part.strip().lower() for part in given.split(";"))
+    if media_type != JSON:
+        raise UnsupportedMediaType
+    for name, _, value in (parameter.partition("=") for parameter in parameters):
+        if name.strip() == "charset" and value.strip().strip('"') not in UTF_8:
+            raise UnsupportedMediaType("Send the body in UTF-8; JSON in another charset is not read.")
 
 
 SMALL_BODY_BYTES = 64 * 1024  # less than any body may have
@@ -93,8 +107,17 @@ async def _join_body(request: ApiRequest, *received: ReceiveMessage) -> bytes:
 
 
 def decode(text: bytes | msgspec.Raw, kind: type[T]) -> T:
-    """JSON as values of a type, strictly; times are cut off at microseconds. Raises MalformedJson and Invalid."""
-    return decode_uncut(_cut(bytes(text)) if FINER.search(text) else text, kind)
+    """JSON as values of a type, strictly; times are cut off at microseconds, and null is as absent.
+
+    Raises MalformedJson and Invalid.
+    """
+    cut = _cut(bytes(text)) if FINER.search(text) else text
+    try:
+        return decode_uncut(cut, kind)
+    except Invalid:
+        if b"null" not in bytes(cut):
+            raise
+    return decode_uncut(without_nulls(bytes(cut), kind), kind)
 
 
 def decode_uncut(text: bytes | msgspec.Raw, kind: type[T]) -> T:
@@ -220,6 +243,11 @@ def header_of(request: ApiRequest, name: bytes) -> str:
         if known == name:
             return value.decode("latin-1")
     return ""
+
+
+def headers_of(request: ApiRequest, name: bytes) -> str:
+    """All headers of that name as one, though each may have come in a line of its own; empty where there is none."""
+    return b",".join(value for known, value in request.scope["headers"] if known == name).decode("latin-1")
 
 
 class Nothing(Struct, frozen=True, forbid_unknown_fields=True):

@@ -9,7 +9,7 @@ from litestar.background_tasks import BackgroundTask
 from litestar.types import ASGIApp, Receive, Scope, Send
 from msgspec import Struct
 
-from service.web.requests import JSON, ApiRequest, header_of
+from service.web.requests import JSON, ApiRequest, headers_of
 
 
 class RawResponse(Struct, frozen=True):
@@ -59,7 +59,7 @@ def cacheable(value: Any) -> Cacheable:
 def cacheable_answer(request: ApiRequest, body: Cacheable) -> ASGIApp:
     """200 with its ETag, or 304 where If-None-Match names it."""
     headers = [(b"etag", body.tag), (b"cache-control", b"private, no-cache"), (b"vary", b"Authorization")]
-    if _matches(header_of(request, b"if-none-match"), body.tag.decode()):
+    if _matches(headers_of(request, b"if-none-match"), body.tag.decode()):
         return RawResponse(304, headers, b"")
     return RawResponse(200, headers + _content_headers(body.content), body.content)
 

@@ -10,7 +10,7 @@ from hypothesis import given as for_any
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from events.entries import Audience, CheckIn, Decision, Ended, Entry, Fact, Opened, Request, as_shared, complete
+from events.entries import Audience, CheckIn, Decision, Ended, Entry, Erased, Fact, Opened, Request, as_shared, complete
 from events.errors import (
     AlreadyRetracted,
     AlreadyTold,
@@ -595,6 +595,43 @@ def test_a_private_entry_of_mine_taken_back_under_the_same_id_is_not_the_request
 
 def test_a_decided_request_may_still_be_taken_back() -> None:
     given(mine(ID, ask()), partners(OTHER_ID, answer(ID, "yes"))).when(retract(ID)).then("shared")
+
+
+GONE = partners(ID, Erased())
+ABOUT_WHAT_IS_GONE = [
+    answer(ID, "yes"),
+    answer(ID, "no", note="x"),
+    answer(ID, "no", audience="shared", occurred_at=LONG_AGO),
+    settle(about=ID),
+    settle(about=ID, audience="shared", decided_by="partner"),
+    check_in(about=ID, audience="shared"),
+    check_in(about=ID),
+    check_in(about=ID, audience="sealed"),
+]
+
+
+@pytest.mark.parametrize("entry", ABOUT_WHAT_IS_GONE)
+def test_answers_and_tellings_about_what_is_gone_stay_with_who_tells(entry: Any) -> None:
+    then = given(GONE).when(entry, NEW, active=False)
+    then.then("private")
+    assert then.entry.audience in ("private", "sealed")
+    kept = given(GONE, Recorded("private", 1, NEW, ME, RECENTLY, then.entry))
+    kept.when(entry, NEW, active=False, consented=False).then(kept.known.events["private", NEW])
+
+
+def test_what_was_shared_about_it_before_is_replayed_as_it_was() -> None:
+    for entry in (answer(ID, "yes"), settle(about=ID, audience="shared"), check_in(about=ID, audience="shared")):
+        first = mine(NEW, entry)
+        given(GONE, first).when(entry, NEW, active=False).then(first)
+
+
+def test_a_second_telling_of_what_is_gone_is_refused_too() -> None:
+    given(GONE, mine(OTHER_ID, settle(about=ID), "private")).when(settle(about=ID, audience="shared")).then(AlreadyTold)
+
+
+def test_after_the_end_what_is_there_still_is_not_told_in_private_instead() -> None:
+    for entry in (answer(ID, "yes"), check_in(about=ID, audience="shared")):
+        given(partners(ID, ask())).when(entry, active=False).then(NotActive)
 
 
 def test_my_own_request_is_not_mine_to_decide() -> None:

@@ -42,7 +42,8 @@ CREATE INDEX memberships_of_member ON memberships (member_id);
 CREATE TABLE invites (
     code_hash bytea PRIMARY KEY,
     relationship_id uuid NOT NULL UNIQUE,
-    expires_at timestamptz NOT NULL
+    expires_at timestamptz NOT NULL,
+    used boolean NOT NULL
 );
 
 GRANT SELECT ON readers TO mutuality_service;
@@ -66,7 +67,7 @@ GRANT SELECT, UPDATE (member_id, name) ON memberships TO mutuality_keeper;
 
 GRANT SELECT, INSERT, DELETE ON invites TO mutuality_service;
 
-GRANT SELECT, DELETE ON invites TO mutuality_door;
+GRANT SELECT, DELETE, UPDATE (used) ON invites TO mutuality_door;
 
 GRANT SELECT, DELETE ON invites TO mutuality_keeper;
 

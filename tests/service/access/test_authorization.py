@@ -91,6 +91,7 @@ OURS = {
 }
 # What an example cannot say: what is asked must be possible, and private, so that it stays so after the end.
 BODIES: dict[str, Json | None] = {
+    "makeRelationship": {},
     "recordCheckIn": {"occurred_at": OCCURRED, "note": "a walk"},
     "recordDecision": {"occurred_at": OCCURRED, "domain": "home", "decided_by": "me"},
     "recordRequest": {"occurred_at": OCCURRED, "domain": "home"},
@@ -167,7 +168,8 @@ async def asked(phone: Phone, name: str, body: Json | None = None, **names: str)
         if f"{{{parameter}}}" in path:
             path = path.replace(f"{{{parameter}}}", await of_phone(phone))
     if body is None and "requestBody" in operation:
-        body = BODIES.get(name) or example(operation)
+        given = BODIES.get(name)
+        body = example(operation) if given is None else given
         if "{noted}" in json.dumps(body):
             body = body | {"event_id": await noted(phone)}
     return await phone.call(method, path + QUERIES.get(name, ""), body)

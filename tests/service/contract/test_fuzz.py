@@ -306,8 +306,8 @@ def is_uuid(text: Any) -> bool:
 def not_checked(name: str, case: Case, answer: Response) -> list[Any]:
     """What a schema cannot say: which valid bodies break a rule, and that a queue's entries are refused one by one.
 
-    A parameter whose value is an empty list is not sent at all, so nobody can refuse it. The schema of a live stream is
-    that of its text, and would be held against each of its frames.
+    A parameter whose value is an empty list is not sent at all, and null in a body is as absent: neither is refused.
+    The schema of a live stream is that of its text, and would be held against each of its frames.
     """
     (acceptance,) = CHECKS.get_by_names(["positive_data_acceptance"])
     if name == "listenLive":
@@ -316,8 +316,15 @@ def not_checked(name: str, case: Case, answer: Response) -> list[Any]:
     if name == "listenLive":
         return [acceptance, *CHECKS.get_by_names(["response_schema_conformance"])]
     sent = parse_qs(urlsplit(answer.request.url or "").query, keep_blank_values=True)
-    unsent = (case.query or {}).keys() - sent.keys()
+    unsent = (case.query or {}).keys() - sent.keys() or holds_null(case.body)
     return [acceptance, rejection] if name == "sync" or unsent else [acceptance]
+
+
+def holds_null(value: Any) -> bool:
+    """Whether something is null in it, at any depth."""
+    if isinstance(value, dict):
+        return any(one is None or holds_null(one) for one in value.values())
+    return isinstance(value, list) and any(map(holds_null, value))
 
 
 def say_what_is_documented(case: Case, answer: Response) -> None:

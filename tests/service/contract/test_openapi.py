@@ -11,6 +11,8 @@ from uuid import uuid4
 import jsonschema_rs
 import msgspec
 import pytest
+from msgspec import Struct
+from msgspec.structs import FieldInfo
 from schemathesis.specs.openapi.definitions import OPENAPI_31_VALIDATOR
 
 from events import errors as refusals
@@ -20,6 +22,7 @@ from service.contract import examples
 from service.contract.document import document
 from service.core.mail import ConsoleMailer
 from service.settings import Settings
+from service.web import requests
 from service.web.operation import Operation
 from tests.support.phones import KEYS, Running
 
@@ -230,6 +233,35 @@ def test_example_bodies_are_read_as_they_are_meant() -> None:
         if operation.body is not None:
             sent = msgspec.json.encode(examples.BODIES[operation.id])
             assert msgspec.json.decode(sent, type=operation.body) == examples.BODIES[operation.id]
+
+
+def nulled(value: Any) -> Any:
+    """A body with null in every field that has its default, at any depth."""
+    if isinstance(value, Struct):
+        fields = {field.encode_name: field for field in msgspec.structs.fields(value)}
+        given = {name: getattr(value, field.name) for name, field in fields.items()}
+        return {name: None if is_default(one, fields[name]) else nulled(one) for name, one in given.items()}
+    if isinstance(value, list):
+        return [nulled(one) for one in value]
+    if isinstance(value, dict):
+        return {name: nulled(one) for name, one in value.items()}
+    return None if value is msgspec.UNSET else msgspec.to_builtins(value)
+
+
+def is_default(value: Any, field: FieldInfo) -> bool:
+    if field.default_factory is not msgspec.NODEFAULT:
+        return bool(value == field.default_factory())
+    return not field.required and bool(value == field.default)
+
+
+def test_null_in_a_body_is_as_absent() -> None:
+    seen = 0
+    for operation in (handler.opt["operation"] for handler in handlers()):
+        if operation.body is not None:
+            sent = nulled(examples.BODIES[operation.id])
+            seen += str(sent).count("None")
+            assert requests.decode(msgspec.json.encode(sent), operation.body) == examples.BODIES[operation.id], sent
+    assert seen > 20
 
 
 @pytest.mark.parametrize("name", ["recordCheckIn", "recordRequest", "recordDecision"])

@@ -148,6 +148,31 @@ async def test_what_was_told_about_what_is_gone_counts_the_episode_itself(servic
     assert await asyncio.to_thread(rebuild_all, service.database_url, KEYS) == 0
 
 
+async def test_the_others_offline_queue_about_what_is_gone_is_recorded_for_them_alone(service: Running) -> None:
+    one, two = await service.couple()
+    asked = (await one.put("requests", {"occurred_at": OCCURRED, "domain": "home"}))["event"]["id"]
+    decided = (await one.put("decisions", both(decided_by="me", audience="shared")))["event"]["id"]
+    await erase(one)
+    yes = {"occurred_at": OCCURRED, "request_id": asked, "outcome": "yes"}
+    telling = both(decided_by="partner", about=decided, audience="shared")
+    about = check_in(about=asked, audience="shared")
+    queue = [
+        {"id": str(uuid4()), "kind": "decision", "decision": yes},
+        {"id": str(uuid4()), "kind": "decision", "decision": telling},
+        {"id": str(uuid4()), "kind": "check_in", "check_in": about},
+    ]
+    for status in ("recorded", "replayed"):
+        synced = await two.expect(200, "POST", f"{HERE}/sync", {"entries": queue})
+        assert [result["status"] for result in synced["results"]] == [status] * 3
+    private = await two.events("private")
+    assert [event[event["kind"]]["audience"] for event in private] == ["private"] * 3
+    mine = (await two.get(f"{HERE}/balances"))["mine"]
+    assert mine["decides"]["counts"] == {"me": 0, "partner": 1, "both": 0, "neither": 0}
+    assert mine["initiates"]["counts"]["me"] == 1
+    assert (await two.get(f"{HERE}/perspectives", measure="decides"))["n"] == 0
+    assert await asyncio.to_thread(rebuild_all, service.database_url, KEYS) == 0
+
+
 async def test_a_rebuild_finds_nothing_to_set_right(service: Running) -> None:
     one, two = await service.couple()
     await told(one, other=two)

@@ -196,6 +196,7 @@ def erased(document: Json) -> Json:
     for event in document["relationships"][0]["shared"]["events"]:
         if event["by"] == "partner":
             event.pop(event["kind"])
+            event.pop("day", None)
             event |= {"kind": "erased", "late": False}
             event["proof"] |= {"body": None, "opening": None}
     return document

@@ -94,7 +94,6 @@ def test_a_time_of_day_is_written_in_one_way(said: str) -> None:
         ({"after_events": {"delay_minutes": 1441}}, "/after_events/delay_minutes"),
         ({"after_events": {"questions": ["my_part"]}}, "/after_events/questions/0"),
         ({"after_events": {"questions": ["close", "close"]}}, "/after_events/questions/1"),
-        ({"after_events": None}, "/after_events"),
         ({"quiet": {"until": "08:00"}}, "/quiet/until"),
         ({"frequency": 3}, "/frequency"),
         ({"check_ins": [{}]}, "/check_ins/0/id"),

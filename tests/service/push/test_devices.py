@@ -53,6 +53,23 @@ async def stored(service: Running) -> list[Any]:
     return await service.ask("SELECT * FROM devices ORDER BY registered_at, device_id")
 
 
+async def test_what_a_browser_adds_to_its_subscription_is_not_looked_at(service: Running) -> None:
+    phone, body = await service.phone().sign_in(), web()
+    body["subscription"] |= {"options": {"userVisibleOnly": True}, "contentEncoding": "aes128gcm", "more": None}
+    body["subscription"]["keys"] |= {"p384dh": "x"}
+    registered = await register(phone, body)
+    assert registered in await listed(phone)
+
+
+async def test_what_is_null_in_a_registration_is_as_absent(service: Running) -> None:
+    phone = await service.phone().sign_in()
+    for body in (APPLE, ANDROID, web()):
+        device_id = uuid4()
+        fields = dict.fromkeys(("token", "subscription", "environment"))
+        await register(phone, fields | body, device_id)
+        assert device_id in {UUID(one["id"]) for one in await listed(phone)}
+
+
 async def test_a_device_is_listed_without_its_address(service: Running) -> None:
     phone = await service.phone().sign_in()
     registered = [await register(phone, body) for body in (APPLE, ANDROID, web())]

@@ -126,7 +126,7 @@ async def test_a_head_ends_at_once(service: Running) -> None:
 
 
 @pytest.mark.parametrize(
-    "last", ["", "12", "shared:1", "private:1,shared:1", "shared:01,private:0", "shared:-1,private:0", f"{ALL} "]
+    "last", ["12", "shared:1", "private:1,shared:1", "shared:01,private:0", "shared:-1,private:0", f"{ALL} "]
 )
 async def test_an_id_that_is_none_is_refused(service: Running, last: str) -> None:
     one = await service.member()
@@ -134,6 +134,15 @@ async def test_an_id_that_is_none_is_refused(service: Running, last: str) -> Non
     problem = answer.json()
     assert (answer.status_code, problem["code"]) == (422, "invalid")
     assert problem["errors"][0]["pointer"] == "/Last-Event-ID"
+
+
+async def test_an_empty_id_counts_as_none(service: Running) -> None:
+    one, two = await service.couple()
+    async with Listening(service.app, one, "") as listening:
+        assert await listening.caught_up() == []
+        assert listening.id == "shared:1,private:0"
+        await two.put("check-ins", TOLD)
+        assert positions(await listening.events(1), "shared") == [2]
 
 
 async def test_a_position_that_is_not_reached_counts_as_the_head(service: Running) -> None:

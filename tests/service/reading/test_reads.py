@@ -559,6 +559,48 @@ async def test_a_phone_that_has_an_answer_is_told_so(service: Running) -> None:
             assert answered.headers["Vary"] == "Authorization"
 
 
+async def test_several_lines_of_tags_all_count(service: Running) -> None:
+    one, _ = await service.couple()
+    etag = (await look(one, "balances")).headers["ETag"]
+    for lines in (['"a"', etag], [etag, '"b"'], ['"a", "b"', f'W/{etag}, "c"'], ['"a"', '"b"']):
+        sent = [("Authorization", f"Bearer {one.access_token}"), *(("If-None-Match", line) for line in lines)]
+        answer = await one.http.get(f"{HERE}/balances".replace("{rid}", one.rid), headers=sent)
+        assert answer.status_code == (304 if etag in "".join(lines) else 200), lines
+
+
+@pytest.mark.parametrize(
+    ("occurred_at", "day"),
+    [
+        ("2026-11-20T00:30:00+13:00", "2026-11-20"),
+        ("2026-11-19T11:30:00Z", "2026-11-19"),  # the same moment, by a phone that lost its offset
+        ("2026-11-20T23:59:59.9999996+01:00", "2026-11-20"),
+    ],
+)
+async def test_an_event_shows_the_day_on_which_it_was_counted(service: Running, occurred_at: str, day: str) -> None:
+    service.clock.advance(days=180)
+    one, _ = await service.couple()
+    for kind, body in (("requests", {"domain": "home"}), ("decisions", {"domain": "home", "decided_by": "me"})):
+        await one.put(kind, body | {"occurred_at": occurred_at})
+    told = (await one.put("check-ins", {"occurred_at": occurred_at, "initiated_by": "me"}))["event"]
+    events = [*(await one.events())[1:], *await one.events("private")]
+    assert [event["day"] for event in events] == [day] * 3
+    assert told in events
+    assert "day" not in (await one.events())[0]
+    on = {d: (await read(one, "balances", window=7, on=d))["mine"]["initiates"]["n"] for d in (day, before(day))}
+    assert list(on.values()) == [1, 0]
+
+
+async def test_what_is_told_after_midnight_shows_its_day(service: Running) -> None:
+    one, _ = await service.couple()
+    await one.put("check-ins", {"occurred_at": "2026-06-15T00:30:00+02:00", "day": "2026-06-14", "note": "x"})
+    await take_back(one, (await one.events("private"))[0]["id"])
+    assert [event.get("day") for event in await one.events("private")] == ["2026-06-14", None]
+
+
+def before(day: str) -> str:
+    return str(date.fromisoformat(day) - timedelta(days=1))
+
+
 async def test_an_etag_tells_of_shared_things_and_never_of_private_ones(service: Running) -> None:
     one, two = await service.couple()
     request_id = await ask(one)

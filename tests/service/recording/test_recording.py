@@ -74,6 +74,7 @@ async def test_the_answer_is_the_event_with_its_own_position_and_link(service: R
         "by": "me",
         "recorded_at": "2026-06-15T12:00:00Z",
         "late": False,
+        "day": "2026-06-15",
         "check_in": SHARED_NOTE,
     }
     page = await one.get(f"{HERE}/events", after=1, limit=1)

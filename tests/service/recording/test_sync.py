@@ -197,6 +197,19 @@ async def test_a_queue_may_hold_two_mebibytes(service: Running) -> None:
     assert (answer.status_code, answer.json()["code"]) == (413, "too_large")
 
 
+async def test_null_is_as_absent_in_a_queue_and_in_its_entries(service: Running) -> None:
+    one, _ = await service.couple()
+    path, nothing = "/v1/relationships/{rid}/sync", dict.fromkeys(("entries", "shared_after", "private_after"))
+    assert await one.expect(200, "POST", path, nothing) == await one.expect(200, "POST", path, {})
+    told = {"occurred_at": "2026-06-15T10:00:00+02:00", "note": "x", "felt": {"close": 6, "fair": None}}
+    others = dict.fromkeys(("request", "decision", "retraction"))
+    unset = dict.fromkeys(("audience", "domain", "words", "about"))
+    queue = [{"id": str(uuid4()), "kind": "check_in", "check_in": told | unset, **others}]
+    answer = await one.expect(200, "POST", path, nothing | {"entries": queue})
+    assert [result["status"] for result in answer["results"]] == ["recorded"]
+    assert (await one.events("private"))[0]["check_in"]["felt"] == {"close": 6}
+
+
 async def test_the_news_begin_behind_what_the_phone_has(service: Running) -> None:
     one, two = await service.couple()
     for _ in range(2):

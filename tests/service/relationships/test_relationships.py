@@ -87,7 +87,71 @@ async def test_an_invite_works_once(service: Running) -> None:
     code = await invite(one)
     answer = await accept(two, code)
     assert (answer.status_code, answer.json()) == (200, {"relationship_id": one.rid, "state": "confirming"})
-    assert (await accept(two, code)).status_code == (await accept(three, code)).status_code == 404
+    assert (await accept(three, code)).status_code == 404
+
+
+async def test_who_used_an_invite_may_send_it_again_for_as_long_as_they_are_in(service: Running) -> None:
+    one, two = await service.member(), await consented(service)
+    code = await invite(one)
+    first = await accept(two, code)
+    again = [await accept(two, code)]
+    service.clock.advance(hours=25)
+    for phone in (one, two):
+        await refresh(phone)
+    again.append(await accept(two, code))
+    await one.expect(200, "POST", f"/v1/relationships/{one.rid}/confirm")
+    again.append(await accept(two, code))
+    assert {(answer.status_code, answer.content) for answer in again} == {(200, first.content)}
+    assert await state(one) == "active"
+    assert (await accept(one, code)).status_code == 404
+    two.rid = one.rid
+    await leave(two)
+    assert (await accept(two, code)).status_code == 404
+
+
+async def test_who_has_left_while_confirming_comes_in_by_a_new_code_only(service: Running) -> None:
+    one, two = await service.member(), await consented(service)
+    code = await invite(one)
+    two.rid = (await accept(two, code)).json()["relationship_id"]
+    await leave(two)
+    assert (await accept(two, code)).status_code == 404
+    assert (await accept(two, await invite(one))).status_code == 200
+
+
+async def test_a_relationship_with_an_id_of_the_phone_begins_once(service: Running) -> None:
+    one = await consented(service)
+    one.rid = str(uuid4())
+    made = await one.call("POST", "/v1/relationships", {"id": one.rid})
+    assert (made.status_code, made.json()["id"], made.json()["state"]) == (201, one.rid, "solo")
+    again = await one.call("POST", "/v1/relationships", {"id": one.rid.upper()})
+    assert (again.status_code, again.content) == (200, made.content)
+    await one.put("check-ins", NOTE)
+    await invite(one)
+    assert (await one.expect(200, "POST", "/v1/relationships", {"id": one.rid}))["state"] == "inviting"
+    assert len((await one.get("/v1/relationships"))["relationships"]) == 1
+    assert len(await one.events("private")) == 1
+
+
+async def test_without_an_id_each_call_begins_another_one(service: Running) -> None:
+    one = await consented(service)
+    first = await one.expect(201, "POST", "/v1/relationships", {})
+    assert (await one.expect(201, "POST", "/v1/relationships", {"id": None}))["id"] != first["id"]
+
+
+async def test_an_id_of_others_begins_nothing_and_shows_nothing(service: Running) -> None:
+    one, two = await service.couple()
+    stranger = await consented(service)
+    assert await refused(stranger, "/v1/relationships", {"id": one.rid}) == (409, "id_taken")
+    assert (await stranger.get("/v1/relationships"))["relationships"] == []
+    assert (await two.expect(200, "POST", "/v1/relationships", {"id": one.rid}))["state"] == "active"
+
+
+async def test_of_two_devices_that_begin_one_at_once_both_have_it(service: Running) -> None:
+    one = await consented(service)
+    one.rid = str(uuid4())
+    made = await asyncio.gather(*(one.call("POST", "/v1/relationships", {"id": one.rid}) for _ in range(4)))
+    assert sorted(answer.status_code for answer in made) == [200, 200, 200, 201]
+    assert len({answer.content for answer in made}) == 1
 
 
 @pytest.mark.parametrize(("seconds", "status", "then"), [(86399, 200, "confirming"), (86400, 404, "solo")])
