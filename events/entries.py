@@ -230,15 +230,6 @@ def as_shared(fact: CheckIn | Decision) -> CheckIn | Decision:
             return replace(fact, audience="shared")
 
 
-def as_private(entry: CheckIn | Decision) -> CheckIn | Decision:
-    """The entry as it is where it stays with its author."""
-    match entry:
-        case CheckIn():
-            return replace(entry, audience="private", sealed_for=None)
-        case Decision():
-            return replace(entry, audience="private")
-
-
 def day_of(entry: CheckIn | Request | Decision) -> date:
     """The day that it counts on: the one that it says it is told of, or the calendar date where it happened."""
     if isinstance(entry, CheckIn) and entry.day is not None:

@@ -8,6 +8,7 @@ from typing import Literal, TypeGuard, assert_never
 from uuid import UUID
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from events.entries import (
     Audience,
@@ -21,7 +22,6 @@ from events.entries import (
     Request,
     Retraction,
     alters,
-    as_private,
     as_shared,
     audience_of_decision,
     compared,
@@ -191,7 +191,7 @@ def decide(entry_id: UUID, entry: Entry, author: Author, known: Known, now: date
     first = _replayed(entry_id, entry, author, known)
     if first is None and _is_shared_about_what_is_gone(entry, known):
         # The other was erased while this phone was offline: nobody else can read it, and it is not refused for ever.
-        entry = as_private(entry)
+        entry = replace(entry, audience="private")
         first = _replayed(entry_id, entry, author, known)
     if first is not None:
         return first

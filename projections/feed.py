@@ -49,9 +49,7 @@ class Event(Struct, frozen=True, kw_only=True, omit_defaults=True):
     by: Literal["me", "partner"] | None
     recorded_at: datetime
     late: bool
-    day: Annotated[date, Meta(description="The day of what happened, on which it is counted if it counts.")] | None = (
-        None
-    )
+    day: Annotated[date, Meta(description="The day on which it counts, if it counts at all.")] | None = None
     check_in: CheckIn | None = None
     request: Request | None = None
     decision: Decision | None = None

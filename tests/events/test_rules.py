@@ -629,6 +629,16 @@ def test_a_second_telling_of_what_is_gone_is_refused_too() -> None:
     given(GONE, mine(OTHER_ID, settle(about=ID), "private")).when(settle(about=ID, audience="shared")).then(AlreadyTold)
 
 
+def test_what_is_gone_mends_no_entry_that_breaks_a_rule() -> None:
+    for entry, refusal in (
+        (check_in(about=ID, audience="shared", sealed_for="day"), SealedForNothing),
+        (answer(ID, "yes", size="big"), TwoForms),
+        (answer(ID, "yes", occurred_at=NOW + timedelta(hours=1)), InTheFuture),
+    ):
+        given(GONE).when(entry, active=False).then(refusal)
+    given(GONE).when(answer(ID, "yes"), active=False, consented=False).then(ConsentRequired)
+
+
 def test_after_the_end_what_is_there_still_is_not_told_in_private_instead() -> None:
     for entry in (answer(ID, "yes"), check_in(about=ID, audience="shared")):
         given(partners(ID, ask())).when(entry, active=False).then(NotActive)
