@@ -33,6 +33,7 @@ def main() -> int:
     named = parser.add_subparsers(dest="command", metavar="command", required=True)
     parsers = {name: named.add_parser(name) for name in COMMANDS}
     parsers["import"].add_argument("file", type=Path)
+    parsers["import"].add_argument("--email", help="the mail address by which the member is to sign in here")
     parsers["parked"].add_argument("--clear", action="store_true", help="delete them")
     given = vars(parser.parse_args())
     try:

@@ -88,6 +88,12 @@ class NoAddress(ServiceError):
     code = "no_address"
 
 
+class AddressTaken(ServiceError):
+    """Another account here has this mail address: sign in by it to use or to erase that one, or take another."""
+
+    code = "address_taken"
+
+
 class WrongState(ServiceError):
     """The relationship is not in a state in which this can be done."""
 

@@ -51,23 +51,37 @@ async def tell_of_export(context: Context, member_id: UUID, session_id: UUID, no
     await _tell_of_session(context, member_id, "Everything of yours was exported", session_id, now)
 
 
-async def _tell_of_session(context: Context, member_id: UUID, what: str, session_id: UUID, now: datetime) -> None:
+async def tell_of_address(context: Context, member_id: UUID, session_id: UUID, before: str, now: datetime) -> None:
+    """A session has given the account another mail address. Told to the one before."""
+    await _tell_of_session(context, member_id, "Your account has another mail address now", session_id, now, before)
+
+
+async def _tell_of_session(
+    context: Context, member_id: UUID, what: str, session_id: UUID, now: datetime, to: str | None = None
+) -> None:
     with _never_in_the_way():
         async with context.acting_as(member_id) as db:
             name = await db.fetchval(DEVICE_OF_SESSION, session_id, member_id)
         if name is not None:
             device = await context.keys.decrypt_for(member_id, "device_name", name)
-            await _tell(context, member_id, what, device, now)
+            await _tell(context, member_id, what, device, now, to)
 
 
-async def _tell(context: Context, member_id: UUID, what: str, device_name: str, now: datetime) -> None:
+async def _tell(
+    context: Context, member_id: UUID, what: str, device_name: str, now: datetime, to: str | None = None
+) -> None:
     with _never_in_the_way():
-        async with context.acting_as(member_id) as db:
-            email = await db.fetchval(ADDRESS_OF_MEMBER, member_id)
-        if email is not None:
-            to = await context.keys.decrypt_for(member_id, "email", email)
+        if to is None:
+            to = await _address_of(context, member_id)
+        if to is not None:
             text = NOTICE_TEXT.format(what=f"{what}.", at=f"{now:%Y-%m-%d %H:%M} UTC", device=device_name)
             context.mailer.notify(Mail(to, what, text))
+
+
+async def _address_of(context: Context, member_id: UUID) -> str | None:
+    async with context.acting_as(member_id) as db:
+        email = await db.fetchval(ADDRESS_OF_MEMBER, member_id)
+    return await context.keys.decrypt_for(member_id, "email", email) if email is not None else None
 
 
 @contextmanager

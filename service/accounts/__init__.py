@@ -3,13 +3,14 @@
 Enters: mail addresses, codes, identity tokens, refresh tokens.
 Leaves: tokens of a session; a member.
 Writes: `members`, `addresses`, `identities`, `sign_in_nonces`, `sign_in_attempts`, `code_allowances`, `known_devices`,
-`sessions`, `step_up_codes`, `access_tokens`, `refresh_tokens`; a member's name also where the other sees it
+`sessions`, `session_codes`, `access_tokens`, `refresh_tokens`; a member's name also where the other sees it
 (`memberships`).
 Never imports: `recording`, `relationships`.
 """
 
 from typing import Any
 
+from service.accounts.address_change import change_address, send_address_code
 from service.accounts.identity_providers import (
     make_sign_in_nonce,
     sign_in_with_apple,
@@ -37,6 +38,8 @@ ROUTES: list[Any] = [
     end_session,
     get_me,
     change_me,
+    send_address_code,
+    change_address,
     give_consent,
     withdraw_consent,
 ]

@@ -19,10 +19,11 @@ from events.heads import DbConnection
 from service.access.notices import tell_of_sign_in
 from service.accounts import allowances, known_devices, sessions
 from service.accounts.addresses import Email, canonical
+from service.accounts.session_codes import ANSWER_GRACE, CODE_TRIES, Code
 from service.accounts.sessions import DeviceName, NewSession, SignedIn
 from service.context import Context
 from service.core import tokens
-from service.core.keyboards import AROUND, DASHES, without_separators
+from service.core.keyboards import without_separators
 from service.core.mail import Mail
 from service.errors import Overloaded, TooManyRequests, WrongCode
 from service.keys import field_encryption
@@ -32,8 +33,6 @@ from service.web.requests import ApiRequest, context_of, decode_body
 from service.web.responses import json_answer
 
 CODE_TTL = timedelta(minutes=10)
-CODE_TRIES = 5
-ANSWER_GRACE = timedelta(seconds=30)
 
 DeviceSecret = Annotated[
     str,
@@ -56,17 +55,6 @@ class Attempt(Struct, frozen=True):
     """An attempt to sign in. The code in the mail works with this id only."""
 
     attempt_id: UUID
-
-
-Code = Annotated[
-    str,
-    Meta(
-        max_length=100,
-        pattern=rf"^([{AROUND}{DASHES}]*[0-9]){{{tokens.CODE_DIGITS}}}[{AROUND}{DASHES}]*$(?!\n)",
-        description="The eight digits from the mail. White space and hyphens do not matter.",
-        examples=["1234 5678"],
-    ),
-]
 
 
 class SignIn(Struct, frozen=True, forbid_unknown_fields=True):
@@ -126,7 +114,7 @@ async def send_sign_in_code(request: ApiRequest) -> ASGIApp:
         async with context.auth_db.acquire() as db:
             device = await known_devices.find(db, address_hash, secret_hash)
             if device is None:
-                _count_client(request, address_hash, now)
+                count_client(request, address_hash, now)
                 spent = await allowances.by_anybody(context, address_hash)
             else:
                 spent = await allowances.by_device(context, address_hash, secret_hash)
@@ -137,7 +125,7 @@ async def send_sign_in_code(request: ApiRequest) -> ASGIApp:
     return json_answer(Attempt(attempt_id), 202)
 
 
-def _count_client(request: ApiRequest, address_hash: bytes, now: datetime) -> None:
+def count_client(request: ApiRequest, address_hash: bytes, now: datetime) -> None:
     """Who has not signed in here before asks as one of their network. Raises TooManyRequests."""
     limits, client = limits_of(request), client_of(request)
     limits.codes_asked.take((client,), now)

@@ -12,6 +12,7 @@ from msgspec import Meta, Struct
 
 from service.access.authentication import Member, current_member
 from service.access.consent import CONSENT_VERSION
+from service.accounts.id_tokens import ProviderName
 from service.context import Context
 from service.errors import Invalid, NotSignedIn
 from service.prompts.replanning import change_time_zone
@@ -33,13 +34,18 @@ class Consent(Struct, frozen=True):
 
 
 class Me(Struct, frozen=True):
-    """Myself, as only I see it; the partner sees the name. Who signs in with Apple or Google has no address here."""
+    """Myself, as only I see it; the partner sees the name.
+
+    Who signs in with Apple or Google has no address here until they prove one. `identities` are the accounts elsewhere
+    by which I sign in, beside the address or instead of it.
+    """
 
     member_id: UUID
     email: str | None
     name: str | None
     time_zone: str
     consent: Consent
+    identities: list[ProviderName]
 
 
 class Change(Struct, frozen=True, forbid_unknown_fields=True):
@@ -74,7 +80,13 @@ SELECT
     email,
     name,
     time_zone,
-    consent_version
+    consent_version,
+    array(
+        SELECT provider
+        FROM identities
+        WHERE member_id = $1
+        ORDER BY provider
+    ) AS identities
 FROM members
 WHERE member_id = $1
 """
@@ -103,7 +115,13 @@ RETURNING
     email,
     name,
     time_zone,
-    consent_version
+    consent_version,
+    array(
+        SELECT provider
+        FROM identities
+        WHERE member_id = $1
+        ORDER BY provider
+    ) AS identities
 """
 
 # What the partner sees: each relationship has the name itself, since nobody can look at another member's row. Where it
@@ -222,4 +240,5 @@ async def _me(context: Context, member: Member, row: Record | None) -> Me:
         await context.keys.decrypt_for(member.member_id, "name", row["name"]) if row["name"] else None,
         row["time_zone"],
         Consent(CONSENT_VERSION, row["consent_version"]),
+        row["identities"],
     )

@@ -21,13 +21,13 @@ INSERT INTO members (
 
 
 async def insert(db: DbConnection, keys: Keyring, me: Me, created_at: datetime) -> None:
-    """Make the member that an export describes, found by their mail address. Their key must be there."""
-    assert me.email is not None
-    email_ciphertext = await keys.encrypt_for(me.member_id, "email", me.email)
+    """Make the member that an export describes, found by the mail address that it names, if any. Their key is there."""
+    email_ciphertext = await keys.encrypt_for(me.member_id, "email", me.email) if me.email else None
     name_ciphertext = await keys.encrypt_for(me.member_id, "name", me.name) if me.name else None
     said = (email_ciphertext, name_ciphertext, me.time_zone, me.consent.accepted)
     await db.execute(MAKE_MEMBER, me.member_id, *said, created_at)
-    await db.execute(GIVE_ADDRESS, await keys.blind_index("address", me.email), me.member_id)
+    if me.email:
+        await db.execute(GIVE_ADDRESS, await keys.blind_index("address", me.email), me.member_id)
 
 
 FORGET_ATTEMPTS_OF = """

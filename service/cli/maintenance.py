@@ -11,6 +11,7 @@ from typing import Any
 from tqdm import tqdm
 
 from events.heads import DbConnection
+from service.accounts.me import Me
 from service.app import create_app
 from service.cli import rebuild_tallies
 from service.cli.database import (
@@ -26,7 +27,7 @@ from service.contract.document import document as openapi_document
 from service.core import mail
 from service.core.clock import utc_now
 from service.data_rights.export import Export
-from service.data_rights.import_export import read_export, write_export
+from service.data_rights.import_export import read_export, signing_in_by, write_export
 from service.database.pool import connect
 from service.database.roles import KEYS_ROLE, PROMPTER_ROLE
 from service.errors import StartupError
@@ -110,14 +111,22 @@ async def _scheduler(url: str) -> AsyncIterator[DbConnection]:
         await db.close()
 
 
-def import_export(settings: Settings, file: Path) -> None:
-    """Import one member's export into a service that has no members yet."""
+def import_export(settings: Settings, file: Path, email: str | None) -> None:
+    """Import one member's export into a service that has no members yet; the address replaces the one in the export."""
     export = read_export(file)
+    if email is not None:
+        export = signing_in_by(export, email)
     with database_in_use(settings) as administrators:
         asyncio.run(migrate_where_needed(administrators, serving(settings, administrators)))
         events = asyncio.run(_import(administrators, key_store(settings), export))
     print(f"Taken in, every proof checked: relationships {len(export.relationships)}, events {events}.")
-    print("The member signs in by the same mail address. Nobody can sign in as a partner who was part of it.")
+    print(f"{_how_to_sign_in(export.me, email)} Nobody can sign in as a partner who was part of it.")
+
+
+def _how_to_sign_in(me: Me, given: str | None) -> str:
+    if me.email is None:
+        return "Nobody can sign in as the member: the export names no mail address, and --email named none either."
+    return f"The member signs in by the {'mail address that was given' if given else 'same mail address'}."
 
 
 def document(settings: Settings) -> None:

@@ -23,6 +23,7 @@ from projections.statistics import Counted, Looks, Split, WhoCounts
 from projections.trends import Point, Trend
 from service import errors
 from service.access.consent import CONSENT_VERSION
+from service.accounts.address_change import AddressProof, AddressWanted
 from service.accounts.identity_providers import NONCE_TTL, IdentitySignIn, IdentityStepUp, SignInNonce
 from service.accounts.mailed_codes import Attempt, CodeWanted, SignIn
 from service.accounts.me import Change, Consent, ConsentGiven, Me
@@ -167,7 +168,7 @@ STREAMS = StreamIds(SHARED.stream_id, PRIVATE.stream_id)
 ALONE = Relationship(RELATIONSHIP, "solo", None, STREAMS, ME)
 TOGETHER = Relationship(RELATIONSHIP, "active", Partner("Kim"), STREAMS, ME)
 ADDRESS = "someone@example.org"
-MEMBER = Me(_id("member"), ADDRESS, "Robin", "Europe/Berlin", Consent(CONSENT_VERSION, CONSENT_VERSION))
+MEMBER = Me(_id("member"), ADDRESS, "Robin", "Europe/Berlin", Consent(CONSENT_VERSION, CONSENT_VERSION), [])
 ACCESS, REFRESH = (tokens.successor("example", b"", kind) for kind in ("access", "refresh"))
 SECRET = tokens.token_of(_bytes("device secret"))
 SIGNED_IN = SignedIn(MEMBER.member_id, ACCESS, MORNING + ACCESS_TTL, REFRESH, SECRET)
@@ -207,6 +208,8 @@ BODIES: dict[str, Any] = {
     "stepUpWithApple": IdentityStepUp(IDENTITY, NONCE),
     "stepUpWithGoogle": IdentityStepUp(IDENTITY, NONCE),
     "changeMe": Change("Robin", "Europe/Berlin"),
+    "sendAddressCode": AddressWanted("robin@example.net"),
+    "changeAddress": AddressProof("2718 2818"),
     "giveConsent": ConsentGiven(CONSENT_VERSION, True),
     "registerDevice": Registration("ios", "apns", _bytes("token").hex(), environment="production"),
     "putSchedule": SCHEDULE,
@@ -241,6 +244,8 @@ ANSWERS: dict[str, Any] = {
     "listPrompts": Prompts([PROMPT]),
     "getMe": MEMBER,
     "changeMe": MEMBER,
+    "sendAddressCode": Nothing(),
+    "changeAddress": MEMBER,
     "exportMe": Export(
         format=FORMAT,
         me=MEMBER,

@@ -78,6 +78,14 @@ def read_export(file: Path) -> Export:
         raise ImportRefused(f"{file} is not a whole export of a format that this version knows: {error}.") from error
 
 
+def signing_in_by(export: Export, email: str) -> Export:
+    """The export of the same member with that mail address instead of theirs. Raises ImportRefused."""
+    try:
+        return replace(export, me=replace(export.me, email=canonical(email)))
+    except Invalid:
+        raise ImportRefused("This is no mail address by which anybody could sign in.") from None
+
+
 def verify_export(export: Export) -> list[VerifiedRelationship]:
     """The relationships, each event of which is what its proof says. Raises ImportRefused."""
     _check_texts(export)
@@ -94,14 +102,12 @@ def _check_texts(export: Export) -> None:
 
 
 def _check_member(me: Me) -> None:
-    if me.email is None:
-        raise ImportRefused("The member in the export has no mail address, so nobody could sign in as them here.")
     try:
-        msgspec.convert(me.email, Email)
+        msgspec.convert(me.email, Email | None)
         msgspec.convert(me.name, Name | None)
     except msgspec.ValidationError as error:
         raise ImportRefused(f"The member in the export cannot be one: {error}.") from error
-    if not _is_canonical(me.email) or me.time_zone not in zones():
+    if (me.email is not None and not _is_canonical(me.email)) or me.time_zone not in zones():
         raise ImportRefused("The member in the export cannot be one: their mail address or time zone is none.")
 
 

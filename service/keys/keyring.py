@@ -30,7 +30,7 @@ MAX_CACHED_KEYS = 40_000
 
 Value = TypeVar("Value")
 Purpose = Literal["member", "relationship", "look-up"]
-IndexKind = Literal["address", "identity", "allowance", "device secret", "step-up code", "push address"]
+IndexKind = Literal["address", "identity", "allowance", "device secret", "step-up code", "address code", "push address"]
 NOBODY = UUID(int=0)  # the look-up key has no owner
 
 # Of two who create the same key, the second changes nothing.

@@ -33,6 +33,7 @@ STATUSES: dict[type[Exception], int] = {
     errors.NotFound: 404,
     errors.InviteNotFound: 404,
     refusals.UnknownEvent: 404,
+    errors.AddressTaken: 409,
     refusals.IdTaken: 409,
     refusals.AlreadyTold: 409,
     errors.TooLarge: 413,

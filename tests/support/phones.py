@@ -117,9 +117,9 @@ class Phone:
         self.access_token, self.refresh_token = signed_in["access_token"], signed_in["refresh_token"]
         return self
 
-    async def mailed_code(self) -> str:
-        """The code in the next mail to this phone's address."""
-        mail = await self._post.next_mail(self.email)
+    async def mailed_code(self, address: str | None = None) -> str:
+        """The code in the next mail to that address, or to this phone's."""
+        mail = await self._post.next_mail(address or self.email)
         found = re.search(r"\b\d{4} \d{4}\b", str(mail.get_payload()))
         assert found
         return found.group()

@@ -36,14 +36,19 @@ CREATE INDEX sign_in_nonces_by_expiry ON sign_in_nonces (expires_at);
 -- Behind it a member sees their own row alone, and the keeper erases.
 GRANT SELECT (member_id, name, time_zone, consent_version) ON members TO mutuality_door;
 
-GRANT INSERT ON members TO mutuality_door;
+-- Who has proven another address is found by it from then on.
+GRANT INSERT, UPDATE (email) ON members TO mutuality_door;
 
-GRANT SELECT, INSERT ON addresses, identities TO mutuality_door;
+GRANT SELECT, INSERT, UPDATE (address_hash) ON addresses TO mutuality_door;
+
+GRANT SELECT, INSERT ON identities TO mutuality_door;
 
 -- The right to change one is what holding it while it is deleted needs.
 GRANT SELECT, INSERT, DELETE, UPDATE (expires_at) ON sign_in_nonces TO mutuality_door;
 
 GRANT SELECT, UPDATE (name, time_zone, consent_version) ON members TO mutuality_service;
+
+GRANT SELECT (provider, member_id) ON identities TO mutuality_service;
 
 GRANT SELECT, DELETE ON members, addresses, identities TO mutuality_keeper;
 
@@ -73,6 +78,9 @@ ALTER TABLE identities FORCE ROW LEVEL SECURITY;
 CREATE POLICY at_the_door ON identities TO mutuality_door USING (true);
 
 CREATE POLICY to_erase ON identities TO mutuality_keeper USING (true);
+
+CREATE POLICY own ON identities TO mutuality_service
+USING (member_id = ANY ((SELECT nullif(current_setting('mutuality.members', true), '')::uuid[])::uuid[]));
 
 ALTER TABLE sign_in_nonces ENABLE ROW LEVEL SECURITY;
 

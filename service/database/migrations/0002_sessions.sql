@@ -52,13 +52,18 @@ CREATE TABLE sessions (
 
 CREATE INDEX sessions_of_member ON sessions (member_id);
 
--- The code that a session asked for to step up, as a keyed hash; the next one takes its place.
-CREATE TABLE step_up_codes (
-    session_id uuid PRIMARY KEY REFERENCES sessions ON DELETE CASCADE,
+-- The code that a session asked for to step up, or to prove a mail address, as a keyed hash; the next one takes its
+-- place. The address is sealed with the member's key.
+CREATE TABLE session_codes (
+    session_id uuid REFERENCES sessions ON DELETE CASCADE,
+    purpose text CHECK (purpose IN ('step-up', 'address')),
     code_hash bytea NOT NULL,
     asked_at timestamptz NOT NULL,
     tries_left integer NOT NULL CHECK (tries_left >= 0),
-    used_at timestamptz
+    used_at timestamptz,
+    email bytea,
+    address_hash bytea,
+    PRIMARY KEY (session_id, purpose)
 );
 
 CREATE TABLE access_tokens (
@@ -83,7 +88,7 @@ CREATE TABLE refresh_tokens (
 CREATE INDEX refresh_tokens_of_session ON refresh_tokens (session_id);
 
 -- At the door a token or a code is brought; behind it a member sees and ends their own sessions, and no token.
-GRANT SELECT, INSERT, UPDATE, DELETE ON sign_in_attempts, code_allowances, known_devices, step_up_codes TO mutuality_door;
+GRANT SELECT, INSERT, UPDATE, DELETE ON sign_in_attempts, code_allowances, known_devices, session_codes TO mutuality_door;
 
 GRANT SELECT (session_id, member_id, known_device_id, created_at, refreshed_at, stepped_up_at), INSERT, UPDATE (refreshed_at), DELETE ON sessions TO mutuality_door;
 
@@ -93,7 +98,7 @@ GRANT SELECT, INSERT, UPDATE (used_at, successor_salt) ON refresh_tokens TO mutu
 
 GRANT SELECT, UPDATE (stepped_up_at), DELETE ON sessions TO mutuality_service;
 
-GRANT SELECT, DELETE ON sign_in_attempts, known_devices, step_up_codes, sessions, access_tokens, refresh_tokens TO mutuality_keeper;
+GRANT SELECT, DELETE ON sign_in_attempts, known_devices, session_codes, sessions, access_tokens, refresh_tokens TO mutuality_keeper;
 
 ALTER TABLE sign_in_attempts ENABLE ROW LEVEL SECURITY;
 
@@ -117,13 +122,13 @@ CREATE POLICY at_the_door ON known_devices TO mutuality_door USING (true);
 
 CREATE POLICY to_erase ON known_devices TO mutuality_keeper USING (true);
 
-ALTER TABLE step_up_codes ENABLE ROW LEVEL SECURITY;
+ALTER TABLE session_codes ENABLE ROW LEVEL SECURITY;
 
-ALTER TABLE step_up_codes FORCE ROW LEVEL SECURITY;
+ALTER TABLE session_codes FORCE ROW LEVEL SECURITY;
 
-CREATE POLICY at_the_door ON step_up_codes TO mutuality_door USING (true);
+CREATE POLICY at_the_door ON session_codes TO mutuality_door USING (true);
 
-CREATE POLICY to_erase ON step_up_codes TO mutuality_keeper USING (true);
+CREATE POLICY to_erase ON session_codes TO mutuality_keeper USING (true);
 
 ALTER TABLE sessions ENABLE ROW LEVEL SECURITY;
 

@@ -49,6 +49,8 @@ OPEN = {
 MINE = {
     "getMe": 200,
     "changeMe": 200,
+    "sendAddressCode": 403,
+    "changeAddress": 401,
     "giveConsent": 204,
     "withdrawConsent": 204,
     "listSessions": 200,

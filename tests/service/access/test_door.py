@@ -25,7 +25,7 @@ AT_THE_DOOR = (
     "sign_in_attempts",
     "code_allowances",
     "known_devices",
-    "step_up_codes",
+    "session_codes",
     "access_tokens",
     "refresh_tokens",
 )
@@ -78,7 +78,8 @@ async def test_every_table_of_accounts_is_forced(database_url: str) -> None:
 
 async def test_with_no_member_set_nobody_is_seen(service: Running, two: tuple[Phone, Phone]) -> None:
     db = context_of(service).db
-    assert [await db.fetchval(f"SELECT count(*) FROM {table}") for table in ("members", "sessions")] == [0, 0]
+    tables = ("members", "sessions", "identities")
+    assert [await db.fetchval(f"SELECT count(member_id) FROM {table}") for table in tables] == [0, 0, 0]
 
 
 async def test_who_acts_sees_and_changes_their_own_rows_only(service: Running, two: tuple[Phone, Phone]) -> None:
@@ -103,7 +104,9 @@ async def test_a_connection_goes_back_acting_for_nobody(service: Running, two: t
 
 async def test_who_acts_for_members_can_look_up_no_credential(service: Running) -> None:
     db = context_of(service).db
-    assert [t for t in AT_THE_DOOR if not await refused(db, f"SELECT FROM {t}")] == []
+    looked_up = [f"SELECT FROM {table}" for table in AT_THE_DOOR if table != "identities"]
+    looked_up.append("SELECT identity_hash FROM identities")  # who elsewhere; whose account it is, its member sees
+    assert [statement for statement in looked_up if not await refused(db, statement)] == []
     assert await refused(db, "INSERT INTO members TABLE members")
     assert await refused(db, "UPDATE sessions SET member_id = member_id")
 

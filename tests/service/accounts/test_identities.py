@@ -450,6 +450,25 @@ async def test_nothing_else_does(service: Running) -> None:
     assert await step_up(phone, vouched(iat=NOW - 300, auth_time=NOW - 300)) == 204
 
 
+async def test_who_has_no_mail_address_adds_one_and_is_found_by_either(service: Running) -> None:
+    phone, address = await signed_in(service, vouched()), "someone@example.org"
+    me = await phone.get("/v1/me")
+    assert (me["email"], me["identities"]) == (None, ["apple"])
+    assert await step_up(phone, vouched()) == 204
+    await phone.expect(202, "POST", "/v1/me/email-codes", {"email": address})
+    changed = await phone.expect(200, "PUT", "/v1/me/email", {"code": await phone.mailed_code(address)})
+    assert changed == await phone.get("/v1/me") == me | {"email": address}
+    assert (await service.phone().sign_in(address)).member_id == phone.member_id
+    assert (await signed_in(service, vouched())).member_id == phone.member_id
+
+
+async def test_of_accounts_elsewhere_everybody_sees_their_own_alone(service: Running) -> None:
+    apple, google = await signed_in(service, vouched()), await signed_in(service, vouched(iss=GOOGLE), "google")
+    mailed = await service.phone().sign_in()
+    seen = [(await phone.get("/v1/me"))["identities"] for phone in (apple, google, mailed)]
+    assert seen == [["apple"], ["google"], []]
+
+
 async def test_who_has_no_mail_address_is_told_so(service: Running) -> None:
     phone = await signed_in(service, vouched())
     answer = await phone.call("POST", "/v1/sessions/step-up-codes", {})

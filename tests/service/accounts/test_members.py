@@ -35,6 +35,7 @@ async def test_at_first_i_am_an_address_in_utc(service: Running) -> None:
         "name": None,
         "time_zone": "UTC",
         "consent": {"version": "1", "accepted": None},
+        "identities": [],
     }
 
 

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from service.accounts import allowances
-from service.accounts.mailed_codes import CODE_TRIES
+from service.accounts.session_codes import CODE_TRIES
 from service.core.tokens import CODE_DIGITS
 from service.settings import Settings
 from tests.support.phones import Json, Phone, Running, running

@@ -119,7 +119,8 @@ async def test_the_mail_says_what_its_code_is_for(service: Running) -> None:
     phone = await service.phone().sign_in()
     await phone.expect(202, "POST", "/v1/sessions/step-up-codes", {})
     mail = await service.post.next_mail(phone.email)
-    assert str(mail.get_payload()).startswith("Your code to export or erase your data is ")
+    what_for = "Your code to export or erase your data, or to move to another address, is "
+    assert str(mail.get_payload()).startswith(what_for)
 
 
 async def test_without_a_session_there_is_nothing_to_step_up(service: Running) -> None:

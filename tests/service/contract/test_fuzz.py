@@ -96,6 +96,21 @@ def own_code(world: World, case: Case) -> None:
     case.body |= {"code": world.wire.run(world.one.mailed_code())}
 
 
+def sent_to_a_new_address(world: World, case: Case) -> None:
+    """An address that is one: the pattern knows no more than characters."""
+    stepped_up(world, case)
+    case.body |= {"email": f"{uuid4().hex}@example.org"}
+
+
+def proven_address(world: World, case: Case) -> None:
+    """A code that was sent to an address that nobody has."""
+    stepped_up(world, case)
+    address = f"{uuid4().hex}@example.org"
+    world.call("POST", "/v1/me/email-codes", {"email": address})
+    case.body |= {"code": world.wire.run(world.one.mailed_code(address))}
+    world.one.email = address
+
+
 def vouched(world: World, **said: str) -> Json:
     """A nonce that was really made, and a token that has its hash."""
     nonce = world.call("POST", "/v1/sign-in-nonces", {})["nonce"]
@@ -253,6 +268,8 @@ POSSIBLE: dict[str, Callable[[World, Case], None]] = {
     "exportMe": stepped_up,
     "signIn": mailed_code,
     "stepUp": own_code,
+    "sendAddressCode": sent_to_a_new_address,
+    "changeAddress": proven_address,
     "signInWithApple": vouched_by_apple,
     "signInWithGoogle": vouched_by_google,
     "stepUpWithApple": signed_in_with_apple,

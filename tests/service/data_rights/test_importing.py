@@ -1,5 +1,6 @@
 """An export goes into an empty service and is all there again, for its member alone: the same chains and counts."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -24,10 +25,12 @@ from service.data_rights import import_export
 from service.data_rights.export import Export
 from service.errors import ImportRefused
 from service.keys.key_store import FileKeyStore
+from tests.service.accounts.test_identities import signed_in, step_up, vouched
 from tests.service.data_rights.test_export import OCCURRED, exported, lived, verify
 from tests.support.asking import opened, rows
-from tests.support.phones import NOON, Clock, Json, Phone, Running, running
+from tests.support.phones import NOON, Clock, Json, Phone, Running, running, unlimited
 from tests.support.postgres import fresh_database
+from tests.support.vouching import KeyServer, registered
 
 LOOKS = (
     "events?proof=true",
@@ -313,7 +316,7 @@ def tell_it_twice(document: Json) -> None:
     document["relationships"] *= 2
 
 
-def have_no_address(document: Json) -> None:
+def have_an_address_that_is_none(document: Json) -> None:
     document["me"]["email"] = "nobody"
 
 
@@ -338,7 +341,7 @@ LIES: list[Callable[[Json], None]] = [
     name_another_stream,
     be_the_other,
     tell_it_twice,
-    have_no_address,
+    have_an_address_that_is_none,
     live_nowhere,
 ]
 
@@ -466,6 +469,75 @@ async def test_a_service_that_has_members_is_left_alone(
     with pytest.raises(ImportRefused, match="members already"):
         await Elsewhere(service.database_url, tmp_path).take_in((await exported(couple[0])).content)
     assert await couple[1].events("shared", proof="true") == before
+
+
+# --- Of a member without a mail address
+
+
+@pytest.fixture
+async def of_apple(database_url: str) -> AsyncIterator[bytes]:
+    """The export of a member whom Apple knows, and who has no mail address here."""
+    with KeyServer().open() as keys:
+        async with running(database_url, settings=unlimited(**registered(keys))) as service:
+            phone = await (await signed_in(service, vouched())).begin()
+            await phone.put("check-ins", {"occurred_at": OCCURRED, "note": "a walk"})
+            assert await step_up(phone, vouched()) == 204
+            yield (await phone.call("GET", "/v1/me/export")).content
+
+
+async def imported(monkeypatch: pytest.MonkeyPatch, elsewhere: Elsewhere, file: Path, *arguments: str) -> int:
+    """What `python -m service import` returns for the file."""
+    monkeypatch.setenv("MUTUALITY_DATABASE_URL", elsewhere.url)
+    monkeypatch.setenv("MUTUALITY_DATA_DIR", str(file.parent))
+    monkeypatch.setattr("sys.argv", ["service", "import", str(file), *arguments])
+    return await asyncio.to_thread(main)
+
+
+async def test_it_comes_in_under_an_address_that_is_given(
+    of_apple: bytes,
+    elsewhere: Elsewhere,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    file = tmp_path / "export.json"
+    file.write_bytes(of_apple)
+    exported_me = json.loads(of_apple)["me"]
+    assert (exported_me["email"], exported_me["identities"]) == (None, ["apple"])
+    assert await imported(monkeypatch, elsewhere, file, "--email", " Someone@Example.org ") == 0
+    assert "The member signs in by the mail address that was given." in capsys.readouterr().out
+    async with running(elsewhere.url, store=FileKeyStore(tmp_path / "keys"), now=Clock()) as there:
+        phone = await there.phone().sign_in("someone@example.org")
+        assert await phone.get("/v1/me") == exported_me | {"email": "someone@example.org", "identities": []}
+        phone.rid = (await phone.get("/v1/relationships"))["relationships"][0]["id"]
+        assert [event["kind"] for event in await phone.events("private")] == ["check_in"]
+
+
+async def test_without_one_it_comes_in_and_that_nobody_can_sign_in_is_said(
+    of_apple: bytes,
+    elsewhere: Elsewhere,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    file = tmp_path / "export.json"
+    file.write_bytes(of_apple)
+    assert await imported(monkeypatch, elsewhere, file) == 0
+    assert "Nobody can sign in as the member" in capsys.readouterr().out
+    assert (await elsewhere.rows()) | {"events": 1, "members": 1, "addresses": 0} == await elsewhere.rows()
+
+
+async def test_what_is_given_has_to_be_a_mail_address(
+    of_apple: bytes,
+    elsewhere: Elsewhere,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    file = tmp_path / "export.json"
+    file.write_bytes(of_apple)
+    assert await imported(monkeypatch, elsewhere, file, "--email", "nobody") == 1
+    assert "This is no mail address" in capsys.readouterr().err
 
 
 NO_EXPORTS = [

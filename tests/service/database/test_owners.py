@@ -35,7 +35,7 @@ OWNERS = {
     "sessions": {"accounts"},
     "sign_in_attempts": {"accounts"},
     "sign_in_nonces": {"accounts"},
-    "step_up_codes": {"accounts"},
+    "session_codes": {"accounts"},
     "waiting": {"events"},
 }
 # A room that writes another's table, and why it must.

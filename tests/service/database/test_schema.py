@@ -26,7 +26,7 @@ LOOKED_UP_OTHERWISE = {
     "sign_in_attempts": "found by the hash of the attempt's id",
     "code_allowances": "found by a keyed hash of whose it is",
     "known_devices": "of a member",
-    "step_up_codes": "of a session",
+    "session_codes": "of a session",
     "sessions": "of a member",
     "access_tokens": "found by the hash of the token",
     "refresh_tokens": "found by the hash of the token",
