@@ -1,6 +1,6 @@
 """How far the two tellings agree, over what both have shared. It is not said who is right."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import date
 from typing import Literal, TypeVar
 from uuid import UUID
@@ -8,9 +8,9 @@ from uuid import UUID
 from msgspec import Struct
 
 from events.encryption import RelationshipKeys
-from events.entries import WHO, CheckIn, Decision, FeltItem, Who, day_of, other
+from events.entries import WHO, CheckIn, Decision, Fact, FeltItem, Retraction, Who, day_of, is_decision_for_both, other
 from events.heads import DbConnection
-from events.reading import read_stream
+from events.reading import read_back
 from events.rules import Recorded
 from projections import statistics
 from projections.reader import Reader
@@ -49,28 +49,51 @@ class Period(Struct, frozen=True):
         return (self.first is None or self.first <= day) and (self.last is None or day <= self.last)
 
 
-async def decisions_told_twice(
+class Asked(Struct, frozen=True):
+    """What is compared, on which days; `item` goes with the measure felt."""
+
+    measure: Literal["decides", "initiates", "felt"]
+    item: FeltItem | None
+    period: Period
+
+
+async def perspectives(db: DbConnection, keys: RelationshipKeys, reader: Reader, asked: Asked) -> Perspectives:
+    """How far the two tellings agree."""
+    if asked.measure == "felt":
+        assert asked.item is not None
+        return await _felt_on_the_same_day(db, keys, reader, asked.item, asked.period)
+    return await _decisions_told_twice(db, keys, reader, asked.measure, asked.period)
+
+
+async def _decisions_told_twice(
     db: DbConnection, keys: RelationshipKeys, reader: Reader, measure: Literal["decides", "initiates"], period: Period
 ) -> Perspectives:
     """The decisions that both described: a decision and the other member's telling about it."""
-    shared = await _shared(db, keys, reader)
+    shared = await _shared(db, keys, reader, is_decision_for_both)
     pairs = list(_told_pairs(shared, reader.author_id, measure, period))
     return _tabled(measure, None, list(WHO), pairs)
 
 
-async def felt_on_the_same_day(
+async def _felt_on_the_same_day(
     db: DbConnection, keys: RelationshipKeys, reader: Reader, item: FeltItem, period: Period
 ) -> Perspectives:
     """The days on which both shared how the item felt; of several answers on a day the last one counts."""
-    shared = await _shared(db, keys, reader)
+    shared = await _shared(db, keys, reader, lambda fact: isinstance(fact, CheckIn) and item in (fact.felt or ()))
     mine = _felt_by_day((e for e in shared if e.author == reader.author_id), item)
     partners = _felt_by_day((e for e in shared if e.author != reader.author_id), item)
     pairs = [(mine[day], partners[day]) for day in mine.keys() & partners.keys() if day in period]
     return _tabled("felt", item, list(range(1, 8)), pairs)
 
 
-async def _shared(db: DbConnection, keys: RelationshipKeys, reader: Reader) -> list[Recorded]:
-    return standing(stored.event for stored in await read_stream(db, keys, reader.shared))
+async def _shared(
+    db: DbConnection, keys: RelationshipKeys, reader: Reader, told: Callable[[Fact], bool]
+) -> list[Recorded]:
+    """What stands of some entries that both shared, in order."""
+    parts = [
+        [event for event in part if told(event.fact) or isinstance(event.fact, Retraction)]
+        async for part in read_back(db, keys, reader.shared)
+    ]
+    return standing(event for part in reversed(parts) for event in part)
 
 
 def _told_pairs(

@@ -9,9 +9,9 @@ from uuid import UUID
 from msgspec import Struct
 
 from events.encryption import RelationshipKeys
-from events.entries import Decision, Request
+from events.entries import Decision, Request, Retraction
 from events.heads import DbConnection
-from events.reading import read_stream
+from events.reading import read_back
 from events.rules import Recorded
 from projections.feed import Event, as_read
 from projections.reader import Reader
@@ -52,9 +52,19 @@ class Asked(Struct, frozen=True):
 
 
 async def requests(db: DbConnection, keys: RelationshipKeys, reader: Reader, asked: Asked, now: datetime) -> Requests:
-    """Requests of the relationship, as this reader may know them."""
-    stored = [one for stream in reader.streams for one in await read_stream(db, keys, stream)]
-    return fold([one.event for one in stored], reader, asked, now)
+    """Requests of the relationship, as this reader may know them.
+
+    What bears on a request is recorded after it. One that is open may be of any time, for phones choose when it lapses.
+    """
+    since = None if asked.state == "open" else now - RECENT
+    given = [
+        event
+        for stream in reader.streams
+        async for part in read_back(db, keys, stream, since)
+        for event in part
+        if isinstance(event.fact, Request | Decision | Retraction)
+    ]
+    return fold(given, reader, asked, now)
 
 
 def fold(events: Iterable[Recorded], reader: Reader, asked: Asked, now: datetime) -> Requests:

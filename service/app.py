@@ -33,6 +33,7 @@ from service.push.senders import vapid_public_key
 from service.reading import live, reads
 from service.reading.answer_cache import AnswerCache
 from service.reading.live import LivePace
+from service.reading.turns import Turns
 from service.recording.recorder import RECORDING, Recorder
 from service.settings import Settings
 from service.web.problems import HANDLERS
@@ -68,6 +69,7 @@ class AppState(Struct, frozen=True, kw_only=True):
     reader_lookup: ReaderLookup
     counting_db: ConnectionPool
     answer_cache: AnswerCache
+    turns: Turns
     live_pace: LivePace
     recorder: Recorder
     identity_providers: dict[ProviderName, IdentityProvider]
@@ -187,6 +189,7 @@ async def _open_state(
             reader_lookup=ReaderLookup(lookup_db),
             counting_db=counting_db,
             answer_cache=AnswerCache(),
+            turns=Turns(),
             live_pace=live_pace,
             recorder=Recorder(context),
             identity_providers=providers_of(settings),

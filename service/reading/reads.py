@@ -1,6 +1,7 @@
 """Handlers of what a phone looks at: events, requests, balances, trends, perspectives. The rest is the projection's."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from datetime import date, datetime, timedelta
 from typing import Annotated, Literal
 from uuid import UUID
@@ -28,6 +29,7 @@ from service.access.reader_lookup import ReaderLookup
 from service.database.pool import checked_out
 from service.errors import Invalid, NotFound
 from service.reading.answer_cache import AnswerCache
+from service.reading.turns import Turns
 from service.web.operation import described
 from service.web.requests import ApiRequest, context_of, decode_query, path_uuid, state_of
 from service.web.responses import cacheable, cacheable_answer
@@ -140,12 +142,10 @@ async def list_events(request: ApiRequest, rid: FromPath[str]) -> ASGIApp:
 )
 async def list_requests(request: ApiRequest, rid: FromPath[str]) -> ASGIApp:
     """To who asked, a private answer is no answer."""
-    caller, context = await _current_reader(request, rid), context_of(request)
-    query, reader = decode_query(request, RequestsQuery), caller.reader
-    keys = await context.keys.relationship_keys(reader.relationship_id, reader.author_id)
-    async with context.acting_as(caller.member_id) as db:
-        asked = requests.Asked(query.state, query.after, query.limit)
-        listed = await requests.requests(db, keys, reader, asked, context.now())
+    caller, query = await _current_reader(request, rid), decode_query(request, RequestsQuery)
+    asked, keys = requests.Asked(query.state, query.after, query.limit), await _keys(request, caller)
+    async with _reading_long(request, caller) as db:
+        listed = await requests.requests(db, keys, caller.reader, asked, context_of(request).now())
     return cacheable_answer(request, cacheable(listed))
 
 
@@ -211,18 +211,23 @@ async def get_trend(request: ApiRequest, rid: FromPath[str]) -> ASGIApp:
 )
 async def get_perspectives(request: ApiRequest, rid: FromPath[str]) -> ASGIApp:
     """Nothing is said about who is right."""
-    caller, context = await _current_reader(request, rid), context_of(request)
-    query, reader = decode_query(request, PerspectivesQuery), caller.reader
-    item = _item_of(query.measure, query.item)
-    period = _period(query)
-    keys = await context.keys.relationship_keys(reader.relationship_id, reader.author_id)
-    async with context.acting_as(caller.member_id) as db:
-        if query.measure == "felt":
-            assert item is not None
-            found = await perspectives.felt_on_the_same_day(db, keys, reader, item, period)
-        else:
-            found = await perspectives.decisions_told_twice(db, keys, reader, query.measure, period)
-    return cacheable_answer(request, cacheable(found))
+    caller, query = await _current_reader(request, rid), decode_query(request, PerspectivesQuery)
+    asked = perspectives.Asked(query.measure, _item_of(query.measure, query.item), _period(query))
+
+    async def compare() -> Perspectives:
+        keys = await _keys(request, caller)
+        async with _reading_long(request, caller) as db:
+            return await perspectives.perspectives(db, keys, caller.reader, asked)
+
+    return await _cached(request, caller, (asked,), compare)
+
+
+@asynccontextmanager
+async def _reading_long(request: ApiRequest, caller: "CurrentReader") -> AsyncIterator[DbConnection]:
+    """A connection that acts for the caller, when it is their turn to read all of a stream."""
+    turns: Turns = state_of(request).turns
+    async with turns.take(caller.member_id), context_of(request).acting_as(caller.member_id) as db:
+        yield db
 
 
 class CurrentReader(Struct, frozen=True):
@@ -256,16 +261,27 @@ async def _cached_counts(
     question: tuple[object, ...],
     count: Callable[[DbConnection], Awaitable[Balances | Trend]],
 ) -> ASGIApp:
-    """Counts, from the cache where nothing has changed that this reader can read; counted again otherwise.
+    """Counts, by the connections that are there to count."""
 
-    They are counted after the version was looked up: what is cached under a version is as new as that, or newer.
+    async def counted() -> Balances | Trend:
+        async with checked_out(state_of(request).counting_db) as db:
+            return await count(db)
+
+    return await _cached(request, caller, question, counted)
+
+
+async def _cached(
+    request: ApiRequest, caller: CurrentReader, question: tuple[object, ...], compute: Callable[[], Awaitable[object]]
+) -> ASGIApp:
+    """The answer, from the cache where nothing has changed that this reader can read; computed otherwise.
+
+    It is computed after the version was looked up: what is cached under a version is as new as that, or newer.
     """
     cache: AnswerCache = state_of(request).answer_cache
     key = (caller.reader.author_id, *question)
     answer = cache.get(key, caller.version)
     if answer is None:
-        async with checked_out(state_of(request).counting_db) as db:
-            answer = cacheable(await count(db))
+        answer = cacheable(await compute())
         cache.put(key, caller.version, answer)
     return cacheable_answer(request, answer)
 

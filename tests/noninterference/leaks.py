@@ -6,7 +6,7 @@ appended, which `Log` overhears, or reads as the database's superuser: no wall o
 
 import hashlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from inspect import isawaitable
@@ -19,7 +19,7 @@ from msgspec.structs import astuple, replace
 
 from events import errors, records, rules
 from events.entries import Audience, CheckIn, Decision, complete, is_sealed, refers_to, thing_of
-from events.reading import read_stream
+from events.reading import read_back
 from events.records import Stored, StreamKey, header_of
 from events.reveals import answers_of
 from events.rules import Recorded
@@ -539,13 +539,14 @@ def _foreign_header(patch: Patch) -> None:
 
 
 def _widened(patch: Patch, user: Any, audience: Audience) -> None:
-    async def read_all(db: Any, keys: Any, stream: StreamKey) -> list[Stored]:
-        found = await read_stream(db, keys, stream)
-        private = [one for key, one in log(stream.relationship_id) if key.audience == "private"]
-        hidden = [replace(one, event=replace(one.event, audience=audience)) for one in private]
-        return found + hidden if stream.audience == "shared" else found
+    async def read_all(db: Any, keys: Any, stream: StreamKey, since: Any = None) -> AsyncIterator[list[Recorded]]:
+        if stream.audience == "shared":
+            private = [one.event for key, one in log(stream.relationship_id) if key.audience == "private"]
+            yield [replace(event, audience=audience) for event in private]
+        async for part in read_back(db, keys, stream, since):
+            yield part
 
-    patch.setattr(user, "read_stream", read_all)
+    patch.setattr(user, "read_back", read_all)
 
 
 @leak("perspectives over private events")
