@@ -9,6 +9,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from service.cli import demo, maintenance, push_worker, serve
+from service.cli.http_protocol import DESCRIPTORS_FOR_OTHERS, MAX_CONNECTIONS
 from service.errors import StartupError
 from service.settings import Settings
 
@@ -29,6 +30,7 @@ def main() -> int:
     """Run one command; what goes wrong at the start is said in one sentence."""
     # A dump of memory would hold keys and what people wrote. What is started from here, PostgreSQL too, inherits this.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _allow_descriptors()
     parser = argparse.ArgumentParser(prog="python -m service", description=__doc__)
     named = parser.add_subparsers(dest="command", metavar="command", required=True)
     parsers = {name: named.add_parser(name) for name in COMMANDS}
@@ -48,6 +50,15 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 1
     return 0
+
+
+def _allow_descriptors() -> None:
+    """As many as phones may need connections, where the system lets us: often 1,024 are given unasked."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MAX_CONNECTIONS + DESCRIPTORS_FOR_OTHERS
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
 
 
 if __name__ == "__main__":

@@ -43,6 +43,8 @@ from service.web.requests import APP_STATE
 BODY_BYTES = 256 * 1024
 KEYS_CONNECTIONS = 2
 AUTH_CONNECTIONS = 4
+ADMISSION_CONNECTIONS = 2  # for access tokens alone: whoever signs in, or tries to, keeps no member out
+AUTH_SECONDS = 5  # all that is asked there takes milliseconds: more means that the database hangs
 MAINTENANCE_CONNECTIONS = 1
 SCHEDULER_CONNECTIONS = 2
 WRITER_CONNECTIONS = 8  # six for groups, and the others for what is blocked
@@ -217,7 +219,10 @@ async def open_context(
     postman = Postman(mailer)
     async with (
         create_pool(database_url, SERVICE_ROLE, settings.database_connections) as db,
-        create_pool(database_url, DOOR_ROLE, AUTH_CONNECTIONS, reset=no_reset) as auth_db,
+        create_pool(database_url, DOOR_ROLE, AUTH_CONNECTIONS, reset=no_reset, seconds=AUTH_SECONDS) as auth_db,
+        create_pool(
+            database_url, DOOR_ROLE, ADMISSION_CONNECTIONS, reset=no_reset, seconds=AUTH_SECONDS
+        ) as admission_db,
         create_pool(database_url, KEEPER_ROLE, MAINTENANCE_CONNECTIONS) as maintenance_db,
         create_pool(database_url, PROMPTER_ROLE, SCHEDULER_CONNECTIONS) as scheduler_db,
         create_pool(database_url, RECORDER_ROLE, WRITER_CONNECTIONS, RECORDING, no_reset) as writer_db,
@@ -226,7 +231,7 @@ async def open_context(
     ):
         try:
             keys = Keyring(keys_db, store, now, random_bytes)
-            pools = (db, auth_db, maintenance_db, scheduler_db, writer_db, references_db)
+            pools = (db, auth_db, admission_db, maintenance_db, scheduler_db, writer_db, references_db)
             yield Context(*pools, keys, now, random_bytes, postman)
         finally:
             await postman.close()

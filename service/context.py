@@ -38,6 +38,7 @@ class Context(Struct, frozen=True):
 
     db: ConnectionPool
     auth_db: ConnectionPool
+    admission_db: ConnectionPool
     maintenance_db: ConnectionPool
     scheduler_db: ConnectionPool
     writer_db: ConnectionPool

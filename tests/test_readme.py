@@ -88,7 +88,11 @@ def bash(script: str, mails: Path) -> str:
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, cwd=ROOT) as run:
         assert run.stdin is not None
-        for who, what in (("one", "sign in"), ("two", "sign in"), ("one", "export or erase your data")):
+        for who, what in (
+            ("one", "sign in"),
+            ("two", "sign in"),
+            ("one", "export or erase your data, or to move to another address,"),
+        ):
             run.stdin.write(f"{wait_for(mails, CODE.format(who, what))[1]}\n")
             run.stdin.flush()
         said, errors = run.communicate()

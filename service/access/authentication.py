@@ -98,7 +98,7 @@ class Authenticator:
             del self._remembered[token_hash]
 
     async def _look_up(self, token_hashes: Sequence[bytes], wait_for_locks: bool) -> Sequence[Member | None]:
-        rows = await self._context.auth_db.fetch(BY_ACCESS_TOKENS, list(set(token_hashes)))
+        rows = await self._context.admission_db.fetch(BY_ACCESS_TOKENS, list(set(token_hashes)))
         found = {token_hash: Member(*member) for token_hash, *member in rows}
         return [found.get(token_hash) for token_hash in token_hashes]
 
@@ -168,10 +168,14 @@ def _counted_for(member_id: UUID) -> tuple[bytes]:
 async def require_step_up(request: ApiRequest) -> Member:
     """The caller, where their session was stepped up just now. Raises NotSignedIn and StepUpRequired."""
     member = await current_member(request)
-    now = context_of(request).now()
+    check_step_up(member, context_of(request).now())
+    return member
+
+
+def check_step_up(member: Member, now: datetime) -> None:
+    """Raises StepUpRequired where the member's session was not stepped up just now."""
     if member.stepped_up_at is None or now > member.stepped_up_at + STEP_UP_TTL:
         raise StepUpRequired
-    return member
 
 
 # Whoever ends the session, or erases its member, waits: what is written for it meanwhile goes with it.

@@ -8,7 +8,7 @@ from litestar.types import ASGIApp
 from msgspec import Struct
 
 from events.heads import DbConnection
-from service.access.authentication import Member, current_member, lock_session, require_step_up
+from service.access.authentication import Member, check_step_up, current_member, lock_session
 from service.access.notices import tell_of_address
 from service.accounts import allowances, session_codes
 from service.accounts.addresses import Email, canonical
@@ -17,6 +17,7 @@ from service.accounts.me import Me, me_of
 from service.accounts.session_codes import Code, ProvenAddress
 from service.core import tokens
 from service.core.mail import Mail
+from service.database.pool import checked_out
 from service.errors import AddressTaken, Overloaded, StepUpRequired, TooManyRequests, WrongCode
 from service.web.operation import described
 from service.web.requests import ApiRequest, Nothing, context_of, decode_body
@@ -50,8 +51,9 @@ class AddressProof(Struct, frozen=True, forbid_unknown_fields=True):
 )
 async def send_address_code(request: ApiRequest) -> ASGIApp:
     """After a step-up: whoever only holds my unlocked phone moves nothing. The code that went out before is over."""
-    member, context = await require_step_up(request), context_of(request)
+    member, context = await current_member(request), context_of(request)
     email, now = canonical((await decode_body(request, AddressWanted)).email), context.now()
+    check_step_up(member, now)
     address_hash = await context.keys.blind_index("address", email)
     count_client(request, address_hash, now)
     address = ProvenAddress(await context.keys.encrypt_for(member.member_id, "email", email), address_hash)
@@ -59,7 +61,7 @@ async def send_address_code(request: ApiRequest) -> ASGIApp:
     # Of the share of whoever knows the address: a member has no other way to it than a stranger.
     spent = await allowances.by_anybody(context, address_hash)
     with context.mailer.reserve() as place:
-        async with context.auth_db.acquire() as db, db.transaction():
+        async with checked_out(context.auth_db) as db, db.transaction():
             await lock_session(db, member)
             await allowances.spend(db, spent, now)
             await session_codes.keep(context, db, member, "address", code, now, address)
@@ -96,7 +98,7 @@ async def change_address(request: ApiRequest) -> ASGIApp:
     member, context = await current_member(request), context_of(request)
     code, now = (await decode_body(request, AddressProof)).code, context.now()
     before = await me_of(context, member)
-    async with context.auth_db.acquire() as db, db.transaction():
+    async with checked_out(context.auth_db) as db, db.transaction():
         await lock_session(db, member)
         used = await session_codes.use(context, db, member, "address", code, now, ADDRESS_CODE_TTL)
         if used is not None and used["used_at"] is None:

@@ -20,6 +20,7 @@ from service.accounts.id_tokens import IdentityProvider, ProviderName, VerifiedI
 from service.accounts.sessions import DeviceName, NewSession, SignedIn
 from service.context import Context
 from service.core import tokens
+from service.database.pool import checked_out
 from service.errors import IdentityRefused, NotFound, ProviderAway, TooManyRequests
 from service.settings import Settings
 from service.web.operation import described
@@ -129,7 +130,7 @@ async def make_sign_in_nonce(request: ApiRequest) -> ASGIApp:
     now = context.now()
     limits_of(request).nonces_asked.take((client_of(request),), now)
     nonce = tokens.new_token(context.random_bytes, "sign-in nonce")
-    async with context.auth_db.acquire() as db, db.transaction():
+    async with checked_out(context.auth_db) as db, db.transaction():
         await db.execute(FORGET_NONCES, now)
         await db.execute(KEEP_NONCE, tokens.token_hash(nonce), now + NONCE_TTL)
     return json_answer(SignInNonce(nonce, now + NONCE_TTL), 201)
@@ -176,7 +177,7 @@ async def _sign_in(request: ApiRequest, name: ProviderName) -> ASGIApp:
     verified = await provider.verify(wanted.id_token, wanted.nonce, now)
     identity_hash = await _identity_hash(context, verified)
     limits_of(request).identities_tried.take((client_of(request), identity_hash), now)
-    async with context.auth_db.acquire() as db, db.transaction():
+    async with checked_out(context.auth_db) as db, db.transaction():
         await _use_nonce(db, wanted.nonce, now)
         member_id, is_new = await _member_of(context, db, name, identity_hash, now)
         new = _new_session(context, member_id, wanted.device_name)
@@ -236,7 +237,7 @@ async def _step_up(request: ApiRequest, name: ProviderName) -> Response[None]:
     if now > verified.authenticated_at + STEP_UP_FRESH:
         raise IdentityRefused
     identity_hash = await _identity_hash(context, verified)
-    async with context.auth_db.acquire() as db, db.transaction():
+    async with checked_out(context.auth_db) as db, db.transaction():
         if await db.fetchval(MEMBER_OF, identity_hash) != member.member_id:
             raise IdentityRefused
         await _use_nonce(db, wanted.nonce, now)

@@ -25,6 +25,7 @@ from service.context import Context
 from service.core import tokens
 from service.core.keyboards import without_separators
 from service.core.mail import Mail
+from service.database.pool import checked_out
 from service.errors import Overloaded, TooManyRequests, WrongCode
 from service.keys import field_encryption
 from service.web.operation import described
@@ -111,7 +112,7 @@ async def send_sign_in_code(request: ApiRequest) -> ASGIApp:
     # First, so that nothing is spent on a mail that cannot be sent, and none is lost once it was promised.
     with context.mailer.reserve() as place:
         secret_hash = tokens.token_hash(wanted.device_secret or "")
-        async with context.auth_db.acquire() as db:
+        async with checked_out(context.auth_db) as db:
             device = await known_devices.find(db, address_hash, secret_hash)
             if device is None:
                 count_client(request, address_hash, now)
@@ -214,7 +215,7 @@ async def sign_in(request: ApiRequest) -> ASGIApp:
     """A wrong code costs its attempt one try. The right one gets the same answer again for 30 seconds."""
     context, wanted = context_of(request), await decode_body(request, SignIn)
     now = context.now()
-    async with context.auth_db.acquire() as db, db.transaction():
+    async with checked_out(context.auth_db) as db, db.transaction():
         entered = await _enter(context, db, wanted, now)
     # Raised only here, so that the try is charged: an exception inside would undo the transaction.
     if entered is None:

@@ -20,6 +20,7 @@ from service.accounts import known_devices
 from service.context import Context
 from service.core import tokens
 from service.core.keyboards import AROUND, DIRECTIONS
+from service.database.pool import checked_out
 from service.errors import NotFound, RefreshRefused
 from service.web.operation import described
 from service.web.requests import ApiRequest, context_of, decode_body, path_uuid
@@ -242,7 +243,7 @@ async def refresh_session(request: ApiRequest) -> ASGIApp:
     """For 30 seconds the same token gets the same successors: phones lose answers."""
     context = context_of(request)
     token = (await decode_body(request, Refresh)).refresh_token
-    async with context.auth_db.acquire() as db, db.transaction():
+    async with checked_out(context.auth_db) as db, db.transaction():
         answer = await _refresh(context, db, token, context.now())
     if answer is None:
         raise RefreshRefused

@@ -13,6 +13,7 @@ from service.accounts.session_codes import Code
 from service.context import Context
 from service.core import tokens
 from service.core.mail import Mail
+from service.database.pool import checked_out
 from service.errors import NoAddress, Overloaded, TooManyRequests, WrongCode
 from service.web.operation import described
 from service.web.requests import ApiRequest, Nothing, context_of, decode_body
@@ -46,7 +47,7 @@ async def send_step_up_code(request: ApiRequest) -> ASGIApp:
     code = tokens.new_code(context.random_bytes, f"step-up code {member.session_id}")
     spent = await allowances.to_step_up(context, member.member_id.bytes, member.session_id.bytes)
     with context.mailer.reserve() as place:
-        async with context.auth_db.acquire() as db, db.transaction():
+        async with checked_out(context.auth_db) as db, db.transaction():
             await lock_session(db, member)
             await allowances.spend(db, spent, now)
             await session_codes.keep(context, db, member, "step-up", code, now)
@@ -88,7 +89,7 @@ async def step_up(request: ApiRequest) -> Response[None]:
     """The code is one that this session asked for less than 5 minutes ago. The right one may be sent again for 30 s."""
     member, context = await current_member(request), context_of(request)
     code, now = (await decode_body(request, StepUp)).code, context.now()
-    async with context.auth_db.acquire() as db, db.transaction():
+    async with checked_out(context.auth_db) as db, db.transaction():
         used = await session_codes.use(context, db, member, "step-up", code, now, STEP_UP_CODE_TTL)
     # Raised only here, so that the try is charged: an exception inside would undo the transaction.
     if used is None:

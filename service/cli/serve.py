@@ -12,6 +12,7 @@ from litestar.types import ASGIApp
 from service import logs, metrics
 from service.app import App, create_app
 from service.cli.database import key_store, lasting_database, remind_of_rotation
+from service.cli.http_protocol import BoundedProtocol
 from service.core import mail
 from service.core.clock import JumpGuardedClock
 from service.core.garbage import collect_less
@@ -112,7 +113,7 @@ def run(
     config = uvicorn.Config(
         app,
         loop="uvloop" if sys.platform != "win32" else "asyncio",
-        http="httptools",
+        http=BoundedProtocol,
         lifespan="on",
         log_level="warning",
         access_log=False,  # it would log addresses and queries

@@ -85,10 +85,12 @@ def create_pool(
     size: int,
     settings: Mapping[str, str] | None = None,
     reset: Callable[[Any], Awaitable[None]] | None = None,
+    seconds: float = STATEMENT_SECONDS,
 ) -> Connections:
     """A pool whose connections log in as that role, and are nobody else until they end.
 
-    `settings` are further ones of PostgreSQL. `reset` replaces what is done to a connection that is released.
+    `settings` are further ones of PostgreSQL. `reset` replaces what is done to a connection that is released. A
+    statement may take so many seconds.
     """
     login = login_of(database_url, role)
     return Connections(
@@ -104,7 +106,7 @@ def create_pool(
         connection_class=Connection,
         record_class=Record,
         loop=None,
-        command_timeout=STATEMENT_SECONDS,
+        command_timeout=seconds,
         server_settings={**SESSION_SETTINGS, **(settings or {})},
         reset=reset,
         user=login.user,

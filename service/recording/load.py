@@ -166,7 +166,7 @@ async def load_write_set(
     if locked:
         found, rows = await find_signed_in(db, submitters), await _load(db, submissions)
     else:
-        found, rows = await asyncio.gather(find_signed_in(context.auth_db, submitters), _load(db, submissions))
+        found, rows = await asyncio.gather(find_signed_in(context.admission_db, submitters), _load(db, submissions))
     heads = {row[:2]: row for row in rows if row["month"] is None}
     admitted = [one for one in submitters if one.session in found and one.author in heads]
     unconfirmed = await find_unconfirmed(db, [o for o in submitters if o.session in found and o.author not in heads])

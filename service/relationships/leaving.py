@@ -9,6 +9,7 @@ from events.entries import Ended
 from service.access.authentication import current_member
 from service.access.memberships import Membership, membership_of
 from service.context import Context
+from service.database.pool import checked_out
 from service.errors import NotFound
 from service.prompts.forgetting import forget_prompts
 from service.recording import recorder
@@ -73,7 +74,7 @@ RETURNING member_id
 
 
 async def _withdraw(context: Context, membership: Membership) -> bool:
-    async with context.auth_db.acquire() as db, db.transaction():
+    async with checked_out(context.auth_db) as db, db.transaction():
         if await lock_state(db, membership) != "confirming":
             return False
         second = await db.fetchval(REMOVE_SECOND, membership.relationship_id)

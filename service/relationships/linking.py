@@ -20,6 +20,7 @@ from service.access.consent import require_consent
 from service.access.memberships import Membership, membership_of, memberships_of
 from service.context import Context
 from service.core import tokens
+from service.database.pool import checked_out
 from service.errors import InviteNotFound, NotFound, NotTheInviter, WrongState
 from service.recording import recorder
 from service.relationships import seats
@@ -98,7 +99,7 @@ async def _make(context: Context, member: Member, relationship_id: UUID) -> bool
         relationship_id, SHARED, tokens.new_id(context.random_bytes, f"shared stream of {relationship_id}")
     )
     with suppress(UniqueViolationError):
-        async with context.auth_db.acquire() as db, db.transaction():
+        async with checked_out(context.auth_db) as db, db.transaction():
             await seats.insert(db, relationship_id, "solo", shared.stream_id, context.now())
             await create_stream(db, shared)
             await create_stream(db, await _join(context, db, shared, 1, member))
@@ -203,7 +204,7 @@ async def accept_invite(request: ApiRequest) -> ASGIApp:
     require_consent(member.consent_version)
     context = context_of(request)
     limits_of(request).invites_tried.take((member.member_id.bytes,), context.now())
-    async with context.auth_db.acquire() as db, db.transaction():
+    async with checked_out(context.auth_db) as db, db.transaction():
         relationship_id = await _accept(context, db, member, tokens.invite_hash(code))
     return json_answer(Accepted(relationship_id, "confirming"))
 

@@ -1,5 +1,6 @@
 """Liveness, readiness, and the OpenAPI document with its pages."""
 
+import asyncio
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,11 +12,13 @@ from litestar.params import FromPath
 from litestar.types import ASGIApp
 from msgspec import Struct
 
+from service.database.pool import checked_out
 from service.errors import NotFound
 from service.web.operation import described
 from service.web.requests import ApiRequest, context_of, state_of
 from service.web.responses import json_answer
 
+READY_SECONDS = 1.5
 PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -76,8 +79,9 @@ async def get_liveness(request: ApiRequest) -> ASGIApp:
     ),
 )
 async def get_readiness(request: ApiRequest) -> ASGIApp:
-    """503 while the database is away."""
-    await context_of(request).db.fetchval("SELECT 1")
+    """503 while the database is away, or hangs, within 2 seconds."""
+    async with asyncio.timeout(READY_SECONDS), checked_out(context_of(request).db) as db:
+        await db.fetchval("SELECT 1")
     return json_answer(Health("ok"))
 
 

@@ -68,7 +68,14 @@ async def counting(lasting_database_url: str) -> AsyncIterator[Counting]:
         )
         state = service.app.state
         context = state.context
-        pools = (context.db, context.auth_db, context.writer_db, context.references_db, state.counting_db)
+        pools = (
+            context.db,
+            context.auth_db,
+            context.admission_db,
+            context.writer_db,
+            context.references_db,
+            state.counting_db,
+        )
         statements = await stack.enter_async_context(overheard(*pools, state.reader_lookup._db, context.keys._db))  # type: ignore[arg-type]
         yield Counting(service, seconds, statements)
 

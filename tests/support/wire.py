@@ -12,6 +12,7 @@ import uvicorn
 import uvloop
 
 from service.app import App, create_app
+from service.cli.http_protocol import BoundedProtocol
 from service.core.mail import SmtpMailer
 from tests.support.hanging_up import until_told
 from tests.support.phones import KEYS, Clock, Phone, PostBox, Running, unlimited
@@ -63,7 +64,7 @@ def served(
                 app = create_app(database_url, settings, SmtpMailer(post.url, "mutuality@example.org"), KEYS, now=clock)
                 config = uvicorn.Config(
                     as_called(app),
-                    http="httptools",
+                    http=BoundedProtocol,
                     lifespan="on",
                     log_level="warning",
                     access_log=False,

@@ -156,7 +156,7 @@ async def test_asking_for_a_code_does_the_same_for_known_and_unknown_addresses(s
     known, context = (await service.phone().sign_in()).email, service.app.state.context
 
     async def asked(address: str) -> tuple[list[str], list[str], str]:
-        async with overheard(context.db, context.auth_db) as statements:
+        async with overheard(context.db, context.auth_db, context.admission_db) as statements:
             answer = await service.phone().call("POST", "/v1/sign-in-codes", {"email": address})
         await service.post.next_mail(address)
         return statements, list(answer.json()), str(answer.headers)

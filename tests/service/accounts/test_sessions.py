@@ -204,6 +204,33 @@ async def test_a_new_sign_in_is_told_by_mail_the_first_is_not(service: Running) 
     assert service.post.unread() == 0
 
 
+async def test_a_new_push_device_is_told_by_mail(service: Running) -> None:
+    phone = await service.phone().sign_in(SOMEBODY)
+    name, token = uuid4(), uuid4().hex
+    body = {"platform": "ios", "provider": "apns", "token": token}
+    for _ in range(2):  # a device that is known is nothing new
+        await phone.expect(200, "PUT", f"/v1/me/devices/{name}", body)
+    await assert_told(service, "A device was set up for your notifications", token, str(name))
+
+
+async def test_an_export_is_told_by_mail(service: Running) -> None:
+    phone = await service.phone().sign_in(SOMEBODY)
+    await phone.step_up()
+    await phone.expect(200, "GET", "/v1/me/export")
+    await assert_told(service, "Everything of yours was exported", phone.member_id)
+
+
+async def assert_told(service: Running, what: str, *never: str) -> None:
+    """One mail, with time and device and nothing else."""
+    mail = await service.post.next_notice(SOMEBODY)
+    text = str(mail.get_payload())
+    assert mail["Subject"] == what
+    assert "2026-06-15 12:00 UTC" in text
+    assert "a phone" in text
+    assert not [one for one in never if one in text]
+    assert service.post.unread() == 0
+
+
 async def test_of_more_than_twenty_sessions_the_one_unused_for_longest_goes(service: Running) -> None:
     phones = []
     for _ in range(20):

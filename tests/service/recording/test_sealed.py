@@ -576,7 +576,9 @@ async def test_sealing_does_the_same_work_whatever_the_other_has_sealed(service:
         one, _ = await world(service, which)
         await one.put("check-ins", SEALED | {"audience": "private"})
         opened.clear()
-        async with overheard(context.writer_db, context.references_db, context.auth_db, context.db) as statements:
+        async with overheard(
+            context.writer_db, context.references_db, context.auth_db, context.admission_db, context.db
+        ) as statements:
             await put(one)
         # Several pools are overheard, each of which returns a connection when it likes.
         work[which] = sorted(one for one in statements if "RESET ALL" not in one), len(opened)

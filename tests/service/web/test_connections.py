@@ -1,0 +1,128 @@
+"""What connections may cost: their number, their time, and the length of what comes before a body."""
+
+import json
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from urllib.parse import urlsplit
+
+import pytest
+
+from service.cli import http_protocol
+from tests.support.wire import Wire, served
+
+HEAD = b"GET /health/live HTTP/1.1\r\nHost: here\r\n"
+BODY = b"POST /v1/sessions HTTP/1.1\r\nHost: here\r\nContent-Type: application/json\r\nContent-Length: 20\r\n\r\n{"
+PATIENCE = 10.0
+
+
+@pytest.fixture
+def wire(database_url: str) -> Iterator[Wire]:
+    with served(database_url) as started:
+        yield started
+
+
+@contextmanager
+def connected(wire: Wire) -> Iterator[socket.socket]:
+    address = urlsplit(wire.url)
+    with socket.create_connection((address.hostname, address.port), timeout=PATIENCE) as connection:
+        yield connection
+
+
+def heard(connection: socket.socket) -> bytes:
+    """All that comes until the service hangs up."""
+    parts = []
+    try:
+        while part := connection.recv(1 << 16):
+            parts.append(part)
+    except ConnectionResetError:
+        pass
+    return b"".join(parts)
+
+
+def status(connection: socket.socket) -> int:
+    """Of one answer."""
+    return int(connection.recv(1 << 16).split()[1])
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET", HEAD, HEAD + b"\r\n" + HEAD], ids=["nothing", "a word", "a head", "two"])
+def test_a_head_comes_in_time_or_never(wire: Wire, monkeypatch: pytest.MonkeyPatch, sent: bytes) -> None:
+    monkeypatch.setattr(http_protocol, "HEAD_SECONDS", 0.3)
+    with connected(wire) as connection:
+        connection.sendall(sent)
+        answers = heard(connection)
+    assert answers.count(b"HTTP/1.1 200") == sent.count(b"\r\n\r\n")
+
+
+def test_byte_by_byte_gains_no_time(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_protocol, "HEAD_SECONDS", 0.3)
+    sent = 0
+    with connected(wire) as connection, suppress(OSError):
+        connection.sendall(HEAD + b"X-Slow: ")
+        while sent < 100:
+            connection.sendall(b"a")
+            sent += 1
+            time.sleep(0.05)
+    assert sent < 100
+
+
+def test_a_body_comes_in_time_or_never(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_protocol, "BODY_SECONDS", 0.3)
+    with connected(wire) as connection:
+        connection.sendall(BODY)
+        assert heard(connection) == b""
+
+
+def test_who_asks_again_and_again_has_time_for_each(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_protocol, "HEAD_SECONDS", 0.5)
+    with connected(wire) as connection:
+        for _ in range(4):
+            connection.sendall(HEAD)
+            time.sleep(0.2)
+            connection.sendall(b"\r\n")
+            assert status(connection) == 200
+
+
+ENDLESS = {
+    "one header": [b"X-Long: " + b"a" * 50_000, *[b"a" * 50_000] * 20],
+    "many headers": [b"X-Long: a\r\n" * 5_000] * 20,
+    "an address": [b"/" + b"a" * 50_000] * 20,
+}
+
+
+@pytest.mark.parametrize("what", ENDLESS)
+def test_what_comes_before_the_body_ends(wire: Wire, what: str) -> None:
+    with connected(wire) as connection:
+        connection.sendall(b"GET /" if what == "an address" else HEAD)
+        sent = 0
+        try:
+            for part in ENDLESS[what]:
+                connection.sendall(part)
+                sent += len(part)
+                time.sleep(0.01)
+        except OSError:
+            pass
+        answer = heard(connection)
+    assert sent < 500_000
+    if answer:  # the system may throw it away with what was still on its way
+        assert answer.startswith(b"HTTP/1.1 431 ")
+
+
+def test_what_is_no_http_is_a_problem_too(wire: Wire) -> None:
+    with connected(wire) as connection:
+        connection.sendall(b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n")
+        head, _, body = heard(connection).partition(b"\r\n\r\n")
+    assert b"application/problem+json" in head
+    assert (json.loads(body)["status"], json.loads(body)["code"]) == (400, "malformed_request")
+
+
+def test_silent_connections_make_room_for_who_asks(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_protocol, "max_connections", lambda: 20)
+    with ExitStack() as stack:
+        silent = [stack.enter_context(connected(wire)) for _ in range(60)]
+        asking = stack.enter_context(connected(wire))
+        asking.sendall(HEAD + b"\r\n")
+        assert status(asking) == 200
+        # The oldest went.
+        assert heard(silent[0]) == b""
