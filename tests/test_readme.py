@@ -82,17 +82,16 @@ def test_the_tour_runs_to_the_letter_and_its_end_too(console: tuple[str, Path], 
 CODE = r"--- mail to {}@example.org ---.*?Your code to {} is (\d{{4}} \d{{4}})"
 
 
+STEPPING_UP = "export or erase your data, or to move to another address,"
+
+
 def bash(script: str, mails: Path) -> str:
     """What the script says, where somebody types the codes in as they come."""
     command = ["bash", "-eu", "-c", script]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, cwd=ROOT) as run:
         assert run.stdin is not None
-        for who, what in (
-            ("one", "sign in"),
-            ("two", "sign in"),
-            ("one", "export or erase your data, or to move to another address,"),
-        ):
+        for who, what in (("one", "sign in"), ("two", "sign in"), ("one", STEPPING_UP)):
             run.stdin.write(f"{wait_for(mails, CODE.format(who, what))[1]}\n")
             run.stdin.flush()
         said, errors = run.communicate()

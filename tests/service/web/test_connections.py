@@ -92,19 +92,14 @@ ENDLESS = {
 
 
 @pytest.mark.parametrize("what", ENDLESS)
-def test_what_comes_before_the_body_ends(wire: Wire, what: str) -> None:
+def test_what_comes_before_the_body_ends(wire: Wire, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+    monkeypatch.setattr(http_protocol, "HEAD_SECONDS", 10 * PATIENCE)
     with connected(wire) as connection:
-        connection.sendall(b"GET /" if what == "an address" else HEAD)
-        sent = 0
-        try:
+        with suppress(OSError):
+            connection.sendall(b"GET /" if what == "an address" else HEAD)
             for part in ENDLESS[what]:
                 connection.sendall(part)
-                sent += len(part)
-                time.sleep(0.01)
-        except OSError:
-            pass
-        answer = heard(connection)
-    assert sent < 500_000
+        answer = heard(connection)  # it hangs up though nothing has ended
     if answer:  # the system may throw it away with what was still on its way
         assert answer.startswith(b"HTTP/1.1 431 ")
 
