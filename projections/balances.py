@@ -11,12 +11,13 @@ from events.encryption import RelationshipKeys
 from events.entries import FELT_ITEMS, WHO, Domain, FeltItem
 from events.heads import DbConnection
 from projections import counts as counting
-from projections import statistics
+from projections import statistics, windows
 from projections.counts import ASKS, Counts, Told, first_day, of_size
-from projections.occasions import added, figure, total
+from projections.occasions import added
 from projections.reader import Reader
-from projections.statistics import Counted, Felt, Looks, Split, WhoCounts
+from projections.statistics import Counted, Felt, Split, WhoCounts
 from projections.tallies import Size
+from projections.windows import Window
 
 
 class Telling(Struct, frozen=True):
@@ -55,12 +56,9 @@ class Balances(Struct, frozen=True):
     tellings: Tellings
 
 
-class Asked(Struct, frozen=True):
-    """Which window: so many days that end on a date. A size narrows what is told of decisions."""
+class Asked(Window, frozen=True):
+    """Which window. A size narrows what is told of decisions."""
 
-    on: date
-    window: int
-    domain: Domain | None = None
     size: Size | None = None
 
 
@@ -89,7 +87,7 @@ def fold(counts: Counts, asked: Asked) -> Balances:
         asked.window,
         asked.domain,
         asked.size,
-        asks=_split(counts.asks, [ASKS], asked),
+        asks=windows.split(counts.asks, [ASKS], asked),
         mine=mine,
         partners=partners,
         tellings=Tellings(
@@ -105,8 +103,8 @@ def _telling(told: Told, asked: Asked) -> Telling:
     counts = [_sums(told, [measure], asked) for measure in FELT]
     felt = statistics.all_felt([[one.get(answer, 0) for answer in ANSWERS] for one in counts])
     return Telling(
-        initiates=_split(told, ["initiates"], asked),
-        decides=_split(told, of_size("decides", asked.size), asked),
+        initiates=windows.split(told, ["initiates"], asked),
+        decides=windows.split(told, of_size("decides", asked.size), asked),
         agreed=WhoCounts(*(agreed.get(who, 0) for who in WHO)),
         counted=Counted(*statistics.all_answers([partner, both])),
         felt={item: found for item, found in zip(FELT_ITEMS, felt, strict=True) if found.n > 0},
@@ -116,21 +114,5 @@ def _telling(told: Told, asked: Asked) -> Telling:
 ANSWERS = [str(answer) for answer in range(1, 8)]
 
 
-def _split(told: Told, measures: list[str], asked: Asked) -> Split:
-    found = figure(told.of(measures), asked.domain, *_days(asked))
-    counts = {value: total(days) for value, days in found.values.items()}
-    return statistics.split(counts, total(found.me), total(found.partner), _looks(told, asked))
-
-
 def _sums(told: Told, measures: list[str], asked: Asked) -> dict[str, int]:
-    return added(told.of(measures), asked.domain, *_days(asked))
-
-
-def _days(asked: Asked) -> tuple[int, int]:
-    last = asked.on.toordinal()
-    return last - asked.window + 1, last
-
-
-def _looks(told: Told, asked: Asked) -> Looks:
-    begin, _ = _days(asked)
-    return Looks(asked.window, asked.domain is not None, told.since is None or begin <= told.since)
+    return added(told.of(measures), asked.domain, *asked.days)

@@ -5,7 +5,7 @@ once, for whom it names more often, and for nobody where it names both equally.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import accumulate
 from typing import TypeAlias
 
@@ -26,10 +26,16 @@ class Figure(Struct, frozen=True):
     partner: Days
 
 
-def figure(series: Iterable[Series], domain: Domain | None, first: int, last: int) -> Figure:
+SIGNS = {"me": 1, "partner": -1}
+
+
+def figure(
+    series: Iterable[Series], domain: Domain | None, first: int, last: int, signs: Mapping[str, int] = SIGNS
+) -> Figure:
     """The figure of those series that belong to the domain, or of all, from a first day to a last.
 
-    All that adds to it must be among them: an occasion is decided after both streams are added.
+    All that adds to it must be among them: an occasion is decided after both streams are added. `signs` say which
+    values stand for me (1), and which for the partner (-1).
     """
     values: dict[str, Days] = {}
     ahead: defaultdict[tuple[int, str], int] = defaultdict(int)
@@ -37,7 +43,7 @@ def figure(series: Iterable[Series], domain: Domain | None, first: int, last: in
         if domain is not None and one.domain != domain:
             continue
         told = values.setdefault(one.value, {})
-        sign = SIGNS.get(one.value)
+        sign = signs.get(one.value)
         for day, count in zip(one.days, one.counts, strict=True):
             if first <= day <= last:
                 told[day] = told.get(day, 0) + count
@@ -45,9 +51,6 @@ def figure(series: Iterable[Series], domain: Domain | None, first: int, last: in
                     ahead[day, one.domain] += sign * count
     me, partner = ([day for (day, _), by in ahead.items() if sign * by > 0] for sign in (1, -1))
     return Figure(values, Counter(me), Counter(partner))
-
-
-SIGNS = {"me": 1, "partner": -1}
 
 
 def added(series: Iterable[Series], domain: Domain | None, first: int, last: int) -> dict[str, int]:

@@ -64,7 +64,7 @@ TAGS: dict[Tag, str] = {
     "Me": "My name, my time zone, and my consent.",
     "Relationships": "Two people become linked, by three acts of their own: an invite, its acceptance, a confirmation.",
     "Record": "What a phone records: four kinds of entry one by one, or its whole offline queue at once.",
-    "Read": "What a phone looks at: events, also as they happen, requests, balances, trends, perspectives.",
+    "Read": "What a phone looks at: events, also as they happen, requests, and what the log adds up to.",
     "Be asked": "When I want to be asked, what I was asked, and the devices that my pushes go to.",
     "Leave": "Leaving a relationship, taking everything of mine along, and being erased.",
     "Health": "Whether the process lives, and whether it can work.",

@@ -14,11 +14,13 @@ from events import chain
 from events.encryption import RelationshipKeys
 from events.entries import CheckIn, Decision, Entry, Opened, Request, Retraction, complete
 from events.records import Draft, Stored, StreamKey, encrypt_event
-from projections import feed, statistics
+from projections import changes, feed, statistics
 from projections.balances import Balances, Telling, Tellings
+from projections.changes import Changes, ChangesTold, CountedChange, SplitChange
 from projections.feed import Head, Page
 from projections.perspectives import Perspectives
 from projections.requests import Requests, RequestStanding
+from projections.roles import Roles, RolesTold
 from projections.statistics import Counted, Looks, Split, WhoCounts
 from projections.trends import Point, Trend
 from service import errors
@@ -154,6 +156,33 @@ PARTNERS = Telling(
     felt={},
 )
 INITIATES = [[6, 1, 0, 0], [1, 4, 1, 0], [0, 0, 7, 0], [0, 0, 0, 1]]
+
+
+ROLES = RolesTold(
+    table=[[4, 21, 3, 0], [2, 5, 0, 0], [1, 0, 4, 0], [0, 0, 0, 1]],
+    n=41,
+    crossed=_split((19, 2), me=21, partner=2),
+    alone=_split((4, 5), me=4, partner=5),
+)
+NO_ROLES = RolesTold([[0] * 4 for _ in range(4)], 0, _split((0, 0)), _split((0, 0)))
+
+
+def _change(before: tuple[int, int], now: tuple[int, int]) -> SplitChange:
+    first, second = (_split(pair, me=pair[0], partner=pair[1]) for pair in (before, now))
+    found = changes.compared(before, now, changes.SPLITS_FROM, one_domain=False)
+    return SplitChange(first, second, found.difference, found.low, found.high, changes.OF_SPLIT[found.direction])
+
+
+def _counted_change(before: tuple[int, int], now: tuple[int, int]) -> CountedChange:
+    first, second = (
+        Counted(statistics.answers({"counted": part, "asked": rest}), statistics.answers({}))
+        for part, rest in (before, now)
+    )
+    found = changes.compared(before, now, changes.COUNTED_FROM, one_domain=False)
+    return CountedChange(first, second, found.difference, found.low, found.high, changes.OF_COUNTED[found.direction])
+
+
+COUNTED_CHANGE, NO_COUNTED_CHANGE = _counted_change((12, 4), (9, 5)), _counted_change((0, 0), (0, 0))
 
 
 def _point(on: date, found: Split) -> Point:
@@ -314,6 +343,14 @@ ANSWERS: dict[str, Any] = {
         values=["me", "partner", "both", "neither"],
         table=INITIATES,
         **asdict(statistics.agreement(INITIATES, near=False)),
+    ),
+    "getRoles": Roles(on=LAST_DAY, window=28, domain=None, mine=ROLES, partners=NO_ROLES),
+    "getChanges": Changes(
+        quarter="2026-Q1",
+        domain=None,
+        asks=_change((14, 16), (22, 9)),
+        mine=ChangesTold(_change((12, 13), (14, 11)), _change((8, 6), (9, 7)), COUNTED_CHANGE),
+        partners=ChangesTold(_change((0, 0), (3, 2)), _change((0, 0), (1, 2)), NO_COUNTED_CHANGE),
     ),
     "listenLive": live.beginning({"shared": 2, "private": 0}).decode()
     + live.KEEP_ALIVE.decode()

@@ -1,4 +1,4 @@
-"""What a phone looks at: events, requests, balances, trends, perspectives, and events as they happen.
+"""What a phone looks at: events, requests, balances, trends, perspectives, roles, changes, and events as they happen.
 
 Enters: a bearer and a relationship's id.
 Leaves: the result structs of `projections`, with an ETag of what this reader may see; server-sent events.
@@ -8,6 +8,7 @@ Never imports: `recording`; statistics or SQL over events, which are the project
 
 from typing import Any
 
+from service.reading.figures import get_changes, get_roles
 from service.reading.live import listen_live
 from service.reading.reads import get_balances, get_perspectives, get_trend, list_events, list_requests
 
@@ -17,5 +18,7 @@ ROUTES: list[Any] = [
     get_balances,
     get_trend,
     get_perspectives,
+    get_roles,
+    get_changes,
     listen_live,
 ]

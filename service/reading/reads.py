@@ -1,18 +1,13 @@
 """Handlers of what a phone looks at: events, requests, balances, trends, perspectives. The rest is the projection's."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from typing import Annotated, Literal
-from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from litestar import get
 from litestar.params import FromPath
 from litestar.types import ASGIApp
 from msgspec import Meta, Struct
 
-from events.encryption import RelationshipKeys
 from events.entries import Audience, Domain, FeltItem
 from events.heads import DbConnection
 from projections import balances as balances_of
@@ -20,18 +15,13 @@ from projections import feed, perspectives, requests, trends
 from projections.balances import Balances
 from projections.feed import Page
 from projections.perspectives import Period, Perspectives
-from projections.reader import Reader
 from projections.requests import Listed, Requests
 from projections.tallies import Size
 from projections.trends import Measure, Trend, When
-from service.access.authentication import bearer_without_recheck, recheck_session
-from service.access.reader_lookup import ReaderLookup
-from service.database.pool import checked_out
 from service.errors import Invalid, NotFound
-from service.reading.answer_cache import AnswerCache
-from service.reading.turns import Turns
+from service.reading.asking import cached, cached_counts, current_reader, keys_of, reading_long, today_of
 from service.web.operation import described
-from service.web.requests import ApiRequest, context_of, decode_query, path_uuid, state_of
+from service.web.requests import ApiRequest, context_of, decode_query
 from service.web.responses import cacheable, cacheable_answer
 
 COUNTING_CONNECTIONS = 4
@@ -120,7 +110,7 @@ class PerspectivesQuery(Struct, frozen=True, forbid_unknown_fields=True, rename=
 )
 async def list_events(request: ApiRequest, rid: FromPath[str]) -> ASGIApp:
     """The shared stream is the same for both, but for who is me."""
-    caller, context = await _current_reader(request, rid), context_of(request)
+    caller, context = await current_reader(request, rid), context_of(request)
     query, reader = decode_query(request, EventsQuery), caller.reader
     keys = await context.keys.relationship_keys(reader.relationship_id, reader.author_id)
     async with context.acting_as(caller.member_id) as db:
@@ -142,9 +132,9 @@ async def list_events(request: ApiRequest, rid: FromPath[str]) -> ASGIApp:
 )
 async def list_requests(request: ApiRequest, rid: FromPath[str]) -> ASGIApp:
     """To who asked, a private answer is no answer."""
-    caller, query = await _current_reader(request, rid), decode_query(request, RequestsQuery)
-    asked, keys = requests.Asked(query.state, query.after, query.limit), await _keys(request, caller)
-    async with _reading_long(request, caller) as db:
+    caller, query = await current_reader(request, rid), decode_query(request, RequestsQuery)
+    asked, keys = requests.Asked(query.state, query.after, query.limit), await keys_of(request, caller)
+    async with reading_long(request, caller) as db:
         listed = await requests.requests(db, keys, caller.reader, asked, context_of(request).now())
     return cacheable_answer(request, cacheable(listed))
 
@@ -163,15 +153,15 @@ async def list_requests(request: ApiRequest, rid: FromPath[str]) -> ASGIApp:
 )
 async def get_balances(request: ApiRequest, rid: FromPath[str]) -> ASGIApp:
     """Two tellings, side by side; what was asked stands beside both."""
-    caller = await _current_reader(request, rid)
+    caller = await current_reader(request, rid)
     query = decode_query(request, BalancesQuery)
-    on = query.on or _today(context_of(request).now(), caller.time_zone)
+    on = query.on or today_of(request, caller)
     asked = balances_of.Asked(on, query.window, query.domain, query.size)
 
     async def count(db: DbConnection) -> Balances:
-        return await balances_of.balances(db, await _keys(request, caller), caller.reader, asked, caller.member_id)
+        return await balances_of.balances(db, await keys_of(request, caller), caller.reader, asked, caller.member_id)
 
-    return await _cached_counts(request, caller, (asked,), count)
+    return await cached_counts(request, caller, ("balances", asked), count)
 
 
 @get(
@@ -188,13 +178,13 @@ async def get_balances(request: ApiRequest, rid: FromPath[str]) -> ASGIApp:
 )
 async def get_trend(request: ApiRequest, rid: FromPath[str]) -> ASGIApp:
     """At most 400 points, ending on the last date."""
-    caller = await _current_reader(request, rid)
-    asked = _trend_asked(decode_query(request, TrendsQuery), _today(context_of(request).now(), caller.time_zone))
+    caller = await current_reader(request, rid)
+    asked = _trend_asked(decode_query(request, TrendsQuery), today_of(request, caller))
 
     async def count(db: DbConnection) -> Trend:
-        return await trends.trend(db, await _keys(request, caller), caller.reader, asked, caller.member_id)
+        return await trends.trend(db, await keys_of(request, caller), caller.reader, asked, caller.member_id)
 
-    return await _cached_counts(request, caller, (asked,), count)
+    return await cached_counts(request, caller, ("trend", asked), count)
 
 
 @get(
@@ -211,83 +201,15 @@ async def get_trend(request: ApiRequest, rid: FromPath[str]) -> ASGIApp:
 )
 async def get_perspectives(request: ApiRequest, rid: FromPath[str]) -> ASGIApp:
     """Nothing is said about who is right."""
-    caller, query = await _current_reader(request, rid), decode_query(request, PerspectivesQuery)
+    caller, query = await current_reader(request, rid), decode_query(request, PerspectivesQuery)
     asked = perspectives.Asked(query.measure, _item_of(query.measure, query.item), _period(query))
 
     async def compare() -> Perspectives:
-        keys = await _keys(request, caller)
-        async with _reading_long(request, caller) as db:
+        keys = await keys_of(request, caller)
+        async with reading_long(request, caller) as db:
             return await perspectives.perspectives(db, keys, caller.reader, asked)
 
-    return await _cached(request, caller, (asked,), compare)
-
-
-@asynccontextmanager
-async def _reading_long(request: ApiRequest, caller: "CurrentReader") -> AsyncIterator[DbConnection]:
-    """A connection that acts for the caller, when it is their turn to read all of a stream."""
-    turns: Turns = state_of(request).turns
-    async with turns.take(caller.member_id), context_of(request).acting_as(caller.member_id) as db:
-        yield db
-
-
-class CurrentReader(Struct, frozen=True):
-    """The caller as the reader of a relationship, their time zone, and the version of what they can count."""
-
-    member_id: UUID
-    reader: Reader
-    time_zone: str
-    version: str
-
-
-async def _current_reader(request: ApiRequest, rid: str) -> CurrentReader:
-    bearer = await bearer_without_recheck(request)
-    lookup: ReaderLookup = state_of(request).reader_lookup
-    try:
-        found = await lookup.find(bearer.session_id, bearer.member_id, path_uuid(rid))
-    except NotFound:
-        await recheck_session(request)
-        raise
-    return CurrentReader(bearer.member_id, found.reader, found.time_zone, found.version)
-
-
-async def _keys(request: ApiRequest, caller: CurrentReader) -> RelationshipKeys:
-    reader = caller.reader
-    return await context_of(request).keys.relationship_keys(reader.relationship_id, reader.author_id)
-
-
-async def _cached_counts(
-    request: ApiRequest,
-    caller: CurrentReader,
-    question: tuple[object, ...],
-    count: Callable[[DbConnection], Awaitable[Balances | Trend]],
-) -> ASGIApp:
-    """Counts, by the connections that are there to count."""
-
-    async def counted() -> Balances | Trend:
-        async with checked_out(state_of(request).counting_db) as db:
-            return await count(db)
-
-    return await _cached(request, caller, question, counted)
-
-
-async def _cached(
-    request: ApiRequest, caller: CurrentReader, question: tuple[object, ...], compute: Callable[[], Awaitable[object]]
-) -> ASGIApp:
-    """The answer, from the cache where nothing has changed that this reader can read; computed otherwise.
-
-    It is computed after the version was looked up: what is cached under a version is as new as that, or newer.
-    """
-    cache: AnswerCache = state_of(request).answer_cache
-    key = (caller.reader.author_id, *question)
-    answer = cache.get(key, caller.version)
-    if answer is None:
-        answer = cacheable(await compute())
-        cache.put(key, caller.version, answer)
-    return cacheable_answer(request, answer)
-
-
-def _today(now: datetime, time_zone: str) -> date:
-    return now.astimezone(ZoneInfo(time_zone)).date()
+    return await cached(request, caller, ("perspectives", asked), compare)
 
 
 def _trend_asked(query: TrendsQuery, today: date) -> trends.Asked:

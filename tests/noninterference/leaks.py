@@ -31,7 +31,7 @@ from service.access import authentication, memberships
 from service.errors import NotFound, TooManyRequests
 from service.prompts import planner, prompts_api
 from service.push import payloads
-from service.reading import live, reads
+from service.reading import asking, live
 from service.recording import append, entries, offline_queue
 from service.recording.recorder import Recorder
 from service.relationships import view
@@ -583,7 +583,7 @@ def _gone(patch: Patch) -> None:
 
 @leak("today, in the zone that the other chose")
 def _zone(patch: Patch) -> None:
-    current_reader = reads._current_reader
+    current_reader = asking.current_reader
 
     async def moved(request: Any, rid: str) -> Any:
         found = await current_reader(request, rid)

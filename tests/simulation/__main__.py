@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from tests.simulation.diaries import DOMAINS, Habit, tell
 from tests.simulation.looking import Seen, ever_seen
+from tests.simulation.quarters import occasions_to_see, years
 
 SEED = 14
 RATES = (0.3, 1.0, 3.0, 8.0)
@@ -150,6 +151,37 @@ def main() -> None:
     couples, few = (200, 100) if parser.parse_args().quick else (4000, 2500)
     print(ASSUMED.format(seed=SEED, couples=couples, few=4 * few))
     print(show(simulate(couples, few)))
+    print(QUARTERS)
+    print(show_quarters(couples))
+
+
+QUARTERS = """
+Quarters: each is looked at once, beside the one before, in all figures (asks; in two tellings initiates, decides,
+counted) and all eleven scopes. Nothing changes: any "moved" is false. At most 2 in 100 years, of counted alone 1.
+"""
+
+
+def show_quarters(couples: int) -> str:
+    """How often a year shows a change where there is none, and what it takes to see one."""
+    rates = " | ".join(f"{rate:g} a day" for rate in RATES)
+    lines = [f"| in 100 years | share | domains | {rates} |", "|---" * (3 + len(RATES)) + "|"]
+    for s, share in enumerate((0.5, 0.7)):
+        for w, (spread, weights) in enumerate(SPREADS.items()):
+            seeds = [[SEED, 1000, s, w, r] for r in range(len(RATES))]
+            found = [
+                years(np.random.default_rng(seed), Habit(share, rate, 1, weights), couples)
+                for seed, rate in zip(seeds, RATES, strict=True)
+            ]
+            lines.append(_quarters_row("any figure", share, spread, [year.any_figure for year in found]))
+            lines.append(_quarters_row("counted alone", share, spread, [year.counted for year in found]))
+    needed = occasions_to_see(0.5, 0.8, (0.5, 0.8, 0.9))
+    seen = [f".5 to .8 is seen in {100 * chance:g} of 100 cases with {n} occasions a quarter" for chance, n in needed]
+    return "\n".join([*lines, "", *seen])
+
+
+def _quarters_row(what: str, share: float, spread: str, met: Sequence[np.ndarray]) -> str:
+    cells = " | ".join(_cell(float(one.mean()), len(one)) for one in met)
+    return f"| {what} | {share:g} | {spread} | {cells} |"
 
 
 if __name__ == "__main__":

@@ -5,10 +5,12 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from projections.changes import SPLITS_FROM, compared
 from projections.statistics import Looks, split
 from tests.simulation.__main__ import ABOUT_EVEN, FALSE_LEAN, LEAN_SHOWS, RATES, Row, show, simulate, verdict
 from tests.simulation.diaries import DOMAINS, Habit, Told, tell
 from tests.simulation.looking import WINDOWS, Seen, ever_seen, leans_from, uneven_from
+from tests.simulation.quarters import Pairs, moved, occasions_to_see, seen_of, years
 
 EVENLY = (1 / DOMAINS,) * DOMAINS
 SEEN: list[Seen] = ["leans", "leans_to_me", "about_even"]
@@ -138,3 +140,28 @@ def test_a_figure_is_judged_with_its_error(met: int, n: int, said: str) -> None:
 def test_a_figure_may_have_to_be_large() -> None:
     assert verdict(Row(LEAN_SHOWS, "even", range(60), "first", 1, {1.0: (0.86, 1000)})) == "reached"
     assert verdict(Row(LEAN_SHOWS, "even", range(60), "first", 1, {1.0: (0.7, 1000)})) == "NOT reached"
+
+
+# Quarters
+
+
+def test_what_is_said_to_move_is_what_the_service_says() -> None:
+    rng = np.random.default_rng(3)
+    n = rng.integers(0, 60, size=(2, 400))
+    part = rng.binomial(n, 0.5)
+    part[1, ::3] = rng.binomial(n[1, ::3], 0.9)
+    x, y = part, n - part
+    said = moved(Pairs(x.T[:, None, :, None].repeat(11, 3), y.T[:, None, :, None].repeat(11, 3)), SPLITS_FROM)
+    for i in range(400):
+        before, now = (int(x[0, i]), int(y[0, i])), (int(x[1, i]), int(y[1, i]))
+        for scope, one_domain in ((0, False), (1, True)):
+            direction = compared(before, now, SPLITS_FROM, one_domain).direction
+            assert said[i, 0, 0, scope] == (direction in ("up", "down"))
+
+
+def test_a_year_of_nothing_moves_seldom_and_a_large_change_is_seen_with_many_occasions() -> None:
+    found = years(np.random.default_rng(1), Habit(0.5, 3.0, 1, EVENLY), 50)
+    assert found.any_figure.shape == found.counted.shape == (50,)
+    assert found.any_figure.mean() < 0.2
+    assert seen_of(0.5, 0.8, 20) < 0.5 < seen_of(0.5, 0.8, 100)
+    assert [chance for chance, _ in occasions_to_see(0.5, 0.8, (0.5, 0.9))] == [0.5, 0.9]

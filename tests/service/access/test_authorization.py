@@ -81,6 +81,8 @@ OURS = {
     "getBalances": (200, 200, 200),
     "getTrend": (200, 200, 200),
     "getPerspectives": (200, 200, 200),
+    "getRoles": (200, 200, 200),
+    "getChanges": (200, 200, 200),
     "listenLive": (200, 200, 200),
     "sync": (200, 200, 200),
     "recordCheckIn": (201, 201, 201),
@@ -102,7 +104,11 @@ BODIES: dict[str, Json | None] = {
     "putSchedule": {"max_per_day": 1},
     "sync": {},
 }
-QUERIES = {"getTrend": "?measure=decides", "getPerspectives": "?measure=decides"}
+QUERIES = {
+    "getTrend": "?measure=decides",
+    "getPerspectives": "?measure=decides",
+    "getChanges": "?quarter=2026-Q1",
+}
 
 
 class Cast(Struct):

@@ -224,6 +224,11 @@ def perspective(world: World, case: Case) -> None:
         case.query["item"] = "close"
 
 
+def quarter(world: World, case: Case) -> None:
+    """One that is over."""
+    case.query["quarter"] = "2025-Q4"
+
+
 def stepped_up(world: World, case: Case) -> None:
     """A session that has just shown a code."""
     world.wire.run(world.one.step_up())
@@ -289,6 +294,7 @@ POSSIBLE: dict[str, Callable[[World, Case], None]] = {
     "recordRetraction": retraction,
     "getTrend": trend,
     "getPerspectives": perspective,
+    "getChanges": quarter,
 }
 
 

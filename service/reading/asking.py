@@ -1,0 +1,93 @@
+"""What every handler of this room begins with: who reads, with which keys, and what is cached for them."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import date
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from litestar.types import ASGIApp
+from msgspec import Struct
+
+from events.encryption import RelationshipKeys
+from events.heads import DbConnection
+from projections.reader import Reader
+from service.access.authentication import bearer_without_recheck, recheck_session
+from service.access.reader_lookup import ReaderLookup
+from service.database.pool import checked_out
+from service.errors import NotFound
+from service.reading.answer_cache import AnswerCache
+from service.reading.turns import Turns
+from service.web.requests import ApiRequest, context_of, path_uuid, state_of
+from service.web.responses import cacheable, cacheable_answer
+
+
+class CurrentReader(Struct, frozen=True):
+    """The caller as the reader of a relationship, their time zone, and the version of what they can count."""
+
+    member_id: UUID
+    reader: Reader
+    time_zone: str
+    version: str
+
+
+async def current_reader(request: ApiRequest, rid: str) -> CurrentReader:
+    """The caller as a reader of that relationship. Raises NotSignedIn, TooManyRequests and NotFound."""
+    bearer = await bearer_without_recheck(request)
+    lookup: ReaderLookup = state_of(request).reader_lookup
+    try:
+        found = await lookup.find(bearer.session_id, bearer.member_id, path_uuid(rid))
+    except NotFound:
+        await recheck_session(request)
+        raise
+    return CurrentReader(bearer.member_id, found.reader, found.time_zone, found.version)
+
+
+async def keys_of(request: ApiRequest, caller: CurrentReader) -> RelationshipKeys:
+    """The keys with which the caller reads."""
+    reader = caller.reader
+    return await context_of(request).keys.relationship_keys(reader.relationship_id, reader.author_id)
+
+
+async def cached_counts(
+    request: ApiRequest,
+    caller: CurrentReader,
+    question: tuple[object, ...],
+    count: Callable[[DbConnection], Awaitable[object]],
+) -> ASGIApp:
+    """Counts, by the connections that are there to count."""
+
+    async def counted() -> object:
+        async with checked_out(state_of(request).counting_db) as db:
+            return await count(db)
+
+    return await cached(request, caller, question, counted)
+
+
+async def cached(
+    request: ApiRequest, caller: CurrentReader, question: tuple[object, ...], compute: Callable[[], Awaitable[object]]
+) -> ASGIApp:
+    """The answer, from the cache where nothing has changed that this reader can read; computed otherwise.
+
+    It is computed after the version was looked up: what is cached under a version is as new as that, or newer.
+    """
+    cache: AnswerCache = state_of(request).answer_cache
+    key = (caller.reader.author_id, *question)
+    answer = cache.get(key, caller.version)
+    if answer is None:
+        answer = cacheable(await compute())
+        cache.put(key, caller.version, answer)
+    return cacheable_answer(request, answer)
+
+
+def today_of(request: ApiRequest, caller: CurrentReader) -> date:
+    """The date on which the caller's clock stands."""
+    return context_of(request).now().astimezone(ZoneInfo(caller.time_zone)).date()
+
+
+@asynccontextmanager
+async def reading_long(request: ApiRequest, caller: CurrentReader) -> AsyncIterator[DbConnection]:
+    """A connection that acts for the caller, when it is their turn to read all of a stream."""
+    turns: Turns = state_of(request).turns
+    async with turns.take(caller.member_id), context_of(request).acting_as(caller.member_id) as db:
+        yield db

@@ -1,0 +1,93 @@
+"""Handlers of what is asked next: who has which role, and what has changed. The rest is the projection's."""
+
+from typing import Annotated
+
+from litestar import get
+from litestar.params import FromPath
+from litestar.types import ASGIApp
+from msgspec import Meta, Struct
+
+from events.entries import Domain
+from events.heads import DbConnection
+from projections import changes as changes_of
+from projections import roles as roles_of
+from projections.changes import Changes, Quarter
+from projections.roles import Roles
+from projections.windows import Window
+from service.errors import Invalid, NotFound
+from service.reading.asking import cached_counts, current_reader, keys_of, today_of
+from service.reading.reads import DayOrToday, WindowDays
+from service.web.operation import described
+from service.web.requests import ApiRequest, decode_query
+
+
+class RolesQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which window."""
+
+    window: WindowDays = 28
+    on: DayOrToday | None = None
+    domain: Domain | None = None
+
+
+class ChangesQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which quarter of the calendar is held beside the one before."""
+
+    quarter: Annotated[
+        str,
+        Meta(
+            pattern=r"^(000[2-9]|00[1-9][0-9]|0[1-9][0-9]{2}|[1-9][0-9]{3})-Q[1-4]$(?!\n)",
+            description="A quarter that is over.",
+            examples=["2026-Q3"],
+        ),
+    ]
+    domain: Domain | None = None
+
+
+@get(
+    "/v1/relationships/{rid:str}/roles",
+    opt=described(
+        id="getRoles",
+        tag="Read",
+        summary="Who initiates and who decides, together, over a window",
+        query=RolesQuery,
+        answers={200: Roles},
+        problems=(NotFound,),
+        cached=True,
+    ),
+)
+async def get_roles(request: ApiRequest, rid: FromPath[str]) -> ASGIApp:
+    """Two tellings, side by side. Requests stay out: whoever is asked decides, by what a request is."""
+    caller = await current_reader(request, rid)
+    query = decode_query(request, RolesQuery)
+    asked = Window(query.on or today_of(request, caller), query.window, query.domain)
+
+    async def count(db: DbConnection) -> Roles:
+        return await roles_of.roles(db, await keys_of(request, caller), caller.reader, asked, caller.member_id)
+
+    return await cached_counts(request, caller, ("roles", asked), count)
+
+
+@get(
+    "/v1/relationships/{rid:str}/changes",
+    opt=described(
+        id="getChanges",
+        tag="Read",
+        summary="A quarter beside the one before: whether something has moved",
+        query=ChangesQuery,
+        answers={200: Changes},
+        problems=(NotFound,),
+        cached=True,
+    ),
+)
+async def get_changes(request: ApiRequest, rid: FromPath[str]) -> ASGIApp:
+    """Looked at when the quarter is over, so that nobody finds a change by looking every day."""
+    caller = await current_reader(request, rid)
+    query = decode_query(request, ChangesQuery)
+    asked = changes_of.Asked(Quarter(int(query.quarter[:4]), int(query.quarter[-1])), query.domain)
+    if asked.quarter.last >= today_of(request, caller):
+        raise Invalid("A quarter can be looked at once it is over.", "/quarter")
+
+    async def count(db: DbConnection) -> Changes:
+        return await changes_of.changes(db, await keys_of(request, caller), caller.reader, asked, caller.member_id)
+
+    return await cached_counts(request, caller, ("changes", asked), count)
