@@ -18,6 +18,18 @@ FeltItem = Literal[
 Audience = Literal["shared", "private"]
 EntryKind = Literal["check_in", "request", "decision", "retraction"]
 MyInput = Literal["not_asked", "asked", "partly", "counted"]
+Concern = Literal[
+    "criticised",
+    "mocked",
+    "overruled",
+    "kept_from_friends",
+    "jealousy",
+    "smothered",
+    "pressured",
+    "afraid",
+    "hurt",
+    "to_keep_peace",
+]
 
 WHO: tuple[Who, ...] = get_args(Who)
 FELT_ITEMS: tuple[FeltItem, ...] = get_args(FeltItem)
@@ -41,7 +53,7 @@ Felt = Annotated[int, Meta(ge=1, le=7, description="1 (not at all) to 7 (very mu
 class CheckIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """How something was, in the words and numbers of the one who records it.
 
-    At least one of initiated_by, decided_by, felt, words and note. Private unless `audience` says otherwise.
+    At least one of initiated_by, decided_by, felt, words, concerns and note. Private unless `audience` says otherwise.
 
     A sealed one stays private until the other member has sealed one for the same thing that answers one of the same
     felt items or questions, while both consent, both on time (not late) and neither for a day to come. At that moment
@@ -71,6 +83,18 @@ class CheckIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omi
     decided_by: Who | None = None
     felt: dict[FeltItem, Felt] | None = None
     words: dict[Text, Text] | None = None
+    concerns: (
+        Annotated[
+            list[Concern],
+            Meta(
+                max_length=10,
+                description="What weighs on me, in a private check-in alone: it counts nowhere, and stands in my own "
+                "events and my export only. For 90 days no question asks for my own part. GET /v1/help names places "
+                "to turn to.",
+            ),
+        ]
+        | None
+    ) = None
     note: Text | None = None
     audience: Literal["private", "shared", "sealed"] | None = None
     sealed_for: (

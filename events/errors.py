@@ -8,7 +8,7 @@ Exception
      ├─ NotActive
      ├─ UnknownEvent
      └─ RuleBroken
-         ├─ InTheFuture, OffsetOfNoPlace, NotItsDay, EmptyCheckIn, ExpiresTooEarly
+         ├─ InTheFuture, OffsetOfNoPlace, NotItsDay, EmptyCheckIn, ConcernsStayPrivate, ExpiresTooEarly
          ├─ SealedForNothing, SealedAboutNothing
          ├─ NotARequestToMe, NotARequest, OwnRequest, RequestLapsed, RequestRetracted
          ├─ TwoForms, IncompleteDecision
@@ -88,9 +88,16 @@ class NotItsDay(RuleBroken):
 
 
 class EmptyCheckIn(RuleBroken):
-    """A check-in needs at least one of initiated_by, decided_by, felt, words and note."""
+    """A check-in needs at least one of initiated_by, decided_by, felt, words, concerns and note."""
 
     code = "empty_check_in"
+
+
+class ConcernsStayPrivate(RuleBroken):
+    """Concerns go into a private check-in only: nobody else is to read them."""
+
+    code = "concerns_stay_private"
+    pointer = "/concerns"
 
 
 class SealedForNothing(RuleBroken):

@@ -34,6 +34,7 @@ from events.entries import (
 from events.errors import (
     AlreadyRetracted,
     AlreadyTold,
+    ConcernsStayPrivate,
     ConsentRequired,
     EmptyCheckIn,
     ExpiresTooEarly,
@@ -303,8 +304,10 @@ def _referred(event_id: UUID, audience: Audience | Literal["sealed"] | None, kno
 
 
 def _check_check_in(entry: CheckIn, known: Known) -> None:
-    if not (entry.initiated_by or entry.decided_by or entry.felt or entry.words or entry.note):
+    if not (entry.initiated_by or entry.decided_by or entry.felt or entry.words or entry.concerns or entry.note):
         raise EmptyCheckIn
+    if entry.concerns and entry.audience != "private":
+        raise ConcernsStayPrivate
     if entry.day is not None and (entry.occurred_at.date() - entry.day).days not in (0, 1):
         raise NotItsDay
     if entry.sealed_for is not None and entry.audience != "sealed":

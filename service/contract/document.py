@@ -67,6 +67,7 @@ TAGS: dict[Tag, str] = {
     "Read": "What a phone looks at: events, also as they happen, requests, and what the log adds up to.",
     "Be asked": "When I want to be asked, what I was asked, and the devices that my pushes go to.",
     "Leave": "Leaving a relationship, taking everything of mine along, and being erased.",
+    "Help": "Where to turn in danger.",
     "Health": "Whether the process lives, and whether it can work.",
 }
 

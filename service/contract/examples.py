@@ -44,6 +44,7 @@ from service.recording.offline_queue import Sync, Synced, SyncEntry, SyncResult
 from service.relationships.linking import INVITE_TTL, Accept, Accepted, Invite, NewRelationship
 from service.relationships.view import Partner, Relationship, Relationships, StreamIds
 from service.web.health import Health
+from service.web.help import help_for
 from service.web.requests import Nothing
 
 
@@ -356,6 +357,7 @@ ANSWERS: dict[str, Any] = {
     + live.KEEP_ALIVE.decode()
     + live.frame({"shared": 3, "private": 0}, feed.as_read(SHARED_LOG[2].event, ME)).decode(),
     "listQuestions": catalogue("en"),
+    "getHelp": help_for("DE"),
     "getLiveness": Health("ok"),
     "getReadiness": Health("ok"),
 }

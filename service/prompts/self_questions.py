@@ -34,11 +34,11 @@ def paused_by(entries: Iterable[Recorded], member: UUID, now: datetime) -> bool:
 
 
 def _is_concern(entry: Recorded, check_in: CheckIn) -> bool:
-    """Whether numbers alone say so, since nothing here reads texts: free_to_say_no of 2 or less, and in a check-in
-    kept to oneself (private, or sealed) conflict of 6 or more, or any other item of 2 or less.
+    """Whether it names concerns, or numbers say so, since nothing here reads texts: free_to_say_no of 2 or less, and
+    in a check-in kept to oneself (private, or sealed) conflict of 6 or more, or any other item of 2 or less.
     """
     felt = check_in.felt or {}
-    if felt.get("free_to_say_no", LOW + 1) <= LOW:
+    if check_in.concerns or felt.get("free_to_say_no", LOW + 1) <= LOW:
         return True
     return entry.audience == "private" and any(
         value >= HIGH if item == "conflict" else value <= LOW for item, value in felt.items()

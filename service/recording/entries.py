@@ -60,6 +60,7 @@ def _described(operation: str, summary: str, body: type[Any], *more: type[Except
         CheckIn,
         refusals.NotItsDay,
         refusals.EmptyCheckIn,
+        refusals.ConcernsStayPrivate,
         refusals.SealedForNothing,
         refusals.SealedAboutNothing,
     ),

@@ -9,8 +9,10 @@ Never imports: any room that knows what is asked (`access` and above).
 from typing import Any
 
 from service.web.health import get_docs, get_docs_file, get_document, get_liveness, get_readiness
+from service.web.help import get_help
 
 ROUTES: list[Any] = [
+    get_help,
     get_liveness,
     get_readiness,
     get_document,

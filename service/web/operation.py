@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
-Tag = Literal["Sign in", "Me", "Relationships", "Record", "Read", "Be asked", "Leave", "Health"]
+Tag = Literal["Sign in", "Me", "Relationships", "Record", "Read", "Be asked", "Leave", "Help", "Health"]
 
 
 class Operation(Struct, frozen=True, kw_only=True):

@@ -14,6 +14,7 @@ from events.entries import Audience, CheckIn, Decision, Ended, Entry, Erased, Fa
 from events.errors import (
     AlreadyRetracted,
     AlreadyTold,
+    ConcernsStayPrivate,
     ConsentRequired,
     EmptyCheckIn,
     ExpiresTooEarly,
@@ -76,6 +77,7 @@ REFUSALS: list[tuple[type[Refusal], list[Recorded], Entry, dict[str, Any]]] = [
     (OffsetOfNoPlace, [], check_in(occurred_at=OF_NO_PLACE), {}),
     (NotItsDay, [], check_in(day=NOW.date() - timedelta(days=2)), {}),
     (EmptyCheckIn, [], CheckIn(occurred_at=NOW, domain="home"), {}),
+    (ConcernsStayPrivate, [], check_in(concerns=["hurt"], audience="shared"), {}),
     (SealedAboutNothing, [], check_in(audience="sealed", sealed_for="about"), {}),
     (SealedForNothing, [], check_in(sealed_for="day"), {}),
     (ExpiresTooEarly, [], ask(expires_at=LONG_AGO), {}),
@@ -456,6 +458,7 @@ def test_what_the_service_says_is_never_late(fact: Fact) -> None:
         {"felt": {"fair": 1}},
         {"words": {"": ""}},
         {"note": "."},
+        {"concerns": ["afraid"]},
     ],
 )
 def test_a_check_in_says_at_least_one_thing(said: dict[str, Any]) -> None:
@@ -463,10 +466,26 @@ def test_a_check_in_says_at_least_one_thing(said: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    "said", [{}, {"domain": "home", "prompt_id": ID}, {"about": ID}, {"felt": {}, "words": {}, "note": ""}]
+    "said",
+    [{}, {"domain": "home", "prompt_id": ID}, {"about": ID}, {"felt": {}, "words": {}, "concerns": [], "note": ""}],
 )
 def test_what_says_nothing_is_no_check_in(said: dict[str, Any]) -> None:
     given(partners(ID, ask())).when(CheckIn(occurred_at=RECENTLY, **said)).then(EmptyCheckIn)
+
+
+@pytest.mark.parametrize(("audience", "outcome"), [(None, "private"), ("private", "private")])
+def test_concerns_go_into_a_private_check_in(audience: Any, outcome: Any) -> None:
+    given().when(check_in(concerns=["hurt", "afraid"], audience=audience)).then(outcome)
+
+
+@pytest.mark.parametrize("audience", ["shared", "sealed"])
+def test_and_into_no_other(audience: Any) -> None:
+    given().when(check_in(concerns=["hurt"], audience=audience)).then(ConcernsStayPrivate)
+
+
+def test_nor_can_they_be_shared_later() -> None:
+    kept = mine(ID, check_in(concerns=["hurt"], audience="private"), "private")
+    given(kept).when(check_in(concerns=["hurt"], audience="shared"), ID).then(ConcernsStayPrivate)
 
 
 @pytest.mark.parametrize("audience", [None, "private", "shared"])

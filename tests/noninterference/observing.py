@@ -31,6 +31,7 @@ VALUES: dict[str, list[str | None]] = {
     "to": [None, "{today}", "{yesterday}"],
     "from": [None, "{last_month}"],
     "language": [None, "de"],
+    "region": [None, "DE", "XX"],
     "quarter": ["2026-Q1", "2025-Q4", "2026-Q2"],
     "Last-Event-ID": [None, "shared:0,private:0", "shared:3,private:1", "shared:1,private:99"],
 }

@@ -110,7 +110,7 @@ def partners(event_id: UUID, fact: Fact, audience: Audience = "shared", at: date
 
 def check_in(**fields: Any) -> CheckIn:
     """A check-in with a note, unless it says something else."""
-    said = any(fields.get(name) for name in ("initiated_by", "decided_by", "felt", "words", "note"))
+    said = any(fields.get(name) for name in ("initiated_by", "decided_by", "felt", "words", "concerns", "note"))
     return CheckIn(**_recent(fields, **({} if said else {"note": "a walk"})))
 
 

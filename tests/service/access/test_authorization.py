@@ -36,6 +36,7 @@ MALFORMED = ("no-id", "%00", "0", "0" * 32, "%7Brid%7D")
 
 # --- Operations that need no session: what everybody gets, whoever they are. An example's code or token is nobody's.
 OPEN = {
+    "getHelp": 200,
     "getLiveness": 200,
     "getReadiness": 200,
     "sendSignInCode": 202,

@@ -112,10 +112,12 @@ def felt(days_ago: int = 0, **items: int) -> CheckIn:
         (told(felt(heard=3, fair=7)), False),
         (told(felt(heard=1), "shared"), False),
         (told(CheckIn(occurred_at=NOW, note="hard")), False),
+        (told(CheckIn(occurred_at=NOW, concerns=["pressured"])), True),
+        (told(CheckIn(occurred_at=NOW, concerns=[], note="fine")), False),
         (told(Decision(occurred_at=NOW, request_id=UUID(int=3), outcome="no")), False),
     ],
 )
-def test_a_concern_is_told_by_numbers(entry: Recorded, rest: bool) -> None:
+def test_a_concern_is_named_or_told_by_numbers(entry: Recorded, rest: bool) -> None:
     assert paused_by([told(felt(close=6)), entry], ME, NOW) is rest
 
 
