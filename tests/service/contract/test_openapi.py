@@ -134,6 +134,7 @@ def test_only_rules_that_can_be_broken_are_named() -> None:
         "in_the_future",
         "not_its_day",
         "empty_check_in",
+        "concerns_stay_private",
         "sealed_for_nothing",
         "sealed_about_nothing",
     }
