@@ -1,4 +1,4 @@
-"""The four things a phone records, the two that the service does, and their text in the log."""
+"""The five things a phone records, the two that the service does, and their text in the log."""
 
 from datetime import date, datetime, timedelta
 from typing import Annotated, Literal, TypeAlias, TypeGuard, get_args
@@ -16,7 +16,7 @@ FeltItem = Literal[
     "valued", "heard", "room_for_me", "free_to_say_no", "fair", "close", "enjoyed", "satisfied", "conflict"
 ]
 Audience = Literal["shared", "private"]
-EntryKind = Literal["check_in", "request", "decision", "retraction"]
+EntryKind = Literal["check_in", "request", "opening", "decision", "retraction"]
 MyInput = Literal["not_asked", "asked", "partly", "counted"]
 Concern = Literal[
     "criticised",
@@ -122,11 +122,26 @@ class Request(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omi
     expires_at: Annotated[datetime, Meta(tz=True, description="When it lapses, RFC 3339.")] | None = None
 
 
+class Opening(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Something is to be decided for both of us, and nobody has decided yet. Always shared; it counts nothing.
+
+    Each may say a view before: in a check-in `about` it, with the words my_view and their_sense, shared, or sealed for
+    it, so that nobody's view stands before the other's. A shared decision with its `opening_id` closes it. For things
+    that both live with, never for somebody's consent.
+    """
+
+    occurred_at: OccurredAt
+    domain: Domain
+    text: Text | None = None
+    size: Literal["small", "big"] | None = None
+
+
 class Decision(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """A decision, in one of two forms.
 
     About a request made to me: `request_id`, `outcome`, and perhaps `note`.
-    For both of us: `domain`, `decided_by`, and perhaps `text`, `size`, `raised_by`, `my_input`, `as_agreed`, `about`.
+    For both of us: `domain`, `decided_by`, and perhaps `text`, `size`, `raised_by`, `my_input`, `as_agreed`, and
+    `opening_id` or `about`.
     """
 
     occurred_at: OccurredAt
@@ -140,6 +155,9 @@ class Decision(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, om
     decided_by: Who | None = None
     my_input: MyInput | None = None
     as_agreed: Annotated[bool, Meta(description="Whether we had agreed who is to decide this.")] | None = None
+    opening_id: (
+        Annotated[UUID, Meta(description="The opening that this decides. A shared one closes it, once.")] | None
+    ) = None
     about: Annotated[UUID, Meta(description="The other's decision, of which this is my telling.")] | None = None
     audience: Audience | None = None
 
@@ -163,13 +181,14 @@ class Erased(Struct, frozen=True):
     """What an erased member had recorded: only that it was."""
 
 
-Entry: TypeAlias = CheckIn | Request | Decision | Retraction
+Entry: TypeAlias = CheckIn | Request | Opening | Decision | Retraction
 Fact: TypeAlias = Entry | Opened | Ended | Erased
-Kind = Literal["check_in", "request", "decision", "retraction", "opened", "ended", "erased"]
+Kind = Literal["check_in", "request", "opening", "decision", "retraction", "opened", "ended", "erased"]
 
 TYPES: dict[str, type[Fact]] = {
     "check_in": CheckIn,
     "request": Request,
+    "opening": Opening,
     "decision": Decision,
     "retraction": Retraction,
     "opened": Opened,
@@ -254,7 +273,7 @@ def as_shared(fact: CheckIn | Decision) -> CheckIn | Decision:
             return replace(fact, audience="shared")
 
 
-def day_of(entry: CheckIn | Request | Decision) -> date:
+def day_of(entry: CheckIn | Request | Opening | Decision) -> date:
     """The day that it counts on: the one that it says it is told of, or the calendar date where it happened."""
     if isinstance(entry, CheckIn) and entry.day is not None:
         return entry.day
@@ -290,19 +309,21 @@ def refers_to(entry: Entry) -> UUID | None:
             return entry.about
         case Request():
             return entry.in_reply_to
+        case Opening():
+            return None
         case Decision():
-            return entry.request_id or entry.about
+            return entry.request_id or entry.about or entry.opening_id
         case Retraction():
             return entry.event_id
 
 
 def alters(fact: Fact) -> UUID | None:
-    """The event whose standing this one changes: what is taken back, or what is told a second time."""
+    """The event whose standing this one changes: what is taken back, told a second time, or decided at last."""
     match fact:
         case Retraction():
             return fact.event_id
         case Decision():
-            return fact.about
+            return fact.about or fact.opening_id
         case _:
             return None
 

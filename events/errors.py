@@ -13,6 +13,7 @@ Exception
          ├─ NotARequestToMe, NotARequest, OwnRequest, RequestLapsed, RequestRetracted
          ├─ TwoForms, IncompleteDecision
          ├─ OwnDecision, NotADecisionForBoth, AlreadyTold
+         ├─ NotAnOpening, OpeningWithdrawn, AlreadyDecided
          └─ NotMine, NotRetractable, AlreadyRetracted
 """
 
@@ -189,6 +190,27 @@ class AlreadyTold(RuleBroken):
 
     code = "already_told"
     pointer = "/about"
+
+
+class NotAnOpening(RuleBroken):
+    """opening_id must name an opening."""
+
+    code = "not_an_opening"
+    pointer = "/opening_id"
+
+
+class OpeningWithdrawn(RuleBroken):
+    """This opening was withdrawn; what is decided all the same is recorded without it."""
+
+    code = "opening_withdrawn"
+    pointer = "/opening_id"
+
+
+class AlreadyDecided(RuleBroken):
+    """This opening was decided. How you tell that decision goes into one of your own about it."""
+
+    code = "already_decided"
+    pointer = "/opening_id"
 
 
 class NotMine(RuleBroken):

@@ -19,6 +19,7 @@ from events.entries import (
     Erased,
     Fact,
     Opened,
+    Opening,
     Request,
     Retraction,
     alters,
@@ -32,6 +33,7 @@ from events.entries import (
     refers_to,
 )
 from events.errors import (
+    AlreadyDecided,
     AlreadyRetracted,
     AlreadyTold,
     ConcernsStayPrivate,
@@ -43,12 +45,14 @@ from events.errors import (
     InTheFuture,
     NotActive,
     NotADecisionForBoth,
+    NotAnOpening,
     NotARequest,
     NotARequestToMe,
     NotItsDay,
     NotMine,
     NotRetractable,
     OffsetOfNoPlace,
+    OpeningWithdrawn,
     OwnDecision,
     OwnRequest,
     RequestLapsed,
@@ -125,10 +129,21 @@ class Known(Struct):
             telling
             for telling in self.alterations.get(decision_id, [])
             if isinstance(telling.fact, Decision)
+            and telling.fact.about == decision_id
             and telling.author == author_id
             and not self.retracted(telling)
             and not self.shared_later(telling)
         ]
+
+    def decided(self, opening_id: UUID) -> bool:
+        """Whether a decision for both that both can read, and that still stands, has closed that opening."""
+        return any(
+            isinstance(one.fact, Decision)
+            and one.fact.opening_id == opening_id
+            and one.audience == "shared"
+            and not self.retracted(one)
+            for one in self.alterations.get(opening_id, [])
+        )
 
 
 def evolve(known: Known, event: Recorded) -> None:
@@ -168,17 +183,17 @@ def is_late(event: Recorded) -> bool:
 def is_occasion(event: Recorded) -> bool:
     """Whether both may be asked after it: by the event alone, whatever anybody's settings are.
 
-    A request, a decision (also about a request) or a check-in that both can read. Not a late one, from a phone that
-    was offline for days: to ask how that was would puzzle. Not a check-in about something, for that was an occasion
-    itself, and prompts would follow prompts for ever; whether it answers one is its author's alone. Nor what was
-    revealed, for both have just described it. A retraction is nothing that happened.
+    A request, an opening, a decision (also about a request) or a check-in that both can read. Not a late one, from a
+    phone that was offline for days: to ask how that was would puzzle. Not a check-in about something, for that was an
+    occasion itself, and prompts would follow prompts for ever; whether it answers one is its author's alone. Nor what
+    was revealed, for both have just described it. A retraction is nothing that happened.
     """
     if event.audience != "shared" or is_late(event):
         return False
     match event.fact:
         case CheckIn():
             return event.fact.about is None and event.fact.sealed_for is None
-        case Request() | Decision():
+        case Request() | Opening() | Decision():
             return True
         case _:
             return False
@@ -227,7 +242,7 @@ def audience_of_new(entry: Entry) -> Audience | None:
     match entry:
         case CheckIn():
             return "shared" if entry.audience == "shared" else "private"
-        case Request():
+        case Request() | Opening():
             return "shared"
         case Decision():
             return audience_of_decision(entry)
@@ -248,7 +263,7 @@ def stands_alone(entry: Entry) -> bool:
     No telling there could be the second of a decision.
     """
     match entry:
-        case Request():
+        case Request() | Opening():
             return True
         case CheckIn():
             return entry.audience != "sealed"
@@ -284,6 +299,8 @@ def _check(entry_id: UUID, entry: Entry, author: Author, known: Known) -> None:
             _check_check_in(entry, known)
         case Request():
             _check_request(entry, author, known)
+        case Opening():
+            pass
         case Decision(request_id=None, outcome=None):
             _check_decision_for_both(entry_id, entry, author, known)
         case Decision():
@@ -332,7 +349,7 @@ def _check_request(entry: Request, author: Author, known: Known) -> None:
 def _check_answer(entry: Decision, author: Author, known: Known) -> None:
     if entry.domain or entry.text is not None or entry.size or entry.raised_by or entry.decided_by:
         raise TwoForms
-    if entry.my_input or entry.as_agreed is not None or entry.about:
+    if entry.my_input or entry.as_agreed is not None or entry.about or entry.opening_id:
         raise TwoForms
     if entry.request_id is None or entry.outcome is None:
         raise IncompleteDecision
@@ -354,6 +371,8 @@ def _check_decision_for_both(entry_id: UUID, entry: Decision, author: Author, kn
         raise TwoForms
     if entry.domain is None or entry.decided_by is None:
         raise IncompleteDecision
+    if entry.opening_id is not None:
+        _check_closing(entry, entry.opening_id, known)
     if entry.about is None:
         return
     decision = _referred(entry.about, entry.audience, known)
@@ -364,6 +383,21 @@ def _check_decision_for_both(entry_id: UUID, entry: Decision, author: Author, kn
     told = known.told_by(author.author_id, entry.about)
     if any(not (one.event_id == entry_id and same_but_for_readers(one.fact, entry)) for one in told):
         raise AlreadyTold  # but a telling that is shared later tells nothing a second time
+
+
+def _check_closing(entry: Decision, opening_id: UUID, known: Known) -> None:
+    if entry.about is not None:
+        raise TwoForms  # a telling of a decision closes nothing: the decision has
+    if _gone(opening_id, known):
+        return  # whatever it was
+    opening = _referred(opening_id, entry.audience, known)
+    if not isinstance(opening.fact, Opening):
+        raise NotAnOpening
+    if known.retracted(opening):
+        raise OpeningWithdrawn
+    # What its author keeps to themselves closes nothing: it may stand beside a shared one, and says nothing about it.
+    if entry.audience == "shared" and known.decided(opening_id):
+        raise AlreadyDecided
 
 
 def _is_first_telling(fact: Fact) -> bool:

@@ -17,6 +17,7 @@ from events.entries import (
     Ended,
     Erased,
     Opened,
+    Opening,
     Request,
     Retraction,
     day_of,
@@ -45,13 +46,14 @@ class Event(Struct, frozen=True, kw_only=True, omit_defaults=True):
     id: UUID
     stream: Audience
     position: Position
-    kind: Literal["check_in", "request", "decision", "retraction", "erased", "opened", "ended"]
+    kind: Literal["check_in", "request", "opening", "decision", "retraction", "erased", "opened", "ended"]
     by: Literal["me", "partner"] | None
     recorded_at: datetime
     late: bool
     day: Annotated[date, Meta(description="The day on which it counts, if it counts at all.")] | None = None
     check_in: CheckIn | None = None
     request: Request | None = None
+    opening: Opening | None = None
     decision: Decision | None = None
     retraction: Retraction | None = None
     proof: Proof | None = None
@@ -115,6 +117,8 @@ def as_read(event: Recorded, author_id: UUID) -> Event:
             return replace(envelope, day=day_of(entry), check_in=entry)
         case Request():
             return replace(envelope, day=day_of(entry), request=entry)
+        case Opening():
+            return replace(envelope, day=day_of(entry), opening=entry)
         case Decision():
             return replace(envelope, day=day_of(entry), decision=entry)
         case Retraction():

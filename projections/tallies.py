@@ -102,7 +102,7 @@ def tally(stream: StreamKey, event: Recorded, find: Find) -> Counts:
         target = find(event.audience, event.fact.event_id)
         return [] if target is None else [(key, -count) for key, count in tally(stream, target, find)]
     if event.author is None or not isinstance(event.fact, CheckIn | Request | Decision):
-        return []
+        return []  # an opening, for one
     day, domain = day_of(event.fact), event.fact.domain or "other"
     counted = told(event.fact, is_counted_already(event, about(event, find)))
     return [(Key(stream, day, event.author, domain, measure, value), 1) for measure, value in counted]

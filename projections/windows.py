@@ -25,6 +25,11 @@ class Window(Struct, frozen=True):
         last = self.on.toordinal()
         return last - self.window + 1, last
 
+    def covers(self, day: date) -> bool:
+        """Whether a day is one of these."""
+        first, last = self.days
+        return first <= day.toordinal() <= last
+
     def looks(self, told: Told) -> Looks:
         """What the bar of a figure of that telling allows for."""
         begin, _ = self.days

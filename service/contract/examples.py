@@ -12,17 +12,19 @@ from msgspec.structs import asdict
 
 from events import chain
 from events.encryption import RelationshipKeys
-from events.entries import CheckIn, Decision, Entry, Opened, Request, Retraction, complete
+from events.entries import CheckIn, Decision, Entry, Opened, Opening, Request, Retraction, complete
 from events.records import Draft, Stored, StreamKey, encrypt_event
 from projections import changes, feed, statistics
 from projections.balances import Balances, Telling, Tellings
 from projections.changes import Changes, ChangesTold, CountedChange, SplitChange
 from projections.feed import Head, Page
+from projections.openings import Openings, OpeningStanding, Spoken
 from projections.perspectives import Perspectives
 from projections.requests import Requests, RequestStanding
 from projections.roles import Roles, RolesTold
 from projections.statistics import Counted, Looks, Split, WhoCounts
 from projections.trends import Point, Trend
+from projections.voice import Heard, Voice
 from service import errors
 from service.access.consent import CONSENT_VERSION
 from service.accounts.address_change import AddressProof, AddressWanted
@@ -75,6 +77,7 @@ CHECK_IN = CheckIn(
     audience="shared",
 )
 REQUEST = Request(occurred_at=EVENING, domain="time", text="Shall we keep Sunday free for the two of us?")
+OPENING = Opening(occurred_at=EVENING, domain="money", text="Which washing machine?", size="big")
 YES = Decision(occurred_at=EVENING + timedelta(hours=1), request_id=_id("request"), outcome="yes")
 RETRACTION = Retraction(occurred_at=EVENING + timedelta(days=1), event_id=_id("check-in"))
 DECISION = Decision(
@@ -113,6 +116,7 @@ SHARED_LOG = _log(
     ("request", ME, REQUEST),
     ("answer", PARTNER, YES),
     ("retraction", ME, RETRACTION),
+    ("opening", ME, OPENING),
 )
 PRIVATE_LOG = _log(PRIVATE, ("decision", ME, DECISION))
 
@@ -183,6 +187,11 @@ def _counted_change(before: tuple[int, int], now: tuple[int, int]) -> CountedCha
     return CountedChange(first, second, found.difference, found.low, found.high, changes.OF_COUNTED[found.direction])
 
 
+def _heard(both_spoke: int, only_decider: int) -> Heard:
+    share, low, high = statistics.proportion(both_spoke, only_decider)
+    return Heard(both_spoke + only_decider, both_spoke, only_decider, 0, 0, share, low, high)
+
+
 COUNTED_CHANGE, NO_COUNTED_CHANGE = _counted_change((12, 4), (9, 5)), _counted_change((0, 0), (0, 0))
 
 
@@ -247,6 +256,7 @@ BODIES: dict[str, Any] = {
     "acceptInvite": Accept(CODE),
     "recordCheckIn": CHECK_IN,
     "recordRequest": REQUEST,
+    "recordOpening": OPENING,
     "recordDecision": DECISION,
     "recordRetraction": RETRACTION,
     "sync": Sync(
@@ -297,6 +307,7 @@ ANSWERS: dict[str, Any] = {
     "confirm": TOGETHER,
     "recordCheckIn": _recorded(SHARED_LOG[1]),
     "recordRequest": _recorded(SHARED_LOG[2]),
+    "recordOpening": _recorded(SHARED_LOG[5]),
     "recordDecision": _recorded(PRIVATE_LOG[0]),
     "recordRetraction": _recorded(SHARED_LOG[4]),
     "sync": Synced(
@@ -314,6 +325,10 @@ ANSWERS: dict[str, Any] = {
                 decision=feed.as_read(SHARED_LOG[3].event, ME),
             )
         ],
+        more=False,
+    ),
+    "listOpenings": Openings(
+        [OpeningStanding(feed.as_read(SHARED_LOG[5].event, ME), "open", Spoken(me=True, partner=False), None)],
         more=False,
     ),
     "getBalances": Balances(
@@ -346,6 +361,7 @@ ANSWERS: dict[str, Any] = {
         **asdict(statistics.agreement(INITIATES, near=False)),
     ),
     "getRoles": Roles(on=LAST_DAY, window=28, domain=None, mine=ROLES, partners=NO_ROLES),
+    "getVoice": Voice(LAST_DAY, 90, None, me=_heard(5, 7), partner=_heard(2, 1), both=_heard(0, 0)),
     "getChanges": Changes(
         quarter="2026-Q1",
         domain=None,

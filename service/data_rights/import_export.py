@@ -18,7 +18,18 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from events import chain, encryption, entries
-from events.entries import REQUEST_OPEN_FOR, CheckIn, Decision, Ended, Erased, Fact, Opened, Request, Retraction
+from events.entries import (
+    REQUEST_OPEN_FOR,
+    CheckIn,
+    Decision,
+    Ended,
+    Erased,
+    Fact,
+    Opened,
+    Opening,
+    Request,
+    Retraction,
+)
 from events.errors import UnknownKind
 from events.heads import DbConnection, create_stream, lock_heads
 from events.records import SHARED, Stored, StreamKey
@@ -196,7 +207,7 @@ def _fits(event: Recorded, before: dict[UUID, Recorded]) -> bool:
         case Retraction():
             retracted = before.get(event.fact.event_id)
             return retracted is not None and retracted.author == event.author
-        case CheckIn() | Request() | Decision():
+        case CheckIn() | Request() | Opening() | Decision():
             return event.recorded_at <= LAST_RECORDED and entries.complete(event.fact, event.recorded_at) == event.fact
         case _:
             return True

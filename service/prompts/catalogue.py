@@ -15,11 +15,18 @@ CATALOGUE_VERSION = "1"
 
 AfterQuestion = Literal["how_was_it", "enjoyable", "change"]
 SelfQuestion = Literal["my_week", "my_part"]
-QuestionId = Literal[FeltItem, AfterQuestion, SelfQuestion]
+OpeningQuestion = Literal["my_view", "their_sense"]
+QuestionId = Literal[FeltItem, AfterQuestion, SelfQuestion, OpeningQuestion]
 
 AFTER_QUESTIONS: tuple[AfterQuestion, ...] = get_args(AfterQuestion)
 SELF_QUESTIONS: tuple[SelfQuestion, ...] = get_args(SelfQuestion)
-QUESTIONS: tuple[QuestionId, ...] = (*FELT_ITEMS, *AFTER_QUESTIONS, *SELF_QUESTIONS)
+OPENING_QUESTIONS: tuple[OpeningQuestion, ...] = get_args(OpeningQuestion)
+QUESTIONS: tuple[QuestionId, ...] = (*FELT_ITEMS, *AFTER_QUESTIONS, *SELF_QUESTIONS, *OPENING_QUESTIONS)
+
+Asked = Annotated[
+    Literal["felt", "after", "self", "opening"],
+    Meta(description="At any time, after a shared event, about oneself, or before something is decided."),
+]
 
 ENGLISH = "en"
 Texts = Mapping[str, Mapping[QuestionId, str]]
@@ -41,6 +48,8 @@ TEXTS: Texts = {
         "change": "What would you like to change?",
         "my_week": "What did you do this week that was good for you?",
         "my_part": "What did I do to contribute?",
+        "my_view": "What do you want, and why does it matter to you?",
+        "their_sense": "What makes sense to you in the wish that is not yours?",
     },
     "de": {
         "valued": "Wie sehr hast du dich geschätzt gefühlt?",
@@ -57,6 +66,8 @@ TEXTS: Texts = {
         "change": "Was möchtest du ändern?",
         "my_week": "Was hast du diese Woche getan, das dir gutgetan hat?",
         "my_part": "Was habe ich beigetragen?",
+        "my_view": "Was möchtest du, und warum ist es dir wichtig?",
+        "their_sense": "Was leuchtet dir an dem anderen Wunsch ein?",
     },
 }
 
@@ -65,10 +76,7 @@ class Question(Struct, frozen=True):
     """One question, and how it is answered: `felt` by a number from 1 to 7, `words` by a text under its name."""
 
     question: QuestionId
-    asked: Annotated[
-        Literal["felt", "after", "self"],
-        Meta(description="At any time, after a shared event, or about oneself."),
-    ]
+    asked: Asked
     answer: Literal["felt", "words"]
     language: Annotated[str, Meta(description="Of the text: the one asked for, or en where it has none.")]
     text: str
@@ -102,4 +110,8 @@ def _question(one: QuestionId, language: str, texts: Texts) -> Question:
     served = language if one in texts[language] else ENGLISH
     if one in FELT_ITEMS:
         return Question(one, "felt", "felt", served, texts[served][one])
-    return Question(one, "self" if one in SELF_QUESTIONS else "after", "words", served, texts[served][one])
+    return Question(one, _asked(one), "words", served, texts[served][one])
+
+
+def _asked(one: QuestionId) -> Asked:
+    return "self" if one in SELF_QUESTIONS else "opening" if one in OPENING_QUESTIONS else "after"

@@ -11,9 +11,15 @@ from datetime import datetime
 from uuid import UUID
 
 import structlog
+from asyncpg import Record
 
-from events.records import transposed
+from events.entries import Opening
+from events.lookups import find_events
+from events.reading import decrypt_row
+from events.records import Mention, transposed
+from service.access.memberships import memberships_of
 from service.context import Context
+from service.prompts.catalogue import OPENING_QUESTIONS
 from service.prompts.ciphertexts import decrypt_questions, encrypt_questions
 from service.prompts.self_questions import ask_of_oneself, asked_questions, self_questions_paused
 
@@ -184,7 +190,10 @@ NOT_LOOKED_INTO = """
 SELECT
     prompts.member_id,
     prompts.prompt_id,
-    prompts.questions
+    prompts.questions,
+    prompts.relationship_id,
+    prompts.reason,
+    prompts.item_id
 FROM prompts
 WHERE prompts.state = 'scheduled'
     AND prompts.due_at <= $1
@@ -226,13 +235,18 @@ WHERE member_id = $1
 
 
 async def _look_into(context: Context, now: datetime) -> None:
-    """Remove questions about oneself where they are paused, and a prompt of which nothing is left."""
+    """Remove questions about oneself where they are paused, and a prompt of which nothing is left.
+
+    After an opening, views are asked for: what kind an event is of, nobody could tell who planned the prompt.
+    """
     due, kept = await context.scheduler_db.fetch(NOT_LOOKED_INTO, now, BATCH), list[tuple[UUID, UUID, bytes]]()
     await context.keys.fetch_for({row["member_id"] for row in due})
     for row in due:
         member_id, prompt_id = row["member_id"], row["prompt_id"]
         try:
             chosen = await decrypt_questions(context.keys, member_id, row["questions"])
+            if row["reason"] == "after_event" and await _is_opening(context, row):
+                chosen = list(OPENING_QUESTIONS)
             paused = ask_of_oneself(chosen) and await _are_paused(context, member_id, now)
             asked = asked_questions(chosen, paused=paused)
             ciphertext = await encrypt_questions(context.keys, member_id, asked)
@@ -251,3 +265,14 @@ async def _look_into(context: Context, now: datetime) -> None:
 async def _are_paused(context: Context, member_id: UUID, now: datetime) -> bool:
     async with context.acting_as(member_id) as db:
         return await self_questions_paused(context, db, member_id, now)
+
+
+async def _is_opening(context: Context, row: Record) -> bool:
+    """Whether the shared event that a prompt follows opened something that is to be decided."""
+    member_id, relationship_id = row["member_id"], row["relationship_id"]
+    async with context.acting_as(member_id) as db:
+        for one in await memberships_of(db, member_id, context.now(), relationship_id):
+            keys = await context.keys.relationship_keys(relationship_id, one.author_id)
+            found = await find_events(db, [Mention(one.shared, row["item_id"])])
+            return any(isinstance(decrypt_row(keys, stream, each).event.fact, Opening) for stream, each in found)
+    return False

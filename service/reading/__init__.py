@@ -8,17 +8,19 @@ Never imports: `recording`; statistics or SQL over events, which are the project
 
 from typing import Any
 
-from service.reading.figures import get_changes, get_roles
+from service.reading.figures import get_changes, get_roles, get_voice
 from service.reading.live import listen_live
-from service.reading.reads import get_balances, get_perspectives, get_trend, list_events, list_requests
+from service.reading.reads import get_balances, get_perspectives, get_trend, list_events, list_openings, list_requests
 
 ROUTES: list[Any] = [
     list_events,
     list_requests,
+    list_openings,
     get_balances,
     get_trend,
     get_perspectives,
     get_roles,
     get_changes,
+    get_voice,
     listen_live,
 ]

@@ -1,4 +1,4 @@
-"""Handlers of what is asked next: who has which role, and what has changed. The rest is the projection's."""
+"""Handlers of what is asked next: who has which role, whose view stood before a decision, and what has changed."""
 
 from typing import Annotated
 
@@ -11,11 +11,13 @@ from events.entries import Domain
 from events.heads import DbConnection
 from projections import changes as changes_of
 from projections import roles as roles_of
+from projections import voice as voice_of
 from projections.changes import Changes, Quarter
 from projections.roles import Roles
+from projections.voice import Voice
 from projections.windows import Window
 from service.errors import Invalid, NotFound
-from service.reading.asking import cached_counts, current_reader, keys_of, today_of
+from service.reading.asking import cached, cached_counts, current_reader, keys_of, reading_long, today_of
 from service.reading.reads import DayOrToday, WindowDays
 from service.web.operation import described
 from service.web.requests import ApiRequest, decode_query
@@ -23,6 +25,14 @@ from service.web.requests import ApiRequest, decode_query
 
 class RolesQuery(Struct, frozen=True, forbid_unknown_fields=True):
     """Which window."""
+
+    window: WindowDays = 28
+    on: DayOrToday | None = None
+    domain: Domain | None = None
+
+
+class VoiceQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which window of days on which something was decided."""
 
     window: WindowDays = 28
     on: DayOrToday | None = None
@@ -37,7 +47,7 @@ class ChangesQuery(Struct, frozen=True, forbid_unknown_fields=True):
         Meta(
             pattern=r"^(000[2-9]|00[1-9][0-9]|0[1-9][0-9]{2}|[1-9][0-9]{3})-Q[1-4]$(?!\n)",
             description="A quarter that is over.",
-            examples=["2026-Q3"],
+            examples=["2025-Q4"],
         ),
     ]
     domain: Domain | None = None
@@ -91,3 +101,29 @@ async def get_changes(request: ApiRequest, rid: FromPath[str]) -> ASGIApp:
         return await changes_of.changes(db, await keys_of(request, caller), caller.reader, asked, caller.member_id)
 
     return await cached_counts(request, caller, ("changes", asked), count)
+
+
+@get(
+    "/v1/relationships/{rid:str}/voice",
+    opt=described(
+        id="getVoice",
+        tag="Read",
+        summary="Whose view stood before a decision, by who decided, over a window",
+        query=VoiceQuery,
+        answers={200: Voice},
+        problems=(NotFound,),
+        cached=True,
+    ),
+)
+async def get_voice(request: ApiRequest, rid: FromPath[str]) -> ASGIApp:
+    """Of openings that were decided, by what I can read of them. It lists nobody who was silent."""
+    caller = await current_reader(request, rid)
+    query = decode_query(request, VoiceQuery)
+    asked = Window(query.on or today_of(request, caller), query.window, query.domain)
+
+    async def heard() -> Voice:
+        keys = await keys_of(request, caller)
+        async with reading_long(request, caller) as db:
+            return await voice_of.voice(db, keys, caller.reader, asked)
+
+    return await cached(request, caller, ("voice", asked), heard)

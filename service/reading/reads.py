@@ -11,9 +11,10 @@ from msgspec import Meta, Struct
 from events.entries import Audience, Domain, FeltItem
 from events.heads import DbConnection
 from projections import balances as balances_of
-from projections import feed, perspectives, requests, trends
+from projections import feed, openings, perspectives, requests, trends
 from projections.balances import Balances
 from projections.feed import Page
+from projections.openings import Openings
 from projections.perspectives import Period, Perspectives
 from projections.requests import Listed, Requests
 from projections.tallies import Size
@@ -56,6 +57,24 @@ class RequestsQuery(Struct, frozen=True, forbid_unknown_fields=True):
                 ge=1,
                 le=2**63 - 1,
                 description="The position of the last request that the phone has: older ones follow.",
+            ),
+        ]
+        | None
+    ) = None
+    limit: Annotated[int, Meta(ge=1, le=200)] = 50
+
+
+class OpeningsQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which openings: those of one state, or all."""
+
+    state: Literal["open", "decided", "withdrawn"] | None = None
+    after: (
+        Annotated[
+            int,
+            Meta(
+                ge=1,
+                le=2**63 - 1,
+                description="The position of the last opening that the phone has: older ones follow.",
             ),
         ]
         | None
@@ -137,6 +156,31 @@ async def list_requests(request: ApiRequest, rid: FromPath[str]) -> ASGIApp:
     async with reading_long(request, caller) as db:
         listed = await requests.requests(db, keys, caller.reader, asked, context_of(request).now())
     return cacheable_answer(request, cacheable(listed))
+
+
+@get(
+    "/v1/relationships/{rid:str}/openings",
+    opt=described(
+        id="listOpenings",
+        tag="Read",
+        summary="What is or was to be decided for both, newest first, and whether views of it are there",
+        query=OpeningsQuery,
+        answers={200: Openings},
+        problems=(NotFound,),
+        cached=True,
+    ),
+)
+async def list_openings(request: ApiRequest, rid: FromPath[str]) -> ASGIApp:
+    """What the other has sealed about one is not there until it is revealed."""
+    caller, query = await current_reader(request, rid), decode_query(request, OpeningsQuery)
+    asked = openings.Asked(query.state, query.after, query.limit)
+
+    async def listed() -> Openings:
+        keys = await keys_of(request, caller)
+        async with reading_long(request, caller) as db:
+            return await openings.openings(db, keys, caller.reader, asked)
+
+    return await cached(request, caller, ("openings", asked), listed)
 
 
 @get(

@@ -8,11 +8,18 @@ Never imports: `reading`, `relationships`; behind its two handlers no web framew
 
 from typing import Any
 
-from service.recording.entries import record_check_in, record_decision, record_request, record_retraction
+from service.recording.entries import (
+    record_check_in,
+    record_decision,
+    record_opening,
+    record_request,
+    record_retraction,
+)
 from service.recording.offline_queue import sync
 
 ROUTES: list[Any] = [
     record_check_in,
+    record_opening,
     record_request,
     record_decision,
     record_retraction,

@@ -9,7 +9,7 @@ from litestar.types import ASGIApp
 from msgspec import Struct
 
 from events import errors as refusals
-from events.entries import CheckIn, Decision, Request, Retraction
+from events.entries import CheckIn, Decision, Opening, Request, Retraction
 from events.errors import Refusal
 from projections import feed
 from projections.feed import Event, Head
@@ -86,6 +86,15 @@ async def record_request(request: ApiRequest, rid: FromPath[str], id: FromPath[s
 
 
 @put(
+    "/v1/relationships/{rid:str}/openings/{id:str}",
+    opt=_described("recordOpening", "Say that something is to be decided for both", Opening),
+)
+async def record_opening(request: ApiRequest, rid: FromPath[str], id: FromPath[str]) -> ASGIApp:
+    """Always shared. Nobody is asked for anything by it, and nothing tells who has not said a view."""
+    return await _record(request, rid, id, Opening)
+
+
+@put(
     "/v1/relationships/{rid:str}/decisions/{id:str}",
     opt=_described(
         "recordDecision",
@@ -100,6 +109,9 @@ async def record_request(request: ApiRequest, rid: FromPath[str], id: FromPath[s
         refusals.OwnDecision,
         refusals.NotADecisionForBoth,
         refusals.AlreadyTold,
+        refusals.NotAnOpening,
+        refusals.OpeningWithdrawn,
+        refusals.AlreadyDecided,
     ),
 )
 async def record_decision(request: ApiRequest, rid: FromPath[str], id: FromPath[str]) -> ASGIApp:
@@ -123,7 +135,7 @@ async def record_retraction(request: ApiRequest, rid: FromPath[str], id: FromPat
     return await _record(request, rid, id, Retraction)
 
 
-Sent = TypeVar("Sent", CheckIn, Request, Decision, Retraction)
+Sent = TypeVar("Sent", CheckIn, Request, Opening, Decision, Retraction)
 
 
 async def _record(request: ApiRequest, rid: str, entry_id: str, kind: type[Sent]) -> ASGIApp:

@@ -8,7 +8,7 @@ from uuid import UUID
 from asyncpg import Record
 
 from events import rules
-from events.entries import CheckIn, Request, Retraction, day_of, refers_to
+from events.entries import CheckIn, Opening, Request, Retraction, day_of, refers_to
 from events.heads import DbConnection, VersionedHead, lock_heads
 from events.lookups import find_altering, find_events, ids_present
 from events.reading import decrypt_row
@@ -296,7 +296,7 @@ def _mentioned(batches: Iterable[AuthorBatch]) -> tuple[set[Mention], set[Mentio
     for batch in batches:
         for entry_id, entry in batch.entries:
             # In either stream it may be a replay, or what the author shares later.
-            own = [batch.shared] if isinstance(entry, Request) else batch.streams
+            own = [batch.shared] if isinstance(entry, Request | Opening) else batch.streams
             named.update(Mention(stream, entry_id) for stream in own)
             if target := refers_to(entry):
                 altered.update(Mention(stream, target) for stream in batch.streams)

@@ -12,7 +12,7 @@ from litestar.types import ASGIApp
 from msgspec import Meta, Struct
 
 from events import errors as refusals
-from events.entries import CheckIn, Decision, Entry, EntryKind, Request, Retraction
+from events.entries import CheckIn, Decision, Entry, EntryKind, Opening, Request, Retraction
 from events.errors import Refusal
 from projections import feed
 from projections.feed import Page
@@ -38,6 +38,7 @@ class SyncEntry(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=T
     kind: EntryKind
     check_in: CheckIn | None = None
     request: Request | None = None
+    opening: Opening | None = None
     decision: Decision | None = None
     retraction: Retraction | None = None
 
@@ -140,6 +141,7 @@ def _entry_of(sent: SyncEntry) -> Entry:
     given: dict[str, Entry | None] = {
         "check_in": sent.check_in,
         "request": sent.request,
+        "opening": sent.opening,
         "decision": sent.decision,
         "retraction": sent.retraction,
     }

@@ -64,7 +64,7 @@ def refused(kind: type[Any], /, **fields: Any) -> str:
         (Who, "me partner both neither"),
         (FeltItem, "valued heard room_for_me free_to_say_no fair close enjoyed satisfied conflict"),
         (MyInput, "not_asked asked partly counted"),
-        (EntryKind, "check_in request decision retraction"),
+        (EntryKind, "check_in request opening decision retraction"),
         (Audience, "shared private"),
     ],
 )

@@ -10,8 +10,22 @@ from hypothesis import given as for_any
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from events.entries import Audience, CheckIn, Decision, Ended, Entry, Erased, Fact, Opened, Request, as_shared, complete
+from events.entries import (
+    Audience,
+    CheckIn,
+    Decision,
+    Ended,
+    Entry,
+    Erased,
+    Fact,
+    Opened,
+    Opening,
+    Request,
+    as_shared,
+    complete,
+)
 from events.errors import (
+    AlreadyDecided,
     AlreadyRetracted,
     AlreadyTold,
     ConcernsStayPrivate,
@@ -23,12 +37,14 @@ from events.errors import (
     InTheFuture,
     NotActive,
     NotADecisionForBoth,
+    NotAnOpening,
     NotARequest,
     NotARequestToMe,
     NotItsDay,
     NotMine,
     NotRetractable,
     OffsetOfNoPlace,
+    OpeningWithdrawn,
     OwnDecision,
     OwnRequest,
     Refusal,
@@ -54,6 +70,7 @@ from tests.support.given import (
     check_in,
     given,
     mine,
+    open_up,
     partners,
     recorded,
     retract,
@@ -63,6 +80,7 @@ from tests.support.given import (
 ID, OTHER_ID, THIRD_ID = (UUID(f"3f0c5a52-8f0e-4a83-9c58-1de3d9f9a00{i}") for i in (1, 2, 3))
 OF_NO_PLACE = NOW.astimezone(timezone(timedelta(hours=14, minutes=1)))
 LONG_AGO = NOW - timedelta(days=3000)
+CLOSING = settle(opening_id=ID, audience="shared")
 
 
 # Each refusal at least once
@@ -91,6 +109,9 @@ REFUSALS: list[tuple[type[Refusal], list[Recorded], Entry, dict[str, Any]]] = [
     (OwnDecision, [mine(ID, settle())], settle(about=ID), {}),
     (NotADecisionForBoth, [partners(ID, check_in())], settle(about=ID), {}),
     (AlreadyTold, [partners(ID, settle()), mine(OTHER_ID, settle(about=ID))], settle(about=ID), {}),
+    (NotAnOpening, [partners(ID, check_in())], settle(opening_id=ID), {}),
+    (OpeningWithdrawn, [mine(ID, open_up()), mine(OTHER_ID, retract(ID))], settle(opening_id=ID), {}),
+    (AlreadyDecided, [mine(ID, open_up()), partners(OTHER_ID, settle(opening_id=ID))], CLOSING, {}),
     (NotMine, [partners(ID, check_in())], retract(ID), {}),
     (NotRetractable, [mine(ID, check_in()), mine(OTHER_ID, retract(ID))], retract(OTHER_ID), {}),
     (AlreadyRetracted, [mine(ID, check_in()), mine(OTHER_ID, retract(ID))], retract(ID), {}),
@@ -120,6 +141,52 @@ def test_every_refusal_has_a_code_and_a_sentence_of_its_own() -> None:
     details = {refusal().detail for refusal in leaves(Refusal)}
     assert len(codes) == len(details) == len(REFUSALS)
     assert all(detail.endswith(".") and "\n" not in detail for detail in details)
+
+
+# Openings
+
+
+def test_an_opening_is_shared_and_either_closes_it_once() -> None:
+    given().when(open_up(size="big")).then("shared")
+    for opened in (mine(ID, open_up()), partners(ID, open_up())):
+        given(opened).when(CLOSING).then("shared")
+        for by in (mine, partners):
+            given(opened, by(OTHER_ID, CLOSING)).when(CLOSING).then(AlreadyDecided)
+
+
+def test_where_its_decision_was_taken_back_it_can_be_decided_anew() -> None:
+    decided = [mine(ID, open_up()), mine(OTHER_ID, CLOSING)]
+    given(*decided, mine(THIRD_ID, retract(OTHER_ID))).when(CLOSING).then("shared")
+
+
+def test_what_i_keep_to_myself_closes_nothing_and_may_stand_beside_what_does() -> None:
+    kept = settle(opening_id=ID, audience="private")
+    given(partners(ID, open_up()), mine(OTHER_ID, kept, "private")).when(CLOSING).then("shared")
+    given(partners(ID, open_up()), partners(OTHER_ID, CLOSING)).when(kept).then("private")
+    # But it can be shared later only while nothing else has closed it.
+    given(partners(ID, open_up()), mine(OTHER_ID, kept, "private")).when(CLOSING, OTHER_ID).then("shared")
+    events = [partners(ID, open_up()), mine(OTHER_ID, kept, "private"), partners(THIRD_ID, CLOSING)]
+    given(*events).when(CLOSING, OTHER_ID).then(AlreadyDecided)
+
+
+def test_the_other_tells_the_decision_with_about_and_closes_nothing_by_that() -> None:
+    decided = [mine(ID, open_up()), partners(OTHER_ID, CLOSING)]
+    given(*decided).when(settle(about=OTHER_ID, audience="shared")).then("shared")
+    given(*decided).when(settle(about=OTHER_ID, opening_id=ID)).then(TwoForms)
+    given(*decided, partners(THIRD_ID, ask())).when(answer(THIRD_ID, "yes", opening_id=ID)).then(TwoForms)
+
+
+def test_an_opening_that_nobody_can_read_is_none() -> None:
+    given().when(settle(opening_id=NOWHERE)).then(UnknownEvent)
+    given(mine(ID, check_in(), "private")).when(CLOSING).then(UnknownEvent)
+
+
+@pytest.mark.parametrize("audience", ["shared", "sealed"])
+def test_a_view_is_said_about_it_before_and_after(audience: Any) -> None:
+    said = check_in(about=ID, words={"my_view": "Blue", "their_sense": "It is quiet"}, audience=audience)
+    where = "private" if audience == "sealed" else "shared"
+    given(partners(ID, open_up())).when(said).then(where)  # type: ignore[arg-type]
+    given(partners(ID, open_up()), mine(OTHER_ID, CLOSING)).when(said).then(where)  # type: ignore[arg-type]
 
 
 # Ids and replays
@@ -897,6 +964,7 @@ def test_a_reference_means_the_shared_event_where_its_id_names_two() -> None:
     ("entry", "shared"),
     [
         (ask(), True),
+        (open_up(), True),
         (answer(ID, "yes"), True),
         (answer(ID, "no"), False),
         (answer(ID, "no", audience="shared"), True),
@@ -919,7 +987,7 @@ def test_which_can_be_said_of_any_entry_at_any_time(entry: Entry) -> None:
 
 
 def is_shared_by_nature(entry: Entry) -> bool:
-    return isinstance(entry, Request) or (isinstance(entry, Decision) and entry.outcome == "yes")
+    return isinstance(entry, Request | Opening) or (isinstance(entry, Decision) and entry.outcome == "yes")
 
 
 @pytest.mark.parametrize("hours", [-12, 0, 14])

@@ -34,7 +34,13 @@ TRY_SECONDS = 20.0
 PAUSE_SECONDS = 0.02
 IDLE_SECONDS = 2.0  # the service hangs up on who says nothing for five
 UNLIMITED = {"SIGN_INS_PER_HOUR": "0", "REQUESTS_PER_MINUTE": "0", "INVITE_TRIES_PER_HOUR": "0"}
-PATHS = {"check_in": "check-ins", "request": "requests", "decision": "decisions", "retraction": "retractions"}
+PATHS = {
+    "check_in": "check-ins",
+    "request": "requests",
+    "opening": "openings",
+    "decision": "decisions",
+    "retraction": "retractions",
+}
 RETRIED = (429, 502, 503, 504)
 CUT = (OSError, http.client.HTTPException)
 

@@ -29,7 +29,13 @@ Worlds: TypeAlias = frozenset[int]
 BOTH = frozenset({0, 1})
 EITHER = (frozenset({0}), frozenset({1}), frozenset({0}), frozenset({1}), BOTH)
 HERE = "/v1/relationships/{rid}"
-PATHS = {"check_in": "check-ins", "request": "requests", "decision": "decisions", "retraction": "retractions"}
+PATHS = {
+    "check_in": "check-ins",
+    "request": "requests",
+    "opening": "openings",
+    "decision": "decisions",
+    "retraction": "retractions",
+}
 WHO = ("me", "partner", "both", "neither")
 DOMAINS = ("home", "money", "other")
 ITEMS = ("close", "fair", "conflict")
@@ -237,7 +243,7 @@ class _Writing:
             self._shared_by_other.append(self._new())
             return "check_in", self._shared_by_other[-1], self._sealed(EVEN)
         kind, number, body = self._entry("other", tells=0, pool=SHARED_BY_OTHER)
-        if kind != "request":
+        if kind not in ("request", "opening"):
             body = body | {"audience": "shared"}
         self._shared_by_other.append(number)
         return kind, number, body
@@ -378,7 +384,10 @@ class _Writing:
         who: Person,
         tells: int | None = None,
         pool: range = POOL,
-        kinds: tuple[str, ...] = ("check_in", "check_in", "request", "request", "decision", "decision", "retraction"),
+        kinds: tuple[str, ...] = (
+            *("check_in", "check_in", "check_in", "check_in", "request", "request", "request", "request"),
+            *("decision", "decision", "decision", "decision", "retraction", "retraction", "opening"),
+        ),
     ) -> tuple[str, int, Json]:
         kind = self.chance.choice(kinds if who == "reader" else [k for k in kinds if k != "retraction"])
         if kind == "retraction":
@@ -393,6 +402,8 @@ class _Writing:
             case "request":
                 body |= self._request(who)
                 self._asked[who].append(number)
+            case "opening":
+                body |= {"domain": self.chance.choice(DOMAINS)}
             case "decision":
                 body |= self._decision(who, tells)
                 self._decided[who].append(number)

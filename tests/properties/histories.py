@@ -34,12 +34,15 @@ PROFILE = PROFILES[os.environ.get("HYPOTHESIS_PROFILE", "ci")]
 T = TypeVar("T")
 Thing: TypeAlias = date | tuple[int, int]
 Draw: TypeAlias = Any
-Does = Literal["check in", "seal", "ask", "decide for both", "answer", "tell too", "share later", "take back"]
+Does = Literal[
+    "check in", "seal", "ask", "decide for both", "answer", "open", "close", "tell too", "share later", "take back"
+]
 
 WHO = st.sampled_from(["me", "partner", "both", "neither"])
 # Few domains and items, so that entries meet.
 DOMAINS = st.sampled_from(["home", "money", "other"])
 ITEMS = st.sampled_from(["close", "fair", "conflict"])
+SIZES = st.sampled_from(["small", "big"])
 TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=10)
 ZONES = st.sampled_from([timezone(timedelta(hours=hours)) for hours in (0, 2, -5, 14, -12, 5.5)])
 DAYS_AGO = st.sampled_from([0, 0, 0, 1, 1, 6, 7, 27, 28, 60, 150])
@@ -89,12 +92,13 @@ CHECK_INS = st.fixed_dictionaries(
     },
 )
 REQUESTS = st.fixed_dictionaries({"domain": DOMAINS}, optional={"text": TEXTS})
+OPENINGS = st.fixed_dictionaries({"domain": DOMAINS}, optional={"text": TEXTS, "size": SIZES})
 ANSWERS = st.fixed_dictionaries({"outcome": OUTCOMES}, optional={"note": TEXTS})
 DECISIONS_FOR_BOTH = st.fixed_dictionaries(
     {"domain": DOMAINS, "decided_by": WHO},
     optional={
         "text": TEXTS,
-        "size": st.sampled_from(["small", "big"]),
+        "size": SIZES,
         "raised_by": WHO,
         "my_input": st.sampled_from(["not_asked", "asked", "partly", "counted"]),
         "as_agreed": YES_OR_NO,
@@ -175,6 +179,10 @@ class _Telling:
                 self._decide_for_both(who)
             case "answer":
                 self._answer(who)
+            case "open":
+                self._add(who, "opening", "shared", self._body(OPENINGS), None)
+            case "close":
+                self._decide_for_both(who, opening=self.draw(st.sampled_from(self._undecided())))
             case "tell too":
                 self._tell_too(who)
             case "share later":
@@ -183,11 +191,13 @@ class _Telling:
                 self._take_back(who)
 
     def _possible(self, who: int) -> list[Does]:
-        always: list[Does] = ["check in", "check in", "ask", "ask", "decide for both", "decide for both"]
+        always: list[Does] = ["check in", "check in", "ask", "ask", "open", "decide for both", "decide for both"]
         if self._seals:
             always += ["seal"] * 3
         if self._asked_of(who):
             always += ["answer"] * 4
+        if self._undecided():
+            always += ["close"] * 2
         if self._tellable(who):
             always += ["tell too"] * 3
         if self._shareable(who):
@@ -234,11 +244,22 @@ class _Telling:
             body["in_reply_to"] = str(answered.event_id)
         self._add(who, "request", "shared", body, answered)
 
-    def _decide_for_both(self, who: int, about: Step | None = None, after: int | None = None) -> None:
+    def _decide_for_both(
+        self, who: int, about: Step | None = None, after: int | None = None, opening: Step | None = None
+    ) -> None:
         body = self._body(DECISIONS_FOR_BOTH)
         if about:
             body["about"] = str(about.event_id)
-        self._add(who, "decision", self._audience(body, "private"), body, about, [] if after is None else [after])
+        if opening:
+            body["opening_id"] = str(opening.event_id)
+        audience = self._audience(body, "private")
+        self._add(who, "decision", audience, body, about or opening, [] if after is None else [after])
+
+    def _undecided(self) -> list[Step]:
+        """Openings that neither were withdrawn nor decided, not even for a while: else the order would count."""
+        decided = {s.target for s in self.steps if "opening_id" in s.body}
+        free = [s for s in self.steps if s.kind == "opening" and s.index not in self._taken_back]
+        return [s for s in free if s.index not in decided]
 
     def _answer(self, who: int) -> None:
         request: Step = self.draw(st.sampled_from(self._asked_of(who)))
@@ -269,7 +290,7 @@ class _Telling:
         """What the member keeps private and can share under its id."""
         taken = {s.event_id for s in self.steps if s.audience == "shared"}
         kept = [s for s in self.steps if s.who == who and s.audience == "private" and not is_sealed(s)]
-        free = [s for s in kept if s.kind != "retraction" and s.event_id not in taken]
+        free = [s for s in kept if s.kind != "retraction" and s.event_id not in taken and "opening_id" not in s.body]
         return [s for s in free if self._may_be_read_by_both(s)]
 
     def _may_be_read_by_both(self, step: Step) -> bool:
@@ -284,8 +305,9 @@ class _Telling:
 
     def _take_back(self, who: int) -> None:
         target: Step = self.draw(st.sampled_from(self._own(who)))
-        # A request that was taken back can no longer be answered, so its answers come first.
+        # A request that was taken back can no longer be answered, so its answers come first; so it is with openings.
         earlier = [s.index for s in self.steps if is_answer(s) and s.target == target.index]
+        earlier += [s.index for s in self.steps if "opening_id" in s.body and s.target == target.index]
         if is_sealed(target):
             earlier += self._sealed[thing_of(target.body)].values()
         self._taken_back[target.index] = len(self.steps)
@@ -489,7 +511,8 @@ def _fresh_id(step: Step) -> UUID:
 
 def _about_nothing(step: Step) -> Step:
     return replace(
-        step, body={name: value for name, value in step.body.items() if name not in ("about", "in_reply_to")}
+        step,
+        body={name: value for name, value in step.body.items() if name not in ("about", "in_reply_to", "opening_id")},
     )
 
 

@@ -18,7 +18,13 @@ from tests.properties.histories import Call, Step, respelled
 from tests.support.couples import Couple, another_couple, two_members
 from tests.support.phones import Json, Phone, Running, running
 
-PATHS = {"check_in": "check-ins", "request": "requests", "decision": "decisions", "retraction": "retractions"}
+PATHS = {
+    "check_in": "check-ins",
+    "request": "requests",
+    "opening": "openings",
+    "decision": "decisions",
+    "retraction": "retractions",
+}
 
 LOOKS = (
     "balances?window=366",
@@ -34,6 +40,7 @@ LOOKS = (
     "roles?window=28&domain=home",
     "changes?quarter=2026-Q1",
     "changes?quarter=2025-Q4&domain=money",
+    "voice?window=366",
     "perspectives?measure=decides",
     "perspectives?measure=initiates&from=2026-05-01",
     "perspectives?measure=felt&item=close",
@@ -119,12 +126,13 @@ async def looks(phone: Phone) -> list[bytes]:
 
 
 async def standings(phone: Phone) -> dict[str, Json]:
-    """How each request stands, as this member may know it. The list's order is that of recording, so it is left out."""
+    """How each request and opening stands, as this member may know it, without their order, which is of recording."""
     listed = (await phone.get("/v1/relationships/{rid}/requests"))["requests"]
-    for request in listed:
-        for event in (request["event"], request["decision"] or {}):
+    listed += (await phone.get("/v1/relationships/{rid}/openings"))["openings"]
+    for one in listed:
+        for event in (one["event"], one["decision"] or {}):
             event.pop("position", None)
-    return {request["event"]["id"]: request for request in listed}
+    return {one["event"]["id"]: one for one in listed}
 
 
 STREAMS = """

@@ -26,6 +26,7 @@ from events.entries import (
     Fact,
     MyInput,
     Opened,
+    Opening,
     Request,
     Retraction,
     complete,
@@ -124,6 +125,11 @@ def answer(request_id: UUID, outcome: str, **fields: Any) -> Decision:
     return Decision(**_recent(fields, request_id=request_id, outcome=outcome))
 
 
+def open_up(**fields: Any) -> Opening:
+    """An opening."""
+    return Opening(**_recent(fields, domain="home"))
+
+
 def settle(**fields: Any) -> Decision:
     """A decision for both."""
     return Decision(**_recent(fields, domain="home", decided_by="me"))
@@ -175,6 +181,13 @@ requests = st.builds(
     in_reply_to=maybe(st.uuids()),
     expires_at=maybe(times),
 )
+openings = st.builds(
+    Opening,
+    occurred_at=times,
+    domain=domains,
+    text=maybe(texts),
+    size=st.sampled_from([None, "small", "big"]),
+)
 decisions = st.builds(
     Decision,
     occurred_at=times,
@@ -188,9 +201,10 @@ decisions = st.builds(
     decided_by=maybe(who),
     my_input=maybe(st.sampled_from(get_args(MyInput))),
     as_agreed=maybe(st.booleans()),
+    opening_id=maybe(st.uuids()),
     about=maybe(st.uuids()),
     audience=st.sampled_from([None, "shared", "private"]),
 )
 retractions = st.builds(Retraction, occurred_at=times, event_id=st.uuids())
-any_entry: st.SearchStrategy[Entry] = st.one_of(check_ins, requests, decisions, retractions)
+any_entry: st.SearchStrategy[Entry] = st.one_of(check_ins, requests, openings, decisions, retractions)
 any_fact: st.SearchStrategy[Fact] = st.one_of(any_entry, st.just(Opened()), st.just(Ended()))

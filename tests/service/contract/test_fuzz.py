@@ -170,10 +170,10 @@ def known_zone(world: World, case: Case) -> None:
 
 
 def check_in(world: World, case: Case) -> None:
-    """Something to tell of its own day, not sealed, about nothing."""
+    """Something to tell of its own day, not sealed, about nothing, which both may read."""
     case.path_parameters["id"] = str(uuid4())
     case.body |= {"occurred_at": OCCURRED, "note": case.body.get("note") or "x", "audience": "shared"}
-    without(case.body, "day", "about", "sealed_for")
+    without(case.body, "day", "about", "sealed_for", "concerns")
 
 
 def request(world: World, case: Case) -> None:
@@ -183,6 +183,12 @@ def request(world: World, case: Case) -> None:
     without(case.body, "in_reply_to", "expires_at")
 
 
+def opening(world: World, case: Case) -> None:
+    """Something of now."""
+    case.path_parameters["id"] = str(uuid4())
+    case.body |= {"occurred_at": OCCURRED}
+
+
 def decision(world: World, case: Case) -> None:
     """An answer to a request that there is, or a decision for both."""
     case.path_parameters["id"] = str(uuid4())
@@ -190,12 +196,12 @@ def decision(world: World, case: Case) -> None:
         asked = {"occurred_at": OCCURRED, "domain": "home"}
         path = f"/v1/relationships/{world.one.rid}/requests/{uuid4()}"
         case.body |= {"request_id": world.call("PUT", path, asked, world.two)["event"]["id"]}
-        without(case.body, "domain", "text", "size", "raised_by", "decided_by", "my_input", "about")
+        without(case.body, "domain", "text", "size", "raised_by", "decided_by", "my_input", "opening_id", "about")
     else:
         case.body |= {
             name: case.body.get(name) or value for name, value in {"domain": "home", "decided_by": "me"}.items()
         }
-        without(case.body, "request_id", "outcome", "note", "about")
+        without(case.body, "request_id", "outcome", "note", "opening_id", "about")
     case.body |= {"occurred_at": OCCURRED}
 
 
@@ -290,6 +296,7 @@ POSSIBLE: dict[str, Callable[[World, Case], None]] = {
     "dismissPrompt": open_prompt,
     "recordCheckIn": check_in,
     "recordRequest": request,
+    "recordOpening": opening,
     "recordDecision": decision,
     "recordRetraction": retraction,
     "getTrend": trend,

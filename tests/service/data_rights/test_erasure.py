@@ -20,7 +20,15 @@ verify = runpy.run_path(str(Path(__file__).parents[3] / "openapi" / "verify.py")
 
 OCCURRED = "2026-06-15T10:00:00+02:00"
 HERE = "/v1/relationships/{rid}"
-LOOKS = ("balances?window=28", "trends?measure=initiates", "perspectives?measure=decides", "roles", "requests")
+LOOKS = (
+    "balances?window=28",
+    "trends?measure=initiates",
+    "perspectives?measure=decides",
+    "roles",
+    "openings",
+    "voice",
+    "requests",
+)
 # The most intimate thing that is here: what it says is in the words, and in the counts.
 INTIMATE = {"domain": "intimacy", "felt": {"free_to_say_no": 1, "conflict": 7}}
 

@@ -40,6 +40,8 @@ LOOKS = (
     *(f"trends?measure={measure}" for measure in ("asks", "initiates", "decides", "counted&when=other_decided")),
     "trends?measure=felt&item=close",
     "roles?window=366",
+    "openings",
+    "voice?window=366",
     "changes?quarter=2026-Q1",
     "perspectives?measure=decides",
     "perspectives?measure=felt&item=close",

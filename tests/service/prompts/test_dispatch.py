@@ -202,6 +202,12 @@ async def test_only_what_is_shared_is_followed_by_prompts(
     assert sender.kinds() == ([] if private else ["prompt"] * 2)
 
 
+async def test_after_an_opening_views_are_asked_for(service: Running, one: Phone, sender: Remembering) -> None:
+    await one.put("openings", {"occurred_at": service.clock().isoformat(), "domain": "money"})
+    await work(service, sender)
+    assert await questions_of(service, one) == [["my_view", "their_sense"]]
+
+
 # R15
 
 

@@ -510,6 +510,7 @@ async def test_an_event_of_strangers_is_as_unknown_as_any(world: World) -> None:
         ("check-ins", "about"),
         ("requests", "in_reply_to"),
         ("decisions", "about"),
+        ("decisions", "opening_id"),
         ("retractions", "event_id"),
     ]:
         bodies = {
@@ -539,7 +540,7 @@ GARBAGE = ["", "null", "None", "%00", "%ff", "1e1", "1.0", "+8", "08", "٨", "-1
 def fitting(call: Call) -> dict[str, str]:
     """A value that fits, for each parameter of the query."""
     queried = [parameter for parameter in call.parameters if parameter["in"] == "query"]
-    return {one["name"]: one["schema"].get("enum", ["8"])[0] for one in queried}
+    return {one["name"]: (one["schema"].get("enum") or one["schema"].get("examples") or ["8"])[0] for one in queried}
 
 
 def needed(call: Call) -> dict[str, str]:
