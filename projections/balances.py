@@ -43,6 +43,8 @@ class Tellings(Struct, frozen=True):
 class Balances(Struct, frozen=True):
     """Two tellings side by side: mine over what I shared and kept private, the partner's over what they shared.
 
+    paused is how many days of the window I leave out: they count in neither column.
+
     asks are the requests of both, which are nobody's telling.
     """
 
@@ -50,6 +52,7 @@ class Balances(Struct, frozen=True):
     window: int
     domain: Domain | None
     size: Size | None
+    paused: int
     asks: Split
     mine: Telling
     partners: Telling
@@ -87,6 +90,7 @@ def fold(counts: Counts, asked: Asked) -> Balances:
         asked.window,
         asked.domain,
         asked.size,
+        asked.paused(counts.paused),
         asks=windows.split(counts.asks, [ASKS], asked),
         mine=mine,
         partners=partners,

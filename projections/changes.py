@@ -70,10 +70,11 @@ class ChangesTold(Struct, frozen=True):
 
 
 class Changes(Struct, frozen=True):
-    """Two tellings side by side; what was asked stands beside both."""
+    """Two tellings side by side; what was asked stands beside both. paused is how many days of both I leave out."""
 
     quarter: str
     domain: Domain | None
+    paused: int
     asks: SplitChange
     mine: ChangesTold
     partners: ChangesTold
@@ -133,7 +134,8 @@ def fold(counts: Counts, asked: Asked) -> Changes:
     statistics.forget()
     asks = _change(counts.asks, [ASKS], asked)
     mine, partners = (_told(told, asked) for told in (counts.mine, counts.partners))
-    return Changes(str(asked.quarter), asked.domain, asks, mine, partners)
+    paused = sum(span.paused(counts.paused) for span in asked.spans)
+    return Changes(str(asked.quarter), asked.domain, paused, asks, mine, partners)
 
 
 def _told(told: Told, asked: Asked) -> ChangesTold:

@@ -56,11 +56,12 @@ class Told(Struct):
 
 
 class Counts(Struct, frozen=True):
-    """What a reader can count."""
+    """What a reader can count; paused are days that they leave out, by their numbers in the calendar."""
 
     asks: Told = field(default_factory=Told)
     mine: Told = field(default_factory=Told)
     partners: Told = field(default_factory=Told)
+    paused: set[int] = field(default_factory=set)
 
 
 def of_size(measure: str, size: Size | None) -> list[str]:
@@ -170,14 +171,15 @@ def fold(
     found = Counts()
     wanted = None if measures is None else [pages.MEASURE_NUMBERS[measure] for measure in measures]
     collected: dict[tuple[bool, int], dict[int, Series]] = {}
-    begin, end = first.toordinal(), last.toordinal()
+    span, paused = (first.toordinal(), last.toordinal()), reader.left_out(first, last)
+    found.paused.update(paused)
     for key, page in given:
         mine, before = key.author == reader.author_id, pages.first_of(key.month).toordinal() - 1
         _note_beginning(found, key, page, mine, before)
         for measure in page if wanted is None else wanted:
             if cells := page.get(measure):
                 values = pages.VALUES[pages.MEASURES[measure]] if mine else _TURNED[measure]
-                _collect(collected.setdefault((mine, measure), {}), values, cells, before, begin, end)
+                _collect(collected.setdefault((mine, measure), {}), values, cells, before, span, paused)
     for (mine, measure), places in collected.items():
         told = found.asks if measure == _ASKS else found.mine if mine else found.partners
         for series in places.values():
@@ -189,10 +191,18 @@ def fold(
 _TURNED = [tuple(tallies.turned(measure, value) for value in values) for measure, values in pages.VALUES.items()]
 
 
-def _collect(places: dict[int, Series], values: Sequence[str], cells: bytes, before: int, begin: int, end: int) -> None:
+def _collect(
+    places: dict[int, Series],
+    values: Sequence[str],
+    cells: bytes,
+    before: int,
+    span: tuple[int, int],
+    paused: frozenset[int],
+) -> None:
     """Take in what a page counts of one measure. A value and a domain are looked up as one number."""
+    begin, end = span
     for place, day, count in iter_unpack("<HBB", cells):
-        if begin <= before + day <= end:
+        if begin <= before + day <= end and before + day not in paused:
             series = places.get(place)
             if series is None:
                 series = places[place] = Series(pages.DOMAINS[place >> 8], values[place & 0xFF], [], [])

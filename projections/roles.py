@@ -38,11 +38,12 @@ class RolesTold(Struct, frozen=True):
 
 
 class Roles(Struct, frozen=True):
-    """Two tellings side by side, seen from the reader."""
+    """Two tellings side by side, seen from the reader; paused is how many days of the window I leave out."""
 
     on: date
     window: int
     domain: Domain | None
+    paused: int
     mine: RolesTold
     partners: RolesTold
 
@@ -56,7 +57,8 @@ async def roles(db: DbConnection, keys: RelationshipKeys, reader: Reader, asked:
 def fold(counts: Counts, asked: Window) -> Roles:
     """The roles of a window, of all that a reader can count in it; what lies outside is left aside."""
     statistics.forget()
-    return Roles(asked.on, asked.window, asked.domain, _told(counts.mine, asked), _told(counts.partners, asked))
+    mine, partners = (_told(told, asked) for told in (counts.mine, counts.partners))
+    return Roles(asked.on, asked.window, asked.domain, asked.paused(counts.paused), mine, partners)
 
 
 def _told(told: Told, asked: Window) -> RolesTold:

@@ -1,11 +1,13 @@
 """How one measure moves over months: the same window, looked at every few days."""
 
+from bisect import bisect_right
 from collections.abc import Mapping
 from datetime import date
 from typing import Literal, TypeAlias
 from uuid import UUID
 
 from msgspec import UNSET, Struct, UnsetType
+from msgspec.structs import replace
 
 from events.encryption import RelationshipKeys
 from events.entries import Domain, FeltItem
@@ -25,6 +27,8 @@ INPUT: dict[When, str] = {"other_decided": "input:partner", "both_decided": "inp
 
 class Point(Struct, frozen=True, kw_only=True):
     """One window. Which fields there are depends on the measure: those of Split, of Answers or of Felt.
+
+    paused is how many of its days I leave out, where there are any.
 
     Of a Split with 8 occasions or more, wide_low to wide_high is the band in which the truth lies on most days at once,
     since many points are seen together: it is drawn outside of low to high.
@@ -47,6 +51,7 @@ class Point(Struct, frozen=True, kw_only=True):
     ) = UNSET
     wide_low: float | None = None
     wide_high: float | None = None
+    paused: int | UnsetType = UNSET
 
 
 class Trend(Struct, frozen=True):
@@ -87,8 +92,18 @@ def fold(counts: Counts, asked: Asked) -> Trend:
     """The trend, of all that a reader can count in its days; what lies outside is left aside."""
     statistics.forget()
     tellings = [counts.asks] if asked.measure == "asks" else [counts.mine, counts.partners]
-    mine, partners = [*(_points(told, asked) for told in tellings), list[Point]()][:2]
+    points = [_points(told, asked) for told in tellings]
+    if counts.paused:
+        points = [_marked(one, sorted(counts.paused), asked.window) for one in points]
+    mine, partners = [*points, list[Point]()][:2]
     return Trend(asked.measure, asked.window, asked.step, asked.domain, asked.item, mine, partners)
+
+
+def _marked(points: list[Point], paused: list[int], window: int) -> list[Point]:
+    """The points, each with how many days of its window are paused."""
+    ends = [one.on.toordinal() for one in points]
+    counts = [bisect_right(paused, end) - bisect_right(paused, end - window) for end in ends]
+    return [replace(one, paused=count or UNSET) for one, count in zip(points, counts, strict=True)]
 
 
 def _measures(asked: Asked) -> list[str]:

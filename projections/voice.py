@@ -1,6 +1,6 @@
 """Whose view stood before a decision: of openings that were decided, by who decided them."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import date
 from typing import Literal, TypeAlias
 from uuid import UUID
@@ -12,6 +12,7 @@ from events.entries import Decision, Domain, Opening, Who, day_of, other
 from events.heads import DbConnection
 from events.rules import Recorded
 from projections import statistics
+from projections.counts import first_day
 from projections.openings import Opened, Spoken, opened, read
 from projections.reader import Reader
 from projections.windows import Window
@@ -37,11 +38,15 @@ class Heard(Struct, frozen=True):
 
 
 class Voice(Struct, frozen=True):
-    """By who decided, seen from the reader: me, the partner, or both together."""
+    """By who decided, seen from the reader: me, the partner, or both together.
+
+    paused is how many days of the window I leave out.
+    """
 
     on: date
     window: int
     domain: Domain | None
+    paused: int
     me: Heard
     partner: Heard
     both: Heard
@@ -56,21 +61,23 @@ def fold(events: Iterable[Recorded], reader: Reader, asked: Window) -> Voice:
     """The same, of all events that this reader may read."""
     statistics.forget()
     spoken: dict[Decider, list[tuple[bool, bool]]] = {"me": [], "partner": [], "both": []}
+    paused = reader.left_out(first_day(asked.on, asked.window), asked.on)
     for one in opened(events):
-        if (decider := _decider(one, reader.author_id, asked)) is not None:
+        if (decider := _decider(one, reader.author_id, asked, paused)) is not None:
             before = _spoken_before(one, reader.author_id)
             pair = before.me, before.partner
             spoken[decider].append(pair[::-1] if decider == "partner" else pair)
     heard = {decider: _heard(found) for decider, found in spoken.items()}
-    return Voice(asked.on, asked.window, asked.domain, heard["me"], heard["partner"], heard["both"])
+    return Voice(asked.on, asked.window, asked.domain, len(paused), heard["me"], heard["partner"], heard["both"])
 
 
-def _decider(one: Opened, me: UUID, asked: Window) -> Decider | None:
+def _decider(one: Opened, me: UUID, asked: Window, paused: Collection[int]) -> Decider | None:
     """Who decided it, where that is to be counted; null where it is not."""
     if one.decision is None or one.withdrawn or not isinstance(one.decision.fact, Decision):
         return None
     assert isinstance(one.event.fact, Opening)
-    if asked.domain not in (None, one.event.fact.domain) or not asked.covers(day_of(one.decision.fact)):
+    day = day_of(one.decision.fact)
+    if asked.domain not in (None, one.event.fact.domain) or not asked.covers(day) or day.toordinal() in paused:
         return None
     decided_by: Who = one.decision.fact.decided_by or "neither"
     seen = decided_by if one.decision.author == me else other(decided_by)

@@ -1,6 +1,6 @@
 """One window of days, and the splits that are read from it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 
 from msgspec import Struct
@@ -29,6 +29,11 @@ class Window(Struct, frozen=True):
         """Whether a day is one of these."""
         first, last = self.days
         return first <= day.toordinal() <= last
+
+    def paused(self, days: Iterable[int]) -> int:
+        """How many of those days are in it."""
+        first, last = self.days
+        return sum(first <= day <= last for day in days)
 
     def looks(self, told: Told) -> Looks:
         """What the bar of a figure of that telling allows for."""

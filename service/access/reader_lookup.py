@@ -12,6 +12,7 @@ from uuid import UUID
 from asyncpg import Record
 from msgspec import Struct
 
+from events.encryption import NONCE_BYTES
 from events.records import transposed
 from projections.reader import Reader
 from service.context import ConnectionPool
@@ -71,7 +72,8 @@ CROSS JOIN LATERAL (
     SELECT
         asked.session_id,
         asked.member_id,
-        members.time_zone
+        members.time_zone,
+        members.pauses
     FROM unnest($1::uuid[], $2::uuid[]) AS asked (session_id, member_id)
     JOIN sessions USING (session_id, member_id)
     JOIN members USING (member_id)
@@ -82,11 +84,15 @@ CROSS JOIN LATERAL (
 
 
 class ReaderAccess(Struct, frozen=True):
-    """The member as a reader, their time zone, and a version: a text that differs whenever their counts may."""
+    """The member as a reader, their time zone, and a version: a text that differs whenever their counts may.
+
+    Their pauses are encrypted, and in the version too.
+    """
 
     reader: Reader
     time_zone: str
     version: str
+    pauses: bytes | None
 
 
 PendingLookups: TypeAlias = dict[LookupKey, list[asyncio.Future[ReaderAccess | None]]]
@@ -133,10 +139,12 @@ class ReaderLookup:
         sessions = list({(session_id, member_id) for session_id, member_id, _ in asked})
         memberships = list({(member_id, relationship_id) for _, member_id, relationship_id in asked})
         signed_in, found = await asyncio.gather(self._fetch(SIGNED_IN, sessions), self._fetch(LOOK_UP, memberships))
-        zones = {row[:2]: row["time_zone"] for row in signed_in}
+        members = {row[:2]: row for row in signed_in}
         readers = {row[:2]: row for row in found}
         return {
-            one: _access(readers[one[1:]], zones[one[:2]]) for one in asked if one[:2] in zones and one[1:] in readers
+            one: _access(readers[one[1:]], members[one[:2]])
+            for one in asked
+            if one[:2] in members and one[1:] in readers
         }
 
     async def _fetch(self, statement: str, rows: Sequence[tuple[UUID, UUID]]) -> list[Record]:
@@ -144,9 +152,12 @@ class ReaderLookup:
             return await db.fetch(statement, *transposed(rows))
 
 
-def _access(row: Record, time_zone: str) -> ReaderAccess:
+def _access(row: Record, member: Record) -> ReaderAccess:
     _, relationship_id, seat, author_id, shared_stream, private_stream, version = row
-    return ReaderAccess(Reader(relationship_id, seat, author_id, shared_stream, private_stream), time_zone, version)
+    reader, pauses = Reader(relationship_id, seat, author_id, shared_stream, private_stream), member["pauses"]
+    # A ciphertext has a nonce of its own: another set of pauses has another one.
+    version = version if pauses is None else f"{version} {pauses[:NONCE_BYTES].hex()}"
+    return ReaderAccess(reader, member["time_zone"], version, pauses)
 
 
 def _resolve(waiting: PendingLookups, found: dict[LookupKey, ReaderAccess]) -> None:

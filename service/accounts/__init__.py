@@ -1,4 +1,4 @@
-"""Accounts: signing in by a mailed code, Apple or Google; sessions and stepping up; name, time zone, consent.
+"""Accounts: signing in by a mailed code, Apple or Google; sessions and stepping up; name, time zone, consent, pauses.
 
 Enters: mail addresses, codes, identity tokens, refresh tokens.
 Leaves: tokens of a session; a member.
@@ -20,6 +20,7 @@ from service.accounts.identity_providers import (
 )
 from service.accounts.mailed_codes import send_sign_in_code, sign_in
 from service.accounts.me import change_me, get_me, give_consent, withdraw_consent
+from service.accounts.pauses import get_pause, list_pauses, put_pause, remove_pause
 from service.accounts.sessions import end_session, list_sessions, refresh_session
 from service.accounts.step_up import send_step_up_code, step_up
 
@@ -42,4 +43,8 @@ ROUTES: list[Any] = [
     change_address,
     give_consent,
     withdraw_consent,
+    list_pauses,
+    get_pause,
+    put_pause,
+    remove_pause,
 ]

@@ -4,6 +4,7 @@ from datetime import datetime
 from uuid import UUID
 
 from events.heads import DbConnection
+from service.access.pauses import Pause, encrypt_pauses
 from service.accounts.mailed_codes import GIVE_ADDRESS
 from service.accounts.me import Me
 from service.keys.keyring import Keyring
@@ -15,16 +16,18 @@ INSERT INTO members (
     name,
     time_zone,
     consent_version,
+    pauses,
     created_at
-) VALUES ($1, $2, $3, $4, $5, $6)
+) VALUES ($1, $2, $3, $4, $5, $6, $7)
 """
 
 
-async def insert(db: DbConnection, keys: Keyring, me: Me, created_at: datetime) -> None:
+async def insert(db: DbConnection, keys: Keyring, me: Me, pauses: list[Pause], created_at: datetime) -> None:
     """Make the member that an export describes, found by the mail address that it names, if any. Their key is there."""
     email_ciphertext = await keys.encrypt_for(me.member_id, "email", me.email) if me.email else None
     name_ciphertext = await keys.encrypt_for(me.member_id, "name", me.name) if me.name else None
-    said = (email_ciphertext, name_ciphertext, me.time_zone, me.consent.accepted)
+    pauses_ciphertext = await encrypt_pauses(keys, me.member_id, pauses) if pauses else None
+    said = (email_ciphertext, name_ciphertext, me.time_zone, me.consent.accepted, pauses_ciphertext)
     await db.execute(MAKE_MEMBER, me.member_id, *said, created_at)
     if me.email:
         await db.execute(GIVE_ADDRESS, await keys.blind_index("address", me.email), me.member_id)

@@ -61,7 +61,7 @@ INT32 = range(-(2**31), 2**31)
 # In the order in which a phone needs them.
 TAGS: dict[Tag, str] = {
     "Sign in": "By a mailed code, with Apple or with Google; the devices that are signed in; stepping up.",
-    "Me": "My name, my time zone, and my consent.",
+    "Me": "My name, my address, my time zone, my consent, and when I pause.",
     "Relationships": "Two people become linked, by three acts of their own: an invite, its acceptance, a confirmation.",
     "Record": "What a phone records: four kinds of entry one by one, or its whole offline queue at once.",
     "Read": "What a phone looks at: events, also as they happen, requests, and what the log adds up to.",
@@ -77,6 +77,7 @@ PATH_PARAMETERS = {
     "session_id": "The id of a session of mine.",
     "device_id": "The id that the phone gives to itself: any UUID, version 4 recommended.",
     "prompt_id": "The id of a prompt of mine.",
+    "pause_id": "The id that the phone gives to the pause: any UUID, version 4 recommended.",
 }
 
 

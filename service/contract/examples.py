@@ -27,10 +27,12 @@ from projections.trends import Point, Trend
 from projections.voice import Heard, Voice
 from service import errors
 from service.access.consent import CONSENT_VERSION
+from service.access.pauses import Pause
 from service.accounts.address_change import AddressProof, AddressWanted
 from service.accounts.identity_providers import NONCE_TTL, IdentitySignIn, IdentityStepUp, SignInNonce
 from service.accounts.mailed_codes import Attempt, CodeWanted, SignIn
 from service.accounts.me import Change, Consent, ConsentGiven, Me
+from service.accounts.pauses import Pauses, PauseSet
 from service.accounts.sessions import ACCESS_TTL, Device, Devices, Refresh, SignedIn
 from service.accounts.step_up import StepUp
 from service.core import tokens
@@ -227,6 +229,7 @@ PROMPT = Prompt(
     MORNING + timedelta(hours=24),
     "open",
 )
+PAUSE = Pause(_id("pause"), date(2026, 8, 1), date(2026, 8, 14))
 CODE = "7K3M9QXTW2CF"
 
 # Signed by nobody: what goes in here comes from the provider's own library.
@@ -247,6 +250,7 @@ BODIES: dict[str, Any] = {
     "stepUpWithApple": IdentityStepUp(IDENTITY, NONCE),
     "stepUpWithGoogle": IdentityStepUp(IDENTITY, NONCE),
     "changeMe": Change("Robin", "Europe/Berlin"),
+    "putPause": PauseSet(date(2026, 8, 1), date(2026, 8, 14)),
     "sendAddressCode": AddressWanted("robin@example.net"),
     "changeAddress": AddressProof("2718 2818"),
     "giveConsent": ConsentGiven(CONSENT_VERSION, True),
@@ -284,6 +288,9 @@ ANSWERS: dict[str, Any] = {
     "listPrompts": Prompts([PROMPT]),
     "getMe": MEMBER,
     "changeMe": MEMBER,
+    "listPauses": Pauses([PAUSE]),
+    "getPause": PAUSE,
+    "putPause": PAUSE,
     "sendAddressCode": Nothing(),
     "changeAddress": MEMBER,
     "exportMe": Export(
@@ -292,6 +299,7 @@ ANSWERS: dict[str, Any] = {
         sessions=[DEVICE],
         devices=[PHONE],
         schedule=SCHEDULE,
+        pauses=[PAUSE],
         prompts=[PROMPT],
         relationships=[
             ExportedRelationship(
@@ -336,6 +344,7 @@ ANSWERS: dict[str, Any] = {
         window=28,
         domain=None,
         size=None,
+        paused=0,
         asks=_split((6, 4), me=9, partner=5),
         mine=MINE,
         partners=PARTNERS,
@@ -360,11 +369,12 @@ ANSWERS: dict[str, Any] = {
         table=INITIATES,
         **asdict(statistics.agreement(INITIATES, near=False)),
     ),
-    "getRoles": Roles(on=LAST_DAY, window=28, domain=None, mine=ROLES, partners=NO_ROLES),
-    "getVoice": Voice(LAST_DAY, 90, None, me=_heard(5, 7), partner=_heard(2, 1), both=_heard(0, 0)),
+    "getRoles": Roles(on=LAST_DAY, window=28, domain=None, paused=0, mine=ROLES, partners=NO_ROLES),
+    "getVoice": Voice(LAST_DAY, 90, None, 3, me=_heard(5, 7), partner=_heard(2, 1), both=_heard(0, 0)),
     "getChanges": Changes(
         quarter="2026-Q1",
         domain=None,
+        paused=0,
         asks=_change((14, 16), (22, 9)),
         mine=ChangesTold(_change((12, 13), (14, 11)), _change((8, 6), (9, 7)), COUNTED_CHANGE),
         partners=ChangesTold(_change((0, 0), (3, 2)), _change((0, 0), (1, 2)), NO_COUNTED_CHANGE),

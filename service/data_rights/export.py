@@ -19,7 +19,9 @@ from projections.reader import Reader
 from service.access.authentication import Member, require_step_up
 from service.access.memberships import Membership, memberships_of, reader_of
 from service.access.notices import tell_of_export
+from service.access.pauses import Pause
 from service.accounts.me import Me, me_of
+from service.accounts.pauses import pauses_of
 from service.accounts.sessions import Device, devices_of
 from service.context import Context
 from service.errors import StepUpRequired
@@ -57,6 +59,7 @@ class Export(Struct, frozen=True, kw_only=True):
     sessions: list[Device]
     devices: list[RegisteredDevice]
     schedule: Schedule
+    pauses: list[Pause]
     prompts: list[Prompt]
     relationships: list[ExportedRelationship]
 
@@ -107,6 +110,7 @@ async def _about_me(context: Context, member: Member) -> Export:
         sessions=(await devices_of(context, member)).sessions,
         devices=await push_devices_of(context, member),
         schedule=await schedule_of(context, member),
+        pauses=await pauses_of(context, member),
         prompts=await prompts_of(context, member.member_id, None, None),
         relationships=[],
     )

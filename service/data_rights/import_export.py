@@ -8,7 +8,7 @@ The schedule is imported. Devices are not, for their addresses are not in the ex
 """
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -38,9 +38,11 @@ from projections import feed
 from projections.feed import Event, Page, Proof
 from projections.rebuild import Stream, rebuild
 from service.access.memberships import RelationshipState
+from service.access.pauses import Pause
 from service.accounts import members
 from service.accounts.addresses import Email, canonical
 from service.accounts.me import Me, Name, zones
+from service.accounts.pauses import MAX_PAUSES
 from service.core.randomness import system_random_bytes
 from service.data_rights.export import Export, ExportedRelationship
 from service.errors import ImportRefused, Invalid
@@ -102,6 +104,7 @@ def verify_export(export: Export) -> list[VerifiedRelationship]:
     _check_texts(export)
     _check_member(export.me)
     _check_schedule(export)
+    _check_pauses(export.pauses)
     return [_relationship(one) for one in export.relationships]
 
 
@@ -134,6 +137,12 @@ def _check_schedule(export: Export) -> None:
         validate(export.schedule, {one.relationship.id for one in export.relationships})
     except Invalid as error:
         raise ImportRefused(f"The schedule in the export cannot be one: {error.detail}") from error
+
+
+def _check_pauses(pauses: list[Pause]) -> None:
+    ids, ends = {one.id for one in pauses}, [(one.from_, one.to or date.max) for one in pauses]
+    if not len(pauses) == len(ids) <= MAX_PAUSES or any(first > last for first, last in ends):
+        raise ImportRefused("The pauses in the export cannot be: one ends before it begins, or stands there twice.")
 
 
 def _relationship(exported: ExportedRelationship) -> VerifiedRelationship:
@@ -244,7 +253,7 @@ async def write_export(db: DbConnection, store: KeyStore, export: Export, now: d
             # On this connection, so that a refusal leaves no keys behind.
             keys = Keyring(db, store, lambda: now, system_random_bytes)
             await keys.make_for_member(export.me.member_id)
-            await members.insert(db, keys, export.me, now)
+            await members.insert(db, keys, export.me, export.pauses, now)
             # Planned from now on, by a seed of this service's own.
             await keep_schedule(db, keys, system_random_bytes, export.me.member_id, export.schedule, now)
             # They are listed by when somebody joined, the newest first.

@@ -4,6 +4,7 @@ import os
 from typing import Literal
 from uuid import UUID
 
+import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -11,7 +12,10 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
 from events.encryption import KEY_BYTES, NONCE_BYTES, DecryptionFailed
 
-Field = Literal["email", "name", "device_name", "push_address", "attempt_address", "schedule", "questions"]
+Field = Literal["email", "name", "device_name", "push_address", "attempt_address", "schedule", "questions", "pauses"]
+
+
+UNIT_BYTES = 128
 
 
 def encrypt(key: bytes, member_id: UUID, field: Field, text: str) -> bytes:
@@ -29,6 +33,12 @@ def decrypt(key: bytes, member_id: UUID, field: Field, ciphertext: bytes) -> str
         return AESGCM(_field_key(key, bound)).decrypt(nonce, encrypted, bound).decode()
     except (InvalidTag, ValueError):  # ValueError where it is too short
         raise DecryptionFailed from None
+
+
+def padded_json(value: object) -> str:
+    """JSON, in which spaces follow up to a multiple of the unit, as JSON may end in them: its length tells little."""
+    text = msgspec.json.encode(value)
+    return text.ljust(-(-len(text) // UNIT_BYTES) * UNIT_BYTES).decode()
 
 
 def _associated_data(member_id: UUID, field: Field) -> bytes:

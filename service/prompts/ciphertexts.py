@@ -9,12 +9,10 @@ from uuid import UUID
 
 import msgspec
 
-from service.keys.field_encryption import Field
+from service.keys.field_encryption import Field, padded_json
 from service.keys.keyring import Keyring
 from service.prompts.catalogue import QuestionId
 from service.prompts.schedule import Schedule
-
-UNIT_BYTES = 128
 
 _read_schedule = msgspec.json.Decoder(Schedule).decode
 _read_questions = msgspec.json.Decoder(list[QuestionId]).decode
@@ -42,9 +40,3 @@ async def decrypt_questions(keys: Keyring, member_id: UUID, ciphertext: bytes) -
 
 async def _encrypt(keys: Keyring, member_id: UUID, field: Field, value: object) -> bytes:
     return await keys.encrypt_for(member_id, field, padded_json(value))
-
-
-def padded_json(value: object) -> str:
-    """JSON, in which spaces follow up to a multiple of the unit, as JSON may end in them."""
-    text = msgspec.json.encode(value)
-    return text.ljust(-(-len(text) // UNIT_BYTES) * UNIT_BYTES).decode()

@@ -19,6 +19,7 @@ from msgspec import Struct
 from msgspec.structs import asdict, replace
 
 from events.encryption import DecryptionFailed
+from service.access.pauses import decrypt_pauses, spans_of
 from service.context import Context
 from service.core.tokens import new_id
 from service.errors import KeyStoreError
@@ -30,12 +31,15 @@ from service.prompts.planning import (
     ONE_DAY,
     AskedBefore,
     Occurrence,
+    Paused,
     SharedEvent,
     Whereabouts,
     after_event,
     draw,
     instant_of,
+    is_paused,
     plan_day,
+    until_paused,
     until_quiet,
 )
 from service.prompts.schedule import Schedule
@@ -125,7 +129,8 @@ SELECT
     schedules.since,
     schedules.plan_at,
     schedules.planned,
-    members.time_zone
+    members.time_zone,
+    members.pauses
 FROM schedules
 JOIN members USING (member_id)
 WHERE schedules.member_id = ANY ($1::uuid[])
@@ -147,7 +152,8 @@ async def _members(context: Context, member_ids: Sequence[UUID]) -> dict[UUID, P
 
 async def _member(keys: Keyring, row: Record) -> PlannedMember:
     schedule = await decrypt_schedule(keys, row["member_id"], row["schedule"])
-    place = Whereabouts(ZoneInfo(row["time_zone"]), row["since"])
+    pauses = spans_of(await decrypt_pauses(keys, row["member_id"], row["pauses"]))
+    place = Whereabouts(ZoneInfo(row["time_zone"]), row["since"], pauses)
     return PlannedMember(row["member_id"], schedule, row["seed"], place, row["plan_at"], row["planned"])
 
 
@@ -374,13 +380,15 @@ def _prompt(
     if not (found.at and found.on):
         log.debug("not_asked", member=str(member.member_id), day=str(found.day), why=found.omitted)
         return None
-    quiet, zone = member.schedule.quiet, member.place.zone
-    send_before = until_quiet(found.at, found.at + WORTH_SENDING, quiet, zone)
+    quiet, zone, paused = member.schedule.quiet, member.place.zone, member.place.paused
+    send_before = until_quiet(found.at, _until(found.at, paused, zone), quiet, zone)
     if send_before <= now:
         log.debug("not_asked", member=str(member.member_id), day=str(found.day), why="too_late")
         return None
     life = scheduled(found.at)
     remind_at = reminder_due_at(sent(life, found.at), quiet, zone)
+    if remind_at and is_paused(remind_at, paused, zone):
+        remind_at = None
     return PlannedPrompt(
         member_id=member.member_id,
         prompt_id=new_id(context.random_bytes, f"prompt id {member.member_id} {found.item_id} {found.day}"),
@@ -393,9 +401,13 @@ def _prompt(
         due_at=found.at,
         send_before=send_before,
         remind_at=remind_at,
-        remind_before=remind_at and until_quiet(remind_at, remind_at + WORTH_SENDING, quiet, zone),
+        remind_before=remind_at and until_quiet(remind_at, _until(remind_at, paused, zone), quiet, zone),
         expires_at=life.expires_at,
     )
+
+
+def _until(at: datetime, paused: Paused, zone: ZoneInfo) -> datetime:
+    return until_paused(at, at + WORTH_SENDING, paused, zone)
 
 
 # A plan is void where the member was planned for, or their schedule or zone changed, since it was read.

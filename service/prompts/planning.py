@@ -18,6 +18,7 @@ from msgspec import Struct
 from service.prompts.schedule import WEEKDAYS, Quiet, Schedule, ScheduledCheckIn
 
 TimeSpan: TypeAlias = tuple[int, int]
+Paused: TypeAlias = tuple[tuple[date, date], ...]  # first and last days, in order
 Omitted = Literal["asked", "no_such_day", "gone_by", "paused", "quiet", "full_day", "full_week"]
 
 ONE_DAY, ONE_WEEK = timedelta(days=1), timedelta(days=7)
@@ -25,10 +26,14 @@ APART_SECONDS = 30 * 60
 
 
 class Whereabouts(Struct, frozen=True):
-    """Where the member is, and since when their zone and schedule are what they are: nothing is asked before."""
+    """Where the member is, and since when their zone and schedule are what they are: nothing is asked before.
+
+    Nor is anything asked on a day on which they pause.
+    """
 
     zone: ZoneInfo
     since: datetime
+    paused: Paused = ()
 
 
 class Occurrence(Struct, frozen=True):
@@ -135,7 +140,10 @@ def _moment(
     opens = max(begun, ceil(schedule.paused_until.timestamp())) if schedule.paused_until else begun
     if opens >= end:
         return None, "gone_by" if begun >= end else "paused"
-    free = free_spans((opens, end), closed)
+    pauses = pause_spans(place.paused, (opens, end), place.zone)
+    if not free_spans((opens, end), pauses):
+        return None, "paused"
+    free = free_spans((opens, end), [*closed, *pauses])
     if not free:
         return None, "quiet"
     return datetime.fromtimestamp(_point(free, drawn), UTC), None
@@ -210,6 +218,29 @@ def until_quiet(at: datetime, before: datetime, quiet: Quiet, zone: ZoneInfo) ->
     """Until when something may be sent from `at` on: `before`, or earlier, when quiet hours begin; `at` within them."""
     begin, end = int(at.timestamp()), int(before.timestamp())
     free = free_spans((begin, end), quiet_spans(quiet, (begin, end), zone))
+    return datetime.fromtimestamp(free[0][1], UTC) if free and free[0][0] == begin else at
+
+
+# --- Pauses
+
+
+def pause_spans(paused: Paused, around: TimeSpan, zone: ZoneInfo) -> list[TimeSpan]:
+    """The days of pauses that a span touches, each as long as the clock says it is."""
+    first, last = (_local(edge, zone).date() for edge in around)
+    touched = [(max(begin, first), min(end, last)) for begin, end in paused if begin <= last and end >= first]
+    return [(instant_of(begin, time.min, zone), instant_of(end + ONE_DAY, time.min, zone)) for begin, end in touched]
+
+
+def is_paused(at: datetime, paused: Paused, zone: ZoneInfo) -> bool:
+    """Whether an instant lies on a day of a pause."""
+    on = at.astimezone(zone).date()
+    return any(begin <= on <= end for begin, end in paused)
+
+
+def until_paused(at: datetime, before: datetime, paused: Paused, zone: ZoneInfo) -> datetime:
+    """Until when something may be sent from `at` on: `before`, or earlier, when a pause begins; `at` within one."""
+    begin, end = int(at.timestamp()), int(before.timestamp())
+    free = free_spans((begin, end), pause_spans(paused, (begin, end), zone))
     return datetime.fromtimestamp(free[0][1], UTC) if free and free[0][0] == begin else at
 
 

@@ -16,7 +16,7 @@ from service.context import Context
 from service.core.randomness import RandomBytes
 from service.keys.keyring import Keyring
 from service.prompts.ciphertexts import decrypt_schedule, encrypt_schedule
-from service.prompts.replanning import LOCK_SCHEDULE, is_on, plan_again, zone_of
+from service.prompts.replanning import LOCK_SCHEDULE, is_on, place_of, plan_again
 from service.prompts.schedule import Schedule, validate
 from service.web.operation import described
 from service.web.requests import ApiRequest, context_of, decode_body
@@ -119,5 +119,5 @@ async def put_schedule(request: ApiRequest) -> ASGIApp:
         mine = await memberships_of(db, member.member_id, now)
         validate(schedule, {one.relationship_id for one in mine})
         if await keep_schedule(db, context.keys, context.random_bytes, member.member_id, schedule, now):
-            await plan_again(db, member.member_id, schedule, await zone_of(db, member.member_id), now)
+            await plan_again(db, member.member_id, schedule, await place_of(db, context.keys, member.member_id, now))
     return json_answer(schedule)

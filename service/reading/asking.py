@@ -8,11 +8,13 @@ from zoneinfo import ZoneInfo
 
 from litestar.types import ASGIApp
 from msgspec import Struct
+from msgspec.structs import replace
 
 from events.encryption import RelationshipKeys
 from events.heads import DbConnection
 from projections.reader import Reader
 from service.access.authentication import bearer_without_recheck, recheck_session
+from service.access.pauses import decrypt_pauses, spans_of
 from service.access.reader_lookup import ReaderLookup
 from service.database.pool import checked_out
 from service.errors import NotFound
@@ -40,7 +42,11 @@ async def current_reader(request: ApiRequest, rid: str) -> CurrentReader:
     except NotFound:
         await recheck_session(request)
         raise
-    return CurrentReader(bearer.member_id, found.reader, found.time_zone, found.version)
+    reader = found.reader
+    if found.pauses is not None:
+        pauses = await decrypt_pauses(context_of(request).keys, bearer.member_id, found.pauses)
+        reader = replace(reader, paused=spans_of(pauses))
+    return CurrentReader(bearer.member_id, reader, found.time_zone, found.version)
 
 
 async def keys_of(request: ApiRequest, caller: CurrentReader) -> RelationshipKeys:

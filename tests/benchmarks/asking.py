@@ -24,7 +24,7 @@ from service.core.randomness import system_random_bytes
 from service.keys import field_encryption
 from service.keys.epochs import FIRST_EPOCH
 from service.keys.key_store import FileKeyStore
-from service.prompts import ciphertexts, dispatch, planner
+from service.prompts import dispatch, planner
 from service.prompts.ciphertexts import encrypt_questions
 from service.prompts.schedule import WEEKDAYS, Schedule, ScheduledCheckIn
 from service.push import outbox
@@ -94,7 +94,7 @@ async def _fill(url: str, store: FileKeyStore, members: int) -> None:
 def _wanted(member: UUID, key: bytes) -> bytes:
     """A member's schedule, encrypted; the relationship has their id."""
     item = ScheduledCheckIn(uuid4(), member, list(WEEKDAYS), "20:00", "22:00", ["close"])
-    return field_encryption.encrypt(key, member, "schedule", ciphertexts.padded_json(Schedule(check_ins=[item])))
+    return field_encryption.encrypt(key, member, "schedule", field_encryption.padded_json(Schedule(check_ins=[item])))
 
 
 async def _measured(url: str, store: FileKeyStore, members: int, share: float) -> list[Figure]:

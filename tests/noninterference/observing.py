@@ -21,6 +21,7 @@ VALUES: dict[str, list[str | None]] = {
     "session_id": [str(UUID(int=1))],
     "device_id": [str(UUID(int=1))],
     "prompt_id": [str(UUID(int=1))],
+    "pause_id": [str(UUID(int=1))],
     "id": [str(UUID(int=number)) for number in (1, 2, 9)],
     "after": [None, "0", "1", "3", "7"],
     "limit": ["1", "2", "5", "500", None],

@@ -203,6 +203,8 @@ class _Writing:
             ("DELETE", f"/v1/me/devices/{_id(self.chance.choice(POOL))}", None),
             ("PUT", "/v1/me/schedule", {"check_ins": [item], "after_events": after}),
             ("PUT", "/v1/me/schedule", {}),
+            ("PUT", f"/v1/me/pauses/{_id(1)}", {"from": "2026-06-01", "to": "2026-06-03"}),
+            ("DELETE", f"/v1/me/pauses/{_id(1)}", None),
             ("POST", f"/v1/me/prompts/{_id(self.chance.choice(POOL))}/dismiss", None),
         ]
 

@@ -1,4 +1,4 @@
--- A person who has signed in. What they say of themselves is sealed with their key; who signs in with Apple or Google
+-- A person who has signed in. What they say of themselves is sealed with their key, the days on which they pause too; who signs in with Apple or Google
 -- has no address.
 CREATE TABLE members (
     member_id uuid PRIMARY KEY,
@@ -6,6 +6,7 @@ CREATE TABLE members (
     name bytea,
     time_zone text NOT NULL,
     consent_version text,
+    pauses bytea,
     created_at timestamptz NOT NULL
 );
 
@@ -46,7 +47,7 @@ GRANT SELECT, INSERT ON identities TO mutuality_door;
 -- The right to change one is what holding it while it is deleted needs.
 GRANT SELECT, INSERT, DELETE, UPDATE (expires_at) ON sign_in_nonces TO mutuality_door;
 
-GRANT SELECT, UPDATE (name, time_zone, consent_version) ON members TO mutuality_service;
+GRANT SELECT, UPDATE (name, time_zone, consent_version, pauses) ON members TO mutuality_service;
 
 GRANT SELECT (provider, member_id) ON identities TO mutuality_service;
 

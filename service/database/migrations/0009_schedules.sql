@@ -18,8 +18,8 @@ GRANT SELECT, UPDATE (plan_at, planned) ON schedules TO mutuality_prompter;
 
 GRANT SELECT, DELETE ON schedules TO mutuality_keeper;
 
--- Whoever plans has to know where a member is, whether they consent, and which relationships have not ended.
-GRANT SELECT (member_id, time_zone, consent_version) ON members TO mutuality_prompter;
+-- Whoever plans has to know where a member is, whether they consent or pause, and which relationships have not ended.
+GRANT SELECT (member_id, time_zone, consent_version, pauses) ON members TO mutuality_prompter;
 
 CREATE POLICY to_plan ON members TO mutuality_prompter USING (true);
 

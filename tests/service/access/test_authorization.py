@@ -66,14 +66,15 @@ MINE = {
     "exportMe": 403,
     "eraseMe": 403,
     "listDevices": 200,
+    "listPauses": 200,
     "getSchedule": 200,
     "putSchedule": 200,
     "listPrompts": 200,
 }
 # --- Operations on one thing of mine, named in the path: what its owner gets. To everybody else it is not there.
-NAMED = {"endSession": 204, "removeDevice": 204, "dismissPrompt": 204}
+NAMED = {"endSession": 204, "removeDevice": 204, "dismissPrompt": 204, "getPause": 200, "removePause": 204}
 # --- Operations that make what is named: what everybody gets under the same id, each for themselves.
-MAKING = {"registerDevice": 200}
+MAKING = {"registerDevice": 200, "putPause": 200}
 # --- Operations on a relationship: what the one who invited, the other one, and both after the end get.
 OURS = {
     "getRelationship": (200, 200, 200),
@@ -221,7 +222,14 @@ async def prompt_of(phone: Phone) -> str:
     return str(next((one["id"] for one in listed), uuid4()))
 
 
-THINGS = {"session_id": session_of, "device_id": device_of, "prompt_id": prompt_of}
+async def pause_of(phone: Phone) -> str:
+    """A pause of the phone's; of none where nobody is signed in."""
+    name = str(uuid4())
+    await phone.call("PUT", f"/v1/me/pauses/{name}", {"from": "2026-06-01"})
+    return name
+
+
+THINGS = {"session_id": session_of, "device_id": device_of, "prompt_id": prompt_of, "pause_id": pause_of}
 
 
 def parts(answer: httpx.Response) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
@@ -291,6 +299,7 @@ async def test_without_a_session_nothing_is_answered_and_nothing_is_done(cast: C
 async def everything(phone: Phone) -> list[bytes]:
     """What a member sees of themselves and of their relationship."""
     paths = ["/v1/me", "/v1/sessions", "/v1/relationships", "/v1/me/devices", "/v1/me/schedule", "/v1/me/prompts"]
+    paths.append("/v1/me/pauses")
     paths += [f"/v1/relationships/{{rid}}/events?stream={stream}" for stream in ("shared", "private")]
     return [(await phone.call("GET", path)).content for path in paths]
 

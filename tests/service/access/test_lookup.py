@@ -19,7 +19,9 @@ class Gated(ReaderLookup):
         gate: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.gates.append(gate)
         await gate
-        return {one: ReaderAccess(Reader(one[2], 1, one[1], UUID(int=1), UUID(int=2)), "UTC", "1") for one in asked}
+        return {
+            one: ReaderAccess(Reader(one[2], 1, one[1], UUID(int=1), UUID(int=2)), "UTC", "1", None) for one in asked
+        }
 
 
 async def until_begun(lookup: Gated, statements: int) -> None:

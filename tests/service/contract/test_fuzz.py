@@ -264,6 +264,18 @@ def open_prompt(world: World, case: Case) -> None:
     case.path_parameters["prompt_id"] = world.wire.run(prompted(world.wire, world.one))
 
 
+def own_pause(world: World, case: Case) -> None:
+    """A pause that was set."""
+    case.path_parameters["pause_id"] = str(uuid4())
+    world.call("PUT", f"/v1/me/pauses/{case.path_parameters['pause_id']}", {"from": "2026-06-01"})
+
+
+def possible_pause(world: World, case: Case) -> None:
+    """One with an end that is none before its beginning."""
+    case.path_parameters["pause_id"] = str(uuid4())
+    without(case.body, "to")
+
+
 def as_it_is(world: World, case: Case) -> None:
     """Nothing has to be real."""
 
@@ -294,6 +306,9 @@ POSSIBLE: dict[str, Callable[[World, Case], None]] = {
     "registerDevice": possible_device,
     "removeDevice": own_device,
     "dismissPrompt": open_prompt,
+    "getPause": own_pause,
+    "removePause": own_pause,
+    "putPause": possible_pause,
     "recordCheckIn": check_in,
     "recordRequest": request,
     "recordOpening": opening,

@@ -188,7 +188,7 @@ def test_prose_is_not_indented() -> None:
 
 FORMATS = {
     r".*_at|.*_since|paused_until": "date-time",
-    r"on|day": "date",
+    r"on|day|Pause(Set)?\.(from|to)": "date",
     r"id|.*_id|about|in_reply_to|author|shared|private": "uuid",
     r"position|.*_after": "int64",
 }
@@ -196,7 +196,9 @@ FORMATS = {
 
 def test_times_ids_and_positions_say_their_format() -> None:
     for schema, name, one in properties():
-        expected = next((form for pattern, form in FORMATS.items() if re.fullmatch(pattern, name)), None)
+        names = (name, f"{schema}.{name}")
+        fitting = (form for pattern, form in FORMATS.items() if any(re.fullmatch(pattern, each) for each in names))
+        expected = next(fitting, None)
         assert one.get("format") == expected or "$ref" in one, f"{schema}.{name}"
 
 

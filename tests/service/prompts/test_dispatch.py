@@ -202,6 +202,21 @@ async def test_only_what_is_shared_is_followed_by_prompts(
     assert sender.kinds() == ([] if private else ["prompt"] * 2)
 
 
+async def test_a_pause_takes_back_what_was_planned_and_asks_again_afterwards(
+    service: Running, sender: Remembering
+) -> None:
+    one = await reflective(service, "close")
+    await work(service, sender)
+    today = str(service.clock().date())
+    await one.expect(200, "PUT", f"/v1/me/pauses/{UUID(int=1)}", {"from": today, "to": today})
+    await evening(service, sender)
+    assert sender.kinds() == []
+    service.clock.advance(hours=14)
+    await work(service, sender)
+    await evening(service, sender)
+    assert sender.kinds() == ["prompt"]
+
+
 async def test_after_an_opening_views_are_asked_for(service: Running, one: Phone, sender: Remembering) -> None:
     await one.put("openings", {"occurred_at": service.clock().isoformat(), "domain": "money"})
     await work(service, sender)

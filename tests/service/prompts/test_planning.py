@@ -22,9 +22,11 @@ from service.prompts.planning import (
     draw,
     free_spans,
     half_of,
+    is_paused,
     is_quiet,
     occurrence,
     plan_day,
+    until_paused,
 )
 from service.prompts.schedule import AfterEvents, Quiet, Schedule, ScheduledCheckIn
 from tests.support.planned import BERLIN, NO_QUIET, SEED, at_home, between, item, minutes_of, schedule
@@ -403,3 +405,34 @@ def test_draws_are_even() -> None:
 
 def test_nothing_is_asked_of_who_has_chosen_nothing() -> None:
     assert plan_day(Schedule(), at_home(), DAY, SEED, []) == []
+
+
+# Pauses
+
+
+def pausing(*days: tuple[int, int]) -> Whereabouts:
+    """In Berlin, where these days of July are paused, from the first to the last."""
+    paused = tuple((date(2026, 7, first), date(2026, 7, last)) for first, last in days)
+    return Whereabouts(BERLIN, datetime(2026, 1, 1, tzinfo=UTC), paused)
+
+
+def test_on_days_of_a_pause_nothing_is_asked() -> None:
+    evening, place = item("20:00", "22:00"), pausing((2, 3), (5, 5))
+    asked = [occurrence(evening, schedule(), place, date(2026, 7, day), SEED).omitted for day in range(1, 7)]
+    assert asked == [None, "paused", "paused", None, "paused", None]
+
+
+def test_of_a_window_over_midnight_what_lies_outside_is_left() -> None:
+    night = item("22:00", "02:00")
+    for seed in (b"one", b"two", b"three"):
+        before = occurrence(night, schedule(), pausing((2, 2)), date(2026, 7, 1), seed)
+        after = occurrence(night, schedule(), pausing((2, 2)), date(2026, 7, 2), seed)
+        assert (before.on, after.on) == (date(2026, 7, 1), date(2026, 7, 3))
+
+
+def test_what_is_sent_late_is_not_sent_into_a_pause() -> None:
+    at, hour = datetime(2026, 7, 1, 23, 30, tzinfo=BERLIN), timedelta(hours=1)
+    paused = pausing((2, 3)).paused
+    assert until_paused(at, at + hour, paused, BERLIN) == datetime(2026, 7, 2, tzinfo=BERLIN)
+    assert until_paused(at + hour, at + 2 * hour, paused, BERLIN) == at + hour
+    assert [is_paused(one, paused, BERLIN) for one in (at, at + hour, at + 49 * hour)] == [False, True, False]
