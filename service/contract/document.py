@@ -219,6 +219,10 @@ def _frames(kind: Any, example: str) -> Json:
     return {"text/event-stream": {"schema": {"type": "string", "description": told}, "example": example}}
 
 
+def _binary(told: str) -> Json:
+    return {"type": "string", "contentMediaType": "application/zip", "description": told}
+
+
 def _rounded(value: Any) -> Any:
     """Floats to six digits: the last ones differ between machines, and the document must not."""
     match value:
@@ -243,6 +247,8 @@ def _answers(operation: Operation) -> Json:
             answers[str(status)]["content"] = _frames(kind, examples.ANSWERS[operation.id])
         elif kind is not None:
             answers[str(status)]["content"] = _content(kind, examples.ANSWERS.get(operation.id))
+        if operation.archive is not None:
+            answers[str(status)]["content"] |= {"application/zip": {"schema": _binary(operation.archive)}}
         if operation.cached:
             answers[str(status)]["headers"] = ETAG
     if operation.cached:

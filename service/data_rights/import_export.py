@@ -149,11 +149,17 @@ def _relationship(exported: ExportedRelationship) -> VerifiedRelationship:
     view = exported.relationship
     me, ids = view.author, view.streams
     shared = list(_verified(exported.shared, StreamKey(view.id, SHARED, ids.shared), me))
-    private = list(_verified(exported.private, StreamKey(view.id, 1, ids.private), me))
+    private_key = StreamKey(view.id, 1, ids.private)
+    private = list(_verified(exported.private or _nothing(private_key), private_key, me))
     others = {s.event.author for s in shared} - {me, None}
     if len(others) > 1 or {s.event.author for s in private} - {me}:
         raise ImportRefused(f"In relationship {view.id} there are entries of somebody who is not in it.")
     return VerifiedRelationship(exported, shared, private, next(iter(others), None))
+
+
+def _nothing(stream: StreamKey) -> Page:
+    """A stream that was left out: there it begins anew."""
+    return Page([], feed.as_head(chain.genesis(stream.stream_id)), more=False)
 
 
 def _verified(page: Page, stream: StreamKey, me: UUID) -> Iterator[Stored]:

@@ -12,7 +12,8 @@ class Operation(Struct, frozen=True, kw_only=True):
 
     `problems` names each exception type that the operation can raise; what a body, a query or a missing token can cause
     need not be repeated. Examples of what goes in and out stand in `contract.examples`, under the id. `cached` answers
-    carry an ETag; a `live` one never ends, and each of its frames holds what is answered.
+    carry an ETag; an `archive` may come instead, as it says; a `live` one never ends, and each of its frames holds what
+    is answered.
     """
 
     id: str
@@ -24,6 +25,7 @@ class Operation(Struct, frozen=True, kw_only=True):
     problems: tuple[type[Exception], ...] = ()
     signed_in: bool = True
     cached: bool = False
+    archive: str | None = None
     live: bool = False
 
 

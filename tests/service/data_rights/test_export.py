@@ -1,5 +1,7 @@
 """An export is everything of mine, nothing of the other's, and whoever reads it can check it without the service."""
 
+import csv
+import io
 import json
 import socket
 import subprocess
@@ -8,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
+from zipfile import ZipFile
 
 import asyncpg
 import httpx
@@ -326,3 +329,86 @@ def bearer(phone: Phone) -> dict[str, str]:
 def streams_in(content: bytes) -> Json:
     (told,) = json.loads(content)["relationships"]
     return {name: told[name] for name in ("shared", "private")}
+
+
+# --- Without what is private, and as tables
+
+
+async def test_my_private_streams_can_be_left_out(service: Running) -> None:
+    one, two = await service.couple()
+    await lived(one, two)
+    await one.put("check-ins", {"occurred_at": OCCURRED, "note": CANARY})
+    await one.expect(200, "PUT", f"/v1/me/pauses/{uuid4()}", {"from": "2026-06-01"})
+    whole = (await exported(one)).json()
+    part = (await one.call("GET", "/v1/me/export?private=false")).content
+    assert CANARY.encode() not in part
+    told = json.loads(part)
+    assert told["relationships"][0]["private"] is None
+    assert told["relationships"][0]["shared"] == whole["relationships"][0]["shared"]
+    assert told["pauses"] == []
+    verified = verify(part)
+    assert verified.returncode == 0
+    assert b"left out" in verified.stdout
+
+
+async def tables(phone: Phone, query: str = "") -> dict[str, list[dict[str, str]]]:
+    """The rows of each table, by the names of the files."""
+    await phone.step_up()
+    answer = await phone.call("GET", f"/v1/me/export?format=csv{query}")
+    assert (answer.status_code, answer.headers["Content-Type"]) == (200, "application/zip")
+    assert "no-store" in answer.headers["Cache-Control"]
+    with ZipFile(io.BytesIO(answer.content)) as zipped:
+        texts = {name: zipped.read(name).decode("utf-8-sig") for name in zipped.namelist()}
+    return {name: list(csv.DictReader(io.StringIO(text, newline=""))) for name, text in texts.items()}
+
+
+async def test_the_tables_hold_my_own_entries_that_stand(service: Running) -> None:
+    one, two = await service.couple()
+    felt = {"felt": {"close": 6}, "words": {"my_view": "Blue"}, "concerns": ["hurt"], "note": 'Line\nfeed, "quoted"'}
+    kept = await one.put("check-ins", {"occurred_at": OCCURRED, "day": "2026-06-14"} | felt)
+    gone = await one.put("check-ins", {"occurred_at": OCCURRED, "note": "gone"})
+    await one.put("retractions", {"occurred_at": OCCURRED, "event_id": gone["event"]["id"]})
+    asked = await one.put("requests", {"occurred_at": OCCURRED, "domain": "home", "text": "Tea?"})
+    await two.put("decisions", {"occurred_at": OCCURRED, "request_id": asked["event"]["id"], "outcome": "yes"})
+    opening = await two.put("openings", {"occurred_at": OCCURRED, "domain": "money", "text": "theirs"})
+    closing = {"occurred_at": OCCURRED, "domain": "money", "decided_by": "both", "as_agreed": False}
+    await one.put("decisions", closing | {"opening_id": opening["event"]["id"], "audience": "shared"})
+    found = await tables(one)
+    assert {name: len(rows) for name, rows in found.items()} == {
+        "check_ins.csv": 1,
+        "requests.csv": 1,
+        "openings.csv": 0,
+        "decisions.csv": 1,
+    }
+    (check_in,) = found["check_ins.csv"]
+    assert (check_in["id"], check_in["relationship"]) == (kept["event"]["id"], one.rid)
+    assert (check_in["day"], check_in["read_by"], check_in["close"], check_in["fair"]) == ("2026-06-14", "me", "6", "")
+    assert (check_in["words"], check_in["concerns"], check_in["note"]) == ("my_view: Blue", "hurt", felt["note"])
+    (decision,) = found["decisions.csv"]
+    assert (decision["decided_by"], decision["as_agreed"], decision["read_by"]) == ("both", "False", "both")
+    assert found["requests.csv"][0]["text"] == "Tea?"
+    # The other's tables hold theirs.
+    theirs = await tables(two)
+    assert [len(theirs[name]) for name in ("check_ins.csv", "openings.csv", "decisions.csv")] == [0, 1, 1]
+
+
+async def test_the_tables_can_leave_out_what_is_private_too(service: Running) -> None:
+    one, _ = await service.couple()
+    await one.put("check-ins", {"occurred_at": OCCURRED, "note": CANARY})
+    await one.put("check-ins", {"occurred_at": OCCURRED, "note": "for both", "audience": "shared"})
+    found = await tables(one, "&private=false")
+    assert [row["note"] for row in found["check_ins.csv"]] == ["for both"]
+
+
+async def test_no_cell_is_taken_for_a_formula(service: Running) -> None:
+    one = await service.member()
+    for note in ("=1+1", "+1", "-1", "@x", "a=1"):
+        await one.put("check-ins", {"occurred_at": OCCURRED, "note": note})
+    notes = {row["note"] for row in (await tables(one))["check_ins.csv"]}
+    assert notes == {"'=1+1", "'+1", "'-1", "'@x", "a=1"}
+
+
+async def test_tables_need_a_fresh_code_too(service: Running) -> None:
+    one = await service.member()
+    assert (await one.call("GET", "/v1/me/export?format=csv")).status_code == 403
+    assert (await one.call("GET", "/v1/me/export?format=xml")).status_code == 422

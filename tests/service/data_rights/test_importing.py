@@ -118,6 +118,26 @@ async def test_each_gets_back_all_that_they_could_read(
         assert await back.get("/v1/me") == me
 
 
+async def test_pauses_come_along(couple: tuple[Phone, Phone], elsewhere: Elsewhere) -> None:
+    one, _ = couple
+    await one.expect(200, "PUT", f"/v1/me/pauses/{uuid4()}", {"from": "2026-06-01", "to": "2026-06-02"})
+    await elsewhere.take_in((await exported(one)).content)
+    async with elsewhere.signed_in(one) as back:
+        assert await back.get("/v1/me/pauses") == await one.get("/v1/me/pauses")
+
+
+async def test_an_export_without_private_streams_comes_in_without_them(
+    couple: tuple[Phone, Phone], elsewhere: Elsewhere
+) -> None:
+    one, _ = couple
+    await one.step_up()
+    await elsewhere.take_in((await one.call("GET", "/v1/me/export?private=false")).content)
+    async with elsewhere.signed_in(one) as back:
+        assert await back.events("shared", proof="true") == await one.events("shared", proof="true")
+        assert await back.events("private") == []
+        await back.put("check-ins", {"occurred_at": OCCURRED, "note": "a new beginning"})
+
+
 async def test_a_second_export_differs_only_in_state_and_devices(
     couple: tuple[Phone, Phone], elsewhere: Elsewhere
 ) -> None:
@@ -387,6 +407,7 @@ async def test_a_chain_that_is_whole_but_was_never_recorded_is_refused(service: 
 def saying(export: Export, body: str) -> Export:
     """The export of one private entry, which says something else, with proofs that hold."""
     (told,) = export.relationships
+    assert told.private is not None
     (event,) = told.private.events
     stream, me, opening = told.relationship.streams.private, told.relationship.author, bytes(32)
     place = chain.genesis(stream), stream, event.id, me, event.recorded_at
