@@ -25,8 +25,18 @@ from projections.windows import Window
 Reading: TypeAlias = Literal["too_few", "unclear", "steady", "moved_to_me", "moved_to_partner"]
 CountedReading: TypeAlias = Literal["too_few", "unclear", "steady", "more", "less"]
 
-BAR_ALL_DOMAINS, BAR_ONE_DOMAIN = 50, 500
-SPLITS_FROM, COUNTED_FROM = 20, 8
+
+class Bar(Struct, frozen=True):
+    """From how many on each quarter is compared, and how much evidence K it takes: over all domains, or in one."""
+
+    least: int
+    all_domains: float
+    one_domain: float
+
+
+# Answers are compared from 8 on, and few of them swing far: with the bar of splits they alone raised 1 % of years.
+SPLITS = Bar(least=20, all_domains=50, one_domain=500)
+COUNTED = Bar(least=8, all_domains=100, one_domain=1000)
 STEADY_WITHIN = 0.2
 
 DECIDES = of_size("decides", None)
@@ -146,7 +156,7 @@ def _told(told: Told, asked: Asked) -> ChangesTold:
 def _change(told: Told, measures: list[str], asked: Asked) -> SplitChange:
     before, now = (windows.split(told, measures, span) for span in asked.spans)
     first, second = ((one.occasions.me, one.occasions.partner) for one in (before, now))
-    found = compared(first, second, SPLITS_FROM, asked.domain is not None)
+    found = compared(first, second, SPLITS, asked.domain is not None)
     return SplitChange(before, now, found.difference, found.low, found.high, OF_SPLIT[found.direction])
 
 
@@ -154,7 +164,7 @@ def _counted_change(told: Told, asked: Asked) -> CountedChange:
     before, now = (_counted(told, span) for span in asked.spans)
     answers = (one.when_other_decided for one in (before, now))
     first, second = ((one.partly + one.counted, one.not_asked + one.asked) for one in answers)
-    found = compared(first, second, COUNTED_FROM, asked.domain is not None)
+    found = compared(first, second, COUNTED, asked.domain is not None)
     return CountedChange(before, now, found.difference, found.low, found.high, OF_COUNTED[found.direction])
 
 
@@ -189,17 +199,13 @@ class Comparison(Struct, frozen=True):
     direction: Direction
 
 
-def compared(before: Pair, now: Pair, least: int, one_domain: bool) -> Comparison:
-    """Two pairs of a part and the rest; with less than `least` in either, nothing is said."""
-    if min(sum(before), sum(now)) < least:
+def compared(before: Pair, now: Pair, bar: Bar, one_domain: bool) -> Comparison:
+    """Two pairs of a part and the rest; where there are too few in either, nothing is said."""
+    if min(sum(before), sum(now)) < bar.least:
         return Comparison(None, None, None, "too_few")
     difference, low, high = statistics.difference(*before, *now)
-    return Comparison(difference, low, high, _direction(before, now, (low, high), one_domain))
-
-
-def _direction(before: Pair, now: Pair, interval: tuple[float, float], one_domain: bool) -> Direction:
-    bar = BAR_ONE_DOMAIN if one_domain else BAR_ALL_DOMAINS
-    if statistics.log_change(*before, *now) >= math.log(bar):
-        return "up" if statistics.difference(*before, *now)[0] > 0 else "down"
-    low, high = interval
-    return "steady" if low > -STEADY_WITHIN and high < STEADY_WITHIN else "unclear"
+    needed = bar.one_domain if one_domain else bar.all_domains
+    if statistics.log_change(*before, *now) >= math.log(needed):
+        return Comparison(difference, low, high, "up" if difference > 0 else "down")
+    steady = low > -STEADY_WITHIN and high < STEADY_WITHIN
+    return Comparison(difference, low, high, "steady" if steady else "unclear")

@@ -176,7 +176,7 @@ NO_ROLES = RolesTold([[0] * 4 for _ in range(4)], 0, _split((0, 0)), _split((0, 
 
 def _change(before: tuple[int, int], now: tuple[int, int]) -> SplitChange:
     first, second = (_split(pair, me=pair[0], partner=pair[1]) for pair in (before, now))
-    found = changes.compared(before, now, changes.SPLITS_FROM, one_domain=False)
+    found = changes.compared(before, now, changes.SPLITS, one_domain=False)
     return SplitChange(first, second, found.difference, found.low, found.high, changes.OF_SPLIT[found.direction])
 
 
@@ -185,7 +185,7 @@ def _counted_change(before: tuple[int, int], now: tuple[int, int]) -> CountedCha
         Counted(statistics.answers({"counted": part, "asked": rest}), statistics.answers({}))
         for part, rest in (before, now)
     )
-    found = changes.compared(before, now, changes.COUNTED_FROM, one_domain=False)
+    found = changes.compared(before, now, changes.COUNTED, one_domain=False)
     return CountedChange(first, second, found.difference, found.low, found.high, changes.OF_COUNTED[found.direction])
 
 

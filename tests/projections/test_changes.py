@@ -9,7 +9,7 @@ import pytest
 
 from events.rules import Recorded
 from projections import statistics
-from projections.changes import Asked, Changes, Quarter, compared, fold
+from projections.changes import COUNTED, SPLITS, Asked, Changes, Quarter, compared, fold
 from projections.counts import Counts
 from projections.statistics import Occasions
 from tests.support.counting import seen
@@ -105,15 +105,22 @@ def test_in_one_domain_more_is_needed() -> None:
     before, now = (18, 12), (4, 26)
     evidence = statistics.log_change(*before, *now)
     assert math.log(50) < evidence < math.log(500)
-    assert compared(before, now, 20, one_domain=False).direction == "down"
-    assert compared(before, now, 20, one_domain=True).direction == "unclear"
+    assert compared(before, now, SPLITS, one_domain=False).direction == "down"
+    assert compared(before, now, SPLITS, one_domain=True).direction == "unclear"
+
+
+def test_counted_takes_more_than_splits_do() -> None:
+    before, now = (16, 14), (4, 26)
+    assert math.log(50) < statistics.log_change(*before, *now) < math.log(100)
+    assert compared(before, now, SPLITS, one_domain=False).direction == "down"
+    assert compared(before, now, COUNTED, one_domain=False).direction == "unclear"
 
 
 def test_the_reference_differences() -> None:
-    found = compared((20, 5), (5, 20), 20, one_domain=False)
+    found = compared((20, 5), (5, 20), SPLITS, one_domain=False)
     # The design cuts the lower end off at six digits; rounded it is -.768746.
     assert (found.difference, found.low, found.high) == pytest.approx((-0.6, -0.768745, -0.339499), abs=1.1e-6)
-    found = compared((10, 10), (10, 10), 20, one_domain=False)
+    found = compared((10, 10), (10, 10), SPLITS, one_domain=False)
     assert (found.difference, found.low, found.high) == pytest.approx((0, -0.29221, 0.29221), abs=1e-6)
 
 

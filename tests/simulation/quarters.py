@@ -7,7 +7,7 @@ import numpy as np
 from msgspec import Struct
 from scipy.special import betaln
 
-from projections.changes import BAR_ALL_DOMAINS, BAR_ONE_DOMAIN, COUNTED_FROM, SPLITS_FROM
+from projections.changes import COUNTED, SPLITS, Bar
 from tests.simulation.diaries import DOMAINS, Habit, tell
 
 QUARTER_DAYS = 91
@@ -39,8 +39,8 @@ def years(rng: np.random.Generator, habit: Habit, couples: int) -> Year:
 def _years(rng: np.random.Generator, habit: Habit, couples: int) -> Year:
     splits = _told(rng, habit, couples)
     counted = _answered(rng, habit, couples)
-    in_splits = moved(splits, SPLITS_FROM).any(axis=(1, 2, 3))
-    in_counted = moved(counted, COUNTED_FROM).any(axis=(1, 2, 3))
+    in_splits = moved(splits, SPLITS).any(axis=(1, 2, 3))
+    in_counted = moved(counted, COUNTED).any(axis=(1, 2, 3))
     return Year(in_splits | in_counted, in_counted)
 
 
@@ -66,11 +66,11 @@ def _scoped(part: np.ndarray, rest: np.ndarray) -> Pairs:
     return Pairs(*(np.concatenate([one.sum(axis=3, keepdims=True), one], axis=3) for one in (part, rest)))
 
 
-def moved(pairs: Pairs, least: int) -> np.ndarray:
+def moved(pairs: Pairs, bar: Bar) -> np.ndarray:
     """[couple, figure, look, scope]: whether a quarter is said to differ from the one before."""
     x1, y1, x2, y2 = pairs.part[:, :, :-1], pairs.rest[:, :, :-1], pairs.part[:, :, 1:], pairs.rest[:, :, 1:]
-    bars = np.log([BAR_ALL_DOMAINS] + [BAR_ONE_DOMAIN] * DOMAINS)
-    enough = (x1 + y1 >= least) & (x2 + y2 >= least)
+    bars = np.log([bar.all_domains] + [bar.one_domain] * DOMAINS)
+    enough = (x1 + y1 >= bar.least) & (x2 + y2 >= bar.least)
     return enough & (log_change(x1, y1, x2, y2) >= bars)
 
 
@@ -85,7 +85,7 @@ def seen_of(before: float, now: float, n: int) -> float:
     """The chance that a change from one true share to another is said to have moved, with n occasions in each."""
     x = np.arange(n + 1)
     first, second = np.meshgrid(x, x, indexing="ij")
-    says = log_change(first, n - first, second, n - second) >= math.log(BAR_ALL_DOMAINS)
+    says = log_change(first, n - first, second, n - second) >= math.log(SPLITS.all_domains)
     up = second > first if now > before else second < first
     return float((_binomial(n, before)[:, None] * _binomial(n, now)[None, :])[says & up].sum())
 
@@ -99,7 +99,7 @@ def _binomial(n: int, p: float) -> np.ndarray:
 
 def occasions_to_see(before: float, now: float, chances: Sequence[float]) -> Iterator[tuple[float, int]]:
     """How many occasions in each quarter it takes to see a change with each of those chances."""
-    n = SPLITS_FROM
+    n = SPLITS.least
     for chance in chances:
         while seen_of(before, now, n) < chance:
             n += 1

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from projections.changes import SPLITS_FROM, compared
+from projections.changes import SPLITS, compared
 from projections.statistics import Looks, split
 from tests.simulation.__main__ import ABOUT_EVEN, FALSE_LEAN, LEAN_SHOWS, RATES, Row, show, simulate, verdict
 from tests.simulation.diaries import DOMAINS, Habit, Told, tell
@@ -151,11 +151,11 @@ def test_what_is_said_to_move_is_what_the_service_says() -> None:
     part = rng.binomial(n, 0.5)
     part[1, ::3] = rng.binomial(n[1, ::3], 0.9)
     x, y = part, n - part
-    said = moved(Pairs(x.T[:, None, :, None].repeat(11, 3), y.T[:, None, :, None].repeat(11, 3)), SPLITS_FROM)
+    said = moved(Pairs(x.T[:, None, :, None].repeat(11, 3), y.T[:, None, :, None].repeat(11, 3)), SPLITS)
     for i in range(400):
         before, now = (int(x[0, i]), int(y[0, i])), (int(x[1, i]), int(y[1, i]))
         for scope, one_domain in ((0, False), (1, True)):
-            direction = compared(before, now, SPLITS_FROM, one_domain).direction
+            direction = compared(before, now, SPLITS, one_domain).direction
             assert said[i, 0, 0, scope] == (direction in ("up", "down"))
 
 
