@@ -18,6 +18,7 @@ from projections import changes, feed, statistics
 from projections.balances import Balances, Telling, Tellings
 from projections.changes import Changes, ChangesTold, CountedChange, SplitChange
 from projections.feed import Head, Page
+from projections.home import Cell, HomeFelt, HomeFigure, Now
 from projections.openings import Openings, OpeningStanding, Spoken
 from projections.perspectives import Perspectives
 from projections.requests import Requests, RequestStanding
@@ -45,6 +46,7 @@ from service.push.devices import RegisteredDevice, RegisteredDevices
 from service.reading import live
 from service.recording.entries import Recorded
 from service.recording.offline_queue import Sync, Synced, SyncEntry, SyncResult
+from service.relationships.home import Home, NextStep
 from service.relationships.linking import INVITE_TTL, Accept, Accepted, Invite, NewRelationship
 from service.relationships.view import Partner, Relationship, Relationships, StreamIds
 from service.web.health import Health
@@ -195,6 +197,12 @@ def _heard(both_spoke: int, only_decider: int) -> Heard:
 
 
 COUNTED_CHANGE, NO_COUNTED_CHANGE = _counted_change((12, 4), (9, 5)), _counted_change((0, 0), (0, 0))
+
+
+def _cell(found: Split) -> Cell:
+    fields = {name: getattr(found, name) for name in ("counts", "occasions", "n", "share", "low", "high", "reading")}
+    places: list[list[int] | None] = [None] * 11
+    return Cell(Now(**fields), [*places, [2, 1], [found.occasions.me, found.occasions.partner]])
 
 
 def _point(on: date, found: Split) -> Point:
@@ -369,6 +377,22 @@ ANSWERS: dict[str, Any] = {
         table=INITIATES,
         **asdict(statistics.agreement(INITIATES, near=False)),
     ),
+    "getHome": Home(
+        on=LAST_DAY,
+        window=90,
+        paused=0,
+        prompts=[PROMPT],
+        asked_of_me=[],
+        asked_by_me=[],
+        openings=[OpeningStanding(feed.as_read(SHARED_LOG[5].event, ME), "open", Spoken(me=True, partner=False), None)],
+        figures=[
+            HomeFigure("asks", None, _cell(_split((6, 4), me=9, partner=5)), None),
+            HomeFigure("initiates", None, _cell(MINE.initiates), _cell(PARTNERS.initiates)),
+        ],
+        felt=[HomeFelt("heard", MINE.felt["heard"], statistics.felt([0] * 7))],
+        more=False,
+    ),
+    "getNextStep": NextStep("invite", RELATIONSHIP),
     "getRoles": Roles(on=LAST_DAY, window=28, domain=None, paused=0, mine=ROLES, partners=NO_ROLES),
     "getVoice": Voice(LAST_DAY, 90, None, 3, me=_heard(5, 7), partner=_heard(2, 1), both=_heard(0, 0)),
     "getChanges": Changes(

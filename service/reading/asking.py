@@ -21,7 +21,7 @@ from service.errors import NotFound
 from service.reading.answer_cache import AnswerCache
 from service.reading.turns import Turns
 from service.web.requests import ApiRequest, context_of, path_uuid, state_of
-from service.web.responses import cacheable, cacheable_answer
+from service.web.responses import Cacheable, cacheable, cacheable_answer
 
 
 class CurrentReader(Struct, frozen=True):
@@ -73,17 +73,28 @@ async def cached_counts(
 async def cached(
     request: ApiRequest, caller: CurrentReader, question: tuple[object, ...], compute: Callable[[], Awaitable[object]]
 ) -> ASGIApp:
-    """The answer, from the cache where nothing has changed that this reader can read; computed otherwise.
+    """The answer, from the cache where nothing has changed that this reader can read; computed otherwise."""
+    return cacheable_answer(request, await _cached(request, caller, question, compute))
 
-    It is computed after the version was looked up: what is cached under a version is as new as that, or newer.
-    """
+
+async def cached_body(
+    request: ApiRequest, caller: CurrentReader, question: tuple[object, ...], compute: Callable[[], Awaitable[object]]
+) -> bytes:
+    """The JSON of the same, for what is made of it each time."""
+    return (await _cached(request, caller, question, compute)).content
+
+
+async def _cached(
+    request: ApiRequest, caller: CurrentReader, question: tuple[object, ...], compute: Callable[[], Awaitable[object]]
+) -> Cacheable:
+    """It is computed after the version was looked up: what is cached under a version is as new as that, or newer."""
     cache: AnswerCache = state_of(request).answer_cache
     key = (caller.reader.author_id, *question)
     answer = cache.get(key, caller.version)
     if answer is None:
         answer = cacheable(await compute())
         cache.put(key, caller.version, answer)
-    return cacheable_answer(request, answer)
+    return answer
 
 
 def today_of(request: ApiRequest, caller: CurrentReader) -> date:
