@@ -77,6 +77,7 @@ PATH_PARAMETERS = {
     "session_id": "The id of a session of mine.",
     "device_id": "The id that the phone gives to itself: any UUID, version 4 recommended.",
     "prompt_id": "The id of a prompt of mine.",
+    "month": "A month of the calendar that has begun.",
     "pause_id": "The id that the phone gives to the pause: any UUID, version 4 recommended.",
 }
 
@@ -166,6 +167,9 @@ RETRY_AFTER: Json = {
 }
 
 
+MONTH: Json = {"type": "string", "pattern": "^[0-9]{4}-(0[1-9]|1[0-2])$", "examples": ["2026-03"]}
+
+
 def _path_parameters(path: str) -> list[Json]:
     return [
         {
@@ -173,7 +177,7 @@ def _path_parameters(path: str) -> list[Json]:
             "in": "path",
             "required": True,
             "description": PATH_PARAMETERS[name],
-            "schema": {"type": "string", "format": "uuid"},
+            "schema": MONTH if name == "month" else {"type": "string", "format": "uuid"},
         }
         for name in re.findall(r"{(\w+)}", path)
     ]

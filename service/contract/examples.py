@@ -19,6 +19,8 @@ from projections.balances import Balances, Telling, Tellings
 from projections.changes import Changes, ChangesTold, CountedChange, SplitChange
 from projections.feed import Head, Page
 from projections.home import Cell, HomeFelt, HomeFigure, Now
+from projections.month import MonthWindow, Review, Sentence
+from projections.month_texts import ENGLISH
 from projections.openings import Openings, OpeningStanding, Spoken
 from projections.perspectives import Perspectives
 from projections.requests import Requests, RequestStanding
@@ -391,6 +393,19 @@ ANSWERS: dict[str, Any] = {
         ],
         felt=[HomeFelt("heard", MINE.felt["heard"], statistics.felt([0] * 7))],
         more=False,
+    ),
+    "getReview": Review(
+        "2026-03",
+        "en",
+        [
+            Sentence(
+                "asks",
+                ENGLISH.sentences["asks"]({"me": 30, "partner": 1}),
+                "asks",
+                {"me": 30, "partner": 1},
+                MonthWindow(date(2026, 3, 1), date(2026, 3, 31)),
+            )
+        ],
     ),
     "getNextStep": NextStep("invite", RELATIONSHIP),
     "getRoles": Roles(on=LAST_DAY, window=28, domain=None, paused=0, mine=ROLES, partners=NO_ROLES),

@@ -9,6 +9,7 @@ from typing import Annotated, Literal, get_args
 from msgspec import Meta, Struct
 
 from events.entries import FELT_ITEMS, FeltItem
+from service.core.languages import ENGLISH, best_language
 
 # Raised whenever a text changes its meaning: an answer belongs to the question that was asked.
 CATALOGUE_VERSION = "1"
@@ -28,7 +29,6 @@ Asked = Annotated[
     Meta(description="At any time, after a shared event, about oneself, or before something is decided."),
 ]
 
-ENGLISH = "en"
 Texts = Mapping[str, Mapping[QuestionId, str]]
 
 # By language (BCP 47, lower case). English is complete; another language may lack some, which then come in English.
@@ -97,13 +97,6 @@ def catalogue(language: str, texts: Texts = TEXTS) -> Questions:
     """
     found = best_language(language, texts)
     return Questions(CATALOGUE_VERSION, found, [_question(one, found, texts) for one in QUESTIONS])
-
-
-def best_language(wanted: str, texts: Texts = TEXTS) -> str:
-    """The longest beginning of the language tag that has texts, else English."""
-    parts = wanted.lower().split("-")
-    tags = ("-".join(parts[:length]) for length in range(len(parts), 0, -1))
-    return next((tag for tag in tags if tag in texts), ENGLISH)
 
 
 def _question(one: QuestionId, language: str, texts: Texts) -> Question:

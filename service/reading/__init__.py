@@ -8,7 +8,7 @@ Never imports: `recording`; statistics or SQL over events, which are the project
 
 from typing import Any
 
-from service.reading.figures import get_changes, get_roles, get_voice
+from service.reading.figures import get_changes, get_review, get_roles, get_voice
 from service.reading.live import listen_live
 from service.reading.reads import get_balances, get_perspectives, get_trend, list_events, list_openings, list_requests
 
@@ -22,5 +22,6 @@ ROUTES: list[Any] = [
     get_roles,
     get_changes,
     get_voice,
+    get_review,
     listen_live,
 ]

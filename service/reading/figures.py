@@ -1,5 +1,6 @@
-"""Handlers of what is asked next: who has which role, whose view stood before a decision, and what has changed."""
+"""Handlers of what is asked next: roles, whose view stood before a decision, what has changed, a month in words."""
 
+import re
 from typing import Annotated
 
 from litestar import get
@@ -10,17 +11,22 @@ from msgspec import Meta, Struct
 from events.entries import Domain
 from events.heads import DbConnection
 from projections import changes as changes_of
+from projections import month as month_of
 from projections import roles as roles_of
 from projections import voice as voice_of
 from projections.changes import Changes, Quarter
+from projections.month import Month, Review
+from projections.month_texts import LANGUAGES
 from projections.roles import Roles
 from projections.voice import Voice
 from projections.windows import Window
+from service.core.languages import ENGLISH, Language, best_language
+from service.database.pool import checked_out
 from service.errors import Invalid, NotFound
 from service.reading.asking import cached, cached_counts, current_reader, keys_of, reading_long, today_of
 from service.reading.reads import DayOrToday, WindowDays
 from service.web.operation import described
-from service.web.requests import ApiRequest, decode_query
+from service.web.requests import ApiRequest, decode_query, state_of
 
 
 class RolesQuery(Struct, frozen=True, forbid_unknown_fields=True):
@@ -37,6 +43,12 @@ class VoiceQuery(Struct, frozen=True, forbid_unknown_fields=True):
     window: WindowDays = 28
     on: DayOrToday | None = None
     domain: Domain | None = None
+
+
+class ReviewQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """In which language."""
+
+    language: Language = ENGLISH
 
 
 class ChangesQuery(Struct, frozen=True, forbid_unknown_fields=True):
@@ -127,3 +139,38 @@ async def get_voice(request: ApiRequest, rid: FromPath[str]) -> ASGIApp:
             return await voice_of.voice(db, keys, caller.reader, asked)
 
     return await cached(request, caller, ("voice", asked), heard)
+
+
+MONTH = re.compile(r"(000[1-9]|00[1-9][0-9]|0[1-9][0-9]{2}|[1-9][0-9]{3})-(0[1-9]|1[0-2])", re.ASCII)
+
+
+@get(
+    "/v1/relationships/{rid:str}/reviews/{month:str}",
+    opt=described(
+        id="getReview",
+        tag="Read",
+        summary="A month in words, from a fixed catalogue of sentences",
+        query=ReviewQuery,
+        answers={200: Review},
+        problems=(NotFound,),
+        cached=True,
+    ),
+)
+async def get_review(request: ApiRequest, rid: FromPath[str], month: FromPath[str]) -> ASGIApp:
+    """What was counted, what it felt like beside that, and what stands behind and against each reading."""
+    caller = await current_reader(request, rid)
+    language = best_language(decode_query(request, ReviewQuery).language, LANGUAGES)
+    found = MONTH.fullmatch(month)
+    asked = Month(int(found[1]), int(found[2])) if found else None
+    if asked is None or asked.first > today_of(request, caller):
+        raise NotFound
+
+    async def written() -> Review:
+        keys = await keys_of(request, caller)
+        async with checked_out(state_of(request).counting_db) as db:
+            counts = await month_of.read_counts(db, keys, caller.reader, asked, caller.member_id)
+        async with reading_long(request, caller) as db:
+            events = await month_of.read_events(db, keys, caller.reader)
+        return month_of.fold(counts, events, caller.reader, asked, language)
+
+    return await cached(request, caller, ("review", asked, language), written)

@@ -111,6 +111,8 @@ class _Writing:
 
     def _link(self) -> None:
         one, two = self.chance.sample(["reader", "other"], 2)
+        pause = {"from": "2026-05-30", "to": "2026-06-02"}
+        self._do(who="reader", method="PUT", path=f"/v1/me/pauses/{_id(1)}", body=pause)
         self._do(who="other", method="PATCH", path="/v1/me", body={"name": "the other"})
         self._do(who=one, method="POST", path="/v1/relationships", body={})
         self._perhaps_hidden()

@@ -41,6 +41,7 @@ LOOKS = (
     "changes?quarter=2026-Q1",
     "changes?quarter=2025-Q4&domain=money",
     "voice?window=366",
+    "reviews/2026-06",
     "perspectives?measure=decides",
     "perspectives?measure=initiates&from=2026-05-01",
     "perspectives?measure=felt&item=close",

@@ -84,6 +84,7 @@ OURS = {
     "listOpenings": (200, 200, 200),
     "getVoice": (200, 200, 200),
     "getHome": (200, 200, 200),
+    "getReview": (200, 200, 200),
     "getBalances": (200, 200, 200),
     "getTrend": (200, 200, 200),
     "getPerspectives": (200, 200, 200),
@@ -177,7 +178,7 @@ async def everybody(service: Running) -> Cast:
 async def asked(phone: Phone, name: str, body: Json | None = None, **names: str) -> httpx.Response:
     """The operation with an example body; in its path what the phone's own things are called, or the names given."""
     method, path, operation = OPERATIONS[name]
-    named = {"rid": phone.rid or str(uuid4()), "id": str(uuid4())} | names
+    named = {"rid": phone.rid or str(uuid4()), "id": str(uuid4()), "month": "2026-05"} | names
     for parameter, value in named.items():
         path = path.replace(f"{{{parameter}}}", value)
     for parameter, of_phone in THINGS.items():
@@ -273,7 +274,7 @@ async def test_what_is_expected_is_documented() -> None:
 
 
 async def test_every_name_in_a_path_is_tried() -> None:
-    tried = {"rid", "id", *THINGS}
+    tried = {"rid", "id", "month", *THINGS}
     in_paths = {p["name"] for *_, operation in OPERATIONS.values() for p in operation.get("parameters", [])}
     assert {name for name in in_paths if naming(name)} == tried
 

@@ -235,6 +235,11 @@ def quarter(world: World, case: Case) -> None:
     case.query["quarter"] = "2025-Q4"
 
 
+def month(world: World, case: Case) -> None:
+    """One that has begun."""
+    case.path_parameters["month"] = "2026-03"
+
+
 def stepped_up(world: World, case: Case) -> None:
     """A session that has just shown a code."""
     world.wire.run(world.one.step_up())
@@ -317,6 +322,7 @@ POSSIBLE: dict[str, Callable[[World, Case], None]] = {
     "getTrend": trend,
     "getPerspectives": perspective,
     "getChanges": quarter,
+    "getReview": month,
 }
 
 

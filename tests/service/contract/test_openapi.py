@@ -190,7 +190,7 @@ def test_prose_is_not_indented() -> None:
 
 FORMATS = {
     r".*_at|.*_since|paused_until": "date-time",
-    r"on|day|Pause(Set)?\.(from|to)": "date",
+    r"on|day|(Pause(Set)?|MonthWindow)\.(from|to)": "date",
     r"id|.*_id|about|in_reply_to|author|shared|private": "uuid",
     r"position|.*_after": "int64",
 }
@@ -198,6 +198,8 @@ FORMATS = {
 
 def test_times_ids_and_positions_say_their_format() -> None:
     for schema, name, one in properties():
+        if (schema, name) == ("Sentence", "id"):
+            continue  # the name of a text in the catalogue
         names = (name, f"{schema}.{name}")
         fitting = (form for pattern, form in FORMATS.items() if any(re.fullmatch(pattern, each) for each in names))
         expected = next(fitting, None)

@@ -72,3 +72,26 @@ async def test_a_quarter_is_looked_at_when_it_is_over_where_i_am(service: Runnin
 async def test_what_is_no_quarter_that_is_over_is_422(service: Running, quarter: str) -> None:
     one = await service.member()
     assert (await one.call("GET", f"{HERE}/changes", params={"quarter": quarter})).status_code == 422
+
+
+async def test_a_month_in_words_of_what_i_can_read(service: Running) -> None:
+    one, two = await service.couple()
+    await decided(one, date(2026, 5, 1), *[("me", "partner")] * 24)
+    await decided(one, date(2026, 5, 30), ("me", "me"), audience="private")
+    mine = await read(one, "reviews/2026-05")
+    assert (mine["month"], mine["language"], mine["sentences"][0]["window"]["to"]) == ("2026-05", "en", "2026-05-31")
+    assert mine["sentences"][0]["text"] == "By your entries, you began something on 25 days, your partner on none."
+    card = mine["sentences"][-1]
+    shared = {event["id"] for event in await one.events("shared") if event["kind"] == "decision"}
+    assert (card["id"], set(card["evidence"]) & shared) == ("leans", shared)
+    theirs = await read(two, "reviews/2026-05", language="de-AT")
+    assert theirs["language"] == "de"
+    assert theirs["sentences"][0]["numbers"] == {"me": 0, "partner": 24}
+    assert theirs["sentences"][0]["text"].startswith("Nach den geteilten Eintr\u00e4gen deines Gegen\u00fcbers")
+
+
+@pytest.mark.parametrize("month", ["2026-07", "2026-13", "2026-5", "9999-12", "0000-01", "x", "%00"])
+async def test_what_is_no_month_that_has_begun_is_404(service: Running, month: str) -> None:
+    one = await service.member()
+    assert (await one.call("GET", f"{HERE}/reviews/{month}")).status_code == 404
+    assert (await read(one, "reviews/2026-06"))["sentences"] == []

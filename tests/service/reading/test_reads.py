@@ -313,6 +313,7 @@ async def test_where_there_is_nothing_nothing_is_said(service: Running) -> None:
         "window": 28,
         "domain": None,
         "size": None,
+        "paused": 0,
         "asks": split,
         "mine": telling,
         "partners": telling,
