@@ -39,7 +39,7 @@ def _load(address: str, mailer: demo_couple.DemoMailer) -> None:
     with httpx.Client(base_url=address, timeout=30) as http:
         try:
             couple = demo_couple.load(http, mailer, utc_now())
-            print(demo_couple.instructions(couple, address) + "\nCtrl-C stops it.", flush=True)
+            print(demo_couple.instructions(couple, address, utc_now()) + "\nCtrl-C stops it.", flush=True)
             demo_couple.ask_for_a_prompt(couple, utc_now())
         except (httpx.HTTPError, demo_couple.DemoFailed) as error:
             # Most likely it was stopped while it was loading.

@@ -1,7 +1,9 @@
 """Record a synthetic couple's twelve months through the HTTP API, for a first look.
 
 Nobody is behind these entries: a seeded random generator makes them, so that every demo is the same. In the course of
-the year the first one initiates more and more; the second one decides what they are asked.
+the year the first one asks more and more. They record with different habits, and not at all for some weeks; money and
+home lean opposite ways. Some requests get a quiet no, others a counter-offer; now and then something is opened, and
+each may say a view before it is decided.
 """
 
 import re
@@ -116,54 +118,92 @@ def year(now: datetime) -> Iterator[TellerAndEntry]:
     begin = now - timedelta(days=DAYS)
     for day in range(DAYS):
         evening = (begin + timedelta(days=day)).replace(hour=18, minute=random.randrange(60), second=0, microsecond=0)
-        yield from _day(random, evening, day / DAYS)
+        yield from _day(random, evening, day)
 
 
-def _day(random: Random, at: datetime, progress: float) -> Iterator[TellerAndEntry]:
-    asks = "first" if random.random() < 0.5 + 0.35 * progress else "second"
-    if random.random() < 0.7:
+# On how many evenings each writes something down, and when they did not for a while.
+WRITES = {"first": 0.7, "second": 0.35}
+GAPS = {"first": range(200, 209), "second": [*range(70, 88), *range(255, 285)]}
+# Who decides, as the first one tells it: money is mostly theirs, home mostly the other's.
+DECIDES: dict[str, tuple[int, int, int]] = {"money": (8, 1, 2), "home": (1, 7, 2)}
+DECIDES_ELSEWHERE = (2, 2, 5)
+OPENS_EVERY = 13
+LAST_DAY = DAYS - 1
+
+
+def _day(random: Random, at: datetime, day: int) -> Iterator[TellerAndEntry]:
+    writing = [who for who in WRITES if day not in GAPS[who] and random.random() < WRITES[who]]
+    asks = "first" if random.random() < 0.5 + 0.35 * day / DAYS else "second"
+    if random.random() < 0.7 and day not in GAPS[asks]:
         yield from _request(random, at, asks)
-    if random.random() < 0.35:
-        yield from _decision(random, at, progress)
-    for teller in ("first", "second"):
-        if random.random() < 0.4:
-            yield _check_in(random, at, teller, progress)
+    if "first" in writing and random.random() < 0.6:
+        yield from _decision(random, at, tells_too="second" in writing)
+    if day % OPENS_EVERY == OPENS_EVERY - 1:
+        yield from _opening(random, at)
+    for teller in writing:
+        yield _check_in(random, at, teller, day / DAYS)
+    if day == LAST_DAY:
+        yield from _sealed(random, at)
 
 
 def _request(random: Random, at: datetime, asks: str) -> Iterator[TellerAndEntry]:
-    request_id = _id(random)
-    request = {
-        "occurred_at": at.isoformat(),
-        "domain": random.choice(get_args(Domain)),
-        "expires_at": (at + timedelta(days=7)).isoformat(),
-    }
+    request_id, domain = _id(random), random.choice(get_args(Domain))
+    request = {"occurred_at": at.isoformat(), "domain": domain, "expires_at": (at + timedelta(days=7)).isoformat()}
     yield asks, {"id": request_id, "kind": "request", "request": request}
-    if random.random() < 0.8:
-        outcome = random.choice(["yes", "yes", "yes", "not_now", "no"])
-        decision = {
-            "occurred_at": (at + timedelta(hours=2)).isoformat(),
-            "request_id": request_id,
-            "outcome": outcome,
-        }
-        yield _other(asks), {"id": _id(random), "kind": "decision", "decision": decision}
+    answer = random.choices(["yes", "not_now", "no", "counter", "nothing"], weights=[6, 2, 2, 1, 2])[0]
+    if answer == "counter":
+        offer = request | {"occurred_at": (at + timedelta(hours=1)).isoformat(), "in_reply_to": request_id}
+        offer_id = _id(random)
+        yield _other(asks), {"id": offer_id, "kind": "request", "request": offer}
+        yield asks, _answer(random, at, offer_id, "yes")
+    elif answer != "nothing":
+        # A no is private unless somebody shares it: who asked does not learn of it.
+        yield _other(asks), _answer(random, at, request_id, answer)
 
 
-def _decision(random: Random, at: datetime, progress: float) -> Iterator[TellerAndEntry]:
-    decided_by = random.choices(["me", "partner", "both"], weights=[1, 1 + progress, 2])[0]
-    decision_id, domain = _id(random), random.choice(get_args(Domain))
+def _answer(random: Random, at: datetime, request_id: str, outcome: str) -> Json:
+    decision = {
+        "occurred_at": (at + timedelta(hours=2)).isoformat(),
+        "request_id": request_id,
+        "outcome": outcome,
+    }
+    return {"id": _id(random), "kind": "decision", "decision": decision}
+
+
+def _decision(random: Random, at: datetime, *, tells_too: bool) -> Iterator[TellerAndEntry]:
+    domain = random.choice(["money", "home", *get_args(Domain)])
+    decided_by = random.choices(["me", "partner", "both"], weights=DECIDES.get(domain, DECIDES_ELSEWHERE))[0]
+    decision_id = _id(random)
     common = {"occurred_at": at.isoformat(), "domain": domain, "audience": "shared"}
     first = {
         **common,
         "decided_by": decided_by,
-        "raised_by": "me",
+        "raised_by": random.choice(["me", "me", "partner"]),
+        "size": random.choice(["small", "small", "big"]),
         "my_input": random.choice(["asked", "partly", "counted"]),
     }
     yield "first", {"id": decision_id, "kind": "decision", "decision": first}
-    if random.random() < 0.6:
+    if tells_too:
         seen_otherwise = {"me": "partner", "partner": "me", "both": "both"}[decided_by]
         second = {**common, "decided_by": random.choice([seen_otherwise, seen_otherwise, "both"]), "about": decision_id}
         second["my_input"] = random.choice(["not_asked", "asked", "counted"])
         yield "second", {"id": _id(random), "kind": "decision", "decision": second}
+
+
+def _opening(random: Random, at: datetime) -> Iterator[TellerAndEntry]:
+    """Something is to be decided; the first one always says a view before, the second one not always."""
+    opens, opening_id = random.choice(["first", "second"]), _id(random)
+    domain, begun = random.choice(["money", "plans", "family", "home"]), at - timedelta(hours=6)
+    opening = {"occurred_at": begun.isoformat(), "domain": domain, "size": "big", "text": "Something large (synthetic)"}
+    yield opens, {"id": opening_id, "kind": "opening", "opening": opening}
+    for teller in ("first", "second"):
+        if teller == "first" or random.random() < 0.5:
+            words = {"my_view": "A view (synthetic)", "their_sense": "What makes sense (synthetic)"}
+            view = {"occurred_at": (at - timedelta(hours=3)).isoformat(), "about": opening_id, "words": words}
+            yield teller, {"id": _id(random), "kind": "check_in", "check_in": view | {"audience": "shared"}}
+    closing = {"occurred_at": at.isoformat(), "domain": domain, "size": "big", "opening_id": opening_id}
+    closing |= {"decided_by": random.choice(["me", "both"]), "audience": "shared"}
+    yield "first", {"id": _id(random), "kind": "decision", "decision": closing}
 
 
 def _check_in(random: Random, at: datetime, teller: str, progress: float) -> TellerAndEntry:
@@ -171,10 +211,22 @@ def _check_in(random: Random, at: datetime, teller: str, progress: float) -> Tel
     felt = {item: min(7, max(1, round(random.gauss(middle, 1)))) for item in ("heard", "close", "fair")}
     check_in = {
         "occurred_at": (at + timedelta(hours=3)).isoformat(),
+        "initiated_by": random.choice(["me", "partner", "both"]),
         "felt": felt,
         "audience": random.choice(["shared", "private"]),
     }
     return teller, {"id": _id(random), "kind": "check_in", "check_in": check_in}
+
+
+def _sealed(random: Random, at: datetime) -> Iterator[TellerAndEntry]:
+    """Both seal how close it felt on the last evening, and both are shown: what is older is never revealed."""
+    for teller in ("first", "second"):
+        sealed = {
+            "occurred_at": (at + timedelta(hours=3)).isoformat(),
+            "felt": {"close": random.randrange(4, 8)},
+            "audience": "sealed",
+        }
+        yield teller, {"id": _id(random), "kind": "check_in", "check_in": sealed}
 
 
 def _batches(entries: list[TellerAndEntry]) -> Iterator[tuple[str, list[Json]]]:
@@ -229,9 +281,10 @@ def ask_for_a_prompt(couple: Couple, now: datetime) -> None:
     couple.second.call("PUT", f"/v1/relationships/{couple.relationship_id}/check-ins/{uuid4()}", walk)
 
 
-def instructions(couple: Couple, address: str) -> str:
+def instructions(couple: Couple, address: str, now: datetime) -> str:
     """What to try next, ready to be copied."""
     relationship = f"{address}/v1/relationships/{couple.relationship_id}"
+    last_month = f"{now.replace(day=1) - timedelta(days=1):%Y-%m}"
     return f"""
 A synthetic couple is in: nobody is behind it. Tokens last 15 minutes; start the demo again for fresh ones.
 
@@ -242,4 +295,8 @@ curl -s -H "Authorization: Bearer $FIRST" "{relationship}/balances?window=90"
 curl -s -H "Authorization: Bearer $SECOND" "{relationship}/balances?window=90"
 curl -s -H "Authorization: Bearer $FIRST" "{relationship}/trends?measure=initiates&window=90&step=30"
 curl -s -H "Authorization: Bearer $FIRST" "{relationship}/perspectives?measure=decides"
+curl -s -H "Authorization: Bearer $FIRST" "{relationship}/roles?window=365"
+curl -s -H "Authorization: Bearer $FIRST" "{relationship}/voice?window=365"
+curl -s -H "Authorization: Bearer $FIRST" "{relationship}/reviews/{last_month}"
+curl -s -H "Authorization: Bearer $FIRST" "{relationship}/home"
 """

@@ -23,26 +23,31 @@ from projections.windows import Window
 from service.core.languages import ENGLISH, Language, best_language
 from service.database.pool import checked_out
 from service.errors import Invalid, NotFound
-from service.reading.asking import cached, cached_counts, current_reader, keys_of, reading_long, today_of
+from service.reading.asking import (
+    CurrentReader,
+    cached,
+    cached_counts,
+    current_reader,
+    keys_of,
+    reading_long,
+    today_of,
+)
 from service.reading.reads import DayOrToday, WindowDays
 from service.web.operation import described
 from service.web.requests import ApiRequest, decode_query, state_of
 
 
-class RolesQuery(Struct, frozen=True, forbid_unknown_fields=True):
-    """Which window."""
+class WindowQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which window of days, and which domain; all where left out."""
 
     window: WindowDays = 28
     on: DayOrToday | None = None
     domain: Domain | None = None
 
 
-class VoiceQuery(Struct, frozen=True, forbid_unknown_fields=True):
-    """Which window of days on which something was decided."""
-
-    window: WindowDays = 28
-    on: DayOrToday | None = None
-    domain: Domain | None = None
+def _window(request: ApiRequest, caller: CurrentReader) -> Window:
+    query = decode_query(request, WindowQuery)
+    return Window(query.on or today_of(request, caller), query.window, query.domain)
 
 
 class ReviewQuery(Struct, frozen=True, forbid_unknown_fields=True):
@@ -71,7 +76,7 @@ class ChangesQuery(Struct, frozen=True, forbid_unknown_fields=True):
         id="getRoles",
         tag="Read",
         summary="Who initiates and who decides, together, over a window",
-        query=RolesQuery,
+        query=WindowQuery,
         answers={200: Roles},
         problems=(NotFound,),
         cached=True,
@@ -80,8 +85,7 @@ class ChangesQuery(Struct, frozen=True, forbid_unknown_fields=True):
 async def get_roles(request: ApiRequest, rid: FromPath[str]) -> ASGIApp:
     """Two tellings, side by side. Requests stay out: whoever is asked decides, by what a request is."""
     caller = await current_reader(request, rid)
-    query = decode_query(request, RolesQuery)
-    asked = Window(query.on or today_of(request, caller), query.window, query.domain)
+    asked = _window(request, caller)
 
     async def count(db: DbConnection) -> Roles:
         return await roles_of.roles(db, await keys_of(request, caller), caller.reader, asked, caller.member_id)
@@ -121,7 +125,7 @@ async def get_changes(request: ApiRequest, rid: FromPath[str]) -> ASGIApp:
         id="getVoice",
         tag="Read",
         summary="Whose view stood before a decision, by who decided, over a window",
-        query=VoiceQuery,
+        query=WindowQuery,
         answers={200: Voice},
         problems=(NotFound,),
         cached=True,
@@ -130,8 +134,7 @@ async def get_changes(request: ApiRequest, rid: FromPath[str]) -> ASGIApp:
 async def get_voice(request: ApiRequest, rid: FromPath[str]) -> ASGIApp:
     """Of openings that were decided, by what I can read of them. It lists nobody who was silent."""
     caller = await current_reader(request, rid)
-    query = decode_query(request, VoiceQuery)
-    asked = Window(query.on or today_of(request, caller), query.window, query.domain)
+    asked = _window(request, caller)
 
     async def heard() -> Voice:
         keys = await keys_of(request, caller)

@@ -37,6 +37,11 @@ StepDays = Annotated[int, Meta(ge=1, le=31, description="Days from one point to 
 DayOrToday = Annotated[date, Meta(description="A calendar date; today in my time zone where left out.")]
 
 
+LastOne = Annotated[
+    int, Meta(ge=1, le=2**63 - 1, description="The position of the last one that the phone has: older ones follow.")
+]
+
+
 class EventsQuery(Struct, frozen=True, forbid_unknown_fields=True):
     """Which events."""
 
@@ -50,17 +55,7 @@ class RequestsQuery(Struct, frozen=True, forbid_unknown_fields=True):
     """Which requests: those that are open, or all of the last 14 days."""
 
     state: Listed = "recent"
-    after: (
-        Annotated[
-            int,
-            Meta(
-                ge=1,
-                le=2**63 - 1,
-                description="The position of the last request that the phone has: older ones follow.",
-            ),
-        ]
-        | None
-    ) = None
+    after: LastOne | None = None
     limit: Annotated[int, Meta(ge=1, le=200)] = 50
 
 
@@ -68,17 +63,7 @@ class OpeningsQuery(Struct, frozen=True, forbid_unknown_fields=True):
     """Which openings: those of one state, or all."""
 
     state: Literal["open", "decided", "withdrawn"] | None = None
-    after: (
-        Annotated[
-            int,
-            Meta(
-                ge=1,
-                le=2**63 - 1,
-                description="The position of the last opening that the phone has: older ones follow.",
-            ),
-        ]
-        | None
-    ) = None
+    after: LastOne | None = None
     limit: Annotated[int, Meta(ge=1, le=200)] = 50
 
 

@@ -23,12 +23,15 @@ def measure(setting: Setting) -> list[Figure]:
     with stage(setting, "reads", COUPLES, DAYS) as on:
         balances = [f"{couple.path}/balances" for couple in on.couples]
         whole = [Target(path, c.first.token) for path, c in zip(balances, on.couples, strict=True)]
+        homes = [Target(f"{couple.path}/home", couple.first.token) for couple in on.couples]
+        longest = max(length_of(on.service, one) for one in homes)
         known = [Target(t.path, t.token, tag_of(on.service, t)) for t in whole]
         found = in_turn(
             {
                 "bare": partial(on.run, on.bare, Load("get", whole)),
                 "304": partial(on.run, on.service, Load("get", known)),
                 "200": partial(on.run, on.service, Load("get", whole)),
+                "home": partial(on.run, on.service, Load("get", homes)),
             },
             setting.rounds,
         )
@@ -38,7 +41,14 @@ def measure(setting: Setting) -> list[Figure]:
     return [
         at_least("balances, 304, of a bare GET", ratio(rates["304"], rates["bare"]), 0.6, _a_second(rates["304"])),
         at_least("balances, 200, of a bare GET", ratio(rates["200"], rates["bare"]), 0.35, _a_second(rates["200"])),
-        only("processor time of bare, 304 and 200, µs", ", ".join(map(microseconds, found.values()))),
+        at_most(
+            "home, p50 over that of balances",
+            median(one.p50_ms / other.p50_ms for one, other in zip(found["home"], found["200"], strict=True)),
+            2,
+            _a_second(rates["home"]),
+        ),
+        at_most("home, longest answer in KiB", longest / 1024, 16),
+        only("processor time of bare, 304, 200 and home, µs", ", ".join(map(microseconds, found.values()))),
         only("bare GET: share of a core, server and generator", ", ".join(f"{s:.2f}" for s in max(shares))),
         at_most("trend over 24 months, cold, p50 in ms of server time", median(trends), 5),
     ]
@@ -55,6 +65,12 @@ def tag_of(server: Server, target: Target) -> str:
         tag: str = http.get(target.path).raise_for_status().headers["etag"]
         assert http.get(target.path, headers={"If-None-Match": tag}).status_code == 304
     return tag
+
+
+def length_of(server: Server, target: Target) -> int:
+    """How many bytes an answer has."""
+    with httpx.Client(base_url=server.url, headers={"Authorization": f"Bearer {target.token}"}) as http:
+        return len(http.get(target.path).raise_for_status().content)
 
 
 def cold_trends(server: Server, couples: list[Couple], round_: int) -> float:
