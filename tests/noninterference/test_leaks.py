@@ -9,6 +9,22 @@ from tests.noninterference.leaks import LEAKS, planted
 
 PAIRS = 100
 
+# What these show is made of what others show, and nothing is planted in them: to walk them for each leak takes as long
+# as to look for it. The gate itself walks them all.
+MADE_OF_OTHERS = {
+    *("getHome", "getNextStep", "getRoles", "getChanges", "getVoice", "getReview"),
+    *("getHelp", "listPauses", "getPause"),
+}
+
+
+@pytest.fixture(autouse=True)
+def _fewer_looks(pair: Pair) -> None:
+    for one in (pair.one, pair.two):
+        paths = one.document["paths"]
+        shown = {path: methods["get"]["operationId"] for path, methods in paths.items() if "get" in methods}
+        for path in [path for path, name in shown.items() if name in MADE_OF_OTHERS]:
+            del paths[path]
+
 
 @pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("channel", LEAKS)

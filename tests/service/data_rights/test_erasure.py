@@ -279,7 +279,9 @@ async def test_no_canary_is_found_in_heap_index_wal_dump_or_log(
     await told(one, canary, other=two)
     for name in LOOKS:
         await two.expect(200, "GET", f"{HERE}/{name}")
-    await db.execute("CREATE TABLE planted AS SELECT $1::text AS word", f"not-{canary}")
+    # Three times: where a page of the WAL ends within a word, its header stands in the middle of it.
+    planted = "CREATE TABLE planted AS SELECT $1::text AS word FROM generate_series(1, 3)"
+    await db.execute(planted, f"not-{canary}")
     assert await places_of(service, db, f"not-{canary}".encode(), tmp_path) >= {"heap", "wal", "dump"}
     await erase(one)
     await db.execute("DROP TABLE planted")
