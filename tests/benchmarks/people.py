@@ -34,7 +34,7 @@ BATCH = 20_000
 COLUMNS = {
     "members": ("member_id", "time_zone", "consent_version", "created_at"),
     "keys.wrapped": ("purpose", "owner_id", "epoch", "wrapped"),
-    "sessions": ("session_id", "member_id", "device_name", "created_at", "refreshed_at"),
+    "sessions": ("session_id", "member_id", "known_device_id", "device_name", "created_at", "refreshed_at"),
     "access_tokens": ("token_hash", "session_id", "expires_at"),
     "relationships": ("relationship_id", "state", "shared_stream_id", "created_at"),
     "memberships": ("relationship_id", "seat", "member_id", "author_id", "private_stream_id", "joined_at"),
@@ -154,7 +154,7 @@ def _write(rows: Rows, couple: Couple, store: FileKeyStore, now: datetime) -> No
         device = field_encryption.encrypt(person.key, member_id, "device_name", "a phone")
         rows["members"].append((member_id, "UTC", CONSENT_VERSION, now))
         rows["keys.wrapped"].append(("member", member_id, epoch, store.wrap(epoch, person.key)))
-        rows["sessions"].append((session_id, member_id, device, now, now))
+        rows["sessions"].append((session_id, member_id, uuid4(), device, now, now))
         rows["access_tokens"].append((tokens.token_hash(person.token), session_id, now + TOKEN_TTL))
         rows["memberships"].append((rid, person.seat, member_id, person.author_id, person.private, now))
         rows["readers"] += [(rid, SHARED, member_id), (rid, person.seat, member_id)]
