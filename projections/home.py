@@ -5,7 +5,7 @@ anything else, and the order is always the same.
 """
 
 from collections.abc import Iterator, Sequence
-from datetime import date, timedelta
+from datetime import date
 from typing import Literal, TypeAlias, get_args
 
 from msgspec import UNSET, Struct, UnsetType
@@ -13,22 +13,15 @@ from msgspec import UNSET, Struct, UnsetType
 from events.entries import FELT_ITEMS, Domain, FeltItem
 from projections import balances
 from projections.balances import Asked, Balances, Telling
-from projections.counts import ASKS, Counts, Told, of_size
+from projections.counts import Counts, Told
 from projections.occasions import figure
 from projections.statistics import Answers, Counted, Felt, Occasions, Split, WhoCounts
-
-FigureName: TypeAlias = Literal["asks", "initiates", "decides", "counted"]
+from projections.windows import MEASURES, FigureName
 
 LINE_DAYS, LINE_WINDOWS = 28, 13
 # x, y: occasions of me and of the partner; of counted, answers in which input was counted, and the others.
 Place: TypeAlias = list[int]
 
-MEASURES: dict[FigureName, list[str]] = {
-    "asks": [ASKS],
-    "initiates": ["initiates"],
-    "decides": of_size("decides", None),
-    "counted": of_size("input:partner", None),
-}
 DOMAINS: tuple[Domain, ...] = get_args(Domain)
 INPUT_COUNTED = ("partly", "counted")
 
@@ -83,10 +76,9 @@ class Figures(Struct, frozen=True):
     felt: list[HomeFelt]
 
 
-def first_day(on: date, window: int) -> date:
-    """The first day that is looked at."""
-    days = max(window, LINE_DAYS * LINE_WINDOWS)
-    return on - timedelta(days=min(days - 1, on.toordinal() - 1))
+def days_needed(window: int) -> int:
+    """How many days are looked at, for a window of today."""
+    return max(window, LINE_DAYS * LINE_WINDOWS)
 
 
 def fold(counts: Counts, on: date, window: int) -> Figures:

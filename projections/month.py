@@ -1,4 +1,4 @@
-"""A month in words: what was counted in it, what it felt like beside that, and a card for each reading that says much.
+"""A month in words: counts, what it felt like beside them, and a card for each reading that leans or is about even.
 
 All of it is of what the reader can read alone; no sentence follows from what somebody felt.
 """
@@ -6,7 +6,7 @@ All of it is of what the reader can read alone; no sentence follows from what so
 from calendar import monthrange
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
-from typing import Literal, TypeAlias
+from typing import Literal
 from uuid import UUID
 
 from msgspec import Struct, field
@@ -19,22 +19,15 @@ from events.rules import Recorded
 from projections import balances, tallies
 from projections import counts as counting
 from projections.balances import Asked, Telling
-from projections.counts import ASKS, Counts, Told, of_size
+from projections.counts import Counts, Told
 from projections.month_texts import LANGUAGES, CounterId, Numbers, SentenceId, Subject, Texts
 from projections.occasions import figure
 from projections.reader import Reader
 from projections.standing import standing
 from projections.statistics import Felt, Split
-
-Figure: TypeAlias = Literal["asks", "initiates", "decides", "counted", "felt"]
+from projections.windows import MEASURES, FigureName
 
 MAX_EVIDENCE = 50
-MEASURES: dict[Figure, list[str]] = {
-    "asks": [ASKS],
-    "initiates": ["initiates"],
-    "decides": of_size("decides", None),
-    "counted": of_size("input:partner", None),
-}
 
 
 class MonthWindow(Struct, frozen=True, rename={"from_": "from"}):
@@ -49,7 +42,7 @@ class Sentence(Struct, frozen=True):
 
     id: str
     text: str
-    figure: Figure
+    figure: Literal[FigureName, "felt"]
     numbers: dict[str, float]
     window: MonthWindow
     evidence: list[UUID] = field(default_factory=list)
@@ -133,16 +126,21 @@ class _Writing:
             yield self._sentence("felt", "felt", _felt(felt), self._texts.felt[item])
         yield from self._cards()
 
-    def _sentence(self, name: SentenceId, of: Figure, numbers: Numbers, before: str = "") -> Sentence:
+    def _sentence(
+        self, name: SentenceId, of: Literal[FigureName, "felt"], numbers: Numbers, before: str = ""
+    ) -> Sentence:
         text = " ".join(part for part in (before, self._texts.sentences[name](numbers)) if part)
         return Sentence(name, text, of, dict(numbers), self._window)
 
-    def _on(self, telling: Told, of: Figure) -> dict[str, int]:
-        """On how many days each value was counted."""
+    def _days_of(self, telling: Told, of: FigureName) -> dict[str, set[int]]:
+        """On which days each value was counted."""
         found = figure(telling.of(MEASURES[of]), None, self._first.toordinal(), self._last.toordinal())
-        return {value: len(days) for value, days in found.values.items()}
+        return {value: set(days) for value, days in found.values.items()}
 
-    def _who(self, name: SentenceId, of: Figure, telling: Told) -> Iterator[Sentence]:
+    def _on(self, telling: Told, of: FigureName) -> dict[str, int]:
+        return {value: len(days) for value, days in self._days_of(telling, of).items()}
+
+    def _who(self, name: SentenceId, of: FigureName, telling: Told) -> Iterator[Sentence]:
         days = self._on(telling, of)
         if days.get("me") or days.get("partner"):
             yield self._sentence(name, of, {"me": days.get("me", 0), "partner": days.get("partner", 0)})
@@ -161,7 +159,7 @@ class _Writing:
     def _cards(self) -> Iterator[Sentence]:
         told = self._told
         yield from self._card("asks", "asks", told.asks, None, self._counts.asks)
-        pairs: list[tuple[Subject, Figure, Split, Split, Told]] = [
+        pairs: list[tuple[Subject, FigureName, Split, Split, Told]] = [
             ("initiates_mine", "initiates", told.mine.initiates, told.partners.initiates, self._counts.mine),
             ("initiates_partners", "initiates", told.partners.initiates, told.mine.initiates, self._counts.partners),
             ("decides_mine", "decides", told.mine.decides, told.partners.decides, self._counts.mine),
@@ -171,7 +169,7 @@ class _Writing:
             yield from self._card(subject, of, split, other, telling)
 
     def _card(
-        self, subject: Subject, of: Figure, split: Split, other: Split | None, telling: Told
+        self, subject: Subject, of: FigureName, split: Split, other: Split | None, telling: Told
     ) -> Iterator[Sentence]:
         if split.reading not in ("leans_to_me", "leans_to_partner", "about_even"):
             return
@@ -180,7 +178,10 @@ class _Writing:
         low, high = 100 * split.low, 100 * split.high
         numbers = {"me": split.occasions.me, "n": split.n, "low": round(low), "high": round(high)}
         name: SentenceId = "about_even" if split.reading == "about_even" else "leans"
-        against = dict(numbers) | {"days": self._days, "empty": self._days - len(self._told_on(telling, of))}
+        against = dict(numbers) | {
+            "days": self._days,
+            "empty": self._days - len(set().union(*self._days_of(telling, of).values())),
+        }
         if other is not None:
             against |= {"other_n": other.n, "other_me": other.occasions.me}
         counter = [self._texts.counters[each](against) for each in _counters(subject, other)]
@@ -188,11 +189,7 @@ class _Writing:
         evidence = self._evidence(subject, of)
         yield Sentence(found.id, found.text, of, found.numbers, self._window, evidence, counter)
 
-    def _told_on(self, telling: Told, of: Figure) -> set[int]:
-        found = figure(telling.of(MEASURES[of]), None, self._first.toordinal(), self._last.toordinal())
-        return {day for days in found.values.values() for day in days}
-
-    def _evidence(self, subject: Subject, of: Figure) -> list[UUID]:
+    def _evidence(self, subject: Subject, of: FigureName) -> list[UUID]:
         """The entries that were counted, the latest first; of requests those of both, else those of one telling."""
         me, paused = self._reader.author_id, self._counts.paused
         return [
@@ -205,7 +202,7 @@ class _Writing:
             and self._counts_in(event, of)
         ][:MAX_EVIDENCE]
 
-    def _counts_in(self, event: Recorded, of: Figure) -> bool:
+    def _counts_in(self, event: Recorded, of: FigureName) -> bool:
         target = tallies.about(event, lambda audience, event_id: self._by_id.get((audience, event_id)))
         already = tallies.is_counted_already(event, target)
         return any(measure in MEASURES[of] for measure, _ in tallies.told(event.fact, already))

@@ -2,14 +2,25 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
+from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
 from events.entries import Domain
 from projections import statistics
-from projections.counts import Told
+from projections.counts import ASKS, Told, of_size
 from projections.occasions import SIGNS, figure, total
 from projections.statistics import Looks, Split
+
+FigureName: TypeAlias = Literal["asks", "initiates", "decides", "counted"]
+
+# As what each figure is kept. What was counted is told by who decided: here the other one.
+MEASURES: Mapping[FigureName, Sequence[str]] = {
+    "asks": [ASKS],
+    "initiates": ["initiates"],
+    "decides": of_size("decides", None),
+    "counted": of_size("input:partner", None),
+}
 
 
 class Window(Struct, frozen=True):

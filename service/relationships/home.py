@@ -120,8 +120,9 @@ async def get_home(request: ApiRequest, rid: FromPath[str]) -> ASGIApp:
 
 async def _computed(request: ApiRequest, caller: CurrentReader, on: date, window: int, now: datetime) -> _Lasting:
     keys, reader = await keys_of(request, caller), caller.reader
+    first = counting.first_day(on, home.days_needed(window))
     async with checked_out(state_of(request).counting_db) as db:
-        counts = await counting.read(db, keys, reader, home.first_day(on, window), on, None, caller.member_id)
+        counts = await counting.read(db, keys, reader, first, on, None, caller.member_id)
     async with reading_long(request, caller) as db:
         asked = await requests.requests(db, keys, reader, requests.Asked("open", None, MAX_READ), now)
         opened = await openings.openings(db, keys, reader, openings.Asked("open", None, MAX_LISTED))

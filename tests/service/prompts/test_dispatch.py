@@ -207,6 +207,7 @@ async def test_a_pause_takes_back_what_was_planned_and_asks_again_afterwards(
 ) -> None:
     one = await reflective(service, "close")
     await work(service, sender)
+    assert ["close"] in await questions_of(service, one)  # this evening is planned
     today = str(service.clock().date())
     await one.expect(200, "PUT", f"/v1/me/pauses/{UUID(int=1)}", {"from": today, "to": today})
     await evening(service, sender)

@@ -54,6 +54,8 @@ async def test_each_part_is_what_its_own_call_shows(service: Running) -> None:
     assert [each["event"]["id"] for each in found["asked_of_me"]] == [asked]
     assert found["openings"] == (await read(one, "openings", state="open"))["openings"]
     assert [each["id"] for each in found["prompts"]] == [prompt]
+    shown = {(each["figure"], each["domain"]) for each in found["figures"]}
+    assert {("asks", "time"), ("initiates", None), ("decides", "home"), ("counted", None)} <= shown
     for domain in (None, "home", "money", "time"):
         balances = await read(one, "balances", window=28, **({"domain": domain} if domain else {}))
         for figure in found["figures"]:
@@ -64,7 +66,9 @@ async def test_each_part_is_what_its_own_call_shows(service: Running) -> None:
                 assert (figure["partners"] or {}).get("now") == (None if name == "asks" else balances["partners"][name])
     for item in found["felt"]:
         balances = await read(one, "balances", window=28)
-        assert item["mine"] == balances["mine"]["felt"].get(item["item"], item["mine"])
+        nothing = {"n": 0, "mean": None, "low": None, "high": None, "counts": [0] * 7}
+        for column in ("mine", "partners"):
+            assert item[column] == balances[column]["felt"].get(item["item"], nothing)
     assert [item["item"] for item in found["felt"]] == ["fair", "close"]
 
 
