@@ -40,7 +40,7 @@ class MonthWindow(Struct, frozen=True, rename={"from_": "from"}):
 class Sentence(Struct, frozen=True):
     """One sentence and its numbers. `evidence` are ids of entries behind a reading, `counter` stands against it."""
 
-    id: str
+    id: SentenceId
     text: str
     figure: Literal[FigureName, "felt"]
     numbers: dict[str, float]

@@ -49,8 +49,8 @@ class Point(Struct, frozen=True, kw_only=True):
     reading: (
         Literal["too_few", "unclear", "leans_to_me", "leans_to_partner", "about_even", "shown"] | UnsetType | None
     ) = UNSET
-    wide_low: float | None = None
-    wide_high: float | None = None
+    wide_low: float | None
+    wide_high: float | None
     paused: int | UnsetType = UNSET
 
 
@@ -202,8 +202,19 @@ def _answers(on: date, found: Answers) -> Point:
         low=found.low,
         high=found.high,
         reading=found.reading,
+        wide_low=None,
+        wide_high=None,
     )
 
 
 def _felt(on: date, found: Felt) -> Point:
-    return Point(on=on, n=found.n, mean=found.mean, low=found.low, high=found.high, counts=found.counts)
+    return Point(
+        on=on,
+        n=found.n,
+        mean=found.mean,
+        low=found.low,
+        high=found.high,
+        counts=found.counts,
+        wide_low=None,
+        wide_high=None,
+    )

@@ -130,7 +130,7 @@ def _problem(status: HTTPStatus) -> dict[str, Any]:
         else ("head_too_large", "The headers of a request may have 64 KiB together.")
     )
     return {
-        "type": f"urn:mutuality:problem:{code}",
+        "type": f"/docs/errors/{code}",
         "title": status.phrase,
         "status": status.value,
         "detail": detail,

@@ -1,7 +1,7 @@
 """Generate the OpenAPI document from the routes and structs: no sentence of it is written twice.
 
-The schemas come from msgspec. They are then normalised, because the generators of Swift and Kotlin clients fail on a
-`null` inside `anyOf`, and the paths are sorted, so that the same code gives the same bytes.
+Paths and all that has a name are sorted, so that the same code gives the same bytes. What many operations answer, the
+problems above all, stands once, under `components`.
 """
 
 import inspect
@@ -12,30 +12,17 @@ from typing import Any
 import msgspec
 from litestar import Litestar
 from litestar.handlers import HTTPRouteHandler
-from msgspec.inspect import (
-    DateTimeType,
-    DictType,
-    Field,
-    IntType,
-    ListType,
-    LiteralType,
-    Metadata,
-    NoneType,
-    StructType,
-    Type,
-    UnionType,
-)
+from msgspec import Struct
 
 from service import errors
 from service.contract import examples
+from service.contract.schemas import Json, enum, enums_of, reference, schemas_of
+from service.contract.words import EXAMPLES, PARAMETER_EXAMPLES, PARAMETERS
 from service.reading.live import POSITIONS
 from service.web.operation import Operation, Tag
 from service.web.problems import MEDIA_TYPE, Problem, problem, problem_of, title_of
 
 VERSION = "1.0.0"
-REFERENCE = "#/components/schemas/{name}"
-Json = dict[str, Any]
-
 INTRODUCTION = """\
 Two people keep one relationship log. Each tells their own side; the two tellings are shown side by side, never merged.
 
@@ -54,9 +41,6 @@ Its own calendar date is the day on which an entry counts: half past midnight in
 Problems are RFC 9457: programs look at `code`, people read `detail`, and `errors` points to the place, where one can be
 named. An address that is not described here answers 404, a method that is not described 405.
 """
-
-# Integers beyond these bounds do not fit the 32 bits that generated clients give them by default.
-INT32 = range(-(2**31), 2**31)
 
 # In the order in which a phone needs them.
 TAGS: dict[Tag, str] = {
@@ -82,12 +66,28 @@ PATH_PARAMETERS = {
 }
 
 
-def document(app: Litestar) -> Json:
-    """The OpenAPI 3.1 document of the application's operations."""
-    found = sorted(_operations(app), key=lambda one: (one[0], one[1]))
+CONTACT = {"name": "The developers of Mutuality"}
+LICENSE = {"name": "Apache-2.0", "identifier": "Apache-2.0"}
+LOCAL = "http://127.0.0.1:8000"  # where `make serve` answers
+
+
+class Found(Struct, frozen=True):
+    """An operation, and where it is called."""
+
+    path: str
+    method: str
+    handler: HTTPRouteHandler
+    operation: Operation
+
+
+def document(app: Litestar, public_url: str | None = None) -> Json:
+    """The OpenAPI 3.1 document of the application's operations, for phones that reach it under that address."""
+    found = sorted(_operations(app), key=lambda one: (one.path, one.method))
+    problems = _Problems()
     paths: Json = {}
-    for path, method, handler, operation in found:
-        paths.setdefault(path, {})[method] = _described(path, handler, operation)
+    for one in found:
+        paths.setdefault(one.path, {})[one.method] = _described(one, problems)
+    schemas = _schemas([one.operation for one in found], problems)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -95,12 +95,17 @@ def document(app: Litestar) -> Json:
             "version": VERSION,
             "summary": "One relationship log, two tellings.",
             "description": INTRODUCTION.strip(),
+            "contact": CONTACT,
+            "license": LICENSE,
         },
-        "servers": [{"url": "/"}],
+        "servers": [{"url": public_url or LOCAL, "description": "Where this service is reached."}],
         "tags": [{"name": name, "description": told} for name, told in TAGS.items()],
         "paths": paths,
         "components": {
-            "schemas": _schemas(operation for *_, operation in found),
+            "schemas": dict(sorted({**schemas, **enums_of([paths, schemas])}.items())),
+            "responses": dict(sorted(problems.responses.items())),
+            "examples": dict(sorted(problems.examples.items())),
+            "headers": HEADERS,
             "securitySchemes": {
                 "session": {
                     "type": "http",
@@ -112,38 +117,41 @@ def document(app: Litestar) -> Json:
     }
 
 
-def _operations(app: Litestar) -> Iterator[tuple[str, str, HTTPRouteHandler, Operation]]:
+def _operations(app: Litestar) -> Iterator[Found]:
     for route in app.routes:
         for handler in getattr(route, "route_handlers", []):
             operation = handler.opt.get("operation")
             if operation is not None:
                 (method,) = handler.http_methods - {"HEAD", "OPTIONS"}
-                yield re.sub(r":\w+}", "}", route.path), method.lower(), handler, operation
+                yield Found(re.sub(r":\w+}", "}", route.path), method.lower(), handler, operation)
 
 
-def _described(path: str, handler: HTTPRouteHandler, operation: Operation) -> Json:
+def _described(found: Found, problems: "_Problems") -> Json:
+    operation = found.operation
     described: Json = {
         "operationId": operation.id,
         "summary": operation.summary,
-        "description": inspect.cleandoc(handler.fn.__doc__ or ""),
+        "description": inspect.cleandoc(found.handler.fn.__doc__ or ""),
         "tags": [operation.tag],
         "security": [{"session": []}] if operation.signed_in else [],
     }
-    parameters = [*_path_parameters(path), *_query_parameters(operation.query)]
+    parameters = [*_path_parameters(found.path), *_query_parameters(operation.query)]
     if operation.cached:
         parameters.append(IF_NONE_MATCH)
     if operation.live:
         parameters.append(LAST_EVENT_ID)
     if parameters:
-        described["parameters"] = parameters
+        described["parameters"] = [_with_example(one) for one in parameters]
     if operation.body is not None:
         described["requestBody"] = {
             "required": True,
             "content": _content(operation.body, examples.BODIES.get(operation.id)),
         }
-    described["responses"] = {**_answers(operation), **_problems(operation)}
+    described["responses"] = {**_answers(operation), **problems.of(operation)}
     return described
 
+
+# --- Parameters and headers
 
 IF_NONE_MATCH: Json = {
     "name": "If-None-Match",
@@ -159,15 +167,24 @@ LAST_EVENT_ID: Json = {
     "description": "The id of the last frame that the phone has; an empty one is none. Browsers send it by themselves.",
     "schema": {"type": "string", "pattern": f"^({POSITIONS.pattern})?$"},
 }
-ETAG: Json = {
-    "ETag": {"description": "Changes if and only if the answer does.", "required": True, "schema": {"type": "string"}}
+HEADERS: Json = {
+    "ETag": {
+        "description": "Changes if and only if the answer does.",
+        "required": True,
+        "schema": {"type": "string"},
+        "example": PARAMETER_EXAMPLES["If-None-Match"],
+    },
+    "RetryAfter": {
+        "description": "Seconds to wait.",
+        "required": True,
+        "schema": {"type": "integer"},
+        "example": 60,
+    },
 }
-RETRY_AFTER: Json = {
-    "Retry-After": {"description": "Seconds to wait.", "required": True, "schema": {"type": "integer"}}
-}
-
-
-MONTH: Json = {"type": "string", "pattern": "^[0-9]{4}-(0[1-9]|1[0-2])$", "examples": ["2026-03"]}
+ETAG: Json = {"ETag": {"$ref": "#/components/headers/ETag"}}
+RETRY_AFTER: Json = {"Retry-After": {"$ref": "#/components/headers/RetryAfter"}}
+MONTH: Json = {"type": "string", "pattern": "^[0-9]{4}-(0[1-9]|1[0-2])$"}
+ID = "5f0c6f1e-3f0b-4a53-9d5e-9c8f6a2b7d10"
 
 
 def _path_parameters(path: str) -> list[Json]:
@@ -186,34 +203,36 @@ def _path_parameters(path: str) -> list[Json]:
 def _query_parameters(query: Any) -> list[Json]:
     if query is None:
         return []
-    schema = _components([query])[query.__name__]
+    schema = schemas_of([query])[query.__name__]
     required = schema.get("required", [])
     return [
-        {"name": name, "in": "query", "required": name in required, **_lifted(_without_null(one))}
+        {"name": name, "in": "query", "required": name in required, **_lifted(name, one)}
         for name, one in schema["properties"].items()
     ]
 
 
-def _lifted(schema: Json) -> Json:
+def _lifted(name: str, schema: Json) -> Json:
     """A description belongs to the parameter, not to its schema."""
-    described = {"description": schema["description"]} if "description" in schema else {}
-    return {**described, "schema": {key: value for key, value in schema.items() if key != "description"}}
+    return {
+        "description": PARAMETERS.get(name) or schema["description"],
+        "schema": {key: value for key, value in schema.items() if key not in ("description", "examples")},
+    }
 
 
-def _without_null(schema: Json) -> Json:
-    """In a query nothing can be null: an optional parameter is left out."""
-    kept = {key: value for key, value in schema.items() if not (key == "default" and value is None)}
-    if isinstance(kept.get("type"), list):
-        (kept["type"],) = (kind for kind in kept["type"] if kind != "null")
-    if "enum" in kept:
-        kept["enum"] = [value for value in kept["enum"] if value is not None]
-    return kept
+def _with_example(parameter: Json) -> Json:
+    return {**parameter, "example": PARAMETER_EXAMPLES.get(parameter["name"], ID)}
+
+
+# --- What goes in and out
 
 
 def _content(kind: Any, example: Any = None) -> Json:
-    content: Json = {"schema": {"$ref": REFERENCE.format(name=kind.__name__)}}
-    if example is not None:
-        content["example"] = _rounded(msgspec.to_builtins(example))
+    """A body; several examples of it have names."""
+    content: Json = {"schema": reference(kind)}
+    if isinstance(example, dict):
+        content["examples"] = {name: {"value": _shown(one)} for name, one in example.items()}
+    elif example is not None:
+        content["example"] = _shown(example)
     return {"application/json": content}
 
 
@@ -225,6 +244,10 @@ def _frames(kind: Any, example: str) -> Json:
 
 def _binary(told: str) -> Json:
     return {"type": "string", "contentMediaType": "application/zip", "description": told}
+
+
+def _shown(example: Any) -> Any:
+    return _rounded(msgspec.to_builtins(example))
 
 
 def _rounded(value: Any) -> Any:
@@ -260,21 +283,55 @@ def _answers(operation: Operation) -> Json:
     return answers
 
 
-def _problems(operation: Operation) -> Json:
-    by_status: dict[int, dict[str, Problem]] = {}
-    for kind in _possible(operation):
-        found = problem_of(examples.PROBLEMS[kind] if kind in examples.PROBLEMS else kind())
-        by_status.setdefault(found.status, {})[found.code] = found
-    for status, code, detail in ALWAYS:
-        by_status.setdefault(status, {})[code] = problem(status, code, detail)
-    return {str(status): _problem_answer(status, found) for status, found in sorted(by_status.items())}
-
+# --- Problems
 
 ALWAYS = (
     (400, "bad_request", "The request cannot be read."),
     (500, "internal", "Something went wrong on our side; the same request may be sent again."),
     (503, "try_again", "The service cannot reach its data just now; send the same request again soon."),
+    (503, "unreadable", "Something that was recorded cannot be opened just now; it is not lost."),
 )
+NAMED_CODES = 3  # more make no name of an answer
+
+
+class _Problems:
+    """The answers that are problems, each once: by its status and the codes that it can have."""
+
+    def __init__(self) -> None:
+        self.responses: Json = {}
+        self.examples: Json = {}
+
+    def of(self, operation: Operation) -> Json:
+        """The problems of an operation, by status."""
+        by_status: dict[int, dict[str, Problem]] = {}
+        for kind in _possible(operation):
+            found = problem_of(examples.PROBLEMS[kind] if kind in examples.PROBLEMS else kind())
+            by_status.setdefault(found.status, {})[found.code] = found
+        for status, code, detail in ALWAYS:
+            by_status.setdefault(status, {})[code] = problem(status, code, detail)
+        return {
+            str(status): {"$ref": f"#/components/responses/{self._noted(status, found, operation)}"}
+            for status, found in sorted(by_status.items())
+        }
+
+    def _noted(self, status: int, found: dict[str, Problem], operation: Operation) -> str:
+        for code, one in found.items():
+            self.examples[code] = {"summary": one.detail, "value": msgspec.to_builtins(one)}
+        answer = _problem_answer(status, found)
+        known = next((name for name, one in self.responses.items() if one == answer), None)
+        name = known or _problem_name(status, sorted(found), operation)
+        self.responses[name] = answer
+        return name
+
+
+def _problem_name(status: int, codes: list[str], operation: Operation) -> str:
+    if len(codes) <= NAMED_CODES:
+        return "Or".join(map(_camel, codes))
+    return f"{_camel(title_of(status))}In{operation.id[0].upper()}{operation.id[1:]}"
+
+
+def _camel(words: str) -> str:
+    return "".join(word.capitalize() for word in re.split(r"[_ ]", words))
 
 
 def _possible(operation: Operation) -> Iterator[type[Any]]:
@@ -292,8 +349,8 @@ def _problem_answer(status: int, found: dict[str, Problem]) -> Json:
         "description": f"{title_of(status)}: {', '.join(sorted(found))}",
         "content": {
             MEDIA_TYPE: {
-                "schema": {"$ref": REFERENCE.format(name="Problem")},
-                "examples": {code: {"value": msgspec.to_builtins(found[code])} for code in sorted(found)},
+                "schema": reference(Problem),
+                "examples": {code: {"$ref": f"#/components/examples/{code}"} for code in sorted(found)},
             }
         },
     }
@@ -302,114 +359,58 @@ def _problem_answer(status: int, found: dict[str, Problem]) -> Json:
     return answer
 
 
-def _schemas(operations: Iterable[Operation]) -> Json:
+# --- Schemas
+
+
+def _schemas(operations: list[Operation], problems: _Problems) -> Json:
     kinds: list[Any] = [Problem]
     for operation in operations:
         kinds += [kind for kind in (operation.body, *operation.answers.values()) if kind is not None]
-    return dict(sorted(_components(dict.fromkeys(kinds)).items()))
+    schemas = schemas_of(dict.fromkeys(kinds))
+    codes = sorted({*problems.examples, "method_not_allowed"})
+    schemas["ErrorCode"] = enum("ErrorCode", codes)
+    schemas["Problem"]["properties"]["code"]["$ref"] = "#/components/schemas/ErrorCode"
+    del schemas["Problem"]["properties"]["code"]["type"]
+    for kind, example in _examples(operations):
+        _add_examples(schemas, reference(kind), example)
+    for (name, field), example in EXAMPLES.items():
+        schemas[name]["properties"][field].setdefault("examples", [example])
+    return schemas
 
 
-def _components(kinds: Iterable[Any]) -> Json:
-    listed = list(kinds)
-    _, components = msgspec.json.schema_components(listed, ref_template=REFERENCE)
-    structs = _structs(msgspec.inspect.multi_type_info(listed))
-    return {name: _detailed(_normalised(schema), structs[name].fields) for name, schema in components.items()}
+def _examples(operations: Iterable[Operation]) -> Iterator[tuple[Any, Any]]:
+    """What stands as an example somewhere, and its struct."""
+    for operation in operations:
+        bodies = examples.BODIES.get(operation.id)
+        for one in bodies.values() if isinstance(bodies, dict) else [bodies]:
+            if one is not None:
+                yield operation.body, _shown(one)
+        answer = examples.ANSWERS.get(operation.id)
+        if answer is not None and not operation.live:
+            yield next(kind for kind in operation.answers.values() if kind is not None), _shown(answer)
 
 
-def _structs(types: Iterable[Type]) -> dict[str, StructType]:
-    found: dict[str, StructType] = {}
-    waiting = list(types)
-    while waiting:
-        one = waiting.pop()
-        if isinstance(one, StructType) and one.cls.__name__ not in found:
-            found[one.cls.__name__] = one
-            waiting += [field.type for field in one.fields]
-        waiting += _inside(one)
-    return found
+def _add_examples(schemas: Json, schema: Json, value: Any) -> None:
+    """Give each property that has none yet the value that it has in this example."""
+    for choice in schema.get("anyOf", [schema]):
+        name = choice.get("$ref", "").rpartition("/")[2]
+        target = schemas.get(name, choice)
+        if isinstance(value, list) and "items" in target:
+            for one in value:
+                _add_examples(schemas, target["items"], one)
+        elif isinstance(value, dict):
+            for key, one in value.items():
+                if key in target.get("properties", {}):
+                    _add_example(schemas, target["properties"][key], one)
 
 
-def _inside(one: Type) -> list[Type]:
-    match one:
-        case Metadata():
-            return [one.type]
-        case UnionType():
-            return list(one.types)
-        case ListType():
-            return [one.item_type]
-        case DictType():
-            return [one.value_type]
-        case _:
-            return []
+def _add_example(schemas: Json, schema: Json, value: Any) -> None:
+    if value is not None and _is_plain(schema):
+        schema.setdefault("examples", [value])
+    _add_examples(schemas, schema, value)
 
 
-def _detailed(schema: Json, fields: Iterable[Field]) -> Json:
-    """The schema of a struct, with what the types know and msgspec's schemas leave out."""
-    for field in fields:
-        _add_details(schema["properties"][field.encode_name], field.type)
-    return schema
-
-
-def _add_details(schema: Json, kind: Type) -> None:
-    match kind:
-        case Metadata():
-            _add_details(schema, kind.type)
-        case UnionType():
-            only = [one for one in kind.types if not isinstance(one, NoneType)]
-            if len(only) == 1:
-                _add_details(schema, only[0])
-        case DateTimeType():
-            schema["format"] = "date-time"
-        case IntType() if not all(bound is None or bound in INT32 for bound in (kind.ge, kind.le)):
-            schema["format"] = "int64"
-        case DictType(key_type=LiteralType() as key):
-            schema["propertyNames"] = {"type": "string", "enum": sorted(key.values)}
-
-
-def _normalised(schema: Any) -> Any:
-    """The schema with nulls where client generators understand them, and without titles that repeat the name."""
-    if isinstance(schema, list):
-        return [_normalised(one) for one in schema]
-    if not isinstance(schema, dict):
-        return schema
-    normal = {key: _normalised(value) for key, value in schema.items() if key not in ("title", "properties")}
-    if "anyOf" in normal:
-        normal = _with_null_inside(normal)
-    if "properties" in schema:
-        required = schema.get("required", [])
-        normal["properties"] = {
-            name: _normalised(one) if name in required else _optional(_normalised(one))
-            for name, one in schema["properties"].items()
-        }
-    if normal.get("required") == []:
-        del normal["required"]
-    if "enum" in normal and "type" not in normal:
-        (kind,) = {JSON_TYPES[type(value)] for value in normal["enum"]}
-        normal = {"type": kind, **normal}
-    if "description" in normal:
-        normal["description"] = inspect.cleandoc(normal["description"])
-    return normal
-
-
-JSON_TYPES = {str: "string", bool: "boolean", int: "integer"}
-
-
-def _with_null_inside(schema: Json) -> Json:
-    choices = [one for one in schema["anyOf"] if one != {"type": "null"}]
-    rest = {key: value for key, value in schema.items() if key != "anyOf"}
-    if len(choices) != 1 or len(choices) == len(schema["anyOf"]) or "$ref" in choices[0]:
-        return schema
-    (choice,) = choices
-    nullable = {**choice, **rest, "type": [choice["type"], "null"]}
-    if "enum" in choice:
-        nullable["enum"] = [*choice["enum"], None]
-    return nullable
-
-
-def _optional(schema: Json) -> Json:
-    """A property that may be left out needs no null beside a reference, and no null as its default."""
-    kept = {key: value for key, value in schema.items() if not (key == "default" and value is None)}
-    choices = kept.get("anyOf", [])
-    if len(choices) == 2 and {"type": "null"} in choices:
-        (reference,) = (one for one in choices if one != {"type": "null"})
-        return dict(reference)
-    return kept
+def _is_plain(schema: Json) -> bool:
+    """Whether it holds no schema that has a name and so examples of its own."""
+    named = ("$ref", "anyOf")
+    return not any(one.keys() & set(named) for one in (schema, schema.get("items", {})))

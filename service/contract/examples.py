@@ -43,7 +43,7 @@ from service.data_rights.export import FORMAT, Export, ExportedRelationship
 from service.prompts.catalogue import catalogue
 from service.prompts.prompts_api import Prompt, Prompts
 from service.prompts.schedule import AfterEvents, Schedule, ScheduledCheckIn
-from service.push.addresses import Registration
+from service.push.addresses import PushKeys, PushSubscription, Registration
 from service.push.devices import RegisteredDevice, RegisteredDevices
 from service.reading import live
 from service.recording.entries import Recorded
@@ -246,7 +246,12 @@ CODE = "7K3M9QXTW2CF"
 IDENTITY = "eyJhbGciOiJSUzI1NiIsImtpZCI6ImV4YW1wbGUifQ.eyJzdWIiOiJleGFtcGxlIn0.ZXhhbXBsZQ"
 NONCE = tokens.successor("nonce", b"", "access")
 
-# --- By operation
+SUBSCRIPTION = PushSubscription(
+    "https://push.example.net/send/5c8d9f3a",
+    PushKeys(tokens.token_of(b"\4" + _bytes("x") + _bytes("y")), tokens.token_of(_bytes("auth")[:16])),
+)
+
+# --- By operation; where there are several, by name
 
 BODIES: dict[str, Any] = {
     "sendSignInCode": CodeWanted(ADDRESS, SECRET),
@@ -264,14 +269,17 @@ BODIES: dict[str, Any] = {
     "sendAddressCode": AddressWanted("robin@example.net"),
     "changeAddress": AddressProof("2718 2818"),
     "giveConsent": ConsentGiven(CONSENT_VERSION, True),
-    "registerDevice": Registration("ios", "apns", _bytes("token").hex(), environment="production"),
+    "registerDevice": {
+        "a_phone": Registration("ios", "apns", _bytes("token").hex(), environment="production"),
+        "a_browser": Registration("web", "webpush", subscription=SUBSCRIPTION),
+    },
     "putSchedule": SCHEDULE,
     "makeRelationship": NewRelationship(RELATIONSHIP),
     "acceptInvite": Accept(CODE),
     "recordCheckIn": CHECK_IN,
     "recordRequest": REQUEST,
     "recordOpening": OPENING,
-    "recordDecision": DECISION,
+    "recordDecision": {"for_both": DECISION, "about_a_request": YES},
     "recordRetraction": RETRACTION,
     "sync": Sync(
         [

@@ -36,7 +36,7 @@ class PushKeys(Struct, frozen=True):
     auth: Annotated[str, Meta(max_length=40)]
 
 
-class PushSubscription(Struct, frozen=True, rename={"expiration_time": "expirationTime"}):
+class PushSubscription(Struct, frozen=True, omit_defaults=True, rename={"expiration_time": "expirationTime"}):
     """What `subscription.toJSON()` gives in a browser, which may be more from one version of it to the next.
 
     The expiration is not looked at: an ended one tells itself.

@@ -75,7 +75,7 @@ class Problem(Struct, frozen=True, kw_only=True):
 def problem(status: int, code: str, detail: str, pointer: str = "") -> Problem:
     """The problem of that status and code; a pointer names the place in the body."""
     return Problem(
-        type=f"urn:mutuality:problem:{code}",
+        type=f"/docs/errors/{code}",
         title=title_of(status),
         status=status,
         detail=detail,

@@ -14,6 +14,7 @@ from service.keys import keyring
 from service.keys.keyring import KEY_CACHE_TTL_SECONDS
 from tests.noninterference.observing import looks
 from tests.noninterference.worlds import Answer, ask
+from tests.support.contract import inlined
 from tests.support.phones import Json, Phone, Running, running
 
 AT = "2026-06-15T10:00:00+02:00"
@@ -86,7 +87,7 @@ def tries(email: str, by_attempt: bool) -> list[Call]:
 
 async def reads(service: Running) -> list[Call]:
     """Every GET of the document, at one address."""
-    document = json.loads((await ask(service.app, "GET", "/openapi.json", {})).body)
+    document = inlined(json.loads((await ask(service.app, "GET", "/openapi.json", {})).body))
     found = {look.operation: look.address for look in looks(document, "timing", service.clock.time)}
     return [Call(operation, "GET", address) for operation, address in found.items()]
 

@@ -25,6 +25,7 @@ from service.push import payloads
 from service.push.notices import Delivered, FirebaseDevice, Notice, PushOutcome
 from service.reading.live import LivePace
 from tests.noninterference.scripts import Json, Person, Script, Step
+from tests.support.contract import inlined
 from tests.support.hanging_up import until_told
 from tests.support.phones import Clock, Phone, Running, running
 
@@ -126,7 +127,7 @@ async def world(number: int, database_url: str) -> AsyncIterator[World]:
         # Who listens is polled for only when a test says so.
         pace = LivePace(poll_seconds=1000)
         async with running(database_url, random_bytes=chance, now=clock, live_pace=pace) as service:
-            document = json.loads((await ask(service.app, "GET", "/openapi.json", {})).body)
+            document = inlined(json.loads((await ask(service.app, "GET", "/openapi.json", {})).body))
             yield World(
                 number=number, service=service, clock=clock, chance=chance, superuser=superuser, document=document
             )

@@ -20,12 +20,13 @@ from service.contract.document import document
 from service.core.mail import ConsoleMailer
 from service.settings import Settings
 from tests.support.asking import prompted
+from tests.support.contract import example_of, inlined
 from tests.support.phones import KEYS, Json, Phone, Running, link, running
 from tests.support.postgres import fresh_database
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-DOCUMENT = document(create_app("", Settings(), ConsoleMailer(), KEYS).litestar)
+DOCUMENT = inlined(document(create_app("", Settings(), ConsoleMailer(), KEYS).litestar))
 OPERATIONS: dict[str, tuple[str, str, Json]] = {
     operation["operationId"]: (method.upper(), path, operation)
     for path, methods in DOCUMENT["paths"].items()
@@ -194,7 +195,7 @@ async def asked(phone: Phone, name: str, body: Json | None = None, **names: str)
 
 def example(operation: Json) -> Json:
     """The body that the document shows."""
-    shown: Json = operation["requestBody"]["content"]["application/json"]["example"]
+    shown: Json = example_of(operation["requestBody"]["content"]["application/json"])
     return shown
 
 

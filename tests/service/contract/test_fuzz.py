@@ -23,12 +23,13 @@ from service.core.mail import ConsoleMailer
 from service.settings import Settings
 from service.web.requests import HYPHENATED
 from tests.support.asking import device, prompted
+from tests.support.contract import inlined
 from tests.support.phones import KEYS, Phone
 from tests.support.postgres import fresh_database
 from tests.support.vouching import GOOGLE, KeyServer, hashed, registered, token
 from tests.support.wire import Wire, served
 
-DOCUMENT = document(create_app("", Settings(), ConsoleMailer(), KEYS).litestar)
+DOCUMENT = inlined(document(create_app("", Settings(), ConsoleMailer(), KEYS).litestar))
 SCHEMA = schemathesis.openapi.from_dict(DOCUMENT)
 OCCURRED = "2026-06-15T10:00:00+02:00"
 Json = dict[str, Any]

@@ -21,10 +21,11 @@ from service.app import create_app
 from service.contract.document import document
 from service.core.mail import ConsoleMailer
 from service.settings import Settings
+from tests.support.contract import example_of, inlined
 from tests.support.phones import KEYS, Phone, Running
 from tests.support.wire import served
 
-DOCUMENT = document(create_app("", Settings(), ConsoleMailer(), KEYS).litestar)
+DOCUMENT = inlined(document(create_app("", Settings(), ConsoleMailer(), KEYS).litestar))
 OCCURRED = "2026-06-15T10:00:00+02:00"
 CHECK_IN = {"occurred_at": OCCURRED, "note": "A walk"}
 MIB = 1024 * 1024
@@ -54,7 +55,7 @@ def calls() -> Iterator[Call]:
             content = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
             schema = DOCUMENT["components"]["schemas"].get(content.get("schema", {}).get("$ref", "").rpartition("/")[2])
             parameters = operation.get("parameters", [])
-            yield Call(operation["operationId"], method.upper(), path, content.get("example"), schema, parameters)
+            yield Call(operation["operationId"], method.upper(), path, example_of(content), schema, parameters)
 
 
 CALLS = list(calls())
@@ -98,7 +99,7 @@ def told(answer: httpx.Response) -> tuple[int, str]:
     assert answer.headers["content-type"] == "application/problem+json"
     problem = answer.json()
     assert problem["status"] == answer.status_code
-    assert problem["type"] == f"urn:mutuality:problem:{problem['code']}"
+    assert problem["type"] == f"/docs/errors/{problem['code']}"
     assert problem["title"]
     assert problem["detail"].endswith(".")
     assert " " in problem["detail"]
@@ -540,7 +541,7 @@ GARBAGE = ["", "null", "None", "%00", "%ff", "1e1", "1.0", "+8", "08", "٨", "-1
 def fitting(call: Call) -> dict[str, str]:
     """A value that fits, for each parameter of the query."""
     queried = [parameter for parameter in call.parameters if parameter["in"] == "query"]
-    return {one["name"]: (one["schema"].get("enum") or one["schema"].get("examples") or ["8"])[0] for one in queried}
+    return {one["name"]: str(one["example"]) for one in queried}
 
 
 def needed(call: Call) -> dict[str, str]:
