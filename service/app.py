@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from datetime import timedelta
+from functools import cache
 from typing import Any
 
 from litestar import Litestar
@@ -39,6 +40,7 @@ from service.settings import Settings
 from service.web.problems import HANDLERS
 from service.web.rate_limits import RateLimits, rate_limits
 from service.web.requests import APP_STATE
+from service.web.responses import Cacheable, cacheable
 
 BODY_BYTES = 256 * 1024
 KEYS_CONNECTIONS = 2
@@ -65,7 +67,7 @@ class AppState(Struct, frozen=True, kw_only=True):
     """What handlers share from start to stop. Each room has typed accessors for its part of it."""
 
     context: Context
-    document: dict[str, Any]
+    document: Callable[[], Cacheable]
     rate_limits: RateLimits
     authenticator: Authenticator
     reader_lookup: ReaderLookup
@@ -185,7 +187,7 @@ async def _open_state(
     ):
         yield AppState(
             context=context,
-            document=document(litestar),
+            document=_document(litestar, settings),
             rate_limits=rate_limits(settings),
             authenticator=Authenticator(context),
             reader_lookup=ReaderLookup(lookup_db),
@@ -197,6 +199,11 @@ async def _open_state(
             identity_providers=providers_of(settings),
             vapid_public_key=vapid,
         )
+
+
+def _document(litestar: Litestar, settings: Settings) -> Callable[[], Cacheable]:
+    """The contract document, made when it is first asked for: that takes as long as all else at the start together."""
+    return cache(lambda: cacheable(document(litestar, settings.public_url)))
 
 
 def _prompting(context: Context, worker_settings: Settings | None) -> AbstractAsyncContextManager[None]:

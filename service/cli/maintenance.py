@@ -132,7 +132,7 @@ def _how_to_sign_in(me: Me, given: str | None) -> str:
 def document(settings: Settings) -> None:
     """Print the OpenAPI document."""
     app = create_app("", settings, mail.ConsoleMailer(), key_store(settings))
-    json.dump(openapi_document(app.litestar), sys.stdout, indent=2, ensure_ascii=False)
+    json.dump(openapi_document(app.litestar, settings.public_url), sys.stdout, indent=2, ensure_ascii=False)
     print()
 
 

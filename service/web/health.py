@@ -4,9 +4,8 @@ import asyncio
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-import msgspec
 from litestar import Response, get
 from litestar.params import FromPath
 from litestar.types import ASGIApp
@@ -16,7 +15,7 @@ from service.database.pool import checked_out
 from service.errors import NotFound
 from service.web.operation import described
 from service.web.requests import ApiRequest, context_of, state_of
-from service.web.responses import json_answer
+from service.web.responses import Cacheable, cacheable_answer, json_answer
 
 READY_SECONDS = 1.5
 PAGE_POLICY = (
@@ -86,10 +85,10 @@ async def get_readiness(request: ApiRequest) -> ASGIApp:
 
 
 @get("/openapi.json")
-async def get_document(request: ApiRequest) -> Response[bytes]:
+async def get_document(request: ApiRequest) -> ASGIApp:
     """The contract document; openapi/openapi.json is the same, laid out for reading."""
-    document: dict[str, Any] = state_of(request).document
-    return Response(msgspec.json.encode(document), media_type="application/json")
+    document: Cacheable = state_of(request).document()
+    return cacheable_answer(request, document)
 
 
 @get("/docs")

@@ -1,6 +1,7 @@
 """The PostgreSQL of a test run: one server, and for each test a fresh database made from a template."""
 
 import asyncio
+import os
 import re
 import shutil
 import tempfile
@@ -41,13 +42,25 @@ class SharedServer:
 @contextmanager
 def _server() -> Iterator[str]:
     # Not pytest's own directory: nobody else may enter that, and a server started by root is somebody else.
-    directory = Path(tempfile.mkdtemp(prefix="mutuality-tests-"))
+    directory = Path(tempfile.mkdtemp(prefix="mutuality-tests-", dir=_in_memory()))
     try:
         with embedded.running(directory, FAST) as url:
             asyncio.run(_make_template(url))
             yield url
     finally:
         shutil.rmtree(directory, ignore_errors=True)
+
+
+MEMORY = Path("/dev/shm")  # noqa: S108 - what is made in it is a directory of its own
+ENOUGH_BYTES = 2 * 2**30
+
+
+def _in_memory() -> Path | None:
+    """Files in memory, where the system has room there: a database is 300 files, which take 20 ms to make, not 300."""
+    try:
+        return MEMORY if os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > ENOUGH_BYTES else None
+    except OSError:
+        return None
 
 
 async def _make_template(url: str) -> None:
@@ -67,7 +80,8 @@ def fresh_database(url: str, template: str = TEMPLATE) -> Iterator[str]:
 
 
 async def _make(url: str, name: str, template: str) -> None:
-    await execute(url, f"CREATE DATABASE {name} TEMPLATE {template}")
+    # By way of the log, as is the default, this takes more than three times as long.
+    await execute(url, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
     if template == TEMPLATE:
         await _let_roles_in(in_database(url, name))  # who may enter a database is not copied with it
 
