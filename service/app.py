@@ -23,6 +23,7 @@ from service.contract.document import document
 from service.core.clock import Clock, load_zones, utc_now
 from service.core.mail import Mailer, Postman
 from service.core.randomness import RandomBytes, system_random_bytes
+from service.database.batching import STATEMENTS_AT_ONCE
 from service.database.pool import create_pool
 from service.database.roles import DOOR_ROLE, KEEPER_ROLE, KEYS_ROLE, PROMPTER_ROLE, RECORDER_ROLE, SERVICE_ROLE
 from service.edge import DefaultHeaders, HeadAsGet, RequestLog
@@ -30,6 +31,7 @@ from service.keys.key_store import KeyStore
 from service.keys.keyring import Keyring
 from service.keys.rotation import keep_rotating
 from service.metrics import Metrics
+from service.prompts.prompts_api import OpenPrompts
 from service.push.senders import vapid_public_key
 from service.reading import live, reads
 from service.reading.answer_cache import AnswerCache
@@ -47,6 +49,7 @@ KEYS_CONNECTIONS = 2
 AUTH_CONNECTIONS = 4
 ADMISSION_CONNECTIONS = 2  # for access tokens alone: whoever signs in, or tries to, keeps no member out
 AUTH_SECONDS = 5  # all that is asked there takes milliseconds: more means that the database hangs
+LOOKUPS_OF_A_CALL = 3  # its session, its membership, its prompts
 MAINTENANCE_CONNECTIONS = 1
 SCHEDULER_CONNECTIONS = 2
 WRITER_CONNECTIONS = 8  # six for groups, and the others for what is blocked
@@ -71,6 +74,7 @@ class AppState(Struct, frozen=True, kw_only=True):
     rate_limits: RateLimits
     authenticator: Authenticator
     reader_lookup: ReaderLookup
+    open_prompts: OpenPrompts
     counting_db: ConnectionPool
     answer_cache: AnswerCache
     turns: Turns
@@ -181,7 +185,7 @@ async def _open_state(
     async with (
         opened as context,
         create_pool(
-            database_url, SERVICE_ROLE, 2 * reader_lookup.STATEMENTS_AT_ONCE, reader_lookup.PLANNED, no_reset
+            database_url, SERVICE_ROLE, LOOKUPS_OF_A_CALL * STATEMENTS_AT_ONCE, reader_lookup.PLANNED, no_reset
         ) as lookup_db,
         create_pool(database_url, SERVICE_ROLE, reads.COUNTING_CONNECTIONS, reads.COUNTING, no_reset) as counting_db,
     ):
@@ -191,6 +195,7 @@ async def _open_state(
             rate_limits=rate_limits(settings),
             authenticator=Authenticator(context),
             reader_lookup=ReaderLookup(lookup_db),
+            open_prompts=OpenPrompts(context, lookup_db),
             counting_db=counting_db,
             answer_cache=AnswerCache(),
             turns=Turns(),

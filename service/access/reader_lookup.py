@@ -1,7 +1,6 @@
 """Looks up readers of relationships, all that wait with one statement, and a version of what each of them can read.
 
-A session that has ended finds nothing: that it is still there is a condition of the same statement. What comes while
-statements run is answered by the next one; nothing is delayed to gather more.
+A session that has ended finds nothing: that it is still there is a condition of the same statement.
 """
 
 import asyncio
@@ -16,12 +15,12 @@ from events.encryption import NONCE_BYTES
 from events.records import transposed
 from projections.reader import Reader
 from service.context import ConnectionPool
+from service.database.batching import BatchedLookup
 from service.database.pool import checked_out
 from service.errors import NotFound
 
 LookupKey: TypeAlias = tuple[UUID, UUID, UUID]  # a session, its member, a relationship
 
-STATEMENTS_AT_ONCE = 2  # while the database works at one, the answers of the other are given
 # One plan for any number, by index, made once: planning takes longer than looking up.
 PLANNED = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off"}
 
@@ -95,45 +94,24 @@ class ReaderAccess(Struct, frozen=True):
     pauses: bytes | None
 
 
-PendingLookups: TypeAlias = dict[LookupKey, list[asyncio.Future[ReaderAccess | None]]]
-
-
 class ReaderLookup:
-    """Batches look-ups. The pool's connections must belong to the service's role."""
+    """Looks up readers together. The pool's connections must belong to the service's role."""
 
     def __init__(self, db: ConnectionPool) -> None:
         self._db = db
-        self._waiting: PendingLookups = {}
-        self._at_work: set[asyncio.Task[None] | None] = set()
+        self._lookup: BatchedLookup[LookupKey, ReaderAccess] = BatchedLookup(self._look_up)
 
     @property
     def waiting(self) -> int:
         """How many requests wait for a statement that has not begun."""
-        return sum(map(len, list(self._waiting.values())))
+        return self._lookup.waiting
 
     async def find(self, session_id: UUID, member_id: UUID, relationship_id: UUID) -> ReaderAccess:
         """The member as a reader of that relationship, as of now or later. Raises NotFound, without a session too."""
-        answer: asyncio.Future[ReaderAccess | None] = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault((session_id, member_id, relationship_id), []).append(answer)
-        if len(self._at_work) < STATEMENTS_AT_ONCE:
-            self._at_work.add(asyncio.create_task(self._work()))
-        found = await answer
+        found = await self._lookup.find((session_id, member_id, relationship_id))
         if found is None:
             raise NotFound
         return found
-
-    async def _work(self) -> None:
-        while self._waiting:
-            waiting, self._waiting = self._waiting, {}
-            try:
-                found = await self._look_up(list(waiting))
-            except Exception as error:
-                # Each caller gets it; the next statement may succeed.
-                _fail(waiting, error)
-            else:
-                _resolve(waiting, found)
-        # At once: whoever calls before the loop's next turn must find that no task is at work.
-        self._at_work.remove(asyncio.current_task())
 
     async def _look_up(self, asked: Sequence[LookupKey]) -> dict[LookupKey, ReaderAccess]:
         sessions = list({(session_id, member_id) for session_id, member_id, _ in asked})
@@ -158,17 +136,3 @@ def _access(row: Record, member: Record) -> ReaderAccess:
     # A ciphertext has a nonce of its own: another set of pauses has another one.
     version = version if pauses is None else f"{version} {pauses[:NONCE_BYTES].hex()}"
     return ReaderAccess(reader, member["time_zone"], version, pauses)
-
-
-def _resolve(waiting: PendingLookups, found: dict[LookupKey, ReaderAccess]) -> None:
-    for key, answers in waiting.items():
-        for answer in answers:
-            if not answer.done():  # the caller may be gone
-                answer.set_result(found.get(key))
-
-
-def _fail(waiting: PendingLookups, error: Exception) -> None:
-    for answers in waiting.values():
-        for answer in answers:
-            if not answer.done():
-                answer.set_exception(error)

@@ -1,5 +1,6 @@
 """Read my prompts, open and over, and dismiss one. The states of a prompt are those of `lifecycle`."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
@@ -11,7 +12,9 @@ from litestar.types import ASGIApp
 from msgspec import Meta, Struct
 
 from service.access.authentication import current_member
-from service.context import Context
+from service.context import ConnectionPool, Context
+from service.database.batching import BatchedLookup
+from service.database.pool import checked_out
 from service.errors import NotFound
 from service.prompts import lifecycle
 from service.prompts.answering import PromptStep, apply_steps, lock_prompts
@@ -99,14 +102,75 @@ async def list_prompts(request: ApiRequest) -> ASGIApp:
 
 
 async def prompts_of(context: Context, member_id: UUID, state: ShownState | None, limit: int | None) -> list[Prompt]:
-    """The member's prompts that were sent, the newest first; without a limit, all of them."""
+    """The member's prompts that were sent, the newest first; all of them without a limit."""
     now = context.now()
     async with context.acting_as(member_id) as db:
         rows = await db.fetch(PROMPTS, member_id, now, state, limit)
-        chosen = [await decrypt_questions(context.keys, member_id, row["questions"]) for row in rows]
-        paused = any(map(ask_of_oneself, chosen)) and await self_questions_paused(context, db, member_id, now)
+    return await _told(context, member_id, rows, now)
+
+
+# Of many members, whose first screens ask at the same moment. It acts for them by itself, as service/context.py
+# explains.
+OPEN = """
+WITH acting AS MATERIALIZED (
+    SELECT set_config('mutuality.members', $1::uuid[]::text, true) AS members
+)
+SELECT found.*
+FROM acting
+CROSS JOIN LATERAL (
+    SELECT
+        prompts.member_id,
+        prompts.prompt_id,
+        prompts.relationship_id,
+        prompts.reason,
+        prompts.item_id,
+        prompts.questions,
+        prompts.due_at,
+        prompts.expires_at,
+        'open' AS state
+    FROM unnest($1::uuid[]) AS asked (member_id)
+    JOIN prompts USING (member_id)
+    WHERE prompts.state = 'sent'
+        AND prompts.expires_at > $2
+        AND acting.members IS NOT NULL
+    OFFSET 0
+) AS found
+ORDER BY
+    due_at DESC,
+    prompt_id
+"""
+
+
+class OpenPrompts:
+    """What members can answer now, looked up together. The pool's connections must belong to the service's role."""
+
+    def __init__(self, context: Context, db: ConnectionPool) -> None:
+        self._context, self._db = context, db
+        self._lookup: BatchedLookup[UUID, list[Record]] = BatchedLookup(self._look_up)
+
+    async def find(self, member_id: UUID) -> list[Prompt]:
+        """The prompts of one member, the newest first."""
+        rows = await self._lookup.find(member_id)
+        return await _told(self._context, member_id, rows, self._context.now()) if rows else []
+
+    async def _look_up(self, asked: Sequence[UUID]) -> dict[UUID, list[Record]]:
+        found: dict[UUID, list[Record]] = {}
+        async with checked_out(self._db) as db:
+            for row in await db.fetch(OPEN, asked, self._context.now()):
+                found.setdefault(row["member_id"], []).append(row)
+        return found
+
+
+async def _told(context: Context, member_id: UUID, rows: Sequence[Record], now: datetime) -> list[Prompt]:
+    chosen = [await decrypt_questions(context.keys, member_id, row["questions"]) for row in rows]
+    paused = any(map(ask_of_oneself, chosen)) and await _paused(context, member_id, now)
     shown = [(row, asked_questions(each, paused=paused)) for row, each in zip(rows, chosen, strict=True)]
     return [_prompt(row, asked) for (row, asked), each in zip(shown, chosen, strict=True) if asked or not each]
+
+
+async def _paused(context: Context, member_id: UUID, now: datetime) -> bool:
+    async with context.acting_as(member_id) as db:
+        return await self_questions_paused(context, db, member_id, now)
 
 
 def _prompt(row: Record, questions: list[QuestionId]) -> Prompt:

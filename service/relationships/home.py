@@ -1,7 +1,7 @@
 """A phone's first screen in one call, and what is to be done next where there is no relationship to look at yet."""
 
 from datetime import date, datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import msgspec
@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from projections import counts as counting
 from projections import home, openings, requests
-from projections.home import Figures, HomeFelt, HomeFigure
+from projections.home import HomeFelt, HomeFigure
 from projections.openings import OpeningStanding
 from projections.requests import RequestStanding
 from service.access.authentication import Member, current_member
@@ -21,11 +21,11 @@ from service.access.consent import has_consented
 from service.access.memberships import Membership, memberships_of
 from service.database.pool import checked_out
 from service.errors import NotFound
-from service.prompts.prompts_api import Prompt, prompts_of
+from service.prompts.prompts_api import OpenPrompts, Prompt
 from service.reading.asking import CurrentReader, cached_body, current_reader, keys_of, reading_long, today_of
 from service.web.operation import described
 from service.web.requests import ApiRequest, context_of, decode_query, state_of
-from service.web.responses import cacheable, cacheable_answer
+from service.web.responses import cacheable, cacheable_answer, tagged
 
 MAX_BYTES = 16 * 1024
 MAX_PROMPTS, MAX_LISTED, MAX_READ = 5, 20, 200
@@ -67,12 +67,40 @@ class NextStep(Struct, frozen=True):
     relationship_id: UUID | None
 
 
-class _Lasting(Struct, frozen=True):
-    """What changes only with what I can read; what is open may lapse meanwhile."""
+class _Asked(Struct, frozen=True):
+    """An open request: who made it, when it lapses, and what is shown of it."""
 
-    figures: Figures
-    requests: list[RequestStanding]
-    openings: list[OpeningStanding]
+    by: Literal["me", "partner"] | None
+    expires_at: datetime
+    shown: msgspec.Raw
+
+
+class _Lasting(Struct, frozen=True):
+    """What changes only with what I can read; what is open may lapse meanwhile. What is shown of it is JSON already:
+    it is put together at each call, and neither read nor written anew.
+    """
+
+    paused: int
+    requests: list[_Asked]
+    openings: list[msgspec.Raw]
+    figures: list[msgspec.Raw]
+    of_all: int  # of the figures, those over all domains
+    felt: msgspec.Raw
+
+
+class _Screen(Struct, frozen=True):
+    """The same fields as Home."""
+
+    on: date
+    window: int
+    paused: int
+    prompts: list[Prompt]
+    asked_of_me: list[msgspec.Raw]
+    asked_by_me: list[msgspec.Raw]
+    openings: list[msgspec.Raw]
+    figures: list[msgspec.Raw]
+    felt: msgspec.Raw
+    more: bool
 
 
 _lasting = msgspec.json.Decoder(_Lasting).decode
@@ -99,23 +127,23 @@ async def get_home(request: ApiRequest, rid: FromPath[str]) -> ASGIApp:
         return await _computed(request, caller, on, window, now)
 
     lasting = _lasting(await cached_body(request, caller, ("home", on, window), compute))
-    mine = await prompts_of(context_of(request), caller.member_id, "open", None)
+    open_prompts: OpenPrompts = state_of(request).open_prompts
+    mine = await open_prompts.find(caller.member_id)
     prompts = [one for one in mine if one.relationship_id == caller.reader.relationship_id]
     asked = [one for one in lasting.requests if one.expires_at > now]
-    figures = lasting.figures
-    found = Home(
+    screen = _Screen(
         on,
         window,
-        figures.paused,
+        lasting.paused,
         prompts[:MAX_PROMPTS],
-        [one for one in asked if one.event.by == "partner"][:MAX_LISTED],
-        [one for one in asked if one.event.by == "me"][:MAX_LISTED],
+        [one.shown for one in asked if one.by == "partner"][:MAX_LISTED],
+        [one.shown for one in asked if one.by == "me"][:MAX_LISTED],
         lasting.openings[:MAX_LISTED],
-        figures.figures,
-        figures.felt,
+        lasting.figures,
+        lasting.felt,
         more=False,
     )
-    return cacheable_answer(request, cacheable(fitted(found)))
+    return cacheable_answer(request, tagged(fitted(screen, lasting.of_all)))
 
 
 async def _computed(request: ApiRequest, caller: CurrentReader, on: date, window: int, now: datetime) -> _Lasting:
@@ -126,21 +154,37 @@ async def _computed(request: ApiRequest, caller: CurrentReader, on: date, window
     async with reading_long(request, caller) as db:
         asked = await requests.requests(db, keys, reader, requests.Asked("open", None, MAX_READ), now)
         opened = await openings.openings(db, keys, reader, openings.Asked("open", None, MAX_LISTED))
-    return _Lasting(home.fold(counts, on, window), asked.requests, opened.openings)
+    found = home.fold(counts, on, window)
+    return _Lasting(
+        found.paused,
+        [_Asked(one.event.by, one.expires_at, _shown(one)) for one in asked.requests],
+        [_shown(one) for one in opened.openings],
+        [_shown(one) for one in found.figures],
+        sum(one.domain is None for one in found.figures),
+        _shown(found.felt),
+    )
 
 
-def fitted(found: Home) -> Home:
-    """The same, without its last figures, and then its oldest lists, where it is too long."""
-    while len(msgspec.json.encode(found)) > MAX_BYTES:
-        found = replace(found, more=True, **_shortened(found))
-    return found
+def _shown(value: Any) -> msgspec.Raw:
+    return msgspec.Raw(msgspec.json.encode(value))
 
 
-def _shortened(found: Home) -> dict[str, list[HomeFigure] | list[RequestStanding] | list[OpeningStanding]]:
-    if found.figures and found.figures[-1].domain is not None:
-        return {"figures": found.figures[:-1]}
-    lists = {name: getattr(found, name) for name in ("openings", "asked_by_me", "asked_of_me")}
-    longest = max(lists, key=lambda name: len(msgspec.json.encode(lists[name])))
+def fitted(screen: _Screen, of_all: int) -> bytes:
+    """The JSON; without its last figures, and then its oldest lists, where it is too long."""
+    text = msgspec.json.encode(screen)
+    while len(text) > MAX_BYTES:
+        screen = replace(screen, more=True, **_shortened(screen, of_all))
+        text = msgspec.json.encode(screen)
+    return text
+
+
+def _shortened(screen: _Screen, of_all: int) -> dict[str, list[msgspec.Raw]]:
+    if len(screen.figures) > of_all:
+        return {"figures": screen.figures[:-1]}
+    lists: dict[str, list[msgspec.Raw]] = {
+        name: getattr(screen, name) for name in ("openings", "asked_by_me", "asked_of_me")
+    }
+    longest = max(lists, key=lambda name: sum(map(len, map(bytes, lists[name]))))
     return {longest: lists[longest][:-1]}
 
 

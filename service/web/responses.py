@@ -51,8 +51,12 @@ class Cacheable(Struct, frozen=True):
 
 
 def cacheable(value: Any) -> Cacheable:
-    """A value as JSON with its ETag. The same bytes have the same tag, whoever asks, and whenever."""
-    content = msgspec.json.encode(value)
+    """A value as JSON with its ETag."""
+    return tagged(msgspec.json.encode(value))
+
+
+def tagged(content: bytes) -> Cacheable:
+    """A JSON text with its ETag. The same bytes have the same tag, whoever asks, and whenever."""
     return Cacheable(content, f'"{hashlib.sha256(content).hexdigest()[:32]}"'.encode())
 
 
