@@ -162,7 +162,7 @@ def relationship_alone(world: World, case: Case) -> None:
 
 def current_version(world: World, case: Case) -> None:
     """The consent that is in force."""
-    case.body |= {"version": world.call("GET", "/v1/me")["consent"]["version"]}
+    case.body |= {"version": world.call("GET", "/v1/me")["consent"]["version"], "adult": True}
 
 
 def known_zone(world: World, case: Case) -> None:
@@ -198,6 +198,7 @@ def decision(world: World, case: Case) -> None:
         path = f"/v1/relationships/{world.one.rid}/requests/{uuid4()}"
         case.body |= {"request_id": world.call("PUT", path, asked, world.two)["event"]["id"]}
         without(case.body, "domain", "text", "size", "raised_by", "decided_by", "my_input", "opening_id", "about")
+        without(case.body, "as_agreed")
     else:
         case.body |= {
             name: case.body.get(name) or value for name, value in {"domain": "home", "decided_by": "me"}.items()
