@@ -8,9 +8,11 @@ from functools import cache
 from typing import Any
 
 from litestar import Litestar
+from litestar.config.cors import CORSConfig
 from litestar.enums import ScopeType
 from litestar.types import Receive, Scope, Send
 from msgspec import Struct
+from msgspec.structs import replace
 
 from service import accounts, data_rights, prompts, push, reading, recording, relationships, web, worker
 from service.access import reader_lookup
@@ -42,7 +44,7 @@ from service.settings import Settings
 from service.web.problems import HANDLERS
 from service.web.rate_limits import RateLimits, rate_limits
 from service.web.requests import APP_STATE
-from service.web.responses import Cacheable, cacheable
+from service.web.responses import Cacheable, cacheable, zipped
 
 BODY_BYTES = 256 * 1024
 KEYS_CONNECTIONS = 2
@@ -70,7 +72,7 @@ class AppState(Struct, frozen=True, kw_only=True):
     """What handlers share from start to stop. Each room has typed accessors for its part of it."""
 
     context: Context
-    document: Callable[[], Cacheable]
+    document: Callable[[bool], Cacheable]
     rate_limits: RateLimits
     authenticator: Authenticator
     reader_lookup: ReaderLookup
@@ -87,11 +89,13 @@ class AppState(Struct, frozen=True, kw_only=True):
 class App:
     """The service as an ASGI application: Litestar inside the wrappers of `edge`."""
 
-    def __init__(self, litestar: Litestar, metrics: Metrics | None, public_url: str | None = None) -> None:
+    def __init__(
+        self, litestar: Litestar, random_bytes: RandomBytes, metrics: Metrics | None, public_url: str | None = None
+    ) -> None:
         self.litestar, self.metrics = litestar, metrics
         methods = {route.path_format: route.methods for route in litestar.routes}
         # The log is the outermost: it tells of the method that was sent, and of all the time that an answer took.
-        self._http = RequestLog(HeadAsGet(DefaultHeaders(litestar, methods, public_url)), metrics)
+        self._http = RequestLog(HeadAsGet(DefaultHeaders(litestar, methods, public_url)), random_bytes, metrics)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or run the lifespan."""
@@ -146,8 +150,9 @@ def create_app(
         exception_handlers=HANDLERS,
         request_max_body_size=BODY_BYTES,
         lifespan=[lifespan],
+        cors_config=_cors(settings.cors_origins),
     )
-    return App(litestar, metrics, settings.public_url)
+    return App(litestar, random_bytes, metrics, settings.public_url)
 
 
 @asynccontextmanager
@@ -206,9 +211,38 @@ async def _open_state(
         )
 
 
-def _document(litestar: Litestar, settings: Settings) -> Callable[[], Cacheable]:
-    """The contract document, made when it is first asked for: that takes as long as all else at the start together."""
-    return cache(lambda: cacheable(document(litestar, settings.public_url)))
+def _cors(origins: str | None) -> CORSConfig | None:
+    """What pages of other origins may do: all that an app may, with its token; no cookie exists to be taken along."""
+    if origins is None:
+        return None
+    return CORSConfig(
+        allow_origins=[one.strip() for one in origins.split(",")],
+        allow_methods=["GET", "PUT", "POST", "PATCH", "DELETE"],
+        allow_headers=["Authorization", "Content-Type", "If-None-Match", "Last-Event-ID", "Accept-Language"],
+        expose_headers=[
+            "ETag",
+            "Retry-After",
+            "RateLimit",
+            "RateLimit-Policy",
+            "X-Request-Id",
+            "Deprecation",
+            "Sunset",
+        ],
+    )
+
+
+def _document(litestar: Litestar, settings: Settings) -> Callable[[bool], Cacheable]:
+    """The contract document, compressed or not, made when it is first asked for: that takes as long as all else at the
+    start together.
+    """
+
+    @cache
+    def made(compressed: bool) -> Cacheable:
+        if compressed:
+            return zipped(made(False))
+        return replace(cacheable(document(litestar, settings.public_url)), varies=True)
+
+    return made
 
 
 def _prompting(context: Context, worker_settings: Settings | None) -> AbstractAsyncContextManager[None]:

@@ -10,27 +10,34 @@ from typing import Any, TypeAlias
 import structlog
 from litestar.types import HTTPScope, Message, Receive, Send
 
+from service.core.randomness import RandomBytes
 from service.metrics import Metrics
+from service.web.rate_limits import ALLOWANCE
 
 HttpApp: TypeAlias = Callable[[HTTPScope, Receive, Send], Awaitable[None]]  # ASGI, called for HTTP alone
 Headers: TypeAlias = list[tuple[bytes, bytes]]
 
 
 class RequestLog:
-    """Logs one line for each request, and counts it; a line holds no address, no query and nothing that was sent."""
+    """Logs one line for each request, and counts it; a line holds no address, no query and nothing that was sent.
 
-    def __init__(self, app: HttpApp, metrics: Metrics | None = None) -> None:
-        self._app, self._metrics = app, metrics
+    Line and answer have an id in common, drawn by chance: a count would tell how many others ask.
+    """
+
+    def __init__(self, app: HttpApp, random_bytes: RandomBytes, metrics: Metrics | None = None) -> None:
+        self._app, self._random_bytes, self._metrics = app, random_bytes, metrics
         self._log = structlog.get_logger().bind()  # once: to bind takes as long as to make a line
 
     async def __call__(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
         """Answer, then log."""
         began, status = time.perf_counter(), 0
+        request_id = self._random_bytes(8, "request id").hex()
 
         def note_status(message: Message) -> Awaitable[None]:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
             return send(message)
 
         await self._app(scope, receive, note_status)
@@ -40,6 +47,7 @@ class RequestLog:
             method=scope["method"],
             route=route,
             member=scope.get("mutuality_member"),
+            request_id=request_id,
             status=status,
             milliseconds=round(seconds * 1000, 1),
         )
@@ -94,12 +102,21 @@ class DefaultHeaders:
         def send_with_headers(message: Message) -> Awaitable[None]:
             if message["type"] == "http.response.start":
                 headers = _with_defaults(message["headers"], self._defaults)
+                if allowance := scope.get(ALLOWANCE):
+                    headers += _told(allowance)
                 if scope["method"] == "OPTIONS" and (allow := self._allow.get(scope.get("path_template", ""))):
                     headers = [(b"allow", allow), *(one for one in headers if one[0] != b"allow")]
                 message["headers"] = headers
             return send(message)
 
         await self._app(scope, receive, send_with_headers)
+
+
+def _told(allowance: Any) -> Headers:
+    """What is left of the caller's own allowance, as draft-ietf-httpapi-ratelimit-headers has it."""
+    policy = f'"requests";q={allowance.tries};w={allowance.period_seconds}'
+    left = f'"requests";r={allowance.left};t={allowance.more_in_seconds}'
+    return [(b"ratelimit-policy", policy.encode()), (b"ratelimit", left.encode())]
 
 
 def _allow(methods: Iterable[Any]) -> bytes:

@@ -17,6 +17,15 @@ def networks_named(text: str | None) -> str | None:
     return text
 
 
+def origins_named(text: str | None) -> str | None:
+    """The text, if it names origins: a scheme and a host, no path. Raises ValueError."""
+    for origin in (text or "").split(",") if text is not None else []:
+        parts = urlsplit(origin.strip())
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.path or parts.query:
+            raise ValueError("an origin is a scheme and a host, such as https://app.example, without a path")
+    return text
+
+
 def mail_server(text: str | None) -> str | None:
     """The text, if it is the address of a mail server. Raises ValueError."""
     if text is not None and (text.partition("://")[0] not in SCHEMES or not urlsplit(text).hostname):
@@ -52,6 +61,11 @@ class Settings(BaseSettings):
         Field(ge=0, description="age in days at which serve rotates the key epoch; 0: by hand, rotate-keys"),
     ] = 28
     public_url: Annotated[str | None, Field(description="address under which phones reach the service")] = None
+    cors_origins: Annotated[
+        str | None,
+        AfterValidator(origins_named),
+        Field(description="origins, comma-separated, whose pages may call the API (https://app.example); unset: none"),
+    ] = None
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], Field(description="least level that is logged")
     ] = "info"

@@ -12,7 +12,7 @@ from service.context import Context
 from service.core import tokens
 from service.database.group_commit import GroupCommit, Slot
 from service.errors import NotSignedIn, StepUpRequired, TooManyRequests
-from service.web.rate_limits import limits_of
+from service.web.rate_limits import ALLOWANCE, limits_of
 from service.web.requests import ApiRequest, context_of, header_of, state_of
 
 STEP_UP_TTL = timedelta(minutes=5)
@@ -139,6 +139,7 @@ async def recheck_session(request: ApiRequest) -> None:
     authenticator, token_hash = authenticator_of(request), _token_hash(request)
     if await authenticator.authenticate(token_hash) is None:
         authenticator.evict(token_hash)
+        request.scope.pop(ALLOWANCE, None)  # type: ignore[misc]
         if member_id := request.scope.pop(ADMITTED, None):  # type: ignore[misc]
             limits_of(request).requests.give_back(_counted_for(UUID(member_id)))
         raise NotSignedIn
@@ -155,7 +156,11 @@ def _admit(request: ApiRequest, found: AnyBearer | None) -> AnyBearer:
     now = context_of(request).now()
     if found is None or found.access_expires_at <= now:
         raise NotSignedIn
-    limits_of(request).requests.take(_counted_for(found.member_id), now)
+    limit, key = limits_of(request).requests, _counted_for(found.member_id)
+    try:
+        limit.take(key, now)
+    finally:
+        request.scope[ALLOWANCE] = limit.left(key, now)  # type: ignore[literal-required]
     request.scope[ADMITTED] = str(found.member_id)  # type: ignore[literal-required]
     return found
 

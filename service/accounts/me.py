@@ -18,7 +18,7 @@ from service.errors import Invalid, NotSignedIn
 from service.prompts.replanning import change_time_zone
 from service.web.operation import described
 from service.web.requests import ApiRequest, context_of, decode_body
-from service.web.responses import empty_answer, json_answer
+from service.web.responses import empty_answer, json_answer, tagged_answer
 
 Name = Annotated[
     str,
@@ -92,10 +92,10 @@ WHERE member_id = $1
 """
 
 
-@get("/v1/me", opt=described(id="getMe", tag="Me", summary="Myself", answers={200: Me}))
+@get("/v1/me", opt=described(id="getMe", tag="Me", summary="Myself", answers={200: Me}, cached=True))
 async def get_me(request: ApiRequest) -> ASGIApp:
     """My own view of me."""
-    return json_answer(await me_of(context_of(request), await current_member(request)))
+    return tagged_answer(request, await me_of(context_of(request), await current_member(request)))
 
 
 async def me_of(context: Context, member: Member) -> Me:

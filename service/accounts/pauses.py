@@ -17,7 +17,7 @@ from service.errors import Invalid, NotFound
 from service.prompts.replanning import change_pauses, lock_schedule
 from service.web.operation import described
 from service.web.requests import ApiRequest, context_of, decode_body, path_uuid
-from service.web.responses import empty_answer, json_answer
+from service.web.responses import empty_answer, json_answer, tagged_answer
 
 MAX_PAUSES = 100
 
@@ -55,20 +55,22 @@ WHERE member_id = $1
 """
 
 
-@get("/v1/me/pauses", opt=described(id="listPauses", tag="Me", summary="My pauses", answers={200: Pauses}))
+@get("/v1/me/pauses", opt=described(id="listPauses", tag="Me", summary="My pauses", answers={200: Pauses}, cached=True))
 async def list_pauses(request: ApiRequest) -> ASGIApp:
     """Nobody else can tell that there are any."""
-    return json_answer(Pauses(await pauses_of(context_of(request), await current_member(request))))
+    return tagged_answer(request, Pauses(await pauses_of(context_of(request), await current_member(request))))
 
 
 @get(
     "/v1/me/pauses/{pause_id:str}",
-    opt=described(id="getPause", tag="Me", summary="One pause of mine", answers={200: Pause}, problems=(NotFound,)),
+    opt=described(
+        id="getPause", tag="Me", summary="One pause of mine", answers={200: Pause}, cached=True, problems=(NotFound,)
+    ),
 )
 async def get_pause(request: ApiRequest, pause_id: FromPath[str]) -> ASGIApp:
     """As it was set."""
     mine = await pauses_of(context_of(request), await current_member(request))
-    return json_answer(_found(mine, path_uuid(pause_id)))
+    return tagged_answer(request, _found(mine, path_uuid(pause_id)))
 
 
 async def pauses_of(context: Context, member: Member) -> list[Pause]:

@@ -24,7 +24,7 @@ from service.database.pool import checked_out
 from service.errors import NotFound, RefreshRefused
 from service.web.operation import described
 from service.web.requests import ApiRequest, context_of, decode_body, path_uuid
-from service.web.responses import empty_answer, json_answer
+from service.web.responses import empty_answer, json_answer, tagged_answer
 
 ACCESS_TTL = timedelta(minutes=15)
 REFRESH_TTL = timedelta(days=90)
@@ -288,11 +288,13 @@ ORDER BY created_at DESC, session_id
 
 @get(
     "/v1/sessions",
-    opt=described(id="listSessions", tag="Sign in", summary="My devices that are signed in", answers={200: Devices}),
+    opt=described(
+        id="listSessions", tag="Sign in", summary="My devices that are signed in", answers={200: Devices}, cached=True
+    ),
 )
 async def list_sessions(request: ApiRequest) -> ASGIApp:
     """Only one's own: the partner's devices cannot be seen."""
-    return json_answer(await devices_of(context_of(request), await current_member(request)))
+    return tagged_answer(request, await devices_of(context_of(request), await current_member(request)))
 
 
 async def devices_of(context: Context, member: Member) -> Devices:

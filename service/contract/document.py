@@ -39,7 +39,8 @@ Its own calendar date is the day on which an entry counts: half past midnight in
 `2026-11-19T11:30:00Z`, counts on the day before. `day` of an event is the day on which it was counted.
 
 Problems are RFC 9457: programs look at `code`, people read `detail`, and `errors` points to the place, where one can be
-named. An address that is not described here answers 404, a method that is not described 405.
+named. An address that is not described here answers 404, a method that is not described 405. Every answer
+has an `X-Request-Id`: name it when you ask the operator what happened.
 """
 
 # In the order in which a phone needs them.
@@ -174,6 +175,17 @@ HEADERS: Json = {
         "schema": {"type": "string"},
         "example": PARAMETER_EXAMPLES["If-None-Match"],
     },
+    "RateLimit": {
+        "description": "How many requests are left (r), and in how many seconds there will be more (t).",
+        "schema": {"type": "string"},
+        "example": '"requests";r=599;t=60',
+    },
+    "RequestId": {
+        "description": "An id that the line in the service's log has too.",
+        "required": True,
+        "schema": {"type": "string"},
+        "example": "3f0a9c1b7e5d2468",
+    },
     "RetryAfter": {
         "description": "Seconds to wait.",
         "required": True,
@@ -182,6 +194,8 @@ HEADERS: Json = {
     },
 }
 ETAG: Json = {"ETag": {"$ref": "#/components/headers/ETag"}}
+REQUEST_ID: Json = {"X-Request-Id": {"$ref": "#/components/headers/RequestId"}}
+RATE_LIMIT: Json = {"RateLimit": {"$ref": "#/components/headers/RateLimit"}}
 RETRY_AFTER: Json = {"Retry-After": {"$ref": "#/components/headers/RetryAfter"}}
 MONTH: Json = {"type": "string", "pattern": "^[0-9]{4}-(0[1-9]|1[0-2])$"}
 ID = "5f0c6f1e-3f0b-4a53-9d5e-9c8f6a2b7d10"
@@ -276,11 +290,14 @@ def _answers(operation: Operation) -> Json:
             answers[str(status)]["content"] = _content(kind, examples.ANSWERS.get(operation.id))
         if operation.archive is not None:
             answers[str(status)]["content"] |= {"application/zip": {"schema": _binary(operation.archive)}}
-        if operation.cached:
-            answers[str(status)]["headers"] = ETAG
+        answers[str(status)]["headers"] = _headers(operation)
     if operation.cached:
-        answers["304"] = {"description": "The phone has this answer already.", "headers": ETAG}
+        answers["304"] = {"description": "The phone has this answer already.", "headers": _headers(operation)}
     return answers
+
+
+def _headers(operation: Operation) -> Json:
+    return {**(ETAG if operation.cached else {}), **(RATE_LIMIT if operation.signed_in else {})}
 
 
 # --- Problems
@@ -316,7 +333,7 @@ class _Problems:
 
     def _noted(self, status: int, found: dict[str, Problem], operation: Operation) -> str:
         for code, one in found.items():
-            self.examples[code] = {"summary": one.detail, "value": msgspec.to_builtins(one)}
+            self.examples[code] = {"value": msgspec.to_builtins(one)}
         answer = _problem_answer(status, found)
         known = next((name for name, one in self.responses.items() if one == answer), None)
         name = known or _problem_name(status, sorted(found), operation)
@@ -354,8 +371,7 @@ def _problem_answer(status: int, found: dict[str, Problem]) -> Json:
             }
         },
     }
-    if status in (429, 503):
-        answer["headers"] = RETRY_AFTER
+    answer["headers"] = {**(RETRY_AFTER if status in (429, 503) else {}), **REQUEST_ID}
     return answer
 
 

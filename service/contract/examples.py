@@ -321,7 +321,7 @@ ANSWERS: dict[str, Any] = {
         prompts=[PROMPT],
         relationships=[
             ExportedRelationship(
-                TOGETHER, _page(SHARED, SHARED_LOG, proof=True), _page(PRIVATE, PRIVATE_LOG, proof=True)
+                TOGETHER, _page(SHARED, SHARED_LOG[:2], proof=True), _page(PRIVATE, PRIVATE_LOG, proof=True)
             )
         ],
     ),
@@ -341,7 +341,7 @@ ANSWERS: dict[str, Any] = {
         _page(SHARED, SHARED_LOG[:3]),
         _page(PRIVATE, PRIVATE_LOG),
     ),
-    "listEvents": _page(SHARED, SHARED_LOG, proof=True),
+    "listEvents": _page(SHARED, SHARED_LOG[:4], proof=True),
     "listRequests": Requests(
         [
             RequestStanding(

@@ -23,7 +23,7 @@ from service.prompts.ciphertexts import decrypt_questions
 from service.prompts.self_questions import ask_of_oneself, asked_questions, self_questions_paused
 from service.web.operation import described
 from service.web.requests import ApiRequest, context_of, decode_query, path_uuid
-from service.web.responses import empty_answer, json_answer
+from service.web.responses import empty_answer, tagged_answer
 
 MAX_PROMPTS = 200
 
@@ -89,6 +89,7 @@ LIMIT $4
     "/v1/me/prompts",
     opt=described(
         id="listPrompts",
+        cached=True,
         tag="Be asked",
         summary="What I was asked, newest first, 200 at most",
         query=PromptsQuery,
@@ -98,7 +99,8 @@ LIMIT $4
 async def list_prompts(request: ApiRequest) -> ASGIApp:
     """Of questions about myself none is shown while they rest, and no prompt that has no other."""
     member, query = await current_member(request), decode_query(request, PromptsQuery)
-    return json_answer(Prompts(await prompts_of(context_of(request), member.member_id, query.state, MAX_PROMPTS)))
+    found = await prompts_of(context_of(request), member.member_id, query.state, MAX_PROMPTS)
+    return tagged_answer(request, Prompts(found))
 
 
 async def prompts_of(context: Context, member_id: UUID, state: ShownState | None, limit: int | None) -> list[Prompt]:

@@ -9,7 +9,7 @@ from service.core.languages import ENGLISH, Language
 from service.prompts.catalogue import Questions, catalogue
 from service.web.operation import described
 from service.web.requests import ApiRequest, decode_query
-from service.web.responses import cacheable, cacheable_answer
+from service.web.responses import tagged_answer
 
 
 class QuestionsQuery(Struct, frozen=True, forbid_unknown_fields=True):
@@ -32,4 +32,4 @@ class QuestionsQuery(Struct, frozen=True, forbid_unknown_fields=True):
 async def list_questions(request: ApiRequest) -> ASGIApp:
     """The same for everybody; it changes with a release only."""
     await current_member(request)
-    return cacheable_answer(request, cacheable(catalogue(decode_query(request, QuestionsQuery).language)))
+    return tagged_answer(request, catalogue(decode_query(request, QuestionsQuery).language))

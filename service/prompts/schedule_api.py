@@ -20,7 +20,7 @@ from service.prompts.replanning import LOCK_SCHEDULE, is_on, place_of, plan_agai
 from service.prompts.schedule import Schedule, validate
 from service.web.operation import described
 from service.web.requests import ApiRequest, context_of, decode_body
-from service.web.responses import json_answer
+from service.web.responses import json_answer, tagged_answer
 
 SEED_BYTES = 32
 
@@ -33,11 +33,13 @@ WHERE member_id = $1
 
 @get(
     "/v1/me/schedule",
-    opt=described(id="getSchedule", tag="Be asked", summary="When I want to be asked", answers={200: Schedule}),
+    opt=described(
+        id="getSchedule", tag="Be asked", summary="When I want to be asked", answers={200: Schedule}, cached=True
+    ),
 )
 async def get_schedule(request: ApiRequest) -> ASGIApp:
     """Nothing is asked before I have said so."""
-    return json_answer(await schedule_of(context_of(request), await current_member(request)))
+    return tagged_answer(request, await schedule_of(context_of(request), await current_member(request)))
 
 
 async def schedule_of(context: Context, member: Member) -> Schedule:

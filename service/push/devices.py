@@ -28,7 +28,7 @@ from service.push.addresses import (
 from service.push.notices import AppleDevice, DeviceAddress, Failure
 from service.web.operation import described
 from service.web.requests import ApiRequest, context_of, decode_body, path_uuid, state_of
-from service.web.responses import empty_answer, json_answer
+from service.web.responses import empty_answer, json_answer, tagged_answer
 
 MAX_DEVICES = 20
 
@@ -196,13 +196,15 @@ ORDER BY
 
 @get(
     "/v1/me/devices",
-    opt=described(id="listDevices", tag="Be asked", summary="Where my pushes go", answers={200: RegisteredDevices}),
+    opt=described(
+        id="listDevices", tag="Be asked", summary="Where my pushes go", answers={200: RegisteredDevices}, cached=True
+    ),
 )
 async def list_devices(request: ApiRequest) -> ASGIApp:
     """Only one's own, without their addresses."""
     devices = await push_devices_of(context_of(request), await current_member(request))
     key: str | None = state_of(request).vapid_public_key
-    return json_answer(RegisteredDevices(devices, key))
+    return tagged_answer(request, RegisteredDevices(devices, key))
 
 
 async def push_devices_of(context: Context, member: Member) -> list[RegisteredDevice]:

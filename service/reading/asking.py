@@ -21,7 +21,7 @@ from service.errors import NotFound
 from service.reading.answer_cache import AnswerCache
 from service.reading.turns import Turns
 from service.web.requests import ApiRequest, context_of, path_uuid, state_of
-from service.web.responses import Cacheable, cacheable, cacheable_answer
+from service.web.responses import Cacheable, accepts_gzip, cacheable, cacheable_answer, zipped
 
 
 class CurrentReader(Struct, frozen=True):
@@ -67,7 +67,21 @@ async def cached_counts(
         async with checked_out(state_of(request).counting_db) as db:
             return await count(db)
 
-    return await cached(request, caller, question, counted)
+    plain = await _cached(request, caller, question, counted)
+    if not accepts_gzip(request):
+        return cacheable_answer(request, replace(plain, varies=True))
+    return cacheable_answer(request, _zipped(request, caller, question, plain))
+
+
+def _zipped(request: ApiRequest, caller: CurrentReader, question: tuple[object, ...], plain: Cacheable) -> Cacheable:
+    """Figures alone, compressed once for each version."""
+    cache: AnswerCache = state_of(request).answer_cache
+    key = (caller.reader.author_id, "gzip", *question)
+    answer = cache.get(key, caller.version)
+    if answer is None:
+        answer = zipped(plain)
+        cache.put(key, caller.version, answer)
+    return answer
 
 
 async def cached(

@@ -23,7 +23,7 @@ from service.errors import Invalid, NotFound
 from service.reading.asking import cached, cached_counts, current_reader, keys_of, reading_long, today_of
 from service.web.operation import described
 from service.web.requests import ApiRequest, context_of, decode_query
-from service.web.responses import cacheable, cacheable_answer
+from service.web.responses import tagged_answer
 
 COUNTING_CONNECTIONS = 4
 # Statements that count are planned once, by index, and never sort the days of months only to group them.
@@ -119,7 +119,7 @@ async def list_events(request: ApiRequest, rid: FromPath[str]) -> ASGIApp:
     keys = await context.keys.relationship_keys(reader.relationship_id, reader.author_id)
     async with context.acting_as(caller.member_id) as db:
         page = await feed.page(db, keys, reader, query.stream, query.after, query.limit, proof=query.proof)
-    return cacheable_answer(request, cacheable(page))
+    return tagged_answer(request, page)
 
 
 @get(
@@ -140,7 +140,7 @@ async def list_requests(request: ApiRequest, rid: FromPath[str]) -> ASGIApp:
     asked, keys = requests.Asked(query.state, query.after, query.limit), await keys_of(request, caller)
     async with reading_long(request, caller) as db:
         listed = await requests.requests(db, keys, caller.reader, asked, context_of(request).now())
-    return cacheable_answer(request, cacheable(listed))
+    return tagged_answer(request, listed)
 
 
 @get(

@@ -25,7 +25,7 @@ from service.prompts.prompts_api import OpenPrompts, Prompt
 from service.reading.asking import CurrentReader, cached_body, current_reader, keys_of, reading_long, today_of
 from service.web.operation import described
 from service.web.requests import ApiRequest, context_of, decode_query, state_of
-from service.web.responses import cacheable, cacheable_answer, tagged
+from service.web.responses import cacheable_answer, tagged, tagged_answer
 
 MAX_BYTES = 16 * 1024
 MAX_PROMPTS, MAX_LISTED, MAX_READ = 5, 20, 200
@@ -195,6 +195,7 @@ def _shortened(screen: _Screen, of_all: int) -> dict[str, list[msgspec.Raw]]:
         tag="Relationships",
         summary="What is to be done next, so that a first screen is never empty",
         answers={200: NextStep},
+        cached=True,
     ),
 )
 async def get_next_step(request: ApiRequest) -> ASGIApp:
@@ -202,7 +203,7 @@ async def get_next_step(request: ApiRequest) -> ASGIApp:
     member, context = await current_member(request), context_of(request)
     async with context.acting_as(member.member_id) as db:
         mine = await memberships_of(db, member.member_id, context.now())
-    return cacheable_answer(request, cacheable(next_step(member, mine)))
+    return tagged_answer(request, next_step(member, mine))
 
 
 def next_step(member: Member, memberships: list[Membership]) -> NextStep:

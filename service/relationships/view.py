@@ -13,7 +13,7 @@ from service.context import Context
 from service.errors import NotFound
 from service.web.operation import described
 from service.web.requests import ApiRequest, context_of
-from service.web.responses import json_answer
+from service.web.responses import tagged_answer
 
 
 class Partner(Struct, frozen=True):
@@ -48,7 +48,11 @@ class Relationships(Struct, frozen=True):
 @get(
     "/v1/relationships",
     opt=described(
-        id="listRelationships", tag="Relationships", summary="My relationships", answers={200: Relationships}
+        id="listRelationships",
+        tag="Relationships",
+        summary="My relationships",
+        answers={200: Relationships},
+        cached=True,
     ),
 )
 async def list_relationships(request: ApiRequest) -> ASGIApp:
@@ -57,13 +61,14 @@ async def list_relationships(request: ApiRequest) -> ASGIApp:
     context = context_of(request)
     async with context.acting_as(member.member_id) as db:
         found = await memberships_of(db, member.member_id, context.now())
-    return json_answer(Relationships([await view_of(context, one) for one in found]))
+    return tagged_answer(request, Relationships([await view_of(context, one) for one in found]))
 
 
 @get(
     "/v1/relationships/{rid:str}",
     opt=described(
         id="getRelationship",
+        cached=True,
         tag="Relationships",
         summary="One relationship of mine",
         answers={200: Relationship},
@@ -73,7 +78,7 @@ async def list_relationships(request: ApiRequest) -> ASGIApp:
 async def get_relationship(request: ApiRequest, rid: FromPath[str]) -> ASGIApp:
     """As I see it."""
     membership = await membership_of(request, await current_member(request), rid)
-    return json_answer(await view_of(context_of(request), membership))
+    return tagged_answer(request, await view_of(context_of(request), membership))
 
 
 async def view_of(context: Context, membership: Membership) -> Relationship:

@@ -15,7 +15,7 @@ from service.database.pool import checked_out
 from service.errors import NotFound
 from service.web.operation import described
 from service.web.requests import ApiRequest, context_of, state_of
-from service.web.responses import Cacheable, cacheable_answer, json_answer
+from service.web.responses import Cacheable, accepts_gzip, cacheable_answer, json_answer
 
 READY_SECONDS = 1.5
 PAGE_POLICY = (
@@ -87,7 +87,7 @@ async def get_readiness(request: ApiRequest) -> ASGIApp:
 @get("/openapi.json")
 async def get_document(request: ApiRequest) -> ASGIApp:
     """The contract document; openapi/openapi.json is the same, laid out for reading."""
-    document: Cacheable = state_of(request).document()
+    document: Cacheable = state_of(request).document(accepts_gzip(request))
     return cacheable_answer(request, document)
 
 

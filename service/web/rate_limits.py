@@ -18,9 +18,20 @@ from service.web.requests import ApiRequest, state_of
 
 LimitKey: TypeAlias = tuple[str | bytes, ...]
 
+ALLOWANCE = "mutuality_allowance"  # in the scope of a request, for the headers that tell of it
+
 # An attacker controls the number of keys. Those beyond this are counted in a sketch.
 MAX_KEYS = 100_000
 SKETCH_ROWS, SKETCH_CELLS = 4, 2**18
+
+
+class Allowance(Struct, frozen=True):
+    """So many tries in so many seconds; how many of them are left, and in how many seconds there will be more."""
+
+    tries: int
+    period_seconds: int
+    left: int
+    more_in_seconds: int
 
 
 class Limit:
@@ -45,6 +56,16 @@ class Limit:
         if len(made) + elsewhere >= self._tries:
             raise TooManyRequests(self._wait(made, now))
         self._note(key, made, now)
+
+    def left(self, key: LimitKey, now: datetime) -> "Allowance | None":
+        """What is left of the tries of a key that has just made one; nothing where there is no limit."""
+        if self._tries == 0:
+            return None
+        made = self._made.get(key, [])
+        used = len(made) + (self._sketch.count(key, now) if self._sketch else 0)
+        free_at = (made[0] if made else now) + self._period
+        seconds = max(int((free_at - now).total_seconds()), 0) + 1
+        return Allowance(self._tries, int(self._period.total_seconds()), max(self._tries - used, 0), seconds)
 
     def give_back(self, key: LimitKey) -> None:
         """Uncount the last try."""
