@@ -17,6 +17,8 @@ Exception
          └─ NotMine, NotRetractable, AlreadyRetracted
 """
 
+from datetime import datetime
+
 
 class UnknownKind(Exception):
     """The log holds an event of a kind that this version does not know."""
@@ -69,6 +71,10 @@ class InTheFuture(RuleBroken):
 
     code = "in_the_future"
     pointer = "/occurred_at"
+
+    def __init__(self, server_time: datetime | None = None) -> None:
+        super().__init__()
+        self.server_time = server_time
 
 
 class OffsetOfNoPlace(RuleBroken):

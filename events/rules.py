@@ -220,7 +220,7 @@ def decide(entry_id: UUID, entry: Entry, author: Author, known: Known, now: date
     if audience == "shared" and not author.active:
         raise NotActive
     if entry.occurred_at > now + MAY_BE_AHEAD:
-        raise InTheFuture
+        raise InTheFuture(now)
     if not is_of_a_place(entry.occurred_at):
         raise OffsetOfNoPlace
     _check(entry_id, completed, author, known)

@@ -13,16 +13,32 @@ Exception
          └─ DataDirInUse
 """
 
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+
+class Violation(Struct, frozen=True):
+    """What is wrong, and where: a JSON pointer into the body, or a parameter of the query after a slash."""
+
+    pointer: str
+    message: str
+
 
 class ServiceError(Exception):
     """The request cannot be answered as asked."""
 
     code = "refused"
 
-    def __init__(self, detail: str | None = None, pointer: str = "") -> None:
+    def __init__(self, detail: str | None = None, pointer: str = "", violations: Sequence[Violation] = ()) -> None:
         self.detail = detail or " ".join((type(self).__doc__ or "").split())
-        self.pointer = pointer
+        self.violations = list(violations) or ([Violation(pointer, self.detail)] if pointer else [])
         super().__init__(self.code)
+
+    @property
+    def pointer(self) -> str:
+        """The first place that does not fit; empty where none can be named."""
+        return self.violations[0].pointer if self.violations else ""
 
 
 class MalformedJson(ServiceError):

@@ -1,6 +1,8 @@
 """Problems, RFC 9457: the one table from exceptions to statuses, and the exception handlers that answer with it."""
 
 import traceback
+from collections.abc import Sequence
+from datetime import datetime
 from http import HTTPStatus
 from typing import Any
 
@@ -14,7 +16,7 @@ from events import errors as refusals
 from events.encryption import DecryptionFailed
 from service import errors
 from service.database.outages import DATA_CORRUPTED, DATABASE_UNAVAILABLE
-from service.errors import KeyStoreError
+from service.errors import KeyStoreError, Violation
 
 log = structlog.get_logger()
 
@@ -54,15 +56,12 @@ MEDIA_TYPE = "application/problem+json"
 HUNG_UP = "client disconnected prematurely"
 
 
-class Violation(Struct, frozen=True):
-    """What is wrong, and where: a JSON pointer into the body, or a parameter of the query after a slash."""
-
-    pointer: str
-    message: str
-
-
 class Problem(Struct, frozen=True, kw_only=True):
-    """An error, RFC 9457. Programs look at `code`, people read `detail`."""
+    """An error, RFC 9457. Programs look at `code`, people read `detail`.
+
+    A body or a query that does not fit is told with all places that do not, 20 at most. `server_time` comes where a
+    phone's clock may be wrong.
+    """
 
     type: str
     title: str
@@ -70,17 +69,21 @@ class Problem(Struct, frozen=True, kw_only=True):
     detail: str
     code: str
     errors: list[Violation] | UnsetType = UNSET
+    server_time: datetime | UnsetType = UNSET
 
 
-def problem(status: int, code: str, detail: str, pointer: str = "") -> Problem:
-    """The problem of that status and code; a pointer names the place in the body."""
+def problem(
+    status: int, code: str, detail: str, violations: Sequence[Violation] = (), server_time: datetime | None = None
+) -> Problem:
+    """The problem of that status and code."""
     return Problem(
         type=f"/docs/errors/{code}",
         title=title_of(status),
         status=status,
         detail=detail,
         code=code,
-        errors=[Violation(pointer, detail)] if pointer else UNSET,
+        errors=list(violations) or UNSET,
+        server_time=server_time or UNSET,
     )
 
 
@@ -96,7 +99,11 @@ def status_of(kind: type[Exception]) -> int | None:
 
 def problem_of(error: refusals.Refusal | errors.ServiceError) -> Problem:
     """The problem for an error that is raised on purpose."""
-    return problem(status_of(type(error)) or 500, error.code, error.detail, error.pointer)
+    status = status_of(type(error)) or 500
+    if isinstance(error, errors.ServiceError):
+        return problem(status, error.code, error.detail, error.violations)
+    places = [errors.Violation(error.pointer, error.detail)] if error.pointer else []
+    return problem(status, error.code, error.detail, places, getattr(error, "server_time", None))
 
 
 def answer(found: Problem, headers: dict[str, str] | None = None) -> Response[bytes]:

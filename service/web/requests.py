@@ -1,6 +1,7 @@
 """Requests: bodies, queries and ids decoded strictly, and what handlers share."""
 
 import re
+from itertools import islice
 from typing import Any, TypeAlias, TypeVar
 from urllib.parse import parse_qsl
 from uuid import UUID
@@ -14,8 +15,9 @@ from litestar.types import ReceiveMessage
 from msgspec import Struct
 
 from service.context import Context
-from service.errors import Invalid, MalformedJson, NotFound, TooLarge, UnsupportedMediaType
+from service.errors import Invalid, MalformedJson, NotFound, TooLarge, UnsupportedMediaType, Violation
 from service.web.nulls import without_nulls
+from service.web.violations import MAX_VIOLATIONS, in_words, violations
 
 ApiRequest: TypeAlias = Request[Any, Any, State]
 T = TypeVar("T")
@@ -129,7 +131,9 @@ def decode_uncut(text: bytes | msgspec.Raw, kind: type[T]) -> T:
         value: T = decoder.decode(text)
     except msgspec.ValidationError as error:
         # The first value that does not fit ends the decoding: what follows may not even be JSON.
-        raise _invalid(error) if _is_json(text) else MalformedJson from None
+        if not _is_json(text):
+            raise MalformedJson from None
+        raise _invalid(error, _value_of(text), kind) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise MalformedJson from None
     return value
@@ -186,7 +190,7 @@ def decode_query(request: ApiRequest, kind: type[T]) -> T:
     try:
         return msgspec.convert(values, kind)
     except msgspec.ValidationError as error:
-        raise _invalid(error) from None
+        raise _invalid(error, values, kind) from None
 
 
 def _typed(text: str) -> str | int | bool:
@@ -196,42 +200,30 @@ def _typed(text: str) -> str | int | bool:
     return int(text) if re.fullmatch(r"-?(0|[1-9][0-9]{,30})", text, re.ASCII) else text
 
 
-MAX_QUOTED_CHARACTERS = 300
-PLACE = re.compile(r"(?:`key` in )?`\$[^`]*`")
-FIELD = re.compile(r"Object (?:contains unknown|missing required) field `(.*)`", re.DOTALL)
-# For messages of msgspec that are not meant for people.
-IN_WORDS = {
-    "Invalid RFC3339 encoded date": "Expected a date such as 2026-03-30",
-    "Invalid RFC3339 encoded datetime": "Expected a time with its offset, such as 2026-03-30T20:15:00+02:00",
-    "Expected `datetime` with a timezone component": "This time lacks its offset, as in 2026-03-30T20:15:00+02:00",
-    r"Expected `str` matching regex '^[^\\x00]*$'": "A text cannot hold the character NUL",
-}
+def _invalid(error: msgspec.ValidationError, value: Any, kind: type[Any]) -> Invalid:
+    """All that does not fit; what the decoder has said where nothing is found by looking again."""
+    found = list(islice(violations(value, kind), MAX_VIOLATIONS)) or [Violation("", in_words(str(error)))]
+    first, more = found[0], _more(len(found) - 1)
+    detail = f"{first.pointer}: {first.message}{more}" if first.pointer else first.message
+    return Invalid(detail, violations=found if first.pointer else ())
 
 
-def _invalid(error: msgspec.ValidationError) -> Invalid:
-    # A name in it may be as long as a body: the place is looked for from behind, and the rest is cut first.
-    message, _, place = str(error).rpartition(" - at ")
-    if not PLACE.fullmatch(place):
-        message, place = str(error), ""
-    field = FIELD.fullmatch(message)
-    pointer = _pointer(place) + (f"/{_escaped(field[1])}" if field else "")
-    return Invalid(f"{_in_words(message)} at {pointer}." if pointer else f"{_in_words(message)}.", pointer)
+def _value_of(text: bytes | msgspec.Raw) -> Any:
+    """The JSON as it is, to be looked into; nothing where it holds what no value can be made of."""
+    try:
+        return msgspec.json.decode(text)
+    except (ValueError, RecursionError):  # what msgspec raises is a ValueError
+        return None
 
 
-def _in_words(message: str) -> str:
-    if message.startswith("Expected `str` matching regex"):
-        return IN_WORDS.get(message, "Expected a text of the form that /openapi.json gives")
-    return IN_WORDS.get(message, message[:MAX_QUOTED_CHARACTERS])
-
-
-def _pointer(place: str) -> str:
-    """`$.felt[...]` as a JSON pointer: /felt. Keys of mappings are not named by msgspec, so the pointer ends there."""
-    path = place.rpartition(" in ")[2].strip("`").removeprefix("$")
-    return re.sub(r"[.\[]", "/", path.partition("[...]")[0].replace("]", ""))
-
-
-def _escaped(name: str) -> str:
-    return name[:MAX_QUOTED_CHARACTERS].replace("~", "~0").replace("/", "~1")
+def _more(places: int) -> str:
+    match places:
+        case 0:
+            return ""
+        case 1:
+            return " And one more place does not fit."
+        case _:
+            return f" And {places} more places do not fit."
 
 
 def header_of(request: ApiRequest, name: bytes) -> str:

@@ -239,7 +239,8 @@ THINGS = {"session_id": session_of, "device_id": device_of, "prompt_id": prompt_
 def parts(answer: httpx.Response) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
     """All of an answer, but for what chance has made in it."""
     content = re.sub(rb'("(?:attempt_id|nonce)":)"[^"]{36,43}"', rb"\1\"\"", answer.content)
-    return answer.status_code, answer.headers.raw, content
+    headers = [(name, value) for name, value in answer.headers.raw if name != b"x-request-id"]
+    return answer.status_code, headers, content
 
 
 def of(table: dict[str, Any]) -> list[str]:

@@ -247,7 +247,7 @@ def test_prose_is_not_indented() -> None:
 
 
 FORMATS = {
-    r".*_at|.*_since|paused_until": "date-time",
+    r".*_at|.*_since|paused_until|server_time": "date-time",
     r"on|day|(Pause(Set)?|MonthWindow)\.(from|to)": "date",
     r"id|.*_id|about|in_reply_to|author|shared|private": "uuid",
     r"position|.*_after": "int64",
