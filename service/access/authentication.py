@@ -116,7 +116,7 @@ def authenticator_of(request: ApiRequest) -> Authenticator:
 
 async def current_member(request: ApiRequest) -> Member:
     """The caller, by their access token, as of now. Raises NotSignedIn and TooManyRequests."""
-    return _admit(request, await authenticator_of(request).authenticate(_token_hash(request)))
+    return admit(request, await authenticator_of(request).authenticate(_token_hash(request)))
 
 
 async def bearer_without_recheck(request: ApiRequest) -> Bearer:
@@ -127,7 +127,7 @@ async def bearer_without_recheck(request: ApiRequest) -> Bearer:
     """
     bearer = await authenticator_of(request).authenticate_cached(_token_hash(request))
     try:
-        return _admit(request, bearer)
+        return admit(request, bearer)
     except TooManyRequests:
         # How often its member calls is not for a phone that was signed out.
         await recheck_session(request)
@@ -152,7 +152,8 @@ def _token_hash(request: ApiRequest) -> bytes:
     return tokens.token_hash(token)
 
 
-def _admit(request: ApiRequest, found: AnyBearer | None) -> AnyBearer:
+def admit(request: ApiRequest, found: AnyBearer | None) -> AnyBearer:
+    """The bearer that was found, whose call then counts. Raises NotSignedIn and TooManyRequests."""
     now = context_of(request).now()
     if found is None or found.access_expires_at <= now:
         raise NotSignedIn

@@ -11,6 +11,7 @@ Never imports: `recording`, `relationships`.
 from typing import Any
 
 from service.accounts.address_change import change_address, send_address_code
+from service.accounts.consent import get_consent_text
 from service.accounts.identity_providers import (
     make_sign_in_nonce,
     sign_in_with_apple,
@@ -41,6 +42,7 @@ ROUTES: list[Any] = [
     change_me,
     send_address_code,
     change_address,
+    get_consent_text,
     give_consent,
     withdraw_consent,
     list_pauses,

@@ -12,15 +12,15 @@ from service.access.authentication import Member, check_step_up, current_member,
 from service.access.notices import tell_of_address
 from service.accounts import allowances, session_codes
 from service.accounts.addresses import Email, canonical
+from service.accounts.mail_texts import TEXTS, code_mail
 from service.accounts.mailed_codes import count_client
 from service.accounts.me import Me, me_of
 from service.accounts.session_codes import Code, ProvenAddress
 from service.core import tokens
-from service.core.mail import Mail
 from service.database.pool import checked_out
 from service.errors import AddressTaken, Overloaded, StepUpRequired, TooManyRequests, WrongCode
 from service.web.operation import described
-from service.web.requests import ApiRequest, Nothing, context_of, decode_body
+from service.web.requests import ApiRequest, Nothing, context_of, decode_body, language_of
 from service.web.responses import json_answer
 
 ADDRESS_CODE_TTL = timedelta(minutes=10)
@@ -65,18 +65,8 @@ async def send_address_code(request: ApiRequest) -> ASGIApp:
             await lock_session(db, member)
             await allowances.spend(db, spent, now)
             await session_codes.keep(context, db, member, "address", code, now, address)
-        place.fill(Mail(email, "Your code to confirm this mail address", MAIL_TEXT.format(code=tokens.grouped(code))))
+        place.fill(code_mail(email, "change address", language_of(request, None, TEXTS), code))
     return json_answer(Nothing(), 202)
-
-
-MAIL_TEXT = """\
-Your code to use this mail address is {code}
-
-Somebody who is signed in to the app wants to sign in by this address from now on.
-The code works for 10 minutes, on the device that asked for it. If you did not
-ask for it, nothing needs to be done: without this code nothing changes. Tell it
-to nobody.
-"""
 
 
 @put(

@@ -19,18 +19,18 @@ from events.heads import DbConnection
 from service.access.notices import tell_of_sign_in
 from service.accounts import allowances, known_devices, sessions
 from service.accounts.addresses import Email, canonical
+from service.accounts.mail_texts import TEXTS, code_mail
 from service.accounts.session_codes import ANSWER_GRACE, CODE_TRIES, Code
 from service.accounts.sessions import DeviceName, NewSession, SignedIn
 from service.context import Context
 from service.core import tokens
 from service.core.keyboards import without_separators
-from service.core.mail import Mail
 from service.database.pool import checked_out
 from service.errors import Overloaded, TooManyRequests, WrongCode
 from service.keys import field_encryption
 from service.web.operation import described
 from service.web.rate_limits import client_of, limits_of
-from service.web.requests import ApiRequest, context_of, decode_body
+from service.web.requests import ApiRequest, context_of, decode_body, language_of
 from service.web.responses import json_answer
 
 CODE_TTL = timedelta(minutes=10)
@@ -122,7 +122,7 @@ async def send_sign_in_code(request: ApiRequest) -> ASGIApp:
             async with db.transaction():
                 await allowances.spend(db, spent, now)
                 attempt_id, code = await _begin_attempt(context, db, email, address_hash, device, now)
-        place.fill(Mail(email, "Your code to sign in", MAIL_TEXT.format(code=tokens.grouped(code))))
+        place.fill(code_mail(email, "sign in", language_of(request, None, TEXTS), code))
     return json_answer(Attempt(attempt_id), 202)
 
 
@@ -153,14 +153,6 @@ def _address_key(attempt_id: UUID) -> bytes:
     """Only the phone has the id: the rows alone do not open the address."""
     return hashlib.sha256(b"mutuality/attempt-address/v1" + attempt_id.bytes).digest()
 
-
-MAIL_TEXT = """\
-Your code to sign in is {code}
-
-It signs in the device that asked for it, and no other. It works for 10 minutes.
-If you did not ask for it, nothing needs to be done: without this code nobody can
-sign in with your address. Tell it to nobody.
-"""
 
 LOCK_ATTEMPT = """
 SELECT

@@ -9,14 +9,14 @@ from msgspec import Struct
 from service.access.authentication import Member, current_member, lock_session
 from service.access.notices import ADDRESS_OF_MEMBER
 from service.accounts import allowances, session_codes, sessions
+from service.accounts.mail_texts import TEXTS, code_mail
 from service.accounts.session_codes import Code
 from service.context import Context
 from service.core import tokens
-from service.core.mail import Mail
 from service.database.pool import checked_out
 from service.errors import NoAddress, Overloaded, TooManyRequests, WrongCode
 from service.web.operation import described
-from service.web.requests import ApiRequest, Nothing, context_of, decode_body
+from service.web.requests import ApiRequest, Nothing, context_of, decode_body, language_of
 from service.web.responses import empty_answer, json_answer
 
 STEP_UP_CODE_TTL = timedelta(minutes=5)
@@ -51,18 +51,8 @@ async def send_step_up_code(request: ApiRequest) -> ASGIApp:
             await lock_session(db, member)
             await allowances.spend(db, spent, now)
             await session_codes.keep(context, db, member, "step-up", code, now)
-        place.fill(Mail(email, "Your code to confirm that it is you", MAIL_TEXT.format(code=tokens.grouped(code))))
+        place.fill(code_mail(email, "step up", language_of(request, None, TEXTS), code))
     return json_answer(Nothing(), 202)
-
-
-MAIL_TEXT = """\
-Your code to export or erase your data, or to move to another address, is {code}
-
-The device that asked for it is signed in with your account. With this code it
-may, for 5 minutes, take everything of yours along, erase it for ever, or have
-you sign in by another mail address. The code works for 5 minutes. If you did
-not ask for it, tell it to nobody, and look at your list of devices.
-"""
 
 
 async def _address_of(context: Context, member: Member) -> str:

@@ -18,11 +18,11 @@ from service import errors
 from service.contract import examples
 from service.contract.schemas import Json, enum, enums_of, reference, schemas_of
 from service.contract.words import EXAMPLES, PARAMETER_EXAMPLES, PARAMETERS
+from service.core.version import CONTRACT_VERSION
 from service.reading.live import POSITIONS
 from service.web.operation import Operation, Tag
 from service.web.problems import MEDIA_TYPE, Problem, problem, problem_of, title_of
 
-VERSION = "1.0.0"
 INTRODUCTION = """\
 Two people keep one relationship log. Each tells their own side; the two tellings are shown side by side, never merged.
 
@@ -93,7 +93,7 @@ def document(app: Litestar, public_url: str | None = None) -> Json:
         "openapi": "3.1.0",
         "info": {
             "title": "Mutuality",
-            "version": VERSION,
+            "version": CONTRACT_VERSION,
             "summary": "One relationship log, two tellings.",
             "description": INTRODUCTION.strip(),
             "contact": CONTACT,

@@ -32,6 +32,7 @@ from service import errors
 from service.access.consent import CONSENT_VERSION
 from service.access.pauses import Pause
 from service.accounts.address_change import AddressProof, AddressWanted
+from service.accounts.consent import TEXTS, ConsentText
 from service.accounts.identity_providers import NONCE_TTL, IdentitySignIn, IdentityStepUp, SignInNonce
 from service.accounts.mailed_codes import Attempt, CodeWanted, SignIn
 from service.accounts.me import Change, Consent, ConsentGiven, Me
@@ -39,6 +40,7 @@ from service.accounts.pauses import Pauses, PauseSet
 from service.accounts.sessions import ACCESS_TTL, Device, Devices, Refresh, SignedIn
 from service.accounts.step_up import StepUp
 from service.core import tokens
+from service.core.version import CONTRACT_VERSION, SERVICE_VERSION
 from service.data_rights.export import FORMAT, Export, ExportedRelationship
 from service.prompts.catalogue import catalogue
 from service.prompts.prompts_api import Prompt, Prompts
@@ -46,6 +48,7 @@ from service.prompts.schedule import AfterEvents, Schedule, ScheduledCheckIn
 from service.push.addresses import PushKeys, PushSubscription, Registration
 from service.push.devices import RegisteredDevice, RegisteredDevices
 from service.reading import live
+from service.reading.live_tickets import TICKET_TTL, LiveTicket
 from service.recording.entries import Recorded
 from service.recording.offline_queue import Sync, Synced, SyncEntry, SyncResult
 from service.relationships.home import Home, NextStep
@@ -54,6 +57,7 @@ from service.relationships.view import Partner, Relationship, Relationships, Str
 from service.web.health import Health
 from service.web.help import help_for
 from service.web.requests import Nothing
+from service.web.version import Version
 
 
 def _bytes(name: str) -> bytes:
@@ -244,6 +248,7 @@ CODE = "7K3M9QXTW2CF"
 
 # Signed by nobody: what goes in here comes from the provider's own library.
 IDENTITY = "eyJhbGciOiJSUzI1NiIsImtpZCI6ImV4YW1wbGUifQ.eyJzdWIiOiJleGFtcGxlIn0.ZXhhbXBsZQ"
+TICKET = tokens.successor("live ticket", b"", "access")
 NONCE = tokens.successor("nonce", b"", "access")
 
 SUBSCRIPTION = PushSubscription(
@@ -276,6 +281,7 @@ BODIES: dict[str, Any] = {
     "putSchedule": SCHEDULE,
     "makeRelationship": NewRelationship(RELATIONSHIP),
     "acceptInvite": Accept(CODE),
+    "makeLiveTicket": Nothing(),
     "recordCheckIn": CHECK_IN,
     "recordRequest": REQUEST,
     "recordOpening": OPENING,
@@ -429,8 +435,11 @@ ANSWERS: dict[str, Any] = {
     "listenLive": live.beginning({"shared": 2, "private": 0}).decode()
     + live.KEEP_ALIVE.decode()
     + live.frame({"shared": 3, "private": 0}, feed.as_read(SHARED_LOG[2].event, ME)).decode(),
+    "makeLiveTicket": LiveTicket(TICKET, MORNING + TICKET_TTL),
     "listQuestions": catalogue("en"),
     "getHelp": help_for("DE"),
+    "getVersion": Version(SERVICE_VERSION, CONTRACT_VERSION),
+    "getConsentText": ConsentText(CONSENT_VERSION, "en", TEXTS["en"].partition("\n\n")[0]),
     "getLiveness": Health("ok"),
     "getReadiness": Health("ok"),
 }

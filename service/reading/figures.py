@@ -20,7 +20,7 @@ from projections.month_texts import LANGUAGES
 from projections.roles import Roles
 from projections.voice import Voice
 from projections.windows import Window
-from service.core.languages import ENGLISH, Language, best_language
+from service.core.languages import Language
 from service.database.pool import checked_out
 from service.errors import Invalid, NotFound
 from service.reading.asking import (
@@ -34,7 +34,7 @@ from service.reading.asking import (
 )
 from service.reading.reads import DayOrToday, WindowDays
 from service.web.operation import described
-from service.web.requests import ApiRequest, decode_query, state_of
+from service.web.requests import ApiRequest, decode_query, language_of, state_of
 
 
 class WindowQuery(Struct, frozen=True, forbid_unknown_fields=True):
@@ -51,9 +51,9 @@ def _window(request: ApiRequest, caller: CurrentReader) -> Window:
 
 
 class ReviewQuery(Struct, frozen=True, forbid_unknown_fields=True):
-    """In which language."""
+    """In which language; Accept-Language where left out."""
 
-    language: Language = ENGLISH
+    language: Language | None = None
 
 
 class ChangesQuery(Struct, frozen=True, forbid_unknown_fields=True):
@@ -162,7 +162,7 @@ MONTH = re.compile(r"(000[1-9]|00[1-9][0-9]|0[1-9][0-9]{2}|[1-9][0-9]{3})-(0[1-9
 async def get_review(request: ApiRequest, rid: FromPath[str], month: FromPath[str]) -> ASGIApp:
     """What was counted, what it felt like beside that, and what stands behind and against each reading."""
     caller = await current_reader(request, rid)
-    language = best_language(decode_query(request, ReviewQuery).language, LANGUAGES)
+    language = language_of(request, decode_query(request, ReviewQuery).language, LANGUAGES)
     found = MONTH.fullmatch(month)
     asked = Month(int(found[1]), int(found[2])) if found else None
     if asked is None or asked.first > today_of(request, caller):

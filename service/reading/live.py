@@ -29,8 +29,9 @@ from service.access.memberships import Membership, membership_in, reader_of
 from service.context import Context
 from service.core.listeners import Listener
 from service.errors import Invalid, NotFound
+from service.reading.live_tickets import LiveQuery, bearer_of_ticket
 from service.web.operation import described
-from service.web.requests import ApiRequest, context_of, path_uuid, state_of
+from service.web.requests import ApiRequest, context_of, decode_query, path_uuid, state_of
 
 log = structlog.get_logger()
 
@@ -62,6 +63,7 @@ PACE = LivePace()
         id="listenLive",
         tag="Read",
         summary="Each new event that I may read, as it happens",
+        query=LiveQuery,
         answers={200: Event},
         problems=(NotFound, Invalid),
         live=True,
@@ -76,8 +78,10 @@ async def listen_live(request: ApiRequest, rid: FromPath[str]) -> ASGIApp:
 
     The stream ends with the access token, and within a second when the session is revoked or the reader may not read
     any more: connect again with a fresh token and the last id. Of more than 5 streams of a member the oldest ends.
+    A browser sends `?ticket=` instead of the token.
     """
-    member, context, wanted = await current_member(request), context_of(request), path_uuid(rid)
+    ticket, context, wanted = decode_query(request, LiveQuery).ticket, context_of(request), path_uuid(rid)
+    member = await bearer_of_ticket(request, ticket) if ticket is not None else await current_member(request)
     async with context.acting_as(member.member_id) as db:
         membership = await membership_in(db, member.member_id, context.now(), wanted)
         reached = await _beginning(db, membership, request.headers.get("last-event-id"))

@@ -10,9 +10,11 @@ from typing import Any
 
 from service.web.health import get_docs, get_docs_file, get_document, get_liveness, get_readiness
 from service.web.help import get_help
+from service.web.version import get_version
 
 ROUTES: list[Any] = [
     get_help,
+    get_version,
     get_liveness,
     get_readiness,
     get_document,

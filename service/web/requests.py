@@ -1,6 +1,7 @@
 """Requests: bodies, queries and ids decoded strictly, and what handlers share."""
 
 import re
+from collections.abc import Container
 from itertools import islice
 from typing import Any, TypeAlias, TypeVar
 from urllib.parse import parse_qsl
@@ -15,6 +16,7 @@ from litestar.types import ReceiveMessage
 from msgspec import Struct
 
 from service.context import Context
+from service.core.languages import accepted_languages, best_of
 from service.errors import Invalid, MalformedJson, NotFound, TooLarge, UnsupportedMediaType, Violation
 from service.web.nulls import without_nulls
 from service.web.violations import MAX_VIOLATIONS, in_words, violations
@@ -235,6 +237,11 @@ def header_of(request: ApiRequest, name: bytes) -> str:
         if known == name:
             return value.decode("latin-1")
     return ""
+
+
+def language_of(request: ApiRequest, asked: str | None, there: Container[str]) -> str:
+    """The language asked for in the query, else what Accept-Language wants most, of those there are."""
+    return best_of([asked] if asked else accepted_languages(headers_of(request, b"accept-language")), there)
 
 
 def headers_of(request: ApiRequest, name: bytes) -> str:

@@ -36,6 +36,7 @@ VALUES: dict[str, list[str | None]] = {
     "private": [None, "true", "false"],
     "month": ["2026-06", "2026-05", "2026-07"],
     "quarter": ["2026-Q1", "2025-Q4", "2026-Q2"],
+    "ticket": [None, "a" * 43],
     "Last-Event-ID": [None, "shared:0,private:0", "shared:3,private:1", "shared:1,private:99"],
 }
 

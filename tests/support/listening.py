@@ -17,13 +17,15 @@ FULL = 8  # chunks that wait for a reader before the service has to
 class Listening:
     """A phone that listens, given to the application as a server would give it."""
 
-    def __init__(self, app: App, phone: Phone, last: str | None = None, method: str = "GET") -> None:
+    def __init__(
+        self, app: App, phone: Phone, last: str | None = None, method: str = "GET", ticket: str | None = None
+    ) -> None:
         self.status = 0
         self.headers: dict[bytes, bytes] = {}
         self.seen: list[bytes] = []
         self.id = ""
         self._app = app
-        self._scope = _scope(method, phone, last)
+        self._scope = _scope(method, phone, last, ticket)
         self._chunks: asyncio.Queue[bytes] = asyncio.Queue(FULL)
         self._full = asyncio.Event()
         self._hung_up = asyncio.Event()
@@ -92,8 +94,8 @@ class Listening:
         return [json.loads(lines["data"])] if "data" in lines else []
 
 
-def _scope(method: str, phone: Phone, last: str | None) -> Any:
-    headers = [(b"authorization", f"Bearer {phone.access_token}".encode())]
+def _scope(method: str, phone: Phone, last: str | None, ticket: str | None) -> Any:
+    headers = [] if ticket else [(b"authorization", f"Bearer {phone.access_token}".encode())]
     path = f"/v1/relationships/{phone.rid}/live"
     return {
         "type": "http",
@@ -103,7 +105,7 @@ def _scope(method: str, phone: Phone, last: str | None) -> Any:
         "scheme": "http",
         "path": path,
         "raw_path": path.encode(),
-        "query_string": b"",
+        "query_string": f"ticket={ticket}".encode() if ticket else b"",
         "root_path": "",
         "headers": headers if last is None else [*headers, (b"last-event-id", last.encode())],
         "server": ("mutuality.test", 80),

@@ -65,7 +65,7 @@ class PostBox:
         """Called by aiosmtpd for each mail."""
         assert isinstance(envelope.content, bytes)
         message = email.message_from_bytes(envelope.content)
-        box = self._mails if "code" in str(message["Subject"]) else self._notices
+        box = self._mails if "code" in str(message["Subject"]).lower() else self._notices
         for recipient in envelope.rcpt_tos:
             box.setdefault(recipient, []).append(message)
         return "250 OK"
@@ -88,6 +88,11 @@ class PostBox:
     def unread(self) -> int:
         """How many mails were taken by nobody."""
         return sum(len(mails) for box in (self._mails, self._notices) for mails in box.values())
+
+
+def headers_of(answer: httpx.Response) -> list[tuple[str, str]]:
+    """The headers of an answer, but for the id that is each answer's own."""
+    return [(name, value) for name, value in answer.headers.multi_items() if name != "x-request-id"]
 
 
 class Phone:

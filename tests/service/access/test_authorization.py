@@ -37,6 +37,8 @@ MALFORMED = ("no-id", "%00", "0", "0" * 32, "%7Brid%7D")
 
 # --- Operations that need no session: what everybody gets, whoever they are. An example's code or token is nobody's.
 OPEN = {
+    "getVersion": 200,
+    "getConsentText": 200,
     "getHelp": 200,
     "getLiveness": 200,
     "getReadiness": 200,
@@ -92,6 +94,7 @@ OURS = {
     "getRoles": (200, 200, 200),
     "getChanges": (200, 200, 200),
     "listenLive": (200, 200, 200),
+    "makeLiveTicket": (201, 201, 201),
     "sync": (200, 200, 200),
     "recordCheckIn": (201, 201, 201),
     "recordRequest": (201, 201, 403),
@@ -238,7 +241,7 @@ THINGS = {"session_id": session_of, "device_id": device_of, "prompt_id": prompt_
 
 def parts(answer: httpx.Response) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
     """All of an answer, but for what chance has made in it."""
-    content = re.sub(rb'("(?:attempt_id|nonce)":)"[^"]{36,43}"', rb"\1\"\"", answer.content)
+    content = re.sub(rb'("(?:attempt_id|nonce|ticket)":)"[^"]{36,43}"', rb"\1\"\"", answer.content)
     headers = [(name, value) for name, value in answer.headers.raw if name != b"x-request-id"]
     return answer.status_code, headers, content
 

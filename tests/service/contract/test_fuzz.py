@@ -215,6 +215,11 @@ def retraction(world: World, case: Case) -> None:
     case.body |= {"event_id": told["event"]["id"], "occurred_at": OCCURRED}
 
 
+def by_token(world: World, case: Case) -> None:
+    """No ticket, but the token."""
+    without(case.query, "ticket")
+
+
 def trend(world: World, case: Case) -> None:
     """A span of less than 400 points, an item where there is one, and who decided where that is told."""
     without(case.query, "from", "to", "item", "when")
@@ -321,6 +326,7 @@ POSSIBLE: dict[str, Callable[[World, Case], None]] = {
     "recordOpening": opening,
     "recordDecision": decision,
     "recordRetraction": retraction,
+    "listenLive": by_token,
     "getTrend": trend,
     "getPerspectives": perspective,
     "getChanges": quarter,

@@ -19,7 +19,7 @@ import pytest
 
 from service.data_rights.export import CHUNK_EVENTS, Export
 from tests.support.asking import device, listed, prompted
-from tests.support.phones import Json, Phone, Running
+from tests.support.phones import Json, Phone, Running, headers_of
 from tests.support.wire import Wire, served
 
 VERIFIER = Path(__file__).parents[3] / "openapi" / "verify_export.py"
@@ -144,7 +144,7 @@ async def test_the_others_private_stream_changes_no_byte_of_it(service: Running)
     await two.expect(200, "PATCH", "/v1/me", {"time_zone": "Europe/Berlin"})
     assert CANARY in (await exported(two)).text
     after = await one.call("GET", "/v1/me/export")
-    assert (after.status_code, after.headers.raw, after.content) == (200, before.headers.raw, before.content)
+    assert (after.status_code, headers_of(after), after.content) == (200, headers_of(before), before.content)
     private = (await two.get("/v1/relationships/{rid}"))["streams"]["private"]
     secret = (CANARY, private, quiet["event"]["id"], two.member_id, two.email, two.access_token, two.refresh_token)
     assert [one_of_them for one_of_them in secret if one_of_them in after.text] == []

@@ -22,6 +22,7 @@ OWNERS = {
     "keys.wrapped": {"keys"},
     "known_devices": {"accounts"},
     "members": {"accounts"},
+    "live_tickets": {"reading"},
     "memberships": {"relationships"},
     "occasions": {"prompts"},
     "outbox": {"push"},

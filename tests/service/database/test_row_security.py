@@ -60,6 +60,7 @@ async def recorded(service: Running) -> tuple[Phone, Phone]:
     await another.call("POST", "/v1/sign-in-codes", {"email": another.email})
     await another.call("POST", "/v1/sign-in-nonces", {})
     await another.call("POST", "/v1/sessions/step-up-codes", {})
+    await one.expect(201, "POST", "/v1/relationships/{rid}/live-tickets", {})
     return one, two
 
 
@@ -191,7 +192,7 @@ WHO_ACTS = re.compile(r"\s*SELECT(\s+set_config\([^()]*\),?)+\s*")
 # What migrates works as who owns the tables, before anybody is served.
 MIGRATIONS = {"service.database.migrate", "service.database.roles"}
 # So that none is overlooked where files are moved: whoever adds a statement, or takes one away, says so here.
-STATEMENTS = 176
+STATEMENTS = 179
 
 
 def is_statement(text: str) -> bool:

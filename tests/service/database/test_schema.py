@@ -28,6 +28,7 @@ LOOKED_UP_OTHERWISE = {
     "known_devices": "of a member",
     "session_codes": "of a session",
     "sessions": "of a member",
+    "live_tickets": "of a session",
     "access_tokens": "found by the hash of the token",
     "refresh_tokens": "found by the hash of the token",
     "invites": "found by the hash of the code",

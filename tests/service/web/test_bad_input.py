@@ -22,7 +22,7 @@ from service.contract.document import document
 from service.core.mail import ConsoleMailer
 from service.settings import Settings
 from tests.support.contract import example_of, inlined
-from tests.support.phones import KEYS, Phone, Running
+from tests.support.phones import KEYS, Phone, Running, headers_of
 from tests.support.wire import served
 
 DOCUMENT = inlined(document(create_app("", Settings(), ConsoleMailer(), KEYS).litestar))
@@ -497,15 +497,8 @@ async def test_a_relationship_of_strangers_is_as_unknown_as_any(world: World) ->
         if "{rid}" in call.path:
             answers = [await world.one.call(call.method, call.address.replace("{rid}", rid), call.body) for rid in ids]
             assert {told(answer) for answer in answers} == {(404, "not_found")}, call.name
-            assert len({(answer.content, str(without_id(answer))) for answer in answers}) == 1
+            assert len({(answer.content, str(headers_of(answer))) for answer in answers}) == 1
     assert await world.tables() == before
-
-
-def without_id(answer: httpx.Response) -> httpx.Headers:
-    """The headers without the id that is each answer's own."""
-    headers = answer.headers.copy()
-    del headers["x-request-id"]
-    return headers
 
 
 async def test_an_event_of_strangers_is_as_unknown_as_any(world: World) -> None:
