@@ -5,7 +5,7 @@ from asyncio import Task
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from datetime import datetime
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 from uuid import UUID
 
 from asyncpg import Record
@@ -18,6 +18,8 @@ from events.entries import Erased, Fact
 from events.heads import DbConnection, VersionedHead, read_head
 from events.records import Stored, StreamKey, transposed
 from events.rules import Recorded
+
+T = TypeVar("T")
 
 PAGE = """
 SELECT
@@ -50,6 +52,14 @@ async def read_page(
 
 
 SLICE_EVENTS = 200  # decrypted in some 2 ms, in which nobody else is answered
+
+
+async def in_slices(items: Sequence[T], size: int) -> AsyncGenerator[Sequence[T], None]:
+    """The items, so many at once. Others are answered between two slices."""
+    for begin in range(0, len(items), size):
+        if begin:
+            await asyncio.sleep(0)
+        yield items[begin : begin + size]
 
 
 async def read_back(

@@ -17,6 +17,7 @@ from service.recording.write_set import Submission
 # From so many entries on, a submission is a group's worth by itself.
 QUEUE_ENTRIES = 16
 QUEUE_LANES = 2
+SEALED_AT_ONCE = 32
 
 
 def slot_of(submission: Submission) -> Slot:
@@ -67,9 +68,16 @@ def seals(submission: Submission) -> bool:
 
 
 def split_sealed(submission: Submission) -> list[Submission]:
-    """The same entries, the sealed ones apart from the others: while they are recorded nothing else is locked."""
-    runs = groupby(submission.entries, lambda named: is_sealed(named[1]))
-    return [replace(submission, entries=list(entries)) for _, entries in runs]
+    """The same entries, the sealed ones apart from the others: while they are recorded nothing else is locked.
+
+    Few of them at once, for each is looked for by many tags.
+    """
+    parts: list[list[tuple[UUID, Entry]]] = []
+    for sealed, run in groupby(submission.entries, lambda named: is_sealed(named[1])):
+        entries = list(run)
+        size = SEALED_AT_ONCE if sealed else len(entries)
+        parts += [entries[begin : begin + size] for begin in range(0, len(entries), size)]
+    return [replace(submission, entries=part) for part in parts]
 
 
 def _touched_audiences(submission: Submission) -> tuple[bool, bool]:

@@ -91,7 +91,7 @@ async def record_optimistically(
     refused, for it may be a replay. Then nothing is written, and it is to be recorded under locks.
     """
     write_set = await load_write_set(context, db, submissions, locked=False)
-    decide_entries(write_set)
+    await decide_entries(write_set)
     if write_set.refuses_any or not await append(db, write_set.rows()):
         return None
     return write_set
@@ -110,7 +110,7 @@ async def record_under_locks(
         # whose session has ended while this waited for them records nothing.
         write_set = await load_write_set(context, db, submissions, locked=True)
         await load_references(context, db, write_set)
-        decide_entries(write_set)
+        await decide_entries(write_set)
         await reveal.keep_tags(db, write_set)
         await load_pages(db, write_set)
         if not await append(db, write_set.rows()):
