@@ -85,7 +85,7 @@ async def sync(request: ApiRequest, rid: FromPath[str]) -> ASGIApp:
     """At most 500 entries, kept in order; each has a result of its own."""
     member = await current_member(request)
     membership = await membership_of(request, member, rid)
-    sent = read_queue(await json_of(request))
+    sent = await read_queue(await json_of(request))
     # What a call costs are its entries, so these are counted too, by the member's own alone.
     limits_of(request).entries.take((member.member_id.bytes,), context_of(request).now(), len(sent.entries))
     read = await read_entries(sent.entries)
