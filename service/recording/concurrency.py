@@ -17,6 +17,8 @@ from service.recording.write_set import Submission
 # From so many entries on, a submission is a group's worth by itself.
 QUEUE_ENTRIES = 16
 QUEUE_LANES = 2
+# Of a longer one so many are recorded in one transaction.
+QUEUE_AT_ONCE = 64
 SEALED_AT_ONCE = 32
 
 
@@ -67,15 +69,17 @@ def seals(submission: Submission) -> bool:
     return any(is_sealed(entry) for _, entry in submission.entries)
 
 
-def split_sealed(submission: Submission) -> list[Submission]:
-    """The same entries, the sealed ones apart from the others: while they are recorded nothing else is locked.
+def parts_of(submission: Submission) -> list[Submission]:
+    """The same entries in their order, few at once, each part in a transaction of its own.
 
-    Few of them at once, for each is looked for by many tags.
+    Whoever leaves waits for what is being shared at that moment, and must not wait for a queue of 500. The sealed ones
+    go apart from the others: while they are recorded nothing else is locked, and each is looked for by many tags.
     """
+    if len(submission.entries) <= SEALED_AT_ONCE and not seals(submission):
+        return [submission]
     parts: list[list[tuple[UUID, Entry]]] = []
     for sealed, run in groupby(submission.entries, lambda named: is_sealed(named[1])):
-        entries = list(run)
-        size = SEALED_AT_ONCE if sealed else len(entries)
+        entries, size = list(run), SEALED_AT_ONCE if sealed else QUEUE_AT_ONCE
         parts += [entries[begin : begin + size] for begin in range(0, len(entries), size)]
     return [replace(submission, entries=part) for part in parts]
 
