@@ -52,6 +52,7 @@ async def read_page(
 
 
 SLICE_EVENTS = 200  # decrypted in some 2 ms, in which nobody else is answered
+TURN_EVENTS = 50  # and where one reads very many, so many: each step of another's call waits for that
 
 
 async def in_slices(items: Sequence[T], size: int) -> AsyncGenerator[Sequence[T], None]:
@@ -73,7 +74,10 @@ async def read_back(
     while top > 0:
         bottom = max(top - SLICE_EVENTS, 0)
         rows = await db.fetch(PAGE, stream.relationship_id, stream.number, bottom, top, SLICE_EVENTS)
-        yield [decrypt_row(keys, stream, row).event for row in rows]
+        found: list[Recorded] = []
+        async for part in in_slices(rows, TURN_EVENTS):
+            found += [decrypt_row(keys, stream, row).event for row in part]
+        yield found
         top = 0 if since is not None and rows[0]["recorded_at"] < since else bottom
 
 
