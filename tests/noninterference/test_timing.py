@@ -174,6 +174,18 @@ async def test_300_private_events_of_the_other(bench: Bench, told: None) -> None
         await bench.compare("0, or 300 private events", call, *worlds)
 
 
+@pytest.mark.soak
+async def test_300_private_events_of_the_other_and_what_is_about_oneself(bench: Bench, told: None) -> None:
+    worlds = []
+    for count in (0, PRIVATE_EVENTS):
+        couples = await bench.couples()
+        for _, two in couples:
+            await calls.keep_private(two, count) if count else None
+        worlds.append(Timed([one for one, _ in couples]))
+    for call in calls.OWN:
+        await bench.compare("0, or 300 private events", call, *worlds)
+
+
 SOME = ("getRelationship", "listRelationships", "listEvents", "listRequests", "getBalances", "getTrend", "getMe")
 
 
@@ -198,7 +210,10 @@ async def test_the_other_reads(bench: Bench, told: None) -> None:
 
 
 @pytest.mark.soak
-async def test_the_other_listens(bench: Bench, told: None) -> None:
+@pytest.mark.parametrize(
+    "call", [calls.SHARE, calls.ASK, calls.DECIDE, calls.TAKE_BACK_SHARED, calls.KEEP], ids=lambda call: call.name
+)
+async def test_the_other_listens(bench: Bench, told: None, call: Call) -> None:
     mine, theirs = await bench.couples(), await bench.couples()
     async with AsyncExitStack() as stack:
         for _, other in theirs:
@@ -220,7 +235,7 @@ async def test_the_other_listens(bench: Bench, told: None) -> None:
 
         for world, taken in zip(worlds, after, strict=True):
             world.after = reading_after(world, taken)
-        await bench.compare("the other listens not, or does", calls.SHARE, *worlds)
+        await bench.compare("the other listens not, or does", call, *worlds)
         bench.tell(f"the other listens not, or does: {read.name} right after", *after)
 
 
@@ -254,12 +269,9 @@ async def test_the_other_sealed_and_took_back(bench: Bench, told: None) -> None:
     mine, theirs = await bench.couples(), await bench.couples()
     for _, two in theirs:
         await calls.seal_and_take_back(two)
-    await bench.compare(
-        "the other never sealed, or sealed and took back",
-        calls.SEAL,
-        Timed([one for one, _ in mine]),
-        Timed([one for one, _ in theirs]),
-    )
+    worlds = [Timed([one for one, _ in couples]) for couples in (mine, theirs)]
+    for call in [calls.SEAL, *await usual(bench.service)]:
+        await bench.compare("the other never sealed, or sealed and took back", call, *worlds)
 
 
 @pytest.mark.soak
