@@ -86,6 +86,7 @@ class Bench(Struct):
     def tell(self, name: str, one: Timed, two: Timed) -> None:
         """Add a row to the table."""
         self.rows.append((name, area(one, two), apart(one, two), len(one.seconds)))
+        print(row_of(*self.rows[-1]))  # with -s it is there too where the run is cut off
 
     async def once(self, call: Call, world: Timed, number: int) -> float:
         """The seconds that one answer takes."""
@@ -121,6 +122,10 @@ def is_within(area: float, apart: float, share: float = 1.0) -> bool:
     return abs(area - 0.5) <= share * (HIGHEST - 0.5) and abs(apart) <= share * MICROSECONDS
 
 
+def row_of(name: str, area: float, apart: float, count: int) -> str:
+    return f"{name:72} AUC {area:.3f}  median {apart:+7.1f} µs  n {count}"
+
+
 def within(one: Timed, two: Timed, share: float) -> bool:
     return is_within(area(one, two), apart(one, two), share)
 
@@ -140,7 +145,7 @@ def told(bench: Bench, record_property: Callable[[str, object], None]) -> Any:
     gc.collect()
     yield
     for name, area, apart, count in bench.rows:
-        record_property("measured", f"{name:72} AUC {area:.3f}  median {apart:+7.1f} µs  n {count}")
+        record_property("measured", row_of(name, area, apart, count))
     off = [row for row in bench.rows if not is_within(row[1], row[2])]
     assert bench.rows, "nothing was measured"
     assert not off, off
