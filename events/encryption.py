@@ -109,6 +109,14 @@ class RelationshipKeys(Struct, frozen=True):
         id it was, nor that two streams name the same."""
         return self._blind(b"mutuality/alters/v1", stream_id, event_id.bytes)
 
+    def tells_index(self, stream_id: UUID, decision_id: UUID) -> int:
+        """What stands there for a telling of a decision that the other recorded."""
+        return self._blind(b"mutuality/tells/v1", stream_id, decision_id.bytes)
+
+    def closes_index(self, stream_id: UUID, opening_id: UUID) -> int:
+        """What stands there for a decision that closes an opening."""
+        return self._blind(b"mutuality/closes/v1", stream_id, opening_id.bytes)
+
     def alters_nothing_index(self, stream_id: UUID, event_id: UUID) -> int:
         """What stands in that index for an event that alters none: it looks the same, and nothing is found by it."""
         return self._blind(b"mutuality/alters-nothing/v1", stream_id, event_id.bytes)

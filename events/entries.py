@@ -317,17 +317,6 @@ def refers_to(entry: Entry) -> UUID | None:
             return entry.event_id
 
 
-def alters(fact: Fact) -> UUID | None:
-    """The event whose standing this one changes: what is taken back, told a second time, or decided at last."""
-    match fact:
-        case Retraction():
-            return fact.event_id
-        case Decision():
-            return fact.about or fact.opening_id
-        case _:
-            return None
-
-
 _OTHER: dict[Who, Who] = {"me": "partner", "partner": "me", "both": "both", "neither": "neither"}
 
 

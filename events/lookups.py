@@ -78,17 +78,61 @@ ORDER BY
 """
 
 
+# Of those who tell of one decision, or close one opening, the last in a stream: none before it stands. The index has
+# them in order, so that this takes as long however many there are.
+LATEST = """
+SELECT
+    latest.relationship_id,
+    latest.stream,
+    latest.position,
+    latest.author,
+    latest.event_id,
+    latest.recorded_at,
+    latest.commitment,
+    latest.link,
+    latest.ciphertext
+FROM unnest($1::uuid[], $2::smallint[], $3::bigint[]) AS mentioned (relationship_id, stream, alters)
+CROSS JOIN LATERAL (
+    SELECT
+        events.relationship_id,
+        events.stream,
+        events.position,
+        events.author,
+        events.event_id,
+        events.recorded_at,
+        events.commitment,
+        events.link,
+        events.ciphertext
+    FROM events
+    WHERE events.alters = mentioned.alters
+        AND ((events.relationship_id, events.stream) = (mentioned.relationship_id, mentioned.stream)) IS TRUE
+    ORDER BY events.position DESC
+    LIMIT 1
+) AS latest
+"""
+
+
 async def find_altering(db: DbConnection, keys: Mapping[UUID, RelationshipKeys], mentions: Sequence[Mention]) -> Found:
-    """The rows of the events that retract or retell the mentioned ones, and of those that retract these."""
+    """What decides how the mentioned events stand: who retracts them, the last to tell of or to close each, and who
+    retracts these.
+
+    What was recorded before tellings had an index of their own stands among retractions, and is found there.
+    """
     found: Found = []
     looked_at: set[Mention] = set()
     # An id may stand in both streams, so what alters what can go in a circle: b alters a, and another a alters b.
     while mentions := [m for m in mentions if m not in looked_at]:
         looked_at.update(mentions)
-        sought = [
-            (m.stream, keys[m.stream.relationship_id].alters_index(m.stream.stream_id, m.event_id)) for m in mentions
-        ]
-        rows = await _altering(db, sought)
+        named = [(m.stream, keys[m.stream.relationship_id], m.event_id) for m in mentions]
+        rows = await _altering(db, [(s, of.alters_index(s.stream_id, event_id)) for s, of, event_id in named])
+        rows += await _latest(
+            db,
+            [
+                (s, index(s.stream_id, event_id))
+                for s, of, event_id in named
+                for index in (of.tells_index, of.closes_index)
+            ],
+        )
         mentions = [Mention(key, row["event_id"]) for key, row in rows]
         found += rows
     return found
@@ -105,6 +149,10 @@ async def find_sealed(
 
 async def _altering(db: DbConnection, sought: Sequence[tuple[StreamKey, int]]) -> Found:
     return _keyed((stream for stream, _ in sought), await db.fetch(ALTERING, *_columns(sought)))
+
+
+async def _latest(db: DbConnection, sought: Sequence[tuple[StreamKey, int]]) -> Found:
+    return _keyed((stream for stream, _ in sought), await db.fetch(LATEST, *_columns(sought)))
 
 
 def _columns(named: Iterable[tuple[StreamKey, UUID | int]]) -> list[list[object]]:

@@ -5,7 +5,7 @@ from asyncio import Task
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from datetime import datetime
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 from uuid import UUID
 
 from asyncpg import Record
@@ -18,6 +18,8 @@ from events.entries import Erased, Fact
 from events.heads import DbConnection, VersionedHead, read_head
 from events.records import Stored, StreamKey, transposed
 from events.rules import Recorded
+
+T = TypeVar("T")
 
 PAGE = """
 SELECT
@@ -50,6 +52,15 @@ async def read_page(
 
 
 SLICE_EVENTS = 200  # decrypted in some 2 ms, in which nobody else is answered
+TURN_EVENTS = 50  # and where one reads very many, so many: each step of another's call waits for that
+
+
+async def in_slices(items: Sequence[T], size: int) -> AsyncGenerator[Sequence[T], None]:
+    """The items, so many at once. Others are answered between two slices."""
+    for begin in range(0, len(items), size):
+        if begin:
+            await asyncio.sleep(0)
+        yield items[begin : begin + size]
 
 
 async def read_back(
@@ -63,7 +74,10 @@ async def read_back(
     while top > 0:
         bottom = max(top - SLICE_EVENTS, 0)
         rows = await db.fetch(PAGE, stream.relationship_id, stream.number, bottom, top, SLICE_EVENTS)
-        yield [decrypt_row(keys, stream, row).event for row in rows]
+        found: list[Recorded] = []
+        async for part in in_slices(rows, TURN_EVENTS):
+            found += [decrypt_row(keys, stream, row).event for row in part]
+        yield found
         top = 0 if since is not None and rows[0]["recorded_at"] < since else bottom
 
 

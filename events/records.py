@@ -10,7 +10,7 @@ from msgspec import Struct
 from events import encryption, entries
 from events.chain import Head, extend, render_header
 from events.encryption import RelationshipKeys
-from events.entries import Audience, Fact
+from events.entries import Audience, Decision, Fact, Retraction
 from events.rules import Recorded
 
 SHARED = 0  # the number of the shared stream of a relationship; a private one has that of its member's seat
@@ -105,8 +105,14 @@ def event_row(keys: RelationshipKeys, key: StreamKey, stored: Stored) -> tuple[A
 
 
 def _found_by(keys: RelationshipKeys, key: StreamKey, event: Recorded) -> int:
-    if altered := entries.alters(event.fact):
-        return keys.alters_index(key.stream_id, altered)
-    if entries.is_sealed(event.fact):
-        return keys.sealed_for_index(key.stream_id, entries.thing_of(event.fact))
-    return keys.alters_nothing_index(key.stream_id, event.event_id)
+    match event.fact:
+        case Retraction(event_id=target):
+            return keys.alters_index(key.stream_id, target)
+        case Decision(about=UUID() as decision_id):
+            return keys.tells_index(key.stream_id, decision_id)
+        case Decision(opening_id=UUID() as opening_id):
+            return keys.closes_index(key.stream_id, opening_id)
+        case fact if entries.is_sealed(fact):
+            return keys.sealed_for_index(key.stream_id, entries.thing_of(fact))
+        case _:
+            return keys.alters_nothing_index(key.stream_id, event.event_id)

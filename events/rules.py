@@ -22,7 +22,6 @@ from events.entries import (
     Opening,
     Request,
     Retraction,
-    alters,
     as_shared,
     audience_of_decision,
     compared,
@@ -98,7 +97,11 @@ class Known(Struct):
     """What the author can read, as far as the entries at hand touch it."""
 
     events: dict[tuple[Audience, UUID], Recorded] = field(default_factory=dict)
-    alterations: dict[UUID, list[Recorded]] = field(default_factory=dict)
+    taken_back: set[tuple[Audience, UUID]] = field(default_factory=set)
+    # Of each author's tellings of a decision, and of the shared decisions that close an opening, the last: none before
+    # it stands, or the rules had refused it. So one costs the same, however often it was told and taken back before.
+    tellings: dict[tuple[Audience, UUID, UUID | None], Recorded] = field(default_factory=dict)
+    closings: dict[UUID, Recorded] = field(default_factory=dict)
 
     def find(self, event_id: UUID, *audiences: Audience) -> Recorded | None:
         """The event of that id in the first of the given streams that has it."""
@@ -114,10 +117,7 @@ class Known(Struct):
 
     def retracted(self, event: Recorded) -> bool:
         """Whether the author of the event has taken it back."""
-        return any(
-            isinstance(later.fact, Retraction) and later.audience == event.audience
-            for later in self.alterations.get(event.event_id, [])
-        )
+        return (event.audience, event.event_id) in self.taken_back
 
     def shared_later(self, event: Recorded) -> bool:
         """Whether the author of a private event has shared it too: from then on only the shared one counts."""
@@ -125,32 +125,31 @@ class Known(Struct):
 
     def told_by(self, author_id: UUID, decision_id: UUID) -> list[Recorded]:
         """The author's tellings of that decision that still stand."""
-        return [
-            telling
-            for telling in self.alterations.get(decision_id, [])
-            if isinstance(telling.fact, Decision)
-            and telling.fact.about == decision_id
-            and telling.author == author_id
-            and not self.retracted(telling)
-            and not self.shared_later(telling)
-        ]
+        last = [self.tellings.get((audience, decision_id, author_id)) for audience in AUDIENCES]
+        return [one for one in last if one and not self.retracted(one) and not self.shared_later(one)]
 
     def decided(self, opening_id: UUID) -> bool:
         """Whether a decision for both that both can read, and that still stands, has closed that opening."""
-        return any(
-            isinstance(one.fact, Decision)
-            and one.fact.opening_id == opening_id
-            and one.audience == "shared"
-            and not self.retracted(one)
-            for one in self.alterations.get(opening_id, [])
-        )
+        last = self.closings.get(opening_id)
+        return last is not None and not self.retracted(last)
 
 
 def evolve(known: Known, event: Recorded) -> None:
     """Remember one more event."""
     known.events[event.audience, event.event_id] = event
-    if (target := alters(event.fact)) is not None:
-        known.alterations.setdefault(target, []).append(event)
+    match event.fact:
+        case Retraction(event_id=target):
+            known.taken_back.add((event.audience, target))
+        case Decision(about=UUID() as decision_id):
+            name = (event.audience, decision_id, event.author)
+            known.tellings[name] = _later(known.tellings.get(name), event)
+        case Decision(opening_id=UUID() as opening_id) if event.audience == "shared":
+            known.closings[opening_id] = _later(known.closings.get(opening_id), event)
+
+
+def _later(one: Recorded | None, other: Recorded) -> Recorded:
+    """The one that has the later place in their stream."""
+    return one if one and one.position > other.position else other
 
 
 def same_but_for_readers(one: Fact, other: Fact) -> bool:

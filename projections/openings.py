@@ -16,6 +16,7 @@ from events.entries import CheckIn, Decision, Fact, Opening, Retraction
 from events.heads import DbConnection
 from events.reading import read_back
 from events.rules import Recorded
+from projections.aside import aside
 from projections.feed import Event, as_read
 from projections.reader import Reader
 from projections.standing import standing
@@ -75,7 +76,8 @@ def _occurred_at(event: Recorded) -> datetime:
 
 async def openings(db: DbConnection, keys: RelationshipKeys, reader: Reader, asked: Asked) -> Openings:
     """Openings of the relationship, as this reader can know them."""
-    return fold(await read(db, keys, reader), reader, asked)
+    events = await read(db, keys, reader)
+    return await aside(len(events), lambda: fold(events, reader, asked))
 
 
 async def read(db: DbConnection, keys: RelationshipKeys, reader: Reader) -> list[Recorded]:
@@ -103,17 +105,16 @@ def fold(events: Iterable[Recorded], reader: Reader, asked: Asked) -> Openings:
     """The same, of all events that this reader may read."""
     me = reader.author_id
     listed = [
-        OpeningStanding(
-            as_read(one.event, me),
-            state,
-            one.spoken(me),
-            as_read(one.decision, me) if one.decision else None,
-        )
+        one
         for one in sorted(opened(events), key=lambda one: -one.event.position)
-        if (state := _state(one)) == (asked.state or state)
-        and (asked.before is None or one.event.position < asked.before)
+        if asked.state in (None, _state(one)) and (asked.before is None or one.event.position < asked.before)
     ]
-    return Openings(listed[: asked.limit], len(listed) > asked.limit)
+    return Openings([_shown(one, me) for one in listed[: asked.limit]], len(listed) > asked.limit)
+
+
+def _shown(one: Opened, me: UUID) -> OpeningStanding:
+    decision = as_read(one.decision, me) if one.decision else None
+    return OpeningStanding(as_read(one.event, me), _state(one), one.spoken(me), decision)
 
 
 def _state(one: Opened) -> State:

@@ -13,6 +13,7 @@ from events.heads import DbConnection
 from events.reading import read_back
 from events.rules import Recorded
 from projections import statistics
+from projections.aside import aside
 from projections.reader import Reader
 from projections.standing import standing
 
@@ -69,8 +70,8 @@ async def _decisions_told_twice(
     db: DbConnection, keys: RelationshipKeys, reader: Reader, measure: Literal["decides", "initiates"], period: Period
 ) -> Perspectives:
     """The decisions that both described: a decision and the other member's telling about it."""
-    shared = await _shared(db, keys, reader, is_decision_for_both)
-    pairs = list(_told_pairs(shared, reader.author_id, measure, period))
+    given = await _shared(db, keys, reader, is_decision_for_both)
+    pairs = await aside(len(given), lambda: list(_told_pairs(standing(given), reader.author_id, measure, period)))
     return _tabled(measure, None, list(WHO), pairs)
 
 
@@ -78,22 +79,26 @@ async def _felt_on_the_same_day(
     db: DbConnection, keys: RelationshipKeys, reader: Reader, item: FeltItem, period: Period
 ) -> Perspectives:
     """The days on which both shared how the item felt; of several answers on a day the last one counts."""
-    shared = await _shared(db, keys, reader, lambda fact: isinstance(fact, CheckIn) and item in (fact.felt or ()))
-    mine = _felt_by_day((e for e in shared if e.author == reader.author_id), item)
-    partners = _felt_by_day((e for e in shared if e.author != reader.author_id), item)
-    pairs = [(mine[day], partners[day]) for day in mine.keys() & partners.keys() if day in period]
+    given = await _shared(db, keys, reader, lambda fact: isinstance(fact, CheckIn) and item in (fact.felt or ()))
+    pairs = await aside(len(given), lambda: _felt_pairs(standing(given), reader.author_id, item, period))
     return _tabled("felt", item, list(range(1, 8)), pairs)
 
 
 async def _shared(
     db: DbConnection, keys: RelationshipKeys, reader: Reader, told: Callable[[Fact], bool]
 ) -> list[Recorded]:
-    """What stands of some entries that both shared, in order."""
+    """Some entries that both shared, and what takes entries back, in order."""
     parts = [
         [event for event in part if told(event.fact) or isinstance(event.fact, Retraction)]
         async for part in read_back(db, keys, reader.shared)
     ]
-    return standing(event for part in reversed(parts) for event in part)
+    return [event for part in reversed(parts) for event in part]
+
+
+def _felt_pairs(shared: Sequence[Recorded], me: UUID, item: FeltItem, period: Period) -> list[Pair[int]]:
+    mine = _felt_by_day((e for e in shared if e.author == me), item)
+    partners = _felt_by_day((e for e in shared if e.author != me), item)
+    return [(mine[day], partners[day]) for day in mine.keys() & partners.keys() if day in period]
 
 
 def _told_pairs(

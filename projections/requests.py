@@ -13,6 +13,7 @@ from events.entries import Decision, Request, Retraction
 from events.heads import DbConnection
 from events.reading import read_back
 from events.rules import Recorded
+from projections.aside import aside
 from projections.feed import Event, as_read
 from projections.reader import Reader
 from projections.standing import standing
@@ -64,7 +65,7 @@ async def requests(db: DbConnection, keys: RelationshipKeys, reader: Reader, ask
         for event in part
         if isinstance(event.fact, Request | Decision | Retraction)
     ]
-    return fold(given, reader, asked, now)
+    return await aside(len(given), lambda: fold(given, reader, asked, now))
 
 
 def fold(events: Iterable[Recorded], reader: Reader, asked: Asked, now: datetime) -> Requests:
@@ -74,17 +75,23 @@ def fold(events: Iterable[Recorded], reader: Reader, asked: Asked, now: datetime
     answers = _answers(still_standing)
     otherwise = _answered_otherwise(still_standing, answers)
     untouched = {e.event_id for e in still_standing if isinstance(e.fact, Request)}
-    listed = []
+    listed: list[tuple[Recorded, State]] = []
     for event in sorted((e for e in given if isinstance(e.fact, Request)), key=lambda e: -e.position):
         assert isinstance(event.fact, Request)
         assert event.fact.expires_at is not None
         state = _state(event, answers, otherwise, untouched, now)
         fits = state == "open" if asked.state == "open" else now - event.recorded_at < RECENT
         if fits and (asked.before is None or event.position < asked.before):
-            answer = answers.get(event.event_id)
-            decision = as_read(answer, reader.author_id) if answer else None
-            listed.append(RequestStanding(as_read(event, reader.author_id), state, event.fact.expires_at, decision))
-    return Requests(listed[: asked.limit], len(listed) > asked.limit)
+            listed.append((event, state))
+    shown = [_shown(event, state, answers.get(event.event_id), reader) for event, state in listed[: asked.limit]]
+    return Requests(shown, len(listed) > asked.limit)
+
+
+def _shown(event: Recorded, state: State, answer: Recorded | None, reader: Reader) -> RequestStanding:
+    assert isinstance(event.fact, Request)
+    assert event.fact.expires_at is not None
+    decision = as_read(answer, reader.author_id) if answer else None
+    return RequestStanding(as_read(event, reader.author_id), state, event.fact.expires_at, decision)
 
 
 def _answers(events: Iterable[Recorded]) -> dict[UUID, Recorded]:

@@ -10,8 +10,8 @@ from msgspec import Struct
 from events.encryption import RelationshipKeys
 from events.entries import Decision, Domain, Opening, Who, day_of, other
 from events.heads import DbConnection
-from events.rules import Recorded
 from projections import statistics
+from projections.aside import aside
 from projections.counts import first_day
 from projections.openings import Opened, Spoken, opened, read
 from projections.reader import Reader
@@ -54,15 +54,16 @@ class Voice(Struct, frozen=True):
 
 async def voice(db: DbConnection, keys: RelationshipKeys, reader: Reader, asked: Window) -> Voice:
     """The voices of a window of days on which something was decided."""
-    return fold(await read(db, keys, reader), reader, asked)
+    events = await read(db, keys, reader)
+    return fold(await aside(len(events), lambda: opened(events)), reader, asked)
 
 
-def fold(events: Iterable[Recorded], reader: Reader, asked: Window) -> Voice:
-    """The same, of all events that this reader may read."""
+def fold(openings: Iterable[Opened], reader: Reader, asked: Window) -> Voice:
+    """The same, of all openings with what this reader may read about them."""
     statistics.forget()
     spoken: dict[Decider, list[tuple[bool, bool]]] = {"me": [], "partner": [], "both": []}
     paused = reader.left_out(first_day(asked.on, asked.window), asked.on)
-    for one in opened(events):
+    for one in openings:
         if (decider := _decider(one, reader.author_id, asked, paused)) is not None:
             before = _spoken_before(one, reader.author_id)
             pair = before.me, before.partner

@@ -86,6 +86,9 @@ class Settings(BaseSettings):
         Field(ge=0, description="codes asked for, and wrong codes, per client address and hour; 0: no limit"),
     ] = 60
     requests_per_minute: Annotated[int, Field(ge=0, description="requests per member and minute; 0: no limit")] = 600
+    entries_per_minute: Annotated[
+        int, Field(ge=0, description="entries in queues (sync) per member and minute; 0: no limit")
+    ] = 3000
     invite_tries_per_hour: Annotated[
         int, Field(ge=0, description="invite codes tried per member and hour; 0: no limit")
     ] = 20

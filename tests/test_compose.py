@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from service.core.mail import start_tls_of
 from service.settings import Settings
 
 ROOT = Path(__file__).parents[1]
@@ -70,6 +71,11 @@ def test_who_serves_does_not_know_who_migrates(compose: dict[str, Any]) -> None:
     assert migrating.startswith("postgresql://mutuality:${MUTUALITY_POSTGRES_PASSWORD:?")
     # The passwords of the roles are made from a secret there.
     assert services["migrate"]["volumes"] == services["service"]["volumes"] == ["keys:/keys"]
+
+
+def test_mail_reaches_a_mailbox_that_has_no_tls(compose: dict[str, Any]) -> None:
+    assert compose["services"]["service"]["environment"]["MUTUALITY_SMTP_URL"] == "smtp+plain://mail:1025"
+    assert start_tls_of("smtp+plain", "mail") is False
 
 
 def test_nothing_is_open_to_other_machines(compose: dict[str, Any]) -> None:

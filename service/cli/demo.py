@@ -24,7 +24,8 @@ def run_demo(settings: Settings) -> None:
     mailer = demo_couple.DemoMailer()
     with lasting_database(settings) as url, listening(settings) as listener:
         settings = at_port_of(listener, settings)
-        unlimited = settings.model_copy(update={"sign_ins_per_hour": 0, "requests_per_minute": 0})
+        none = {"sign_ins_per_hour": 0, "requests_per_minute": 0, "entries_per_minute": 0}
+        unlimited = settings.model_copy(update=none)
         app = create_app(url, unlimited, mailer, key_store(settings), with_prompts=True)
         run(app, listener, lambda: _load_beside(settings, mailer), app.end_streams)
 

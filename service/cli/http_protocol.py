@@ -35,7 +35,8 @@ class BoundedProtocol(HttpToolsProtocol):
     _timer: asyncio.TimerHandle | None = None
     _timed: str | None = None
     _since = 0.0
-    _head_bytes = 0
+    _head_bytes = 0  # of the address and of the headers that are there
+    _pending_bytes = 0  # of the header that is not there yet
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for a request, if there is room for one more connection."""
@@ -58,28 +59,37 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Read on. What has become too long is refused before more of it comes."""
+        # Whatever ends in it sets this back: what is left of such a piece may be of any part, and is not counted.
+        self._pending_bytes += len(data)
         super().data_received(data)
         if self.transport.is_closing():
             self._set_timer(None)
             return
-        if self.awaited == HEAD:
-            self._head_bytes += len(data)
-            if self._head_bytes > MAX_HEAD_BYTES:
-                self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
-                return
+        if self.awaited == HEAD and self._head_bytes + self._pending_bytes > MAX_HEAD_BYTES:
+            self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+            return
         self._watch()
 
     def on_message_begin(self) -> None:
         """A head comes."""
         super().on_message_begin()
-        self.awaited, self._head_bytes = HEAD, 0
+        self.awaited, self._head_bytes, self._pending_bytes = HEAD, 0, 0
+
+    def on_url(self, url: bytes) -> None:
+        """A piece of the address. Raises ValueError where the head is too long."""
+        self._count(len(url))
+        super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Raises ValueError where the headers that came in one piece are too long together."""
-        self._head_bytes += len(name) + len(value)
+        """A header is there. Raises ValueError where the head is too long."""
+        self._count(len(name) + len(value))
+        super().on_header(name, value)
+
+    def _count(self, size: int) -> None:
+        self._head_bytes += size
+        self._pending_bytes = 0
         if self._head_bytes > MAX_HEAD_BYTES:
             raise ValueError
-        super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         """The head is there."""
@@ -88,7 +98,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """The request is there."""
-        self.awaited, self._head_bytes, self._since = None, 0, self.loop.time()
+        self.awaited, self._head_bytes, self._pending_bytes, self._since = None, 0, 0, self.loop.time()
         super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:

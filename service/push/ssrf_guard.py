@@ -6,8 +6,6 @@ all of its addresses are checked, and one of exactly these is connected to. A na
 time (DNS rebinding) gains nothing.
 """
 
-import asyncio
-import socket
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import TypeAlias
@@ -16,6 +14,7 @@ import httpcore
 from httpcore import SOCKET_OPTION, AsyncNetworkBackend, AsyncNetworkStream
 
 from service.core.networks import Networks
+from service.push.resolver import Resolver
 
 IPAddress: TypeAlias = IPv4Address | IPv6Address
 
@@ -41,6 +40,7 @@ class PublicNetwork(AsyncNetworkBackend):
     def __init__(self, allowed: Networks = ()) -> None:
         self._allowed = allowed
         self._network = httpcore.AnyIOBackend()
+        self._resolver = Resolver()
 
     async def connect_tcp(
         self,
@@ -50,7 +50,10 @@ class PublicNetwork(AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[SOCKET_OPTION] | None = None,
     ) -> AsyncNetworkStream:
-        """A connection to the first address that answers. Raises NotPublicAddress and httpcore.ConnectError."""
+        """A connection to the first address that answers.
+
+        Raises NotPublicAddress, httpcore.ConnectError and httpcore.ConnectTimeout.
+        """
         failure: Exception = httpcore.ConnectError("no address")
         for address in await self._resolved(host, port):
             try:
@@ -61,10 +64,11 @@ class PublicNetwork(AsyncNetworkBackend):
 
     async def _resolved(self, host: str, port: int) -> list[str]:
         try:
-            found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            addresses = await self._resolver.resolve(host, port)
+        except TimeoutError:
+            raise httpcore.ConnectTimeout("not resolved in time") from None
         except (OSError, UnicodeError):
             raise httpcore.ConnectError("not resolved") from None
-        addresses = list(dict.fromkeys(str(one[4][0]) for one in found))
         if not all(self._may_be_reached(address) for address in addresses):
             raise NotPublicAddress
         return addresses

@@ -17,6 +17,9 @@ from service.recording.write_set import Submission
 # From so many entries on, a submission is a group's worth by itself.
 QUEUE_ENTRIES = 16
 QUEUE_LANES = 2
+# Of a longer one so many are recorded in one transaction.
+QUEUE_AT_ONCE = 64
+SEALED_AT_ONCE = 32
 
 
 def slot_of(submission: Submission) -> Slot:
@@ -66,10 +69,19 @@ def seals(submission: Submission) -> bool:
     return any(is_sealed(entry) for _, entry in submission.entries)
 
 
-def split_sealed(submission: Submission) -> list[Submission]:
-    """The same entries, the sealed ones apart from the others: while they are recorded nothing else is locked."""
-    runs = groupby(submission.entries, lambda named: is_sealed(named[1]))
-    return [replace(submission, entries=list(entries)) for _, entries in runs]
+def parts_of(submission: Submission) -> list[Submission]:
+    """The same entries in their order, few at once, each part in a transaction of its own.
+
+    Whoever leaves waits for what is being shared at that moment, and must not wait for a queue of 500. The sealed ones
+    go apart from the others: while they are recorded nothing else is locked, and each is looked for by many tags.
+    """
+    if len(submission.entries) <= SEALED_AT_ONCE and not seals(submission):
+        return [submission]
+    parts: list[list[tuple[UUID, Entry]]] = []
+    for sealed, run in groupby(submission.entries, lambda named: is_sealed(named[1])):
+        entries, size = list(run), SEALED_AT_ONCE if sealed else QUEUE_AT_ONCE
+        parts += [entries[begin : begin + size] for begin in range(0, len(entries), size)]
+    return [replace(submission, entries=part) for part in parts]
 
 
 def _touched_audiences(submission: Submission) -> tuple[bool, bool]:

@@ -11,7 +11,7 @@ from events import rules
 from events.entries import CheckIn, Opening, Request, Retraction, day_of, refers_to
 from events.heads import DbConnection, VersionedHead, lock_heads
 from events.lookups import find_altering, find_events, ids_present
-from events.reading import decrypt_row
+from events.reading import SLICE_EVENTS, decrypt_row, in_slices
 from events.records import SHARED, Mention, StreamKey, transposed
 from events.reveals import copy_ids
 from events.rules import Author
@@ -269,24 +269,26 @@ async def load_references(context: Context, db: DbConnection, write_set: WriteSe
     if not altered and not await ids_present(db, list(named)):
         return
     async with context.reading_for([batch.member_id for batch in batches]) as reader:
-        _learn(write_set, await find_events(reader, list(named)))
-        _learn(write_set, await find_altering(reader, write_set.keys, list(altered)))
+        await _learn(write_set, await find_events(reader, list(named)))
+        await _learn(write_set, await find_altering(reader, write_set.keys, list(altered)))
         # What is taken back, or shared now, had counted by what it is about, if it had not been taken back before.
-        about = {mention for batch in batches for mention in _own_are_about(batch)} - named
+        about = {mention for batch in batches for mention in (*_own_are_about(batch), *_own_tellings(batch))} - named
         shared = {mention for batch in batches for mention in _own_shared_now(batch)} - altered
         if about or shared:
-            _learn(write_set, await find_events(reader, list(about)))
-            _learn(write_set, await find_altering(reader, write_set.keys, list(shared)))
+            await _learn(write_set, await find_events(reader, list(about)))
+            await _learn(write_set, await find_altering(reader, write_set.keys, list(shared)))
 
 
-def _learn(write_set: WriteSet, rows: Iterable[tuple[StreamKey, Record]]) -> None:
-    found: dict[StreamKey, list[Record]] = {}
-    for stream, row in rows:
-        found.setdefault(stream, []).append(row)
+async def _learn(write_set: WriteSet, rows: Iterable[tuple[StreamKey, Record]]) -> None:
+    """Let each batch know what it can read of the rows. Others are answered between two slices."""
+    readers: dict[StreamKey, list[AuthorBatch]] = {}
     for batch in write_set.all_batches:
         for stream in batch.streams:
-            for row in found.get(stream, []):
-                batch.learn(decrypt_row(write_set.keys_of(batch), stream, row))
+            readers.setdefault(stream, []).append(batch)
+    read = [(batch, stream, row) for stream, row in rows for batch in readers.get(stream, [])]
+    async for part in in_slices(read, SLICE_EVENTS):
+        for batch, stream, row in part:
+            batch.learn(decrypt_row(write_set.keys_of(batch), stream, row))
 
 
 def _mentioned(batches: Iterable[AuthorBatch]) -> tuple[set[Mention], set[Mention]]:
@@ -310,6 +312,12 @@ def _own_are_about(batch: AuthorBatch) -> Iterable[Mention]:
     facts = [event.fact for event in batch.known.events.values() if event.author == batch.author.author_id]
     named = {fact.about for fact in facts if isinstance(fact, CheckIn) and fact.about}
     return (Mention(stream, event_id) for event_id in named for stream in batch.streams)
+
+
+def _own_tellings(batch: AuthorBatch) -> Iterable[Mention]:
+    """What the author tells in private, where it would stand had they shared it later."""
+    private = (event for event in batch.known.tellings.values() if event.audience == "private")
+    return (Mention(batch.shared, event.event_id) for event in private)
 
 
 def _own_shared_now(batch: AuthorBatch) -> Iterable[Mention]:

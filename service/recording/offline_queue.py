@@ -24,6 +24,7 @@ from service.recording.queue_text import MAX_ENTRIES, Position, id_in, read_queu
 from service.recording.write_set import Outcome, Submission, Submitter
 from service.web.operation import described
 from service.web.problems import Problem, problem_of
+from service.web.rate_limits import limits_of
 from service.web.requests import ApiRequest, context_of, decode, json_of
 from service.web.responses import json_answer
 
@@ -84,7 +85,9 @@ async def sync(request: ApiRequest, rid: FromPath[str]) -> ASGIApp:
     """At most 500 entries, kept in order; each has a result of its own."""
     member = await current_member(request)
     membership = await membership_of(request, member, rid)
-    sent = read_queue(await json_of(request))
+    sent = await read_queue(await json_of(request))
+    # What a call costs are its entries, so these are counted too, by the member's own alone.
+    limits_of(request).entries.take((member.member_id.bytes,), context_of(request).now(), len(sent.entries))
     read = await read_entries(sent.entries)
     good = [entry for entry in read if not isinstance(entry, SyncResult)]
     context, reader = context_of(request), reader_of(membership)

@@ -1,7 +1,8 @@
 """The one write path: look, decide, append, count, commit. Whatever enters the log enters through this module.
 
 It is written for a group: whatever waits while one transaction commits goes into the next one together, so that many
-phones share one commit. One PUT is a submission of one entry; the queue of a phone is a submission of many.
+phones share one commit. One PUT is a submission of one entry; the queue of a phone is a submission of many, recorded
+part by part.
 """
 
 from collections.abc import Sequence
@@ -20,7 +21,7 @@ from service.errors import Overloaded
 from service.prompts import answering
 from service.recording import reveal
 from service.recording.append import EventRow, Rows, append
-from service.recording.concurrency import is_optimistic, seals, slot_of, split_sealed
+from service.recording.concurrency import is_optimistic, parts_of, seals, slot_of
 from service.recording.decide import decide_entries
 from service.recording.load import (
     WAIT_FOR_LOCKS,
@@ -50,9 +51,10 @@ class Recorder:
         Raises NotFound where the member is nothing to the relationship or the session has ended, WrongState for who is
         not confirmed yet, and Overloaded.
         """
-        if not seals(submission):
+        parts = parts_of(submission)
+        if len(parts) == 1:
             return await self._grouped.submit(submission)
-        answers = [await self._grouped.submit(run) for run in split_sealed(submission)]
+        answers = [await self._grouped.submit(part) for part in parts]
         return replace(answers[0], outcomes=[outcome for answer in answers for outcome in answer.outcomes])
 
     @property
@@ -91,7 +93,7 @@ async def record_optimistically(
     refused, for it may be a replay. Then nothing is written, and it is to be recorded under locks.
     """
     write_set = await load_write_set(context, db, submissions, locked=False)
-    decide_entries(write_set)
+    await decide_entries(write_set)
     if write_set.refuses_any or not await append(db, write_set.rows()):
         return None
     return write_set
@@ -110,7 +112,7 @@ async def record_under_locks(
         # whose session has ended while this waited for them records nothing.
         write_set = await load_write_set(context, db, submissions, locked=True)
         await load_references(context, db, write_set)
-        decide_entries(write_set)
+        await decide_entries(write_set)
         await reveal.keep_tags(db, write_set)
         await load_pages(db, write_set)
         if not await append(db, write_set.rows()):

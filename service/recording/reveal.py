@@ -17,7 +17,7 @@ from events.encryption import RelationshipKeys
 from events.entries import CheckIn, Retraction, is_sealed
 from events.heads import DbConnection, lock_heads
 from events.lookups import find_altering, find_events, find_sealed
-from events.reading import decrypt_row
+from events.reading import decrypt_row, in_slices
 from events.records import Mention, Stored, StreamKey
 from events.reveals import Copy, Original, copy_ids, may_be_revealed, partner_of, reveal, things_in, waiting
 from events.rules import Known, Recorded
@@ -221,7 +221,7 @@ async def _learn_all(
     """Let the batch know what decides under which ids copies appear and what they count; what the other has sealed."""
     meeting = [stored for stored in sealed if pair.may_meet(stored.event, found)]
     async with context.reading_for([batch.member_id, pair.partner_id]) as reader:
-        theirs = await _sealed_by_partner(reader, pair, things_in(stored.event.fact for stored in meeting))
+        theirs = await _sealed_by_partner(reader, pair, things_in(stored.event.fact for stored in meeting), found)
         originals = [(pair.mine, stored.event) for stored in meeting] + [(pair.theirs, event) for event in theirs]
         for stored in _decrypted(pair.keys, await find_events(reader, list(_shared_names(pair, originals)))):
             batch.learn(stored)
@@ -230,9 +230,20 @@ async def _learn_all(
     return theirs
 
 
-async def _sealed_by_partner(db: DbConnection, pair: Pair, things: set[str]) -> list[Recorded]:
-    """All that they have sealed for the things, and what has taken it back."""
-    sealed = _decrypted(pair.keys, await find_sealed(db, pair.keys, [pair.theirs], things))
+SLICE_TAGS = 2_000  # more than any meeting has; hashed in some 5 ms, in which nobody else is answered
+
+
+async def _sealed_by_partner(db: DbConnection, pair: Pair, things: set[str], found: set[Tag]) -> list[Recorded]:
+    """What they have sealed for the things and still waits, and what has taken it back.
+
+    Of what no longer waits, however much, nothing is opened, and others are answered meanwhile.
+    """
+    tags, rows = list({one.tag for one in found}), list[tuple[StreamKey, Record]]()
+    async for part in in_slices(await find_sealed(db, pair.keys, [pair.theirs], things), SLICE_TAGS // (len(tags) + 1)):
+        for stream, row in part:
+            if not found.isdisjoint(named(pair.keys, stream, row["event_id"], tags)):
+                rows.append((stream, row))
+    sealed = _decrypted(pair.keys, rows)
     mentions = [Mention(pair.theirs, stored.event.event_id) for stored in sealed]
     keys = {pair.theirs.relationship_id: pair.keys}
     return [one.event for one in (*sealed, *_decrypted(pair.keys, await find_altering(db, keys, mentions)))]

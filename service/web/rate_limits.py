@@ -44,18 +44,23 @@ class Limit:
         self._made: OrderedDict[LimitKey, list[datetime]] = OrderedDict()  # by the last try, the oldest first
         self._sketch: Sketch | None = None
 
-    def take(self, key: LimitKey, now: datetime) -> None:
-        """Count one try. Raises TooManyRequests, with the seconds until the next one is free."""
-        if self._tries == 0:
+    def take(self, key: LimitKey, now: datetime, weight: int = 1) -> None:
+        """Count one try, or as many as it weighs. Raises TooManyRequests, with the seconds until so many are free.
+
+        What weighs more than the limit is taken where nothing else counts.
+        """
+        if self._tries == 0 or weight == 0:
             return
+        weight = min(weight, self._tries)
         self._forget(now)
         made = self._made.get(key, [])
         del made[: bisect_right(made, now - self._period)]
         del made[bisect_right(made, now) :]  # from a clock that was ahead, and is right again
         elsewhere = self._sketch.count(key, now) if self._sketch else 0
-        if len(made) + elsewhere >= self._tries:
-            raise TooManyRequests(self._wait(made, now))
-        self._note(key, made, now)
+        too_many = len(made) + elsewhere + weight - self._tries
+        if too_many > 0:
+            raise TooManyRequests(self._wait(made, now, too_many))
+        self._note(key, made, now, weight)
 
     def left(self, key: LimitKey, now: datetime) -> "Allowance | None":
         """What is left of the tries of a key that has just made one; nothing where there is no limit."""
@@ -74,17 +79,17 @@ class Limit:
             if not made:
                 del self._made[key]
 
-    def _note(self, key: LimitKey, made: list[datetime], now: datetime) -> None:
+    def _note(self, key: LimitKey, made: list[datetime], now: datetime, weight: int) -> None:
         if key in self._made or len(self._made) < self._max_keys:
-            made.append(now)
+            made += [now] * weight
             self._made[key] = made
             self._made.move_to_end(key)
         else:
             self._sketch = self._sketch or Sketch(self._period)
-            self._sketch.add(key, now)
+            self._sketch.add(key, now, weight)
 
-    def _wait(self, made: list[datetime], now: datetime) -> int:
-        free_at = made[0] + self._period if made else now + self._period
+    def _wait(self, made: list[datetime], now: datetime, too_many: int) -> int:
+        free_at = (made[too_many - 1] if too_many <= len(made) else now) + self._period
         return int((free_at - now).total_seconds()) + 1
 
     def _forget(self, now: datetime) -> None:
@@ -112,13 +117,13 @@ class Sketch:
         self._turn(now)
         return min(self._current[cell] + self._previous[cell] for cell in self._cells_of(key))
 
-    def add(self, key: LimitKey, now: datetime) -> None:
-        """Count one try."""
+    def add(self, key: LimitKey, now: datetime, weight: int = 1) -> None:
+        """Count one try, or as many as it weighs."""
         self._turn(now)
         cells = self._cells_of(key)
         fewest = min(self._current[cell] for cell in cells)
         for cell in cells:
-            self._current[cell] = max(self._current[cell], min(fewest + 1, 2**16 - 1))
+            self._current[cell] = max(self._current[cell], min(fewest + weight, 2**16 - 1))
 
     def _turn(self, now: datetime) -> None:
         if self._begun is None:
@@ -155,6 +160,7 @@ class RateLimits(Struct, frozen=True):
     nonces_asked: Limit
     invites_tried: Limit
     requests: Limit
+    entries: Limit
     trusted_proxies: Networks
 
 
@@ -170,6 +176,7 @@ def rate_limits(settings: Settings) -> RateLimits:
         nonces_asked=Limit(sign_ins * NONCES_PER_SIGN_IN, hour),
         invites_tried=Limit(settings.invite_tries_per_hour, hour),
         requests=Limit(settings.requests_per_minute, minute),
+        entries=Limit(settings.entries_per_minute, minute),
         trusted_proxies=networks(settings.trusted_proxies),
     )
 

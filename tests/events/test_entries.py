@@ -27,7 +27,6 @@ from events.entries import (
     Request,
     Retraction,
     Who,
-    alters,
     complete,
     day_of,
     from_text,
@@ -329,22 +328,6 @@ def test_or_the_day_that_is_given() -> None:
 )
 def test_what_an_entry_refers_to(entry: Entry, target: UUID | None) -> None:
     assert refers_to(entry) == target
-
-
-@pytest.mark.parametrize(
-    ("fact", "target"),
-    [
-        (retract(ID), ID),
-        (settle(about=ID), ID),
-        (settle(), None),
-        (answer(ID, "no"), None),
-        (check_in(about=ID), None),
-        (ask(in_reply_to=ID), None),
-        (Opened(), None),
-    ],
-)
-def test_only_retractions_and_tellings_alter_what_they_name(fact: Fact, target: UUID | None) -> None:
-    assert alters(fact) == target
 
 
 # Who, from the other side

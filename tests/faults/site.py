@@ -33,7 +33,8 @@ PATIENCE_SECONDS = 120.0  # for what must come, on a machine as slow as it may b
 TRY_SECONDS = 20.0
 PAUSE_SECONDS = 0.02
 IDLE_SECONDS = 2.0  # the service hangs up on who says nothing for five
-UNLIMITED = {"SIGN_INS_PER_HOUR": "0", "REQUESTS_PER_MINUTE": "0", "INVITE_TRIES_PER_HOUR": "0"}
+LIMITS = ("SIGN_INS_PER_HOUR", "REQUESTS_PER_MINUTE", "ENTRIES_PER_MINUTE", "INVITE_TRIES_PER_HOUR")
+UNLIMITED = dict.fromkeys(LIMITS, "0")
 PATHS = {
     "check_in": "check-ins",
     "request": "requests",

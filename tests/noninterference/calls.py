@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 import pytest
 from msgspec import Struct
 
+from service.access.consent import CONSENT_VERSION
 from service.keys import keyring
 from service.keys.keyring import KEY_CACHE_TTL_SECONDS
 from tests.noninterference.observing import looks
@@ -73,6 +74,61 @@ SYNC_ONE = Call(
 NAME = Call("change my name", "PATCH", "/v1/me", lambda _: {"name": "Ada"})
 SCHEDULE = Call("set my schedule", "PUT", "/v1/me/schedule", lambda _: {"after_events": {"enabled": True}})
 WRITES = [SHARE, KEEP, ASK, DECIDE, SEAL, TAKE_BACK, TAKE_BACK_SHARED, SYNC, SYNC_ONE, NAME, SCHEDULE]
+
+
+# --- About oneself, or of no effect: each can be made over and over
+
+
+async def own_rid(phone: Phone) -> str:
+    """The relationship that the phone is in."""
+    return phone.rid
+
+
+async def own_refresh_token(phone: Phone) -> str:
+    """Spent already: the same successor is answered for a while, and the clock stands still."""
+    return phone.refresh_token
+
+
+async def own_device(phone: Phone) -> Json:
+    """A device with an address that is nobody else's."""
+    return {"platform": "ios", "provider": "apns", "token": phone.member_id.replace("-", "") * 2}
+
+
+async def own_registered_device(phone: Phone) -> None:
+    """Register it."""
+    await phone.expect(200, "PUT", DEVICE, await own_device(phone))
+
+
+async def own_pause(phone: Phone) -> None:
+    """Pause for some days that have gone by."""
+    await phone.expect(200, "PUT", PAUSE, GONE_BY)
+
+
+DEVICE, PAUSE, NOTHING = (f"/v1/me/{kind}/{UUID(int=7)}" for kind in ("devices", "pauses", "prompts"))
+GONE_BY: Json = {"from": "2026-01-01", "to": "2026-01-02"}
+OPEN = _put("open something up", "openings", {"occurred_at": AT, "domain": "home"})
+OWN = [
+    OPEN,
+    Call("register a device", "PUT", DEVICE, lambda found: found, own_device),
+    Call("remove a device", "DELETE", DEVICE, prepare=own_registered_device),
+    Call("pause", "PUT", PAUSE, lambda _: GONE_BY),
+    Call("pause no longer", "DELETE", PAUSE, prepare=own_pause),
+    Call("dismiss a prompt that is none", "POST", f"{NOTHING}/dismiss"),
+    Call("begin the relationship again", "POST", "/v1/relationships", lambda found: {"id": found}, own_rid),
+    Call("invite where both are in", "POST", "/v1/relationships/{rid}/invites"),
+    Call("confirm again", "POST", "/v1/relationships/{rid}/confirm"),
+    Call("accept a code that is none", "POST", "/v1/invites/accept", lambda _: {"code": "0" * 12}),
+    Call("refresh", "POST", "/v1/sessions/refresh", lambda found: {"refresh_token": found}, own_refresh_token),
+    Call("sign out a session that is none", "DELETE", f"/v1/sessions/{UUID(int=7)}"),
+    Call("step up with a wrong code", "POST", "/v1/sessions/step-up", lambda _: {"code": "0000 0000"}),
+    Call("change my address with a wrong code", "PUT", "/v1/me/email", lambda _: {"code": "0000 0000"}),
+    Call("have a nonce made", "POST", "/v1/sign-in-nonces", lambda _: {}),
+    Call("withdraw my consent", "DELETE", "/v1/me/consent"),
+    Call("consent", "PUT", "/v1/me/consent", lambda _: {"version": CONSENT_VERSION, "adult": True}),
+]
+# And what can be done once.
+LEAVE = Call("leave", "POST", "/v1/relationships/{rid}/leave")
+ERASE = Call("erase me", "DELETE", "/v1/me", prepare=Phone.step_up)
 
 
 def tries(email: str, by_attempt: bool) -> list[Call]:

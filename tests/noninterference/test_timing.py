@@ -86,6 +86,7 @@ class Bench(Struct):
     def tell(self, name: str, one: Timed, two: Timed) -> None:
         """Add a row to the table."""
         self.rows.append((name, area(one, two), apart(one, two), len(one.seconds)))
+        print(row_of(*self.rows[-1]))  # with -s it is there too where the run is cut off
 
     async def once(self, call: Call, world: Timed, number: int) -> float:
         """The seconds that one answer takes."""
@@ -121,6 +122,10 @@ def is_within(area: float, apart: float, share: float = 1.0) -> bool:
     return abs(area - 0.5) <= share * (HIGHEST - 0.5) and abs(apart) <= share * MICROSECONDS
 
 
+def row_of(name: str, area: float, apart: float, count: int) -> str:
+    return f"{name:72} AUC {area:.3f}  median {apart:+7.1f} µs  n {count}"
+
+
 def within(one: Timed, two: Timed, share: float) -> bool:
     return is_within(area(one, two), apart(one, two), share)
 
@@ -140,7 +145,7 @@ def told(bench: Bench, record_property: Callable[[str, object], None]) -> Any:
     gc.collect()
     yield
     for name, area, apart, count in bench.rows:
-        record_property("measured", f"{name:72} AUC {area:.3f}  median {apart:+7.1f} µs  n {count}")
+        record_property("measured", row_of(name, area, apart, count))
     off = [row for row in bench.rows if not is_within(row[1], row[2])]
     assert bench.rows, "nothing was measured"
     assert not off, off
@@ -174,6 +179,18 @@ async def test_300_private_events_of_the_other(bench: Bench, told: None) -> None
         await bench.compare("0, or 300 private events", call, *worlds)
 
 
+@pytest.mark.soak
+async def test_300_private_events_of_the_other_and_what_is_about_oneself(bench: Bench, told: None) -> None:
+    worlds = []
+    for count in (0, PRIVATE_EVENTS):
+        couples = await bench.couples()
+        for _, two in couples:
+            await calls.keep_private(two, count) if count else None
+        worlds.append(Timed([one for one, _ in couples]))
+    for call in calls.OWN:
+        await bench.compare("0, or 300 private events", call, *worlds)
+
+
 SOME = ("getRelationship", "listRelationships", "listEvents", "listRequests", "getBalances", "getTrend", "getMe")
 
 
@@ -198,7 +215,10 @@ async def test_the_other_reads(bench: Bench, told: None) -> None:
 
 
 @pytest.mark.soak
-async def test_the_other_listens(bench: Bench, told: None) -> None:
+@pytest.mark.parametrize(
+    "call", [calls.SHARE, calls.ASK, calls.DECIDE, calls.TAKE_BACK_SHARED, calls.KEEP], ids=lambda call: call.name
+)
+async def test_the_other_listens(bench: Bench, told: None, call: Call) -> None:
     mine, theirs = await bench.couples(), await bench.couples()
     async with AsyncExitStack() as stack:
         for _, other in theirs:
@@ -220,7 +240,7 @@ async def test_the_other_listens(bench: Bench, told: None) -> None:
 
         for world, taken in zip(worlds, after, strict=True):
             world.after = reading_after(world, taken)
-        await bench.compare("the other listens not, or does", calls.SHARE, *worlds)
+        await bench.compare("the other listens not, or does", call, *worlds)
         bench.tell(f"the other listens not, or does: {read.name} right after", *after)
 
 
@@ -254,12 +274,9 @@ async def test_the_other_sealed_and_took_back(bench: Bench, told: None) -> None:
     mine, theirs = await bench.couples(), await bench.couples()
     for _, two in theirs:
         await calls.seal_and_take_back(two)
-    await bench.compare(
-        "the other never sealed, or sealed and took back",
-        calls.SEAL,
-        Timed([one for one, _ in mine]),
-        Timed([one for one, _ in theirs]),
-    )
+    worlds = [Timed([one for one, _ in couples]) for couples in (mine, theirs)]
+    for call in [calls.SEAL, *await usual(bench.service)]:
+        await bench.compare("the other never sealed, or sealed and took back", call, *worlds)
 
 
 @pytest.mark.soak

@@ -36,7 +36,7 @@ def listed(*events: Recorded, **asked: Any) -> Openings:
 
 def heard(*events: Recorded, **asked: Any) -> Voice:
     which: dict[str, Any] = {"on": NOW.date(), "window": 28} | asked
-    return voice.fold(placed(events), I_READ, Window(**which))
+    return voice.fold(openings.opened(placed(events)), I_READ, Window(**which))
 
 
 def test_it_is_open_until_it_is_decided_or_withdrawn() -> None:

@@ -244,7 +244,8 @@ async def link(one: Phone, two: Phone) -> None:
 
 def unlimited(**others: Any) -> Settings:
     """Settings for tests, whose clocks stand still: no limit ever frees a try again."""
-    none = {"sign_ins_per_hour": 0, "requests_per_minute": 0, "invite_tries_per_hour": 0}
+    limits = ("sign_ins_per_hour", "requests_per_minute", "entries_per_minute", "invite_tries_per_hour")
+    none = dict.fromkeys(limits, 0)
     return Settings(**(none | {"database_connections": 4} | others))
 
 

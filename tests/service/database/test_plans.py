@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from events.lookups import ALTERING, FIND, PRESENT
+from events.lookups import ALTERING, FIND, LATEST, PRESENT
 from projections.pages import SOME as SOME_PAGES
 from service.context import Context
 from service.recording.load import LOAD
@@ -54,6 +54,7 @@ LIMIT 20
         (PRESENT, "event_id", "events_by_id"),
         (FIND, "event_id", "events_by_id"),
         (ALTERING, "alters", "events_altering"),
+        (LATEST, "alters", "events_altering"),
     ],
 )
 async def test_no_stream_is_read_for_an_id(service: Running, statement: str, name: str, index: str) -> None:
@@ -67,6 +68,7 @@ async def test_no_stream_is_read_for_an_id(service: Running, statement: str, nam
         plan = "\n".join(row[0] for row in await db.fetch(f"EXPLAIN (ANALYZE) {statement}", *columns))
     assert index in plan, plan
     assert "Removed by Filter" not in plan, plan
+    assert statement != LATEST or "Sort" not in plan, plan  # the index has them in order
 
 
 @pytest.mark.parametrize("couples", [0, 200])

@@ -326,12 +326,12 @@ async def test_a_name_that_nobody_knows_is_asked_for_again_later(
 def names(monkeypatch: pytest.MonkeyPatch, answers: list[list[str]]) -> None:
     """What the names of the world lead to, one answer a question; then none."""
 
-    async def getaddrinfo(host: str, port: int, **options: object) -> list[object]:
+    def getaddrinfo(host: str, port: int, **options: object) -> list[object]:
         if not answers:
             raise socket.gaierror
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in answers.pop(0)]
 
-    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
 
 
 # --- What is told

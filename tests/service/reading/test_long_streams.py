@@ -1,13 +1,19 @@
 """What is read from a long stream: all of it where it is needed, slice by slice, and by nobody many times at once."""
 
 import asyncio
+import threading
+from collections import Counter
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 
-from events.reading import SLICE_EVENTS, read_back
+from events import reading
+from events.reading import SLICE_EVENTS, TURN_EVENTS, decrypt_row, read_back
+from projections import aside, openings, perspectives, requests
+from projections.feed import as_read
+from projections.standing import standing as standing_of
 from service.reading.turns import Turns
 from tests.service.reading.test_reads import AT, BOTH, REQUEST, answer, ask, later, put, read, standing, take_back
 from tests.support.phones import Json, Phone, Running
@@ -39,6 +45,85 @@ async def test_a_slice_is_short_and_nothing_is_left_out(service: Running) -> Non
     found = await slices(service, one)
     assert [len(part) for part in found] == [SLICE_EVENTS, SLICE_EVENTS, MANY + 1 - 2 * SLICE_EVENTS]
     assert [position for part in reversed(found) for position in part] == list(range(1, MANY + 2))
+
+
+async def test_others_have_their_turns_while_a_slice_is_opened(
+    service: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, _ = await service.couple()
+    await fill(one)
+    turn, opened = 0, Counter[int]()
+
+    def counted(*given: Any) -> Any:
+        opened[turn] += 1
+        return decrypt_row(*given)
+
+    async def others() -> None:
+        nonlocal turn
+        while True:
+            turn += 1
+            await asyncio.sleep(0)
+
+    monkeypatch.setattr(reading, "decrypt_row", counted)
+    beside = asyncio.create_task(others())
+    await slices(service, one)
+    beside.cancel()
+    assert opened.total() == MANY + 1
+    assert max(opened.values()) <= TURN_EVENTS
+
+
+LONG_READS = {
+    "requests": {"state": "open"},
+    "openings": {},
+    "voice": {},
+    "perspectives": {"measure": "decides"},
+    "perspectives of what was felt": {"measure": "felt", "item": "fair"},
+}
+
+
+@pytest.mark.parametrize("what", LONG_READS)
+async def test_a_long_history_is_folded_beside_the_loop(
+    service: Running, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    one, _ = await service.couple()
+    await ask(one)
+    await put(one, "openings", {"occurred_at": AT, "domain": "home"})
+    await put(one, "decisions", BOTH)
+    await put(one, "check-ins", {"occurred_at": AT, "felt": {"fair": 3}, "audience": "shared"})
+    threads = set[int]()
+
+    def noting(events: Any) -> Any:
+        threads.add(threading.get_ident())
+        return standing_of(events)
+
+    for module in (requests, openings, perspectives):
+        monkeypatch.setattr(module, "standing", noting)
+    few = await read(one, what.partition(" ")[0], **LONG_READS[what])
+    assert threads == {threading.get_ident()}
+    monkeypatch.setattr(aside, "FEW_EVENTS", 0)
+    threads.clear()
+    await put(one, "check-ins", {"occurred_at": AT, "note": "another version", "audience": "shared"})
+    assert await read(one, what.partition(" ")[0], **LONG_READS[what]) == few
+    assert threads.isdisjoint({threading.get_ident()})
+    assert threads
+
+
+async def test_only_what_is_listed_is_made_ready_to_be_read(service: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, _ = await service.couple()
+    for _ in range(5):
+        await ask(one)
+        await put(one, "openings", {"occurred_at": AT, "domain": "home"})
+    made = list[Any]()
+
+    def counted(event: Any, me: Any) -> Any:
+        made.append(event)
+        return as_read(event, me)
+
+    for module in (requests, openings):
+        monkeypatch.setattr(module, "as_read", counted)
+    assert len((await read(one, "requests", state="open", limit=2))["requests"]) == 2
+    assert len((await read(one, "openings", limit=2))["openings"]) == 2
+    assert len(made) == 4
 
 
 async def test_what_is_older_is_left_alone(service: Running) -> None:

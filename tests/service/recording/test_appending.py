@@ -92,7 +92,7 @@ async def test_nothing_follows_on_a_page_that_was_written_meanwhile(
     context: Context = service.app.state.context
     async with context.writer() as db:
         write_set = await load_write_set(context, db, [noted], locked=False)
-        decide_entries(write_set)
+        await decide_entries(write_set)
         # What was kept counts in the shared stream from now on. The private one stays as it was, but for its page.
         await couple[who].put("check-ins", then, event_id)
         assert not await append(db, write_set.rows())
@@ -122,7 +122,7 @@ async def test_who_is_erased_between_the_two_statements_writes_nothing(service: 
     noted = await submission(one, convert(NOTE | {"felt": {"close": 5}}, CheckIn))
     async with context.writer() as db:
         write_set = await load_write_set(context, db, [noted], locked=False)
-        decide_entries(write_set)
+        await decide_entries(write_set)
         assert [type(answer) for answer in write_set.answers] == [SubmissionResult]
         await erasure.erase(context, noted.submitter.member_id)
         assert not await append(db, write_set.rows())

@@ -8,7 +8,7 @@ from msgspec import convert
 
 from events.entries import CheckIn, Decision, Entry, Request, Retraction
 from service.database.group_commit import Slot
-from service.recording.concurrency import QUEUE_LANES, is_optimistic, slot_of, split_sealed
+from service.recording.concurrency import QUEUE_AT_ONCE, QUEUE_LANES, SEALED_AT_ONCE, is_optimistic, parts_of, slot_of
 from service.recording.write_set import Submission, Submitter
 from tests.service.recording.test_recording import AT, BOTH, NOTE, REQUEST, SHARED_NOTE
 
@@ -127,7 +127,16 @@ def test_what_is_heavy_is_what_has_many_entries() -> None:
 
 def test_what_is_sealed_is_recorded_apart_in_its_order() -> None:
     whole = submission(ME, SEALED, SEALED, NOTE, BACK, SEALED)
-    runs = split_sealed(whole)
+    runs = parts_of(whole)
     assert [len(run.entries) for run in runs] == [2, 2, 1]
     assert [each for run in runs for each in run.entries] == whole.entries
     assert [slot_of(run).alone for run in runs] == [True, False, True]
+
+
+def test_a_long_queue_is_recorded_in_parts_in_its_order() -> None:
+    whole = submission(ME, *[BACK] * (2 * QUEUE_AT_ONCE + 1))
+    parts = parts_of(whole)
+    assert [len(part.entries) for part in parts] == [QUEUE_AT_ONCE, QUEUE_AT_ONCE, 1]
+    assert [each for part in parts for each in part.entries] == whole.entries
+    sealed = submission(ME, *[SEALED] * (SEALED_AT_ONCE + 1))
+    assert [len(part.entries) for part in parts_of(sealed)] == [SEALED_AT_ONCE, 1]

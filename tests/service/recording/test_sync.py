@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections import Counter
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -9,10 +10,11 @@ import httpx
 import pytest
 from msgspec import Raw
 
+from events.entries import FELT_ITEMS
 from service.errors import MalformedJson
 from service.recording import queue_text
 from service.recording.offline_queue import read_entries
-from service.recording.queue_text import MARK, MAX_MARKS, read_queue
+from service.recording.queue_text import MARK, MAX_MARKS, SLICE_MARKS, read_queue
 from tests.support.phones import Json, Phone, Running
 
 HERE = "/v1/relationships/{rid}"
@@ -319,28 +321,48 @@ async def test_an_entry_that_no_decoder_takes_is_refused_alone(service: Running)
         assert [(r["id"], r["status"]) for r in results] == [(good["id"], "recorded"), (name, "refused")]
 
 
-def test_what_is_no_queue_is_looked_at_once_and_given_up_soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    looked_at = 0
+async def test_what_is_no_queue_is_looked_at_once_and_given_up_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked_at, turn, at_once = 0, 0, Counter[int]()
 
     class Counted:
         def finditer(self, text: bytes) -> Any:
             nonlocal looked_at
             for mark in MARK.finditer(text):
                 looked_at += 1
+                at_once[turn] += 1
                 yield mark
 
+    async def others() -> None:
+        nonlocal turn
+        while True:
+            turn += 1
+            await asyncio.sleep(0)
+
     monkeypatch.setattr(queue_text, "MARK", Counted())
-    size = 2 * 1024 * 1024
+    size, beside = 2 * 1024 * 1024, asyncio.create_task(others())
     for text in (
         b"[" * size,
+        b'{"entries": [' + b"[NaN]," * (size // 6),
         b'{"entries": [' + b'"",' * (size // 3),
         b'{"entries": ["' + b'\\"' * (size // 2),
         b"NaN",
     ):
         looked_at = 0
         with pytest.raises(MalformedJson):
-            read_queue(text)
+            await read_queue(text)
         assert looked_at <= MAX_MARKS + 1
+    beside.cancel()
+    assert max(at_once.values()) <= SLICE_MARKS + 1
+    assert MAX_MARKS <= 25_000
+
+
+async def test_a_full_queue_with_one_odd_entry_is_taken_apart(service: Running) -> None:
+    one = await service.member()
+    full = {"initiated_by": "me", "decided_by": "both", "felt": dict.fromkeys(FELT_ITEMS, 5), "words": {"why": "so"}}
+    queue = [entry("check_in", NOTE | full) for _ in range(499)]
+    text = json.dumps({"entries": queue}).encode().replace(b'"entries": [', b'"entries": [NaN, ')
+    results = (await sync_text(one, text)).json()["results"]
+    assert [result["status"] for result in results] == ["refused", *["recorded"] * 499]
 
 
 async def test_others_have_their_turns_while_a_queue_is_decoded() -> None:

@@ -104,6 +104,48 @@ def test_what_comes_before_the_body_ends(wire: Wire, monkeypatch: pytest.MonkeyP
         assert answer.startswith(b"HTTP/1.1 431 ")
 
 
+SIZED = b"POST /v1/sessions HTTP/1.1\r\nHost: here\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s"
+
+
+def statuses(answers: bytes) -> list[int]:
+    return [int(line.split()[1]) for line in answers.split(b"\r\n") if line.startswith(b"HTTP/1.1 ")]
+
+
+def test_what_comes_before_the_second_of_two_requests_is_not_of_its_head(
+    wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_protocol, "MAX_HEAD_BYTES", 500)
+    with connected(wire) as connection:
+        # In one piece: the body of the first, which is longer than a head may be, and the beginning of the second.
+        connection.sendall(SIZED % (600, b" " * 600) + HEAD)
+        assert status(connection) == 400
+        connection.sendall(b"Connection: close\r\n\r\n")
+        assert statuses(heard(connection)) == [200]
+
+
+def test_and_where_its_own_head_is_too_long_it_is_refused(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_protocol, "MAX_HEAD_BYTES", 500)
+    monkeypatch.setattr(http_protocol, "HEAD_SECONDS", 10 * PATIENCE)
+    with connected(wire) as connection:
+        connection.sendall(SIZED % (600, b" " * 600) + HEAD)
+        assert status(connection) == 400
+        with suppress(OSError):
+            for _ in range(10):
+                connection.sendall(b"X-Long: " + b"a" * 80 + b"\r\n")
+                time.sleep(0.01)
+        assert statuses(heard(connection)) in ([431], [])  # the system may throw it away
+
+
+def test_a_head_that_comes_in_pieces_counts_once(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_protocol, "MAX_HEAD_BYTES", 500)
+    with connected(wire) as connection:
+        head = HEAD + b"X-Long: " + b"a" * 300 + b"\r\nConnection: close\r\n\r\n"
+        for begin in range(0, len(head), 40):
+            connection.sendall(head[begin : begin + 40])
+            time.sleep(0.01)
+        assert statuses(heard(connection)) == [200]
+
+
 def test_what_is_no_http_is_a_problem_too(wire: Wire) -> None:
     with connected(wire) as connection:
         connection.sendall(b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n")

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from service import app
 from service.app import AUTH_CONNECTIONS
 from service.web import health
 from tests.support.holding import holding
@@ -30,6 +31,30 @@ async def test_while_the_database_hangs_readiness_says_so(way: Way, monkeypatch:
         assert await phone.get("/health/live") == {"status": "ok"}
         way.open.set()
         assert await phone.get("/health/ready") == {"status": "ok"}
+
+
+async def test_nor_does_it_keep_anybody_waiting_who_signs_in_or_refreshes(
+    way: Way, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert app.AUTH_SECONDS <= 5
+    monkeypatch.setattr(app, "AUTH_SECONDS", 0.3)
+    async with running(way.url) as service:
+        phone = await service.phone().sign_in()
+        attempt = await phone.expect(202, "POST", "/v1/sign-in-codes", {"email": "someone@example.org"})
+        asked = [
+            ("/v1/sign-in-codes", {"email": "someone@example.org"}),
+            ("/v1/sessions", {**attempt, "code": "1234 5678", "device_name": "a phone"}),
+            ("/v1/sessions/refresh", {"refresh_token": phone.refresh_token}),
+            ("/v1/sessions/step-up", {"code": "1234 5678"}),
+        ]
+        way.open.clear()
+        async with asyncio.timeout(20):
+            answers = [await phone.call("POST", path, body) for path, body in asked]
+        assert [(answer.status_code, answer.headers["Retry-After"].isdecimal()) for answer in answers] == [
+            (503, True)
+        ] * len(asked)
+        way.open.set()
+        await phone.expect(200, "POST", "/v1/sessions/refresh", {"refresh_token": phone.refresh_token})
 
 
 ATTEMPT = "SELECT attempt_hash FROM sign_in_attempts WHERE used_at IS NULL FOR UPDATE"

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from hypothesis import given as for_any
@@ -9,9 +10,10 @@ from hypothesis import strategies as st
 
 from service.core.networks import address_of, networks
 from service.errors import TooManyRequests
+from service.recording import offline_queue
 from service.settings import Settings
 from service.web.rate_limits import Limit, LimitKey
-from tests.support.phones import Phone, running, unlimited
+from tests.support.phones import Json, Phone, running, unlimited
 
 NOON = datetime(2026, 6, 15, 12, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -144,6 +146,40 @@ def test_no_try_is_kept_longer_than_it_counts() -> None:
     assert len(limit._made[HERE]) == 2
 
 
+def test_what_weighs_more_takes_more_and_waits_until_all_of_it_is_free() -> None:
+    limit = Limit(10, HOUR)
+    limit.take(HERE, NOON, 6)
+    limit.take(HERE, NOON + timedelta(minutes=30), 3)
+    later = NOON + timedelta(minutes=59)
+    with pytest.raises(TooManyRequests) as refusal:
+        limit.take(HERE, later, 2)
+    assert refusal.value.retry_after_seconds == 61
+    with pytest.raises(TooManyRequests) as refusal:
+        limit.take(HERE, later, 8)  # for which the three must have gone as well
+    assert refusal.value.retry_after_seconds == 31 * 60 + 1
+    limit.take(HERE, later, 1)
+
+
+def test_what_weighs_more_than_the_limit_is_taken_alone() -> None:
+    limit = Limit(10, HOUR)
+    limit.take(HERE, NOON, 11)
+    assert not allowed(limit, HERE, NOON)
+    limit.take(HERE, NOON + HOUR, 11)
+
+
+def test_what_weighs_nothing_is_free() -> None:
+    limit = Limit(1, HOUR)
+    limit.take(HERE, NOON)
+    limit.take(HERE, NOON, 0)
+
+
+def test_beyond_what_is_remembered_by_key_weight_counts_too() -> None:
+    limit = Limit(10, HOUR, max_keys=0)
+    limit.take(HERE, NOON, 6)
+    limit.take(HERE, NOON, 4)
+    assert not allowed(limit, HERE, NOON)
+
+
 class Compared(datetime):
     """A time that counts how often any such time is compared."""
 
@@ -252,6 +288,41 @@ async def test_what_one_does_takes_no_request_from_the_other(database_url: str) 
         while (await one.call("GET", "/v1/relationships/{rid}")).status_code == 200:
             pass
         assert [(await two.call("GET", "/v1/relationships/{rid}")).status_code for _ in range(6)] == [200] * 5 + [429]
+
+
+def queue(count: int) -> Json:
+    """So many entries."""
+    noted = {"occurred_at": "2026-06-15T10:00:00Z", "note": "x"}
+    return {"entries": [{"id": str(uuid4()), "kind": "check_in", "check_in": noted} for _ in range(count)]}
+
+
+SYNC = "/v1/relationships/{rid}/sync"
+
+
+async def test_a_member_sends_so_many_entries_a_minute_in_however_many_calls(database_url: str) -> None:
+    async with running(database_url, settings=unlimited(entries_per_minute=10)) as service:
+        one, two = await service.couple()
+        await one.expect(200, "POST", SYNC, queue(6))
+        refused = await one.call("POST", SYNC, queue(5))
+        assert (refused.status_code, refused.json()["code"]) == (429, "too_many_requests")
+        assert refused.headers["Retry-After"] == "61"
+        assert len(await one.events("private")) == 6, "nothing of a queue that is refused is recorded"
+        await one.expect(200, "POST", SYNC, queue(0))  # the news are for everybody
+        await one.expect(200, "POST", SYNC, queue(4))
+        # What one sends takes nothing from the other.
+        await two.expect(200, "POST", SYNC, queue(10))
+        service.clock.advance(minutes=1)
+        await one.expect(200, "POST", SYNC, queue(10))
+
+
+async def test_a_queue_that_is_refused_is_not_looked_into(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with running(database_url, settings=unlimited(entries_per_minute=10)) as service:
+        one = await service.member()
+        await one.expect(200, "POST", SYNC, queue(10))
+        looked_into = list[object]()
+        monkeypatch.setattr(offline_queue, "decode", lambda raw, kind: looked_into.append(raw))
+        await one.expect(429, "POST", SYNC, queue(10))
+        assert not looked_into
 
 
 async def test_invite_codes_can_be_tried_so_often_only(database_url: str) -> None:
