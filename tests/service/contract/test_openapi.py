@@ -179,6 +179,19 @@ def test_nothing_is_a_choice_but_what_may_be_missing() -> None:
     assert all(one["anyOf"][1:] == [{"type": "null"}] and "$ref" in one["anyOf"][0] for one in choices)
 
 
+def test_no_schema_is_called_as_what_it_holds() -> None:
+    """Python's generator makes a variable of each, and would take the list for its holder."""
+    same = [
+        name for name, one in SCHEMAS.items() if re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower() in properties_of(one)
+    ]
+    assert same == []
+
+
+def properties_of(schema: Json) -> set[str]:
+    """The names of what it holds."""
+    return set(schema.get("properties", {}))
+
+
 def test_what_may_be_left_out_is_not_null_beside_it() -> None:
     both = {
         f"{schema}.{name}"
