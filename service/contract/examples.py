@@ -246,9 +246,10 @@ CODE = "7K3M9QXTW2CF"
 IDENTITY = "eyJhbGciOiJSUzI1NiIsImtpZCI6ImV4YW1wbGUifQ.eyJzdWIiOiJleGFtcGxlIn0.ZXhhbXBsZQ"
 NONCE = tokens.successor("nonce", b"", "access")
 
+# A point on the curve, which the service looks for; nobody has the key that belongs to it.
+BROWSER_KEY = "BGA5LiHa5G1IKuIrx5I9DDnnwHMBGFM-icIgKhdRwWRk-sypvBdtiVh2v0PNrXUZ2W7arPx0QN5EniZ9W6zfYuU"
 SUBSCRIPTION = PushSubscription(
-    "https://push.example.net/send/5c8d9f3a",
-    PushKeys(tokens.token_of(b"\4" + _bytes("x") + _bytes("y")), tokens.token_of(_bytes("auth")[:16])),
+    "https://push.example.net/send/5c8d9f3a", PushKeys(BROWSER_KEY, tokens.token_of(_bytes("auth")[:16]))
 )
 
 # --- By operation; where there are several, by name

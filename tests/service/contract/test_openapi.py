@@ -361,6 +361,14 @@ async def test_an_example_can_be_recorded(service: Running, name: str) -> None:
     assert recorded["event"][kind] == answer["event"][kind]
 
 
+@pytest.mark.parametrize("name", ["a_phone", "a_browser"])
+async def test_an_example_of_a_device_can_be_registered(service: Running, name: str) -> None:
+    phone = await service.phone().sign_in()
+    (shown,) = (content["examples"] for kind, content in contents(OPERATIONS["registerDevice"]) if kind == "body")
+    registered = await phone.expect(200, "PUT", f"/v1/me/devices/{uuid4()}", shown[name]["value"])
+    assert registered["platform"] == shown[name]["value"]["platform"]
+
+
 # --- Its pages
 
 
