@@ -267,13 +267,13 @@ FORMATS = {
 }
 
 
-def test_times_ids_and_positions_say_their_format() -> None:
+def test_times_ids_positions_and_numbers_say_their_format() -> None:
     for schema, name, one in properties():
         if (schema, name) == ("ReviewSentence", "id"):
             continue  # the name of a text in the catalogue
         names = (name, f"{schema}.{name}")
         fitting = (form for pattern, form in FORMATS.items() if any(re.fullmatch(pattern, each) for each in names))
-        expected = next(fitting, None)
+        expected = next(fitting, "double" if "number" in one.get("type", "") else None)
         assert one.get("format") == expected or one.keys() & {"$ref", "anyOf"}, f"{schema}.{name}"
 
 
