@@ -16,7 +16,7 @@ LET_IT_END := trap : INT;
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
-.PHONY: help serve demo check test lint format types fuzz soak-privacy soak-timing soak bench simulate rebuild openapi clients walk lock clean
+.PHONY: help serve demo check test lint format types fuzz soak-privacy soak-timing soak bench simulate rebuild openapi released clients walk lock clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -77,6 +77,10 @@ openapi: $(VENV)/.runtime  ## Write openapi/openapi.json anew
 	@mkdir -p openapi
 	@$(BIN)/python -m service openapi > openapi/openapi.json.new
 	@mv openapi/openapi.json.new openapi/openapi.json
+
+released: $(VENV)/.dev  ## Keep the contract as released: later changes are compared with it
+	@$(BIN)/python -m tests.support.contract_changes > openapi/released.json.new
+	@mv openapi/released.json.new openapi/released.json
 
 clients: $(VENV)/.dev  ## Generate a client in each language, and drive the service with it
 	@$(BIN)/python -m pytest tests/clients -m clients
