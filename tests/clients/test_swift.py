@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.clients.workshop import OPENAPI, commands, folder_of, need, python_tools, sh
+from tests.clients.workshop import OPENAPI, ROOT, blocks, commands, folder_of, need, python_tools, sh
 
 pytestmark = pytest.mark.clients
 
@@ -84,3 +84,59 @@ def test_what_broke_before_is_plain(sources: dict[str, str]) -> None:
     assert kinds["Perspectives"]["values"] == "[JSONValue]"
     assert "encodeIfPresent(token" in sources["DeviceRegistration"]
     assert not any("Date" in kind for one in kinds.values() for kind in one.values())
+
+
+# --- The quickstart, which nobody has compiled
+
+CALL = re.compile(r"\b(?:(\w+API)\.)?([A-Za-z]\w*)\((?=\w+: )")
+
+
+def labels(taken: str) -> list[str]:
+    """The names of arguments between two brackets, leaving out what stands in further ones."""
+    while taken != (flat := re.sub(r"[(\[][^()\[\]]*[)\]]", "", taken)):
+        taken = flat
+    return re.findall(r"(?:^|, )(\w+):", taken)
+
+
+def arguments(text: str, start: int) -> str:
+    """What stands from a place up to the bracket that closes it."""
+    depth = 1
+    for at in range(start, len(text)):
+        depth += {"(": 1, ")": -1}.get(text[at], 0)
+        if depth == 0:
+            return text[start:at]
+    raise AssertionError(text[start:])
+
+
+def test_the_quickstart_calls_what_exists(sources: dict[str, str]) -> None:
+    text = (ROOT / "docs" / "quickstart-swift.md").read_text()
+    code = "\n".join(blocks(text, "swift"))
+    looked_at = set()
+    for call in CALL.finditer(code):
+        api, name = call.groups()
+        declared = rf"open class func {name}\((.*)\) async" if api else r"public init\((.*)\) {"
+        if not api and name not in SCHEMAS:
+            continue
+        (found,) = re.findall(declared, sources[api or name])
+        known, given = labels(found), labels(arguments(code, call.end()))
+        assert [label for label in known if label in given] == given, name
+        looked_at.add(name)
+    assert len(looked_at) > 12
+
+
+def test_the_quickstart_names_words_and_properties_that_exist(sources: dict[str, str]) -> None:
+    code = "\n".join(blocks((ROOT / "docs" / "quickstart-swift.md").read_text(), "swift"))
+    for case in re.findall(r"\.(\w+)[,:]", code.partition("switch split.reading")[2].partition("default:")[0]):
+        assert f"case {case} = " in sources["SplitReading"]
+    for name in re.findall(r"split\.(\w+)", code):
+        assert f"public var {name}: " in sources["Split"]
+    assert "basePath: String" in sources["APIs"]
+    assert "public var customHeaders: " in sources["APIs"]
+
+
+def test_the_quickstart_generates_as_the_folder_says() -> None:
+    serve, generate = blocks((ROOT / "docs" / "quickstart-swift.md").read_text(), "sh")
+    (install,) = commands(OPENAPI / "clients" / "README.md")
+    (made,) = commands(OPENAPI / "clients" / "swift" / "README.md")
+    assert serve == "make serve\n"
+    assert generate == f"cd openapi/clients\n{install}cd swift\n{made.removeprefix('rm -rf generated' + chr(10))}"

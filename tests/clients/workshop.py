@@ -35,7 +35,13 @@ def folder_of(language: str) -> Path:
 
 def commands(document: Path) -> list[str]:
     """The blocks of shell commands in a document."""
-    return re.findall(r"^```sh\n(.*?)^```", document.read_text(), re.DOTALL | re.MULTILINE)
+    return blocks(document.read_text(), "sh")
+
+
+def blocks(text: str, language: str) -> list[str]:
+    """What stands between fences, of one language or of none."""
+    found = re.findall(r"^ *```([\w-]*)\n(.*?)^ *```$", text, re.DOTALL | re.MULTILINE)
+    return [block for named, block in found if named == language]
 
 
 def sh(script: str, folder: Path, *, seconds: int = 300) -> str:

@@ -32,9 +32,9 @@ def console(folder: Path) -> Iterator[tuple[str, Path]]:
         service.wait(CONSOLE_SECONDS)
 
 
-def wait_for(output: Path, pattern: str) -> re.Match[str]:
+def wait_for(output: Path, pattern: str, *, seconds: float = CONSOLE_SECONDS) -> re.Match[str]:
     """The first place in a growing file that fits the pattern."""
-    give_up_at = time.monotonic() + CONSOLE_SECONDS
+    give_up_at = time.monotonic() + seconds
     while not (found := re.search(pattern, output.read_text(), re.DOTALL)):
         assert time.monotonic() < give_up_at, output.read_text()
         time.sleep(0.05)
