@@ -88,9 +88,10 @@ clients: $(VENV)/.dev  ## Generate a client in each language, and drive the serv
 walk: $(VENV)/.dev  ## Walk a write and two reads; write the files that they run through into ARCHITECTURE.md
 	@$(BIN)/python -m tests.support.walking ARCHITECTURE.md
 
-lock: $(VENV)/.dev  ## Write both lock files anew from pyproject.toml (UPGRADE=--upgrade takes newer releases)
+lock: $(VENV)/.dev  ## Write the lock files anew from what is wanted (UPGRADE=--upgrade takes newer releases)
 	@$(UV_COMPILE) $(UPGRADE) pyproject.toml -o requirements.lock
 	@$(UV_COMPILE) $(UPGRADE) --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+	@$(UV_COMPILE) $(UPGRADE) openapi/clients/requirements.in -o openapi/clients/requirements.lock
 
 clean:  ## Remove .venv and all caches; data stays
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
