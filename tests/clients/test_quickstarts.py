@@ -35,7 +35,7 @@ def typed_in(script: str, folder: Path, mails: Path) -> str:
     ) as run:
         assert run.stdin is not None
         for who in ("one", "two"):
-            run.stdin.write(f"{wait_for(mails, CODE.format(who), seconds=300)[1]}\n")
+            run.stdin.write(f"{wait_for(mails, CODE.format(who), seconds=900)[1]}\n")
             run.stdin.flush()
         said, errors = run.communicate(timeout=60)
     assert run.returncode == 0, said + errors

@@ -44,7 +44,7 @@ def blocks(text: str, language: str) -> list[str]:
     return [block for named, block in found if named == language]
 
 
-def sh(script: str, folder: Path, *, seconds: int = 300) -> str:
+def sh(script: str, folder: Path, *, seconds: int = 900) -> str:
     """What a script says that has to succeed, run in a folder."""
     run = subprocess.run(
         ["bash", "-eu", "-c", script], cwd=folder, capture_output=True, text=True, timeout=seconds, check=False
