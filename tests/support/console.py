@@ -12,6 +12,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 CONSOLE_SECONDS = 20
+START_SECONDS = 120  # with a PostgreSQL that is made, on a machine that does much else
 
 
 @contextmanager
@@ -25,7 +26,7 @@ def console(folder: Path) -> Iterator[tuple[str, Path]]:
         command = [sys.executable, "-m", "service", "serve"]
         service = subprocess.Popen(command, cwd=ROOT, env=os.environ | settings, stdout=file, stderr=file)
     try:
-        wait_for(output, "Ctrl-C stops it")
+        wait_for(output, "Ctrl-C stops it", seconds=START_SECONDS)
         yield f"http://127.0.0.1:{port}", output
     finally:
         service.terminate()
