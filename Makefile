@@ -16,7 +16,7 @@ LET_IT_END := trap : INT;
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
-.PHONY: help serve demo check test lint format types fuzz soak-privacy soak-timing soak bench simulate rebuild openapi walk lock clean
+.PHONY: help serve demo check test lint format types fuzz soak-privacy soak-timing soak bench simulate rebuild openapi released clients walk lock clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,7 +31,7 @@ demo: $(VENV)/.runtime  ## Start the service with a synthetic couple of twelve m
 # two years of prompts in all time zones take a quarter of the rest.
 check: lint  ## Run linters, types and the tests that need no database, in half a minute
 	@$(BIN)/python -m mypy --strict & types=$$!; \
-	$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal -m "not database and not fuzz and not soak" \
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal -m "not database and not fuzz and not soak and not clients" \
 	    --ignore=tests/service/contract/test_fuzz.py --ignore=tests/service/prompts/test_planning_years.py; tested=$$?; \
 	wait $$types && exit $$tested
 
@@ -78,12 +78,20 @@ openapi: $(VENV)/.runtime  ## Write openapi/openapi.json anew
 	@$(BIN)/python -m service openapi > openapi/openapi.json.new
 	@mv openapi/openapi.json.new openapi/openapi.json
 
+released: $(VENV)/.dev  ## Keep the contract as released: later changes are compared with it
+	@$(BIN)/python -m tests.support.contract_changes > openapi/released.json.new
+	@mv openapi/released.json.new openapi/released.json
+
+clients: $(VENV)/.dev  ## Generate a client in each language, and drive the service with it
+	@$(BIN)/python -m pytest tests/clients -m clients
+
 walk: $(VENV)/.dev  ## Walk a write and two reads; write the files that they run through into ARCHITECTURE.md
 	@$(BIN)/python -m tests.support.walking ARCHITECTURE.md
 
-lock: $(VENV)/.dev  ## Write both lock files anew from pyproject.toml (UPGRADE=--upgrade takes newer releases)
+lock: $(VENV)/.dev  ## Write the lock files anew from what is wanted (UPGRADE=--upgrade takes newer releases)
 	@$(UV_COMPILE) $(UPGRADE) pyproject.toml -o requirements.lock
 	@$(UV_COMPILE) $(UPGRADE) --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+	@$(UV_COMPILE) $(UPGRADE) openapi/clients/requirements.in -o openapi/clients/requirements.lock
 
 clean:  ## Remove .venv and all caches; data stays
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,12 +1,9 @@
 """The README is true: its table is the settings, and its tour runs to the letter against `python -m service serve`."""
 
-import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,10 +11,10 @@ import pytest
 
 from service.recording.offline_queue import SYNC_BYTES
 from service.settings import Settings
+from tests.support.console import console, wait_for
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
-CONSOLE_SECONDS = 20
 
 
 def test_the_table_lists_each_setting_with_its_default() -> None:
@@ -38,30 +35,11 @@ def test_it_shows_a_proxy_with_tls_that_lets_a_queue_through() -> None:
         assert setting in README
 
 
-@pytest.fixture
-def console(tmp_path: Path) -> Iterator[tuple[str, Path]]:
-    """The address of a service started as the README starts it, and the file that its console goes to."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    output = tmp_path / "console"
-    settings = {"MUTUALITY_PORT": str(port), "MUTUALITY_DATA_DIR": str(tmp_path / "data")}
-    with output.open("w") as file:
-        command = [sys.executable, "-m", "service", "serve"]
-        service = subprocess.Popen(command, cwd=ROOT, env=os.environ | settings, stdout=file, stderr=file)
-    try:
-        wait_for(output, "Ctrl-C stops it")
-        yield f"http://127.0.0.1:{port}", output
-    finally:
-        service.terminate()
-        service.wait(CONSOLE_SECONDS)
-
-
-def wait_for(output: Path, pattern: str) -> re.Match[str]:
-    give_up_at = time.monotonic() + CONSOLE_SECONDS
-    while not (found := re.search(pattern, output.read_text(), re.DOTALL)):
-        assert time.monotonic() < give_up_at, output.read_text()
-        time.sleep(0.05)
-    return found
+@pytest.fixture(name="console")
+def started(tmp_path: Path) -> Iterator[tuple[str, Path]]:
+    """A service started as the README starts it."""
+    with console(tmp_path) as running:
+        yield running
 
 
 def section(title: str) -> list[str]:

@@ -13,7 +13,7 @@ WORDS = ["score", "owe", "debt", "win", "rank", "streak", "goal"]
 # Whole words, in any case, one or many; an underscore does not hide one.
 FORBIDDEN = re.compile(rf"(?<![A-Za-z0-9])(?:{'|'.join(WORDS)})s?(?![A-Za-z0-9])", re.IGNORECASE)
 NAMES_OF_OTHERS = re.compile(r"\.DEFAULT_GOAL\b")  # a variable of make
-NOT_OURS = {".git", ".venv", ".data", ".demo-data", "node_modules"}
+NOT_OURS = {".git", ".venv", ".clients", ".data", ".demo-data", ".tools", "generated", "node_modules"}
 BINARY = {".gz", ".png", ".ico", ".parquet"}
 
 

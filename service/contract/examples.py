@@ -251,9 +251,10 @@ IDENTITY = "eyJhbGciOiJSUzI1NiIsImtpZCI6ImV4YW1wbGUifQ.eyJzdWIiOiJleGFtcGxlIn0.Z
 TICKET = tokens.successor("live ticket", b"", "access")
 NONCE = tokens.successor("nonce", b"", "access")
 
+# A point on the curve, which the service looks for; nobody has the key that belongs to it.
+BROWSER_KEY = "BGA5LiHa5G1IKuIrx5I9DDnnwHMBGFM-icIgKhdRwWRk-sypvBdtiVh2v0PNrXUZ2W7arPx0QN5EniZ9W6zfYuU"
 SUBSCRIPTION = PushSubscription(
-    "https://push.example.net/send/5c8d9f3a",
-    PushKeys(tokens.token_of(b"\4" + _bytes("x") + _bytes("y")), tokens.token_of(_bytes("auth")[:16])),
+    "https://push.example.net/send/5c8d9f3a", PushKeys(BROWSER_KEY, tokens.token_of(_bytes("auth")[:16]))
 )
 
 # --- By operation; where there are several, by name

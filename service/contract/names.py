@@ -22,7 +22,8 @@ from service.prompts.prompts_api import ShownState
 from service.prompts.schedule import Weekday
 from service.push.addresses import Environment, Platform, PushProvider
 
-# By the name of the struct; the others are called as their struct is.
+# By the name of the struct; the others are called as their struct is. A list of things is never called as the property
+# that holds them: a generator that makes variables of both, as Python's does, mixes them up.
 SCHEMA_NAMES = {
     "Accept": "InviteAcceptance",
     "Accepted": "AcceptedInvite",
@@ -39,7 +40,7 @@ SCHEMA_NAMES = {
     "Counted": "CountedByDecider",
     "Decision": "DecisionEntry",
     "Device": "Session",
-    "Devices": "Sessions",
+    "Devices": "SessionList",
     "Export": "MemberExport",
     "Felt": "FeltAnswers",
     "Head": "StreamHead",
@@ -47,16 +48,23 @@ SCHEMA_NAMES = {
     "Nothing": "EmptyObject",
     "Now": "HomeWindow",
     "Opening": "OpeningEntry",
+    "Openings": "OpeningList",
     "Page": "EventPage",
+    "Pauses": "PauseList",
     "Place": "HelpPlace",
     "Point": "TrendPoint",
+    "Prompts": "PromptList",
     "Proof": "EventProof",
+    "Question": "CatalogueQuestion",
+    "Questions": "QuestionList",
     "Quiet": "QuietHours",
     "Refresh": "SessionRefresh",
     "RegisteredDevice": "Device",
-    "RegisteredDevices": "Devices",
+    "RegisteredDevices": "DeviceList",
     "Registration": "DeviceRegistration",
+    "Relationships": "RelationshipList",
     "Request": "RequestEntry",
+    "Requests": "RequestList",
     "Retraction": "RetractionEntry",
     "RolesTold": "TellingRoles",
     "Sentence": "ReviewSentence",

@@ -15,6 +15,7 @@ from msgspec.inspect import (
     DateTimeType,
     DictType,
     Field,
+    FloatType,
     IntType,
     ListType,
     Metadata,
@@ -175,6 +176,8 @@ def _one(given: Json, kind: Type) -> Json:
     match kind:
         case DateTimeType():
             made["format"] = "date-time"
+        case FloatType():
+            made["format"] = "double"  # or Kotlin's generator takes it for a decimal of any length
         case IntType() if not all(bound is None or bound in INT32 for bound in (kind.ge, kind.le)):
             made["format"] = "int64"
         case DictType():

@@ -179,6 +179,19 @@ def test_nothing_is_a_choice_but_what_may_be_missing() -> None:
     assert all(one["anyOf"][1:] == [{"type": "null"}] and "$ref" in one["anyOf"][0] for one in choices)
 
 
+def test_no_schema_is_called_as_what_it_holds() -> None:
+    """Python's generator makes a variable of each, and would take the list for its holder."""
+    same = [
+        name for name, one in SCHEMAS.items() if re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower() in properties_of(one)
+    ]
+    assert same == []
+
+
+def properties_of(schema: Json) -> set[str]:
+    """The names of what it holds."""
+    return set(schema.get("properties", {}))
+
+
 def test_what_may_be_left_out_is_not_null_beside_it() -> None:
     both = {
         f"{schema}.{name}"
@@ -254,13 +267,13 @@ FORMATS = {
 }
 
 
-def test_times_ids_and_positions_say_their_format() -> None:
+def test_times_ids_positions_and_numbers_say_their_format() -> None:
     for schema, name, one in properties():
         if (schema, name) == ("ReviewSentence", "id"):
             continue  # the name of a text in the catalogue
         names = (name, f"{schema}.{name}")
         fitting = (form for pattern, form in FORMATS.items() if any(re.fullmatch(pattern, each) for each in names))
-        expected = next(fitting, None)
+        expected = next(fitting, "double" if "number" in one.get("type", "") else None)
         assert one.get("format") == expected or one.keys() & {"$ref", "anyOf"}, f"{schema}.{name}"
 
 
@@ -346,6 +359,14 @@ async def test_an_example_can_be_recorded(service: Running, name: str) -> None:
     if kind == "request":
         del recorded["event"][kind]["expires_at"], answer["event"][kind]["expires_at"]
     assert recorded["event"][kind] == answer["event"][kind]
+
+
+@pytest.mark.parametrize("name", ["a_phone", "a_browser"])
+async def test_an_example_of_a_device_can_be_registered(service: Running, name: str) -> None:
+    phone = await service.phone().sign_in()
+    (shown,) = (content["examples"] for kind, content in contents(OPERATIONS["registerDevice"]) if kind == "body")
+    registered = await phone.expect(200, "PUT", f"/v1/me/devices/{uuid4()}", shown[name]["value"])
+    assert registered["platform"] == shown[name]["value"]["platform"]
 
 
 # --- Its pages
