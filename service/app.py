@@ -14,7 +14,7 @@ from litestar.types import Receive, Scope, Send
 from msgspec import Struct
 from msgspec.structs import replace
 
-from service import accounts, data_rights, prompts, push, reading, recording, relationships, web, worker
+from service import accounts, contract, data_rights, prompts, push, reading, recording, relationships, web, worker
 from service.access import reader_lookup
 from service.access.authentication import Authenticator
 from service.access.reader_lookup import ReaderLookup
@@ -22,6 +22,7 @@ from service.accounts.id_tokens import IdentityProvider, ProviderName
 from service.accounts.identity_providers import providers_of
 from service.context import ConnectionPool, Context
 from service.contract.document import document
+from service.contract.pages import pages_from
 from service.core.clock import Clock, load_zones, utc_now
 from service.core.mail import Mailer, Postman
 from service.core.randomness import RandomBytes, system_random_bytes
@@ -65,6 +66,7 @@ ROUTES: list[Any] = [
     *push.ROUTES,
     *data_rights.ROUTES,
     *web.ROUTES,
+    *contract.ROUTES,
 ]
 
 
@@ -73,6 +75,7 @@ class AppState(Struct, frozen=True, kw_only=True):
 
     context: Context
     document: Callable[[bool], Cacheable]
+    pages: Callable[[], dict[str, bytes]]
     rate_limits: RateLimits
     authenticator: Authenticator
     reader_lookup: ReaderLookup
@@ -194,9 +197,11 @@ async def _open_state(
         ) as lookup_db,
         create_pool(database_url, SERVICE_ROLE, reads.COUNTING_CONNECTIONS, reads.COUNTING, no_reset) as counting_db,
     ):
+        made = _document(litestar, settings)
         yield AppState(
             context=context,
-            document=_document(litestar, settings),
+            document=made,
+            pages=pages_from(made),
             rate_limits=rate_limits(settings),
             authenticator=Authenticator(context),
             reader_lookup=ReaderLookup(lookup_db),
