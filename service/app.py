@@ -20,7 +20,7 @@ from service.access.authentication import Authenticator
 from service.access.reader_lookup import ReaderLookup
 from service.accounts.id_tokens import IdentityProvider, ProviderName
 from service.accounts.identity_providers import providers_of
-from service.context import ConnectionPool, Context
+from service.context import ACCESS_TTL, ConnectionPool, Context
 from service.contract.document import document
 from service.contract.pages import pages_from
 from service.core.clock import Clock, load_zones, utc_now
@@ -128,12 +128,13 @@ def create_app(
     with_prompts: bool = False,
     live_pace: LivePace = live.PACE,
     with_rotation: bool = False,
+    access_ttl: timedelta = ACCESS_TTL,
 ) -> App:
     """The service on a migrated database; `with_prompts`, it plans and sends them too. Raises StartupError.
 
     `with_rotation`, it rotates keys whose epoch is as old as the settings say.
     """
-    opened = open_context(database_url, settings, mailer, store, now, random_bytes)
+    opened = open_context(database_url, settings, mailer, store, now, random_bytes, access_ttl)
     vapid = vapid_public_key(settings)
     metrics = Metrics() if settings.metrics_port is not None else None
     rotate_after = timedelta(days=settings.rotate_keys_after_days)
@@ -264,7 +265,13 @@ def _watch(metrics: Metrics, state: AppState) -> None:
 
 @asynccontextmanager
 async def open_context(
-    database_url: str, settings: Settings, mailer: Mailer, store: KeyStore, now: Clock, random_bytes: RandomBytes
+    database_url: str,
+    settings: Settings,
+    mailer: Mailer,
+    store: KeyStore,
+    now: Clock,
+    random_bytes: RandomBytes,
+    access_ttl: timedelta = ACCESS_TTL,
 ) -> AsyncIterator[Context]:
     """A context, whose connections close and whose mails go out at the end of the block."""
     postman = Postman(mailer)
@@ -283,7 +290,7 @@ async def open_context(
         try:
             keys = Keyring(keys_db, store, now, random_bytes)
             pools = (db, auth_db, admission_db, maintenance_db, scheduler_db, writer_db, references_db)
-            yield Context(*pools, keys, now, random_bytes, postman)
+            yield Context(*pools, keys, now, random_bytes, postman, access_ttl=access_ttl)
         finally:
             await postman.close()
 
