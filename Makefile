@@ -16,7 +16,7 @@ LET_IT_END := trap : INT;
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
-.PHONY: help serve demo tour check test lint format types fuzz soak-privacy soak-timing soak bench simulate rebuild openapi walk lock clean
+.PHONY: help serve demo tour check test lint format types fuzz soak-privacy soak-timing soak bench simulate rebuild openapi pictures walk lock clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -80,6 +80,9 @@ openapi: $(VENV)/.runtime  ## Write openapi/openapi.json anew
 	@mkdir -p openapi
 	@$(BIN)/python -m service openapi > openapi/openapi.json.new
 	@mv openapi/openapi.json.new openapi/openapi.json
+
+pictures: $(VENV)/.runtime  ## Draw the pictures of docs/balances.md anew
+	@PYTHONPATH=. $(BIN)/python docs/pictures/draw.py
 
 walk: $(VENV)/.dev  ## Walk a write and two reads; write the files that they run through into ARCHITECTURE.md
 	@$(BIN)/python -m tests.support.walking ARCHITECTURE.md
