@@ -22,7 +22,7 @@ from service.accounts.id_tokens import IdentityProvider, ProviderName
 from service.accounts.identity_providers import providers_of
 from service.context import ACCESS_TTL, ConnectionPool, Context
 from service.contract.document import document
-from service.contract.pages import pages_from
+from service.contract.pages import Page, pages_from
 from service.core.clock import Clock, load_zones, utc_now
 from service.core.mail import Mailer, Postman
 from service.core.randomness import RandomBytes, system_random_bytes
@@ -75,7 +75,7 @@ class AppState(Struct, frozen=True, kw_only=True):
 
     context: Context
     document: Callable[[bool], Cacheable]
-    pages: Callable[[], dict[str, bytes]]
+    pages: Callable[[], dict[str, Page]]
     rate_limits: RateLimits
     authenticator: Authenticator
     reader_lookup: ReaderLookup

@@ -163,7 +163,7 @@ async def test_the_type_of_a_problem_leads_to_its_page(service: Running) -> None
 
 async def test_the_pages_are_those_of_the_committed_document(service: Running) -> None:
     served = service.app.state.pages()
-    assert {path: page.decode() for path, page in served.items()} == PAGES
+    assert {path: page.plain.decode() for path, page in served.items()} == PAGES
 
 
 @pytest.mark.parametrize(
@@ -185,6 +185,16 @@ async def test_pages_may_run_nothing_and_reach_nowhere(service: Running, path: s
     assert "script-src" not in rules
     assert "url(" not in page.text
     assert "@import" not in page.text
+
+
+async def test_who_takes_gzip_gets_the_same_page_compressed(service: Running) -> None:
+    phone = service.phone()
+    plain = await phone.call("GET", "/docs/types", headers={"Accept-Encoding": "identity"})
+    zipped = await phone.call("GET", "/docs/types", headers={"Accept-Encoding": "gzip"})
+    assert plain.text == zipped.text
+    assert (plain.headers.get("content-encoding"), zipped.headers["content-encoding"]) == (None, "gzip")
+    assert int(zipped.headers["content-length"]) < len(plain.content) / 4
+    assert {plain.headers["vary"], zipped.headers["vary"]} == {"Accept-Encoding"}
 
 
 async def test_what_is_no_page_is_not_found(service: Running) -> None:
