@@ -8,7 +8,7 @@ REMEDIES: dict[str, str] = {
     "already_decided": "It records how its member tells that decision as a decision of their own, with `about`.",
     "already_retracted": "Nothing: the entry is taken back. It leaves the queue.",
     "already_told": "It shows the telling that stands; a retraction of it makes room for another.",
-    "bad_request": "This is a mistake of the app. It notes the route, and does not send it again.",
+    "bad_request": "This is a mistake of the app. It notes the route and `X-Request-Id`, and does not send it again.",
     "concerns_stay_private": "It records the concerns in a private check-in, and shares another one without them.",
     "consent_required": "It shows the consent text and sends `PUT /v1/me/consent`; its queue stays as it is.",
     "empty_check_in": f"It asks for one answer at least before it records. {KEEPS_ENTRY}",
@@ -17,8 +17,8 @@ REMEDIES: dict[str, str] = {
     "id_taken": "It gives the entry a random id of its own and sends it again. A retry of the same entry never gets "
     "this answer: something in the body has changed since.",
     "identity_refused": "It asks for a new nonce, signs in with the provider again, and sends the token that it gets.",
-    "in_the_future": "The clock of the phone is ahead. It keeps the entry, shows that the clock is off, and sends it "
-    "again once that time has come.",
+    "in_the_future": "The clock of the phone is ahead: `server_time` says by how much. It keeps the entry, shows that "
+    "the clock is off, and sends the entry again once that time has come.",
     "incomplete_decision": f"It names both fields of one form. {KEEPS_ENTRY}",
     "internal": "It sends the same request again, at growing distances: an id makes that safe. It shows `detail`.",
     "invalid": "`errors` points to the place: an app that checks its fields against the document never gets here. "
