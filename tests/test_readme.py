@@ -147,6 +147,12 @@ def test_it_stops_with_the_services_own_words(console: tuple[str, Path]) -> None
     assert tour.stderr.startswith("Refused, 401 wrong_code: This code is not valid (any more).")
 
 
+@pytest.mark.database
+def test_it_ends_quietly_where_nobody_types_a_code(console: tuple[str, Path]) -> None:
+    tour = subprocess.run([*TOUR, console[0]], stdin=subprocess.DEVNULL, capture_output=True, text=True, cwd=ROOT)
+    assert (tour.returncode, tour.stderr) == (1, "\nThe tour ends here.\n")
+
+
 def test_it_says_that_no_service_is_there() -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
