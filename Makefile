@@ -5,7 +5,7 @@
 
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input install -qq --require-hashes
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input install --progress-bar off --require-hashes
 UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --python-version 3.11
 WORKERS ?= 2
 ROOMS := $(sort $(filter-out __pycache__,$(notdir $(patsubst %/,%,$(wildcard tests/service/*/)))) events projections)
@@ -16,7 +16,7 @@ LET_IT_END := trap : INT;
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
-.PHONY: help serve demo check test lint format types fuzz soak-privacy soak-timing soak bench simulate rebuild openapi released clients walk lock clean
+.PHONY: help serve demo check test lint format types fuzz soak-privacy soak-timing soak bench simulate rebuild openapi released clients walk lock clean tour pictures
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +26,9 @@ serve: $(VENV)/.runtime  ## Start the service with its own PostgreSQL; Ctrl-C st
 
 demo: $(VENV)/.runtime  ## Start the service with a synthetic couple of twelve months
 	@$(LET_IT_END) $(BIN)/python -m service demo
+
+tour:  ## Walk through the README's tour, with a running service; asks for the codes that it prints
+	@$(or $(PYTHON),python3) openapi/tour.py $(ADDRESS)
 
 # Types beside the tests: what it waits for is the processor. To collect the fuzzer's tests takes as long as many run, and
 # two years of prompts in all time zones take a quarter of the rest.
@@ -85,6 +88,9 @@ released: $(VENV)/.dev  ## Keep the contract as released: later changes are comp
 clients: $(VENV)/.dev  ## Generate a client in each language, and drive the service with it
 	@$(BIN)/python -m pytest tests/clients -m clients
 
+pictures: $(VENV)/.runtime  ## Draw the pictures of docs/balances.md anew
+	@PYTHONPATH=. $(BIN)/python docs/pictures/draw.py
+
 walk: $(VENV)/.dev  ## Walk a write and two reads; write the files that they run through into ARCHITECTURE.md
 	@$(BIN)/python -m tests.support.walking ARCHITECTURE.md
 
@@ -96,6 +102,19 @@ lock: $(VENV)/.dev  ## Write the lock files anew from what is wanted (UPGRADE=--
 clean:  ## Remove .venv and all caches; data stays
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A dot for each package that is found or fetched: pip says too much for a screen, or nothing for a minute. Where it
+# fails, its last words are shown. The line "exit" carries its status through the pipe.
+define INSTALL
+printf 'Installing the %s packages of $< ' $$(grep -c '==' $<); \
+{ $(PIP) -r $< 2>&1; echo "exit $$?"; } | tee $(VENV)/install.log | while read -r word rest; do \
+    case "$$word" in \
+        Collecting) printf . ;; \
+        Installing) printf ' unpacking … ' ;; \
+        exit) test "$$rest" = 0 && echo done || { echo; tail -n 20 $(VENV)/install.log >&2; }; exit "$$rest" ;; \
+    esac; \
+done
+endef
 
 # A found python is one that really runs, is new enough, and can make a virtual environment.
 $(VENV)/.made:
@@ -109,11 +128,9 @@ $(VENV)/.made:
 	    "(Debian: apt install python3-venv). make PYTHON=/path/to/python chooses one." >&2; exit 1
 
 $(VENV)/.runtime: requirements.lock | $(VENV)/.made
-	@echo "Installing the packages of $<"
-	@$(PIP) -r $<
+	@$(INSTALL)
 	@touch $@
 
 $(VENV)/.dev: requirements-dev.lock | $(VENV)/.made
-	@echo "Installing the packages of $<"
-	@$(PIP) -r $<
+	@$(INSTALL)
 	@touch $@

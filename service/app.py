@@ -14,14 +14,15 @@ from litestar.types import Receive, Scope, Send
 from msgspec import Struct
 from msgspec.structs import replace
 
-from service import accounts, data_rights, prompts, push, reading, recording, relationships, web, worker
+from service import accounts, contract, data_rights, prompts, push, reading, recording, relationships, web, worker
 from service.access import reader_lookup
 from service.access.authentication import Authenticator
 from service.access.reader_lookup import ReaderLookup
 from service.accounts.id_tokens import IdentityProvider, ProviderName
 from service.accounts.identity_providers import providers_of
-from service.context import ConnectionPool, Context
+from service.context import ACCESS_TTL, ConnectionPool, Context
 from service.contract.document import document
+from service.contract.pages import Page, pages_from
 from service.core.clock import Clock, load_zones, utc_now
 from service.core.mail import Mailer, Postman
 from service.core.randomness import RandomBytes, system_random_bytes
@@ -65,6 +66,7 @@ ROUTES: list[Any] = [
     *push.ROUTES,
     *data_rights.ROUTES,
     *web.ROUTES,
+    *contract.ROUTES,
 ]
 
 
@@ -73,6 +75,7 @@ class AppState(Struct, frozen=True, kw_only=True):
 
     context: Context
     document: Callable[[bool], Cacheable]
+    pages: Callable[[], dict[str, Page]]
     rate_limits: RateLimits
     authenticator: Authenticator
     reader_lookup: ReaderLookup
@@ -125,12 +128,13 @@ def create_app(
     with_prompts: bool = False,
     live_pace: LivePace = live.PACE,
     with_rotation: bool = False,
+    access_ttl: timedelta = ACCESS_TTL,
 ) -> App:
     """The service on a migrated database; `with_prompts`, it plans and sends them too. Raises StartupError.
 
     `with_rotation`, it rotates keys whose epoch is as old as the settings say.
     """
-    opened = open_context(database_url, settings, mailer, store, now, random_bytes)
+    opened = open_context(database_url, settings, mailer, store, now, random_bytes, access_ttl)
     vapid = vapid_public_key(settings)
     metrics = Metrics() if settings.metrics_port is not None else None
     rotate_after = timedelta(days=settings.rotate_keys_after_days)
@@ -194,9 +198,11 @@ async def _open_state(
         ) as lookup_db,
         create_pool(database_url, SERVICE_ROLE, reads.COUNTING_CONNECTIONS, reads.COUNTING, no_reset) as counting_db,
     ):
+        made = _document(litestar, settings)
         yield AppState(
             context=context,
-            document=_document(litestar, settings),
+            document=made,
+            pages=pages_from(made),
             rate_limits=rate_limits(settings),
             authenticator=Authenticator(context),
             reader_lookup=ReaderLookup(lookup_db),
@@ -259,7 +265,13 @@ def _watch(metrics: Metrics, state: AppState) -> None:
 
 @asynccontextmanager
 async def open_context(
-    database_url: str, settings: Settings, mailer: Mailer, store: KeyStore, now: Clock, random_bytes: RandomBytes
+    database_url: str,
+    settings: Settings,
+    mailer: Mailer,
+    store: KeyStore,
+    now: Clock,
+    random_bytes: RandomBytes,
+    access_ttl: timedelta = ACCESS_TTL,
 ) -> AsyncIterator[Context]:
     """A context, whose connections close and whose mails go out at the end of the block."""
     postman = Postman(mailer)
@@ -278,7 +290,7 @@ async def open_context(
         try:
             keys = Keyring(keys_db, store, now, random_bytes)
             pools = (db, auth_db, admission_db, maintenance_db, scheduler_db, writer_db, references_db)
-            yield Context(*pools, keys, now, random_bytes, postman)
+            yield Context(*pools, keys, now, random_bytes, postman, access_ttl=access_ttl)
         finally:
             await postman.close()
 

@@ -5,6 +5,7 @@ What comes from outside comes from here, so that tests can bring their own.
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import timedelta
 from typing import TypeAlias
 from uuid import UUID
 
@@ -33,6 +34,9 @@ ConnectionPool: TypeAlias = "Pool[Record]"
 ACT = "SELECT set_config('mutuality.members', $1::uuid[]::text, false)"
 
 
+ACCESS_TTL = timedelta(minutes=15)
+
+
 class Context(Struct, frozen=True):
     """Connections by role, keys, the clock, random bytes, mail and live listeners: one of each in a process."""
 
@@ -48,6 +52,7 @@ class Context(Struct, frozen=True):
     random_bytes: RandomBytes
     mailer: Postman
     listeners: Listeners = field(default_factory=Listeners)
+    access_ttl: timedelta = ACCESS_TTL  # of access tokens; only the demo, in which nobody is, has another
 
     @asynccontextmanager
     async def acting_as(self, *member_ids: UUID) -> AsyncIterator[DbConnection]:

@@ -182,6 +182,9 @@ def anchors(file: Path) -> set[str]:
     return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
 
 
+BYTES = re.compile("{.*}$")  # what is shown byte for byte stands in one line
+
+
 @pytest.mark.parametrize("map_", [ROOT / "ARCHITECTURE.md", *DOCS], ids=name_of)
 def test_its_lines_are_short(map_: Path) -> None:
-    assert [line for line in map_.read_text().splitlines() if len(line) > 120] == []
+    assert [line for line in map_.read_text().splitlines() if len(line) > 120 and not BYTES.match(line)] == []

@@ -53,7 +53,9 @@ def test_no_file_has_one() -> None:
 
 async def test_no_page_has_one(service: Running) -> None:
     phone = service.phone()
-    for path in ("/openapi.json", "/docs", "/docs/start.js"):
+    pages = [f"/docs/{name}" for name in service.app.state.pages() if name]
+    assert len(pages) > 50
+    for path in ("/openapi.json", "/docs", "/docs/style.css", *pages):
         page = await phone.call("GET", path)
         assert page.status_code == 200
         assert found_in(page.text) == []

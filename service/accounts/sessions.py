@@ -26,7 +26,6 @@ from service.web.operation import described
 from service.web.requests import ApiRequest, context_of, decode_body, path_uuid
 from service.web.responses import empty_answer, json_answer, tagged_answer
 
-ACCESS_TTL = timedelta(minutes=15)
 REFRESH_TTL = timedelta(days=90)
 SESSION_TTL = timedelta(days=365)  # however often it is refreshed
 REFRESH_GRACE = timedelta(seconds=30)
@@ -163,14 +162,14 @@ async def begin(context: Context, db: DbConnection, new: NewSession, now: dateti
     await known_devices.keep(context, db, new.member_id, new.known_device_id, now)
     await db.execute(END_SESSIONS_UNUSED, new.member_id, MAX_SESSIONS - 1)
     await db.execute(MAKE_SESSION, session_id, new.member_id, new.known_device_id, name_ciphertext, now)
-    await _store_tokens(db, session_id, new.access, new.refresh, now)
+    await _store_tokens(context, db, session_id, new.access, new.refresh, now)
     return await answer(context, new, now)
 
 
 async def answer(context: Context, new: NewSession, begun_at: datetime) -> SignedIn:
     """What the phone is told of a session that began then."""
     secret = await known_devices.secret_of(context, new.known_device_id)
-    return SignedIn(new.member_id, new.access, begun_at + ACCESS_TTL, new.refresh, secret)
+    return SignedIn(new.member_id, new.access, begun_at + context.access_ttl, new.refresh, secret)
 
 
 def new_known_device(context: Context) -> UUID:
@@ -178,8 +177,10 @@ def new_known_device(context: Context) -> UUID:
     return tokens.new_id(context.random_bytes, "known device id")
 
 
-async def _store_tokens(db: DbConnection, session_id: UUID, access: str, refresh: str, now: datetime) -> None:
-    await db.execute(STORE_ACCESS_TOKEN, tokens.token_hash(access), session_id, now + ACCESS_TTL)
+async def _store_tokens(
+    context: Context, db: DbConnection, session_id: UUID, access: str, refresh: str, now: datetime
+) -> None:
+    await db.execute(STORE_ACCESS_TOKEN, tokens.token_hash(access), session_id, now + context.access_ttl)
     await db.execute(STORE_REFRESH_TOKEN, tokens.token_hash(refresh), session_id, now + REFRESH_TTL)
 
 
@@ -263,10 +264,10 @@ async def _refresh(context: Context, db: DbConnection, token: str, now: datetime
         await db.execute(USE_REFRESH_TOKEN, tokens.token_hash(token), used_at, salt)
         await db.execute(FORGET_ACCESS_TOKENS, row["session_id"], now)
         await db.execute(TOUCH_SESSION, row["session_id"], now)
-        await _store_tokens(db, row["session_id"], *_successors(token, salt), now)
+        await _store_tokens(context, db, row["session_id"], *_successors(token, salt), now)
     access, following = _successors(token, salt)
     secret = await known_devices.secret_of(context, row["known_device_id"])
-    return SignedIn(row["member_id"], access, used_at + ACCESS_TTL, following, secret)
+    return SignedIn(row["member_id"], access, used_at + context.access_ttl, following, secret)
 
 
 def _successors(token: str, salt: bytes) -> tuple[str, str]:

@@ -1,6 +1,7 @@
 """The command demo: serve, on data of its own, with a synthetic couple."""
 
 import threading
+from datetime import timedelta
 from pathlib import Path
 
 import httpx
@@ -14,6 +15,7 @@ from service.core.clock import utc_now
 from service.settings import Settings
 
 DEMO_DATA_DIR = Path(".demo-data")
+DEMO_ACCESS_TTL = timedelta(days=1)  # nobody is behind the couple, and who looks around is not to sign in again
 
 
 def run_demo(settings: Settings) -> None:
@@ -26,7 +28,7 @@ def run_demo(settings: Settings) -> None:
         settings = at_port_of(listener, settings)
         none = {"sign_ins_per_hour": 0, "requests_per_minute": 0, "entries_per_minute": 0}
         unlimited = settings.model_copy(update=none)
-        app = create_app(url, unlimited, mailer, key_store(settings), with_prompts=True)
+        app = create_app(url, unlimited, mailer, key_store(settings), with_prompts=True, access_ttl=DEMO_ACCESS_TTL)
         run(app, listener, lambda: _load_beside(settings, mailer), app.end_streams)
 
 

@@ -286,7 +286,7 @@ def instructions(couple: Couple, address: str, now: datetime) -> str:
     relationship = f"{address}/v1/relationships/{couple.relationship_id}"
     last_month = f"{now.replace(day=1) - timedelta(days=1):%Y-%m}"
     return f"""
-A synthetic couple is in: nobody is behind it. Tokens last 15 minutes; start the demo again for fresh ones.
+A synthetic couple is in: nobody is behind it. Tokens last a day; a start of the demo makes fresh ones.
 
 FIRST={couple.first.token}
 SECOND={couple.second.token}

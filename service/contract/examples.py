@@ -37,8 +37,9 @@ from service.accounts.identity_providers import NONCE_TTL, IdentitySignIn, Ident
 from service.accounts.mailed_codes import Attempt, CodeWanted, SignIn
 from service.accounts.me import Change, Consent, ConsentGiven, Me
 from service.accounts.pauses import Pauses, PauseSet
-from service.accounts.sessions import ACCESS_TTL, Device, Devices, Refresh, SignedIn
+from service.accounts.sessions import Device, Devices, Refresh, SignedIn
 from service.accounts.step_up import StepUp
+from service.context import ACCESS_TTL
 from service.core import tokens
 from service.core.version import CONTRACT_VERSION, SERVICE_VERSION
 from service.data_rights.export import FORMAT, Export, ExportedRelationship

@@ -8,7 +8,7 @@ Never imports: any room that knows what is asked (`access` and above).
 
 from typing import Any
 
-from service.web.health import get_docs, get_docs_file, get_document, get_liveness, get_readiness
+from service.web.health import get_liveness, get_readiness
 from service.web.help import get_help
 from service.web.version import get_version
 
@@ -17,7 +17,4 @@ ROUTES: list[Any] = [
     get_version,
     get_liveness,
     get_readiness,
-    get_document,
-    get_docs,
-    get_docs_file,
 ]

@@ -3,7 +3,6 @@
 import json
 import re
 from collections.abc import Iterator
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -83,7 +82,7 @@ def test_every_route_is_described() -> None:
         for handler in getattr(route, "route_handlers", [])
         if "operation" not in handler.opt and handler.http_methods != {"OPTIONS"}
     }
-    assert undescribed == {"get_document", "get_docs", "get_docs_file"}
+    assert undescribed == {"get_document", "get_docs", "get_docs_page", "get_error_list", "get_error_page"}
     assert {method for path in DOCUMENT["paths"].values() for method in path} == {
         "get",
         "post",
@@ -367,61 +366,3 @@ async def test_an_example_of_a_device_can_be_registered(service: Running, name: 
     (shown,) = (content["examples"] for kind, content in contents(OPERATIONS["registerDevice"]) if kind == "body")
     registered = await phone.expect(200, "PUT", f"/v1/me/devices/{uuid4()}", shown[name]["value"])
     assert registered["platform"] == shown[name]["value"]["platform"]
-
-
-# --- Its pages
-
-
-class Loaded(HTMLParser):
-    """What a page loads."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.addresses: list[str] = []
-        self.feed(page)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Called for each tag."""
-        self.addresses += [value or "" for name, value in attrs if name in ("src", "href", "srcset", "data", "action")]
-
-
-TYPES = {".css": "text/css", ".js": "text/javascript", ".png": "image/png"}
-
-
-async def test_the_page_loads_nothing_from_elsewhere(service: Running) -> None:
-    phone = service.phone()
-    page = await phone.call("GET", "/docs")
-    addresses = Loaded(page.text).addresses
-    assert page.headers["content-type"] == "text/html; charset=utf-8"
-    assert len(addresses) == 4
-    for address in addresses:
-        file = await phone.call("GET", address)
-        assert file.status_code == 200
-        assert address.startswith("/docs/")
-        assert file.headers["content-type"].partition(";")[0] == TYPES[Path(address).suffix]
-        assert len(file.content) > 100
-
-
-async def test_what_the_page_loads_loads_nothing_from_elsewhere(service: Running) -> None:
-    phone = service.phone()
-    style = (await phone.call("GET", "/docs/swagger-ui.css")).text
-    start = (await phone.call("GET", "/docs/start.js")).text
-    assert "@import" not in style
-    assert {address[:5] for address in re.findall(r"url\([\"']?([^\"')]+)", style)} <= {"data:"}
-    assert re.findall(r"[\"'](?:https?:)?//", start) == []
-    assert '"/openapi.json"' in start
-
-
-async def test_the_page_may_not_reach_elsewhere(service: Running) -> None:
-    policy = (await service.phone().call("GET", "/docs")).headers["content-security-policy"]
-    rules = dict(rule.strip().split(" ", 1) for rule in policy.split(";"))
-    assert rules.pop("default-src") == "'none'"
-    sources = {source for rule in rules.values() for source in rule.split()}
-    assert sources <= {"'self'", "'unsafe-inline'", "'none'", "data:"}
-    assert rules["script-src"] == "'self'"
-
-
-async def test_no_other_file_is_served(service: Running) -> None:
-    for name in ("index.html", "swagger-ui.js.map", "..%2f__init__.py", "start.js%00"):
-        answer = await service.phone().call("GET", f"/docs/{name}")
-        assert (answer.status_code, answer.json()["code"]) == (404, "not_found")

@@ -644,7 +644,7 @@ async def test_what_is_not_cacheable_is_kept_by_nobody(service: Running) -> None
 
 async def test_no_answer_is_shown_inside_another_page(service: Running) -> None:
     one = await service.member()
-    paths = ("/docs", "/docs/start.js", "/openapi.json", "/v1/me", "/v1/nothing", "/nowhere")
+    paths = ("/docs", "/docs/style.css", "/openapi.json", "/v1/me", "/v1/nothing", "/nowhere")
     for answer in [await one.call("GET", path) for path in paths]:
         policy = answer.headers["Content-Security-Policy"].split("; ")
         assert {"default-src 'none'", "frame-ancestors 'none'"} <= set(policy)
