@@ -16,6 +16,7 @@ ORDER: tuple[str, ...] = (
     "stepUpWithGoogle",
     # Me
     "getMe",
+    "getConsentText",
     "giveConsent",
     "changeMe",
     "putPause",
@@ -44,6 +45,7 @@ ORDER: tuple[str, ...] = (
     "getHome",
     "listEvents",
     "listenLive",
+    "makeLiveTicket",
     "listRequests",
     "listOpenings",
     "getBalances",
@@ -71,6 +73,7 @@ ORDER: tuple[str, ...] = (
     # Health
     "getLiveness",
     "getReadiness",
+    "getVersion",
 )
 
 
