@@ -14,7 +14,7 @@ from litestar.types import Receive, Scope, Send
 from msgspec import Struct
 from msgspec.structs import replace
 
-from service import accounts, data_rights, prompts, push, reading, recording, relationships, web, worker
+from service import accounts, data_rights, prompts, push, reading, recording, relationships, web, web_app, worker
 from service.access import reader_lookup
 from service.access.authentication import Authenticator
 from service.access.reader_lookup import ReaderLookup
@@ -65,6 +65,7 @@ ROUTES: list[Any] = [
     *push.ROUTES,
     *data_rights.ROUTES,
     *web.ROUTES,
+    *web_app.ROUTES,
 ]
 
 

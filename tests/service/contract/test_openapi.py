@@ -83,7 +83,8 @@ def test_every_route_is_described() -> None:
         for handler in getattr(route, "route_handlers", [])
         if "operation" not in handler.opt and handler.http_methods != {"OPTIONS"}
     }
-    assert undescribed == {"get_document", "get_docs", "get_docs_file"}
+    pages = {"get_docs", "get_docs_file", "get_app", "get_app_file", "get_icon", "get_manifest", "get_service_worker"}
+    assert undescribed == {"get_document", *pages}
     assert {method for path in DOCUMENT["paths"].values() for method in path} == {
         "get",
         "post",
