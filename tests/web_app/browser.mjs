@@ -5,6 +5,7 @@ import { createRequire } from "node:module";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { createInterface } from "node:readline";
 
 const require = createRequire(new URL("../../service/web_app/package.json", import.meta.url));
 const { chromium } = require("playwright-core");
@@ -70,4 +71,13 @@ export async function story(tell) {
     console.error(error);
     process.exit(1);
   }
+}
+
+let answers;
+
+/** Ask the test for something that only it knows. */
+export async function ask(what, ...values) {
+  answers ??= createInterface({ input: process.stdin })[Symbol.asyncIterator]();
+  console.log(JSON.stringify({ ask: what, with: values }));
+  return JSON.parse((await answers.next()).value);
 }

@@ -57,6 +57,6 @@ async function openToday(): Promise<void> {
   const open = await self.clients.matchAll({ type: "window" });
   const client = open[0];
   if (!client) return void (await self.clients.openWindow("/#/today"));
-  await client.focus();
   client.postMessage("today");
+  await client.focus();
 }

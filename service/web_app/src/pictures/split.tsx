@@ -4,7 +4,9 @@ import { WHO } from "../api_types";
 import { decimal, percent, t } from "../texts/texts";
 import { partnerName } from "../ui";
 
+// In fives, as people count.
 const MOST_MARKS = 60;
+const TALLY_WIDTH = MOST_MARKS * 5 + (MOST_MARKS / 5) * 3;
 const WIDTH = 320;
 const SIDE = 8;
 
@@ -27,16 +29,18 @@ export function Marks({ count, who, label }: { count: number; who: string; label
   const marks = Math.ceil(count / each);
   return (
     <div class={`marks ${who}`}>
-      <span class="who">{label}</span>
-      <svg class="tally" viewBox={`0 0 ${MOST_MARKS * 5} 14`} aria-hidden="true" preserveAspectRatio="xMinYMid meet">
-        {Array.from({ length: marks }, (_, i) => (
-          <rect key={i} x={i * 5 + Math.floor(i / 5) * 0.01} y={i % 5 === 4 ? 0 : 2} width="2.5" height={i % 5 === 4 ? 14 : 10} rx="1" />
-        ))}
-      </svg>
+      <span>{label}</span>
       <span class="number">
+        {each > 1 && <small>{t.mark_is(each)} </small>}
         {count}
-        {each > 1 && <small> (❘ = {each})</small>}
       </span>
+      {count > 0 && (
+        <svg class="tally" viewBox={`0 0 ${TALLY_WIDTH} 12`} aria-hidden="true" preserveAspectRatio="xMinYMid meet">
+          {Array.from({ length: marks }, (_, i) => (
+            <rect key={i} x={i * 5 + Math.floor(i / 5) * 3} y="0" width="3" height="12" rx="1.5" />
+          ))}
+        </svg>
+      )}
     </div>
   );
 }

@@ -2,12 +2,21 @@
 import type { Cell } from "../api_types";
 import { dayAfter } from "../time";
 import { dayText, t } from "../texts/texts";
+import { partnerName } from "../ui";
 import { niceMost } from "./scales";
 
 const STEP = 24;
 const HALF = 26;
 
 type Line = Cell["line"];
+
+/** What all of it adds up to, and how tall the tallest column may be: no picture without its numbers. */
+export function sumText(line: Line, most: number, counted?: boolean): string {
+  const told = line.filter((place) => place != null) as number[][];
+  const [above, below] = [0, 1].map((side) => told.reduce((sum, place) => sum + place[side]!, 0)) as [number, number];
+  const sums = counted ? t.sum_counted(above, below) : t.sum_who(above, partnerName(), below);
+  return `${sums} · ${t.full_column(most)}`;
+}
 
 /** The largest number in any of the lines: tellings beside each other are drawn to one measure. */
 export function mostOf(...lines: (Line | undefined)[]): number {

@@ -9,11 +9,11 @@ import { bandPath, linePath, lonely, monthMarks, niceMost } from "./scales";
 const WIDTH = 360;
 const LEFT = 30;
 const RIGHT = 8;
-const TOP = 8;
-const BOTTOM = 138;
-const N_TOP = 150;
-const N_BOTTOM = 178;
-const HEIGHT = 196;
+const TOP = 18;
+const BOTTOM = 152;
+const N_TOP = 176;
+const N_BOTTOM = 204;
+const HEIGHT = 222;
 
 export interface TrendOf {
   points: Point[];
@@ -93,6 +93,8 @@ export function TrendPicture(of: TrendOf) {
         <line class="axis" x1={LEFT} x2={WIDTH - RIGHT} y1={BOTTOM} y2={BOTTOM} />
         <text class="label faint" x={LEFT - 4} y={TOP + 4} text-anchor="end">{isFelt ? "7" : percent(1)}</text>
         <text class="label faint" x={LEFT - 4} y={BOTTOM + 1} text-anchor="end">{isFelt ? "1" : percent(0)}</text>
+        <text class="label faint" x={LEFT} y={TOP - 6}>{of.ends[1]}</text>
+        <text class="label faint" x={LEFT} y={BOTTOM + 13}>{of.ends[0]}</text>
         {monthMarks(from, to, 7).map((mark) => (
           <g key={mark}>
             <line class="tick" x1={atDay(mark)} x2={atDay(mark)} y1={N_BOTTOM} y2={N_BOTTOM + 4} />
@@ -109,7 +111,6 @@ export function TrendPicture(of: TrendOf) {
         {points.map((one, i) => one.n > 0 && <rect key={one.on} class="n" x={x(i) - nWidth / 2} width={nWidth} y={N_BOTTOM - (one.n / most) * (N_BOTTOM - N_TOP)} height={(one.n / most) * (N_BOTTOM - N_TOP)} />)}
         <line class="cursor" x1={x(place)} x2={x(place)} y1={TOP} y2={N_BOTTOM} />
       </svg>
-      <div class="sides" aria-hidden="true"><span>{percentEnd(isFelt, 1)} {of.ends[1]}</span><span>{percentEnd(isFelt, 0)} {of.ends[0]}</span></div>
       <label class="step">
         <span class="hidden">{t.step_through}</span>
         <input type="range" min="0" max={last} value={place} aria-valuetext={pointText(point, isFelt)} onInput={(event) => choose(Number(event.currentTarget.value))} />
@@ -118,10 +119,6 @@ export function TrendPicture(of: TrendOf) {
       <PointTable points={points} isFelt={isFelt} />
     </div>
   );
-}
-
-function percentEnd(isFelt: boolean, end: 0 | 1): string {
-  return isFelt ? (end ? "7 =" : "1 =") : `${percent(end)} =`;
 }
 
 function PointTable({ points, isFelt }: { points: readonly Point[]; isFelt: boolean }) {

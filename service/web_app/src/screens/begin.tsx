@@ -1,5 +1,5 @@
 // From signing in to being two: consent, begin alone, invite, accept, confirm.
-import { useState } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 import { encode } from "uqr";
 import { api } from "../api";
 import type { NextStep } from "../api_types";
@@ -48,7 +48,12 @@ export function Begin({ done }: { done: () => unknown }) {
 }
 
 export function Accept({ done }: { done: () => unknown }) {
-  const [code, setCode] = useState(query.value.get("code") ?? "");
+  const given = query.value.get("code") ?? "";
+  const [code, setCode] = useState(given);
+  // A link may come while the app is open.
+  useEffect(() => {
+    if (given) setCode(given);
+  }, [given]);
   const accept = async () => {
     const accepted = await attempt(api.POST("/v1/invites/accept", { body: { code } }));
     if (!accepted || accepted === true) return;

@@ -7,7 +7,7 @@ import { dayText, t, timeText } from "../texts/texts";
 import { Awaited, Button, Card, Choice, Screen, Twice, isLinked, options, partnerName, tellOutcome, useAnswer } from "../ui";
 import { takeBack } from "./us";
 
-const PAGE = 50;
+const PAGE = 30;
 
 export function Log() {
   const [stream, setStream] = useState<"shared" | "private">(isLinked() ? "shared" : "private");
@@ -72,12 +72,16 @@ function titleOf(event: Event): string {
 }
 
 function Entry({ event, isGone, isTold }: { event: Event; isGone: boolean; isTold: boolean }) {
+  const [isOpen, open] = useState(false);
   const isMine = event.by === "me";
   const canShare = isMine && event.stream === "private" && isLinked() && !isGone && (event.kind === "check_in" || (event.kind === "decision" && !event.decision?.request_id)) && !event.check_in?.concerns;
   const canTell = event.by === "partner" && event.kind === "decision" && event.decision?.decided_by && !event.decision.about && !isTold;
   const canTake = isMine && !isGone && event.kind !== "retraction" && event.kind !== "erased";
   return (
     <Card label={titleOf(event)}>
+      {(canShare || canTake) && (
+        <button type="button" class="plain more" aria-expanded={isOpen} aria-label={t.actions} onClick={() => open(!isOpen)}>⋯</button>
+      )}
       <p class="head">
         <strong>{titleOf(event)}</strong>
         {event.by && <> · {isMine ? t.by_me : partnerName()}</>} · {event.day ? dayText(event.day) : timeText(event.recorded_at)}
@@ -86,8 +90,8 @@ function Entry({ event, isGone, isTold }: { event: Event; isGone: boolean; isTol
       </p>
       <Content event={event} />
       {canTell && <Button act={() => go(`/decide?about=${event.id}&domain=${event.decision!.domain ?? "other"}&size=${event.decision!.size ?? ""}`)}>{t.tell_mine}</Button>}
-      {canShare && <Twice text={t.share_later} explain={t.share_later_means(partnerName())} sure={t.share_later} act={() => shareLater(event)} />}
-      {canTake && <Button kind="plain" act={() => takeBack(event)}>{t.take_back}</Button>}
+      {isOpen && canShare && <Twice text={t.share_later} explain={t.share_later_means(partnerName())} sure={t.share_later} act={() => shareLater(event)} />}
+      {isOpen && canTake && <Button kind="plain" act={() => takeBack(event)}>{t.take_back}</Button>}
     </Card>
   );
 }

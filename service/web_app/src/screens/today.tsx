@@ -1,7 +1,7 @@
 // The first screen: a check-in at once, what was asked of me today, what waits to be sent, the year at a glance.
 import { api } from "../api";
 import type { Home, NextStep, Prompt } from "../api_types";
-import { mostOf, Thirteen } from "../pictures/thirteen";
+import { mostOf, sumText, Thirteen } from "../pictures/thirteen";
 import { discard, flush, sendAgain, waiting } from "../queue";
 import { news, relationship } from "../state";
 import { t } from "../texts/texts";
@@ -13,20 +13,18 @@ export function Today({ step, done }: { step: NextStep["next"] | undefined; done
   const rid = relationship.value!.id;
   const home = useAnswer(`home ${rid}`, (client) => client.GET("/v1/relationships/{rid}/home", { params: { path: { rid } } }));
   return (
-    <Screen title={t.nav.today}>
+    <Screen title={t.nav.today} wide>
       <Queue />
       {step === "confirm" && <Linking step={step} done={done} />}
-      <Card title={isLinked() ? t.how_today : t.how_today_alone}>
-        <CheckInForm />
-      </Card>
-      <Awaited of={home}>
-        {(data) => (
-          <>
-            <Prompts prompts={data.prompts} />
-            <Glance home={data} />
-          </>
-        )}
-      </Awaited>
+      <div class="halves">
+        <div>
+          <Card title={isLinked() ? t.how_today : t.how_today_alone}>
+            <CheckInForm />
+          </Card>
+          {home.data && <Prompts prompts={home.data.prompts} />}
+        </div>
+        <Awaited of={home}>{(data) => <Glance home={data} />}</Awaited>
+      </div>
     </Screen>
   );
 }
@@ -93,11 +91,13 @@ function Glance({ home }: { home: Home }) {
               <figure>
                 <figcaption>{one.figure === "asks" ? t.both_acts : t.mine}</figcaption>
                 <Thirteen line={one.mine.line} most={most} on={home.on} counted={counted} label={`${t.measure[one.figure]}, ${t.mine}`} />
+                <p class="reading quiet">{sumText(one.mine.line, most, counted)}</p>
               </figure>
               {one.partners && (
                 <figure>
                   <figcaption>{t.partners(partnerName())}</figcaption>
                   <Thirteen line={one.partners.line} most={most} on={home.on} counted={counted} label={`${t.measure[one.figure]}, ${t.partners(partnerName())}`} />
+                  <p class="reading quiet">{sumText(one.partners.line, most, counted)}</p>
                 </figure>
               )}
             </div>
