@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from tests.support.phones import Json, Phone
 from tests.support.wire import Wire, served
@@ -54,9 +56,13 @@ def browser() -> str:
 
 
 @pytest.fixture
-def wire(built: Path, database_url: str) -> Iterator[Wire]:
-    """The service on loopback at the time that it is for browsers, whose clocks nobody can set."""
-    with served(database_url, lambda app: app) as wire:
+def wire(built: Path, database_url: str, tmp_path: Path) -> Iterator[Wire]:
+    """The service on loopback at the time that it is for browsers, whose clocks nobody can set; with a VAPID key."""
+    key = tmp_path / "vapid.pem"
+    pem = ec.generate_private_key(ec.SECP256R1()).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    key.write_bytes(pem)
+    vapid = {"vapid_key_file": key, "vapid_subject": "mailto:operator@example.org"}
+    with served(database_url, lambda app: app, **vapid) as wire:
         wire.clock.time = datetime.now(UTC)
         yield wire
 
