@@ -2,7 +2,7 @@
 import { useId, useState } from "preact/hooks";
 import type { Pause, Point } from "../api_types";
 import { dayText, decimal, percent, t } from "../texts/texts";
-import { daysBetween } from "../time";
+import { dayAfter, daysBetween } from "../time";
 import { partnerName } from "../ui";
 import { bandPath, linePath, lonely, monthMarks, niceMost } from "./scales";
 
@@ -86,7 +86,7 @@ export function TrendPicture(of: TrendOf) {
           </pattern>
         </defs>
         {paused.map((pause) => {
-          const [start, end] = [atDay(pause.from), atDay(pause.to ?? to)];
+          const [start, end] = [atDay(pause.from), atDay(pause.to ? dayAfter(pause.to, 1) : to)];
           return <rect key={pause.id} x={start} y={TOP} width={Math.max(end - start, 2)} height={N_BOTTOM - TOP} fill={`url(#${hatch})`} />;
         })}
         <line class="axis" x1={LEFT} x2={WIDTH - RIGHT} y1={TOP} y2={TOP} />
