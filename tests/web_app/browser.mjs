@@ -38,6 +38,8 @@ export async function phone(options = {}) {
   context.on("request", (request) => {
     if (!request.url().startsWith(given.url) && !/^(data|blob|about|chrome)/.test(request.url())) elsewhere.push(request.url());
   });
+  context.on("request", (request) => underway.add(request));
+  for (const end of ["requestfinished", "requestfailed"]) context.on(end, (request) => underway.delete(request));
   const page = context.pages()[0] ?? (await context.newPage());
   return {
     context, page, faults, elsewhere,
@@ -51,6 +53,14 @@ export async function phone(options = {}) {
 /** The address that opens the app as somebody who has signed in already. */
 export function signedIn(session) {
   return `${given.url}/#demo=${Buffer.from(JSON.stringify(session)).toString("base64url")}`;
+}
+
+const underway = new Set();
+const QUIET_MILLISECONDS = 60;
+
+/** Return once no call has been under way for a moment: what was asked for is on the screen. */
+export async function quiet(page) {
+  for (let calm = 0; calm < 3; calm = underway.size ? 0 : calm + 1) await page.waitForTimeout(QUIET_MILLISECONDS / 3);
 }
 
 /** Go to a screen as the app itself does it. */

@@ -1,6 +1,6 @@
 // Two browsers tell the whole story of a couple, by what stands on their screens.
 
-import { ask, check, given, phone, story } from "./browser.mjs";
+import { ask, check, given, phone, quiet, story } from "./browser.mjs";
 
 const ENGLISH = { email: "Mail address", send: "Send me a code", code: "Code", enter: "Sign in", adult: "I am an adult, and I agree.", agree: "Agree and go on" };
 const GERMAN = { email: "Mailadresse", send: "Schick mir einen Code", code: "Code", enter: "Anmelden", adult: "Ich bin volljährig und einverstanden.", agree: "Zustimmen und weiter" };
@@ -120,7 +120,7 @@ async function enter(page, email, texts) {
 /** Look away and back, as people do: the app then asks for what is new. */
 async function again(page) {
   await page.evaluate(() => document.dispatchEvent(new Event("visibilitychange")));
-  await page.waitForLoadState("networkidle");
+  await quiet(page);
 }
 
 async function checkIn(page, value, record) {

@@ -1,11 +1,11 @@
-// What the other keeps private changes no pixel of mine, on any screen.
+// What the other keeps private changes no pixel of mine, on any screen, and no byte of the page behind it.
 
-import { ask, given, phone, show, signedIn, story } from "./browser.mjs";
+import { ask, given, phone, quiet, show, signedIn, story } from "./browser.mjs";
 
 const ROUTES = ["/today", "/us", "/pictures", "/pictures/trends", "/pictures/month", "/pictures/agreement", "/pictures/more", "/log"];
 
 await story(async () => {
-  const { page, faults, close } = await phone();
+  const { page, faults, close } = await phone({ viewport: { width: 390, height: 2400 } });
   await page.goto(signedIn(given.session));
   await page.getByRole("heading", { name: "Today" }).waitFor();
   const before = await looks(page);
@@ -21,21 +21,20 @@ await story(async () => {
 async function looks(page) {
   await page.reload();
   await page.getByRole("navigation").last().waitFor();
-  const pictures = [];
+  const seen = [];
   for (const route of ROUTES) {
     await show(page, route);
-    await page.waitForLoadState("networkidle");
-    pictures.push(await still(page));
+    await quiet(page);
+    await page.waitForFunction(() => !document.body.innerText.includes("One moment …"));
+    seen.push(Buffer.concat([Buffer.from(await page.content()), await still(page)]));
   }
-  return pictures;
+  return seen;
 }
 
 /** A picture that has come to rest: two in a row are the same. */
 async function still(page) {
-  let last = Buffer.alloc(0);
-  for (;;) {
-    await page.waitForTimeout(100);
-    const now = await page.screenshot({ fullPage: true, animations: "disabled" });
+  for (let last = Buffer.alloc(0); ; ) {
+    const now = await page.screenshot({ animations: "disabled" });
     if (now.equals(last)) return now;
     last = now;
   }

@@ -1,6 +1,6 @@
 // Each screen at both widths, light and dark: nothing serious for axe, nothing wider than the screen, targets large enough.
 
-import { AXE, DESK, PHONE, given, phone, show, signedIn, story } from "./browser.mjs";
+import { AXE, DESK, PHONE, given, phone, quiet, show, signedIn, story } from "./browser.mjs";
 
 const ROUTES = [
   "/today", "/us", "/ask", "/open", "/decide", "/accept", "/pictures", "/pictures/trends", "/pictures/month", "/pictures/agreement",
@@ -25,7 +25,7 @@ await story(async () => {
     for (const route of ROUTES) {
       await show(page, route);
       await page.waitForFunction(() => !document.body.innerText.includes("One moment …"));
-      await page.waitForLoadState("networkidle");
+      await quiet(page);
       if (route === "/today") await page.locator(".seven").first().getByLabel("4 of 7").check();
       await look(page, `${route} ${size.width} ${colorScheme}`, found);
     }

@@ -44,7 +44,7 @@ export function Profile({ done }: { done: () => unknown }) {
   const here = Intl.DateTimeFormat().resolvedOptions().timeZone;
   const zones = [...new Set([zone, here, "UTC", ...Intl.supportedValuesOf("timeZone")])];
   const save = async () => {
-    if (await attempt(api.PATCH("/v1/me", { body: { name: name.trim() || null, time_zone: zone } }))) {
+    if (await attempt(api.PATCH("/v1/me", { body: { ...(name.trim() && { name: name.trim() }), time_zone: zone } }))) {
       await done();
       notice.value = { text: t.saved, tone: "good" };
     }
