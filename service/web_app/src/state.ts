@@ -37,8 +37,10 @@ function show(to: string): void {
   scrollTo(0, 0);
 }
 
+history.scrollRestoration = "manual";
 addEventListener("hashchange", () => {
   route.value = location.hash.slice(1) || "/today";
+  scrollTo(0, 0);
 });
 
 export type Message = "queue" | "session" | "signed-out" | "exit" | "lock";

@@ -113,7 +113,7 @@ export function AnswersPicture({ answers }: { answers: Answers }) {
       <p class="reading">
         <strong>{t.n_answers(answers.n)}</strong>
         {share && <> · {t.counted_share}: {share}</>}
-        {answers.reading !== "shown" && <><br />{answers.n === 0 ? t.reading.nothing : t.reading[answers.reading ?? "nothing"]}</>}
+        {answers.reading !== "shown" && <><br />{answers.n === 0 ? t.reading.nothing : answers.reading === "unclear" ? t.share_from_20 : t.reading.too_few}</>}
       </p>
     </div>
   );

@@ -229,6 +229,7 @@ export const de: Texts = {
     shown: "",
     nothing: "Nichts erzählt.",
   },
+  share_from_20: "Ab 20 Antworten gibt es einen Anteil.",
   leans: (who) => `Neigt sich zu: ${who}. Zufall erklärt das schlecht.`,
   tellings: { same: "Beide Erzählungen neigen sich zur selben Seite.", differ: "Die beiden Erzählungen neigen sich zu verschiedenen Seiten." },
   toward: (who) => `alles ${who}`,

@@ -239,6 +239,7 @@ export const en = {
     shown: "",
     nothing: "Nothing told.",
   },
+  share_from_20: "From 20 answers on there is a share.",
   leans: (who: string): string => `Leans to ${who}: chance explains this badly.`,
   tellings: { same: "Both tellings lean the same way.", differ: "The two tellings lean opposite ways." },
   toward: (who: string): string => `all ${who}`,
