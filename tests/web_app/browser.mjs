@@ -14,7 +14,9 @@ export const AXE = require.resolve("axe-core/axe.min.js");
 export const given = JSON.parse(process.env.STORY ?? "{}");
 const ARGUMENTS = [
   "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-  "--disable-component-update", "--disable-sync", "--font-render-hinting=none",
+  "--disable-component-update", "--disable-sync",
+  // The same page is the same pixels.
+  "--font-render-hinting=none", "--disable-partial-raster", "--disable-skia-runtime-opts", "--disable-lcd-text", "--force-color-profile=srgb",
 ];
 export const PHONE = { width: 390, height: 844 };
 export const DESK = { width: 1280, height: 900 };
