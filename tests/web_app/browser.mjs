@@ -25,8 +25,8 @@ export const DESK = { width: 1280, height: 900 };
 export async function phone(options = {}) {
   const folder = mkdtempSync(join(tmpdir(), "mutuality-browser-"));
   const context = await chromium.launchPersistentContext(folder, {
-    executablePath: given.chromium ?? "/usr/bin/chromium", headless: true, args: ARGUMENTS, viewport: PHONE,
-    locale: "en-GB", timezoneId: "Europe/Berlin", reducedMotion: "reduce", ...options,
+    executablePath: given.chromium ?? "/usr/bin/chromium", headless: true, viewport: PHONE,
+    locale: "en-GB", timezoneId: "Europe/Berlin", reducedMotion: "reduce", ...options, args: [...ARGUMENTS, ...(options.args ?? [])],
   });
   context.setDefaultTimeout(8000);
   const faults = [];
