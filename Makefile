@@ -93,8 +93,8 @@ lock: $(VENV)/.dev  ## Write the lock files anew from what is wanted (UPGRADE=--
 	@$(UV_COMPILE) $(UPGRADE) --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
 	@$(UV_COMPILE) $(UPGRADE) openapi/clients/requirements.in -o openapi/clients/requirements.lock
 
-clean:  ## Remove .venv and all caches; data stays
-	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+clean:  ## Remove .venv, what was built, and all caches; data stays
+	@rm -rf $(VENV) service/web_app/node_modules service/web_app/built .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A found python is one that really runs, is new enough, and can make a virtual environment.

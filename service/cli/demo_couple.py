@@ -301,7 +301,7 @@ A synthetic couple is in: nobody is behind it. Open the app as the first one, an
 
 {couple.second.app_address(address)}
 
-Each works once. The tokens below last 15 minutes; start the demo again for fresh ones.
+Each opens one browser. The tokens below last 15 minutes; start the demo again for fresh ones.
 
 FIRST={couple.first.token}
 SECOND={couple.second.token}
