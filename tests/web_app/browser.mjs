@@ -40,7 +40,8 @@ export async function phone(options = {}) {
   context.on("request", (request) => {
     if (!request.url().startsWith(given.url) && !/^(data|blob|about|chrome)/.test(request.url())) elsewhere.push(request.url());
   });
-  context.on("request", (request) => underway.add(request));
+  // What comes as it happens stays open for as long as somebody looks.
+  context.on("request", (request) => !request.url().endsWith("/live") && underway.add(request));
   for (const end of ["requestfinished", "requestfailed"]) context.on(end, (request) => underway.delete(request));
   const page = context.pages()[0] ?? (await context.newPage());
   return {

@@ -7,6 +7,7 @@ import { takeDemo } from "./demo";
 import { lazy } from "./lazy";
 import { lockNow, unlock, watchLock } from "./lock";
 import { flush, keepSending, look } from "./queue";
+import { followEvents } from "./live";
 import { openSession, signOut } from "./session";
 import { go, listen, locked, me, news, notice, path, reached, relationship, session, shownAsOf, tell } from "./state";
 import { keep, recall } from "./store";
@@ -66,6 +67,7 @@ function useStanding(): { step: NextStep["next"] | undefined; isKnown: boolean; 
     if (session.value) void askOf(memory).then(ask);
     else setKnown(false);
   }, [session.value?.member_id, news.value]);
+  useEffect(followEvents, [session.value?.member_id, relationship.value?.id]);
   return { step, isKnown, failed, ask };
 }
 
@@ -233,6 +235,7 @@ async function start(): Promise<void> {
   navigator.serviceWorker?.addEventListener("message", (event) => event.data === "today" && go("/today"));
   document.addEventListener("visibilitychange", () => {
     if (document.visibilityState === "visible") news.value += 1;
+    followEvents();
   });
   if (session.value) void import("./push").then(({ followKey }) => followKey()).catch(() => undefined);
   void flush();

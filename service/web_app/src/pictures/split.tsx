@@ -78,8 +78,9 @@ export function Scale(props: { low: number; high: number; middle?: number | null
 
 /** A split: the counts, n, the share between partner (left) and me (right), and what may be read from it. */
 export function SplitPicture({ split, acts }: { split: Split; acts?: boolean }) {
-  const nothing = split.reading == null && split.n === 0;
   const share = shareText(split);
+  // Silence is missing data, not a row of zeros.
+  if (WHO.every((who) => split.counts[who] === 0)) return <p class="reading quiet">{t.reading.nothing}</p>;
   return (
     <div class="split">
       <CountMarks counts={split.counts} skip={acts ? ["both", "neither"] : []} />
@@ -90,7 +91,7 @@ export function SplitPicture({ split, acts }: { split: Split; acts?: boolean }) 
         <strong>{t.n_occasions(split.n)}</strong>
         {share && <> · {share}</>}
         <br />
-        {nothing ? t.reading.nothing : readingText(split.reading)}
+        {readingText(split.reading)}
       </p>
     </div>
   );
@@ -100,6 +101,7 @@ const INPUTS = ["not_asked", "asked", "partly", "counted"] as const;
 
 export function AnswersPicture({ answers }: { answers: Answers }) {
   const share = shareText(answers);
+  if (answers.n === 0) return <p class="reading quiet">{t.reading.nothing}</p>;
   return (
     <div class="split">
       <div class="counts">
@@ -113,7 +115,7 @@ export function AnswersPicture({ answers }: { answers: Answers }) {
       <p class="reading">
         <strong>{t.n_answers(answers.n)}</strong>
         {share && <> · {t.counted_share}: {share}</>}
-        {answers.reading !== "shown" && <><br />{answers.n === 0 ? t.reading.nothing : answers.reading === "unclear" ? t.share_from_20 : t.reading.too_few}</>}
+        {answers.reading !== "shown" && <><br />{answers.reading === "unclear" ? t.share_from_20 : t.reading.too_few}</>}
       </p>
     </div>
   );
@@ -129,6 +131,7 @@ export function feltText(felt: { mean?: number | null; low?: number | null; high
 export function FeltPicture({ felt }: { felt: Felt }) {
   const said = feltText(felt);
   const most = Math.max(...felt.counts, 1);
+  if (felt.n === 0) return <p class="reading quiet">{t.reading.nothing}</p>;
   const x = (step: number) => SIDE + (step / 6) * (WIDTH - 2 * SIDE);
   return (
     <div class="felt">
@@ -146,8 +149,7 @@ export function FeltPicture({ felt }: { felt: Felt }) {
       <p class="reading">
         <strong>{t.n_answers(felt.n)}</strong>
         {said && <> · {said}</>}
-        {felt.n === 0 && <><br />{t.reading.nothing}</>}
-        {felt.n > 0 && felt.n < 8 && <><br />{t.reading.too_few}</>}
+        {felt.n < 8 && <><br />{t.reading.too_few}</>}
       </p>
     </div>
   );

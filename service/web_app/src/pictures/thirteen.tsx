@@ -7,12 +7,15 @@ import { niceMost } from "./scales";
 
 const STEP = 24;
 const HALF = 26;
+// A single occasion is no full column.
+const LEAST = 5;
 
 type Line = Cell["line"];
 
 /** What all of it adds up to, and how tall the tallest column may be: no picture without its numbers. */
 export function sumText(line: Line, most: number, counted?: boolean): string {
   const told = line.filter((place) => place != null) as number[][];
+  if (told.length === 0) return t.no_data;
   const [above, below] = [0, 1].map((side) => told.reduce((sum, place) => sum + place[side]!, 0)) as [number, number];
   const sums = counted ? t.sum_counted(above, below) : t.sum_who(above, partnerName(), below);
   return `${sums} · ${t.full_column(most)}`;
@@ -21,7 +24,7 @@ export function sumText(line: Line, most: number, counted?: boolean): string {
 /** The largest number in any of the lines: tellings beside each other are drawn to one measure. */
 export function mostOf(...lines: (Line | undefined)[]): number {
   const all = lines.flatMap((line) => line ?? []).flatMap((place) => place ?? []);
-  return niceMost(Math.max(1, ...(all as number[])));
+  return niceMost(Math.max(LEAST, ...(all as number[])));
 }
 
 export function Thirteen({ line, most, on, counted, label }: { line: Line; most: number; on: string; counted?: boolean; label: string }) {

@@ -58,7 +58,7 @@ export function TrendPicture(of: TrendOf) {
   const [chosen, choose] = useState(last);
   const place = Math.min(chosen, last);
   const hatch = useId();
-  if (last < 0) return <p class="quiet">{t.no_data}</p>;
+  if (last < 0 || of.mostN === 0) return <p class="quiet">{t.no_data}</p>;
 
   const from = points[0]!.on;
   const to = points[last]!.on;
@@ -73,7 +73,9 @@ export function TrendPicture(of: TrendOf) {
   const bands = points.map((point) => band(point.low, point.high));
   const wides = points.map((point) => band(point.wide_low, point.wide_high));
   const most = niceMost(Math.max(of.mostN, 1));
-  const nWidth = Math.max(Math.min(((WIDTH - LEFT - RIGHT) / points.length) * 0.6, 10), 0.6);
+  // Columns with air between them, or, where they are too many for that, none.
+  const room = (WIDTH - LEFT - RIGHT) / points.length;
+  const nWidth = room < 3 ? room * 1.05 : Math.min(room * 0.6, 10);
   const paused = of.pauses.filter((pause) => pause.from <= to && (pause.to ?? to) >= from);
   const point = points[place]!;
 
@@ -133,7 +135,7 @@ function PointTable({ points, isFelt }: { points: readonly Point[]; isFelt: bool
               <tr>
                 <th scope="col">{t.column.on}</th>
                 <th scope="col">{t.column.n}</th>
-                {!Array.isArray(points[0]?.counts) && points[0]?.occasions && <><th scope="col">{t.column.me}</th><th scope="col">{partnerName()}</th></>}
+                {!Array.isArray(points[0]?.counts) && points[0]?.occasions && <><th scope="col">{t.column.me}</th><th scope="col">{t.who("partner", partnerName())}</th></>}
                 <th scope="col">{isFelt ? t.column.mean : t.column.share}</th>
                 <th scope="col">{t.column.low}</th>
                 <th scope="col">{t.column.high}</th>

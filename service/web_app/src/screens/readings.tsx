@@ -143,6 +143,7 @@ function RolesOf({ told }: { told: Roles["mine"] }) {
 
 function VoiceOf({ heard }: { heard: Voice["me"] }) {
   const share = shareText(heard);
+  if (heard.n === 0) return <p class="reading quiet">{t.reading.nothing}</p>;
   return (
     <div class="split">
       <div class="counts">
@@ -152,7 +153,7 @@ function VoiceOf({ heard }: { heard: Voice["me"] }) {
       <p class="reading">
         <strong>{t.voice_both(heard.n)}</strong>
         {share && <> · {t.voice_row.both_spoke}: {share}</>}
-        {heard.n < 8 && <><br />{heard.n === 0 ? t.reading.nothing : t.reading.too_few}</>}
+        {heard.n < 8 && <><br />{t.reading.too_few}</>}
       </p>
     </div>
   );

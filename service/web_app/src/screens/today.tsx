@@ -79,7 +79,7 @@ function Glance({ home }: { home: Home }) {
     <Card title={t.thirteen}>
       <p class="legend">
         <span class="key me">{t.who("me", partnerName())}</span>
-        <span class="key partner">{partnerName()}</span>
+        <span class="key partner">{t.who("partner", partnerName())}</span>
       </p>
       {overall.map((one) => {
         const most = mostOf(one.mine.line, one.partners?.line);

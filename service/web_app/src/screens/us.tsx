@@ -29,8 +29,8 @@ export function Us({ step, done }: { step: NextStep["next"] | undefined; done: (
           <Button act={() => go("/decide")}>{t.tell_decision}</Button>
         </div>
       )}
-      {!isLinked() && <Button act={() => go("/decide")}>{t.tell_decision}</Button>}
-      <Awaited of={home}>
+      {!isLinked() && <div class="actions"><Button act={() => go("/decide")}>{t.tell_decision}</Button></div>}
+      {isLinked() && <Awaited of={home}>
         {(data) => (
           <>
             <List title={t.asked_of_me} all={data.asked_of_me} show={(one) => <AskedOfMe key={one.event.id} standing={one} />} />
@@ -38,7 +38,7 @@ export function Us({ step, done }: { step: NextStep["next"] | undefined; done: (
             <List title={t.asked_by_me} all={data.asked_by_me} show={(one) => <AskedByMe key={one.event.id} standing={one} />} />
           </>
         )}
-      </Awaited>
+      </Awaited>}
     </Screen>
   );
 }

@@ -42,7 +42,7 @@ export const de: Texts = {
   },
   kind: { check_in: "Eintrag", request: "Bitte", opening: "Zu entscheiden", decision: "Entscheidung", retraction: "Zurückgenommen" },
   who: (one: Who, name: string) => ({ me: "Ich", partner: name, both: "Beide", neither: "Niemand von uns" })[one],
-  your_partner: "Dein Gegenüber",
+  your_partner: "dein Gegenüber",
   weekday: { mon: "Mo", tue: "Di", wed: "Mi", thu: "Do", fri: "Fr", sat: "Sa", sun: "So" },
 
   leave_quickly: "Schnell weg",

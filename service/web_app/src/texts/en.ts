@@ -43,7 +43,7 @@ export const en = {
   app: "Mutuality",
   domain, felt, question, concern, measure, kind,
   who: (one: Who, name: string): string => ({ me: "Me", partner: name, both: "Both", neither: "Neither" })[one],
-  your_partner: "Your partner",
+  your_partner: "your partner",
   weekday: { mon: "Mon", tue: "Tue", wed: "Wed", thu: "Thu", fri: "Fri", sat: "Sat", sun: "Sun" },
 
   // Around everything

@@ -9,7 +9,25 @@ export const language = signal<Language>("en");
 const spoken = signal<Texts>(en);
 
 /** The texts of the language; a component that reads one is drawn anew when the language changes. */
-export const t = new Proxy({} as Texts, { get: (_, key: string) => spoken.value[key as keyof Texts] });
+export const t = new Proxy({} as Texts, {
+  get(_, key: string) {
+    const text = spoken.value[key as keyof Texts];
+    return typeof text === "function" ? begunLarge(text as (...values: unknown[]) => string) : text;
+  },
+});
+
+/** Who has chosen no name is "your partner", and "Your partner" where a text begins with it. */
+function begunLarge(text: (...values: unknown[]) => string): (...values: unknown[]) => string {
+  return (...values) => {
+    const said = text(...values);
+    return said.startsWith(spoken.value.your_partner) ? said.charAt(0).toUpperCase() + said.slice(1) : said;
+  };
+}
+
+/** Dates and numbers as in the place that the browser is set to, where that speaks the language. */
+function locale(): string {
+  return navigator.languages.find((one) => one.startsWith(language.value)) ?? language.value;
+}
 
 export async function openLanguage(): Promise<void> {
   await speak((await recall("language")) ?? (navigator.language.startsWith("de") ? "de" : "en"));
@@ -27,7 +45,7 @@ async function speak(chosen: Language): Promise<void> {
 }
 
 function format(options: Intl.DateTimeFormatOptions): (at: Date) => string {
-  return (at) => new Intl.DateTimeFormat(language.value, options).format(at);
+  return (at) => new Intl.DateTimeFormat(locale(), options).format(at);
 }
 
 /** A calendar day, which is the same everywhere. */
@@ -44,9 +62,9 @@ export function timeText(at: string | number): string {
 }
 
 export function percent(share: number): string {
-  return new Intl.NumberFormat(language.value, { style: "percent" }).format(share);
+  return new Intl.NumberFormat(locale(), { style: "percent" }).format(share);
 }
 
 export function decimal(value: number): string {
-  return new Intl.NumberFormat(language.value, { minimumFractionDigits: 1, maximumFractionDigits: 1 }).format(value);
+  return new Intl.NumberFormat(locale(), { minimumFractionDigits: 1, maximumFractionDigits: 1 }).format(value);
 }
