@@ -36,6 +36,7 @@ const script = named(/^app\/app-\w+\.js$/);
 const style = named(/^app\/style-\w+\.css$/);
 
 const text = (content) => new TextEncoder().encode(content);
+const first = firstLoad();
 files.set("index.html", text(page(script, style)));
 files.set("manifest.webmanifest", text(readFileSync(join(here, "src/manifest.json"), "utf8")));
 files.set("icons/icon.svg", text(icon()));
@@ -74,6 +75,7 @@ function page(script, style) {
   <link rel="icon" href="/icons/icon.svg" type="image/svg+xml">
   <link rel="apple-touch-icon" href="/icons/icon-180.png">
   <link rel="stylesheet" href="/${style}">
+  ${first.filter((name) => name !== script).map((name) => `<link rel="modulepreload" href="/${name}">`).join("\n  ")}
   <script type="module" src="/${script}"></script>
 </head>
 <body>
@@ -100,18 +102,23 @@ function write() {
   renameSync(fresh, out);
 }
 
-/** What the first visit loads: the page, the style sheet, the script and all that it imports at once. */
-function report() {
-  const first = new Set(["index.html", style]);
+/** The scripts of the first visit: the one that is named, and all that it imports at once. */
+function firstLoad() {
+  const found = new Set();
   const follow = (name) => {
-    if (first.has(name)) return;
-    first.add(name);
-    const output = Object.entries(app.metafile.outputs).find(([path]) => basename(path) === basename(name));
-    for (const one of output[1].imports) if (one.kind === "import-statement") follow(`app/${basename(one.path)}`);
+    if (found.has(name)) return;
+    found.add(name);
+    const [, output] = Object.entries(app.metafile.outputs).find(([path]) => basename(path) === basename(name));
+    for (const one of output.imports) if (one.kind === "import-statement") follow(`app/${basename(one.path)}`);
   };
   follow(script);
-  const sum = (names) => [...names].reduce((all, name) => all + packed(files.get(name)).length, 0);
+  return [...found];
+}
+
+function report() {
+  const sum = (names) => names.reduce((all, name) => all + packed(files.get(name)).length, 0);
   const kilobytes = (bytes) => `${(bytes / 1000).toFixed(1)} kB`;
   const code = [...files.keys()].filter((name) => !name.endsWith(".png"));
-  console.log(`The phone app is built: ${kilobytes(sum(first))} compressed at the first visit, ${kilobytes(sum(code))} in all.`);
+  const visit = sum(["index.html", style, ...first]);
+  console.log(`The phone app is built: ${kilobytes(visit)} compressed at the first visit, ${kilobytes(sum(code))} in all.`);
 }

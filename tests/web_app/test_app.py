@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from service.prompts.catalogue import TEXTS
 from service.web_app import pages
 from tests.support.phones import Running
-from tests.web_app.conftest import WEB_APP, node
+from tests.web_app.conftest import ROOT, WEB_APP, node
 
 FIRST_LOAD_BYTES = 60_000
 
@@ -34,7 +35,7 @@ async def test_files_are_kept_for_ever_and_the_page_is_asked_for_again(service: 
     page = await phone.call("GET", "/")
     assert page.headers["cache-control"] == "no-cache"
     found = re.findall(r'(?:src|href)="(/app/[^"]+)"', page.text)
-    assert len(found) == 2
+    assert len(found) > 3
     for path in found:
         assert re.search(r"-[A-Z0-9]{8}\.(js|css)$", path)
         file = await phone.call("GET", path)
@@ -79,6 +80,19 @@ def test_the_first_visit_is_light(built: Path) -> None:
     assert len(needed) > 3
     weight = sum(len(gzip.compress((built / name).read_bytes())) for name in needed)
     assert weight <= FIRST_LOAD_BYTES
+
+
+@pytest.mark.parametrize("language", ["en", "de"])
+def test_the_app_asks_in_the_words_of_the_catalogue(language: str) -> None:
+    texts = (WEB_APP / "src" / "texts" / f"{language}.ts").read_text()
+    asked = dict(re.findall(r'^ +(\w+): "(.+\?)",$', texts, re.MULTILINE))
+    catalogue: dict[str, str] = dict(TEXTS[language])  # type: ignore[arg-type]
+    assert catalogue.items() <= asked.items()
+
+
+def test_the_app_asks_for_the_consent_that_is_documented() -> None:
+    told = re.findall(r"`PUT /v1/me/consent`: \*(.+?)\*", (ROOT / "README.md").read_text(), re.DOTALL)[0]
+    assert " ".join(told.split()) in (WEB_APP / "src" / "texts" / "en.ts").read_text()
 
 
 def test_the_lock_file_is_whole_and_names_no_host() -> None:
