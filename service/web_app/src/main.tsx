@@ -222,10 +222,16 @@ async function watchForUpdate(found: (worker: ServiceWorker) => void): Promise<v
 }
 
 async function start(): Promise<void> {
+  const place = document.getElementById("app")!;
+  if (!isSecureContext) {
+    // Without TLS browsers give a page neither locks nor a service worker, and everybody on the way could read along.
+    await openLanguage();
+    return render(<main><h1>{t.app}</h1><p>{t.needs_tls}</p></main>, place);
+  }
   await takeDemo();
   await Promise.all([openSession(), openLanguage(), watchLock()]);
   await look();
-  render(<App />, document.getElementById("app")!);
+  render(<App />, place);
   keepSending();
   listen((message) => {
     if (message === "exit") vanish();

@@ -110,13 +110,7 @@ export function CheckInForm({ asked = ["close"], about, promptId, audience = "pr
           {!short && (
             <>
               <Words label={t.a_note} value={form.note} change={(note) => change({ note })} />
-              <Choice
-                legend={t.more_feelings}
-                options={options(FELT_ITEMS.filter((one) => !items.includes(one)), (one) => t.felt[one])}
-                value={undefined}
-                choose={(one) => one && setItems([...items, one])}
-              />
-              <Detail form={form} change={change} />
+              <Detail form={form} change={change} items={items} add={(one) => setItems([...items, one])} />
               {isNight(now) && (
                 <Choice
                   legend={t.for_day}
@@ -143,13 +137,22 @@ export function CheckInForm({ asked = ["close"], about, promptId, audience = "pr
   );
 }
 
-function Detail({ form, change }: { form: Form_; change: (part: Partial<Form_>) => void }) {
+type DetailProps = { form: Form_; change: (part: Partial<Form_>) => void; items: readonly QuestionId[]; add: (item: FeltItem) => void };
+
+/** All that need not be said, folded away: so that the button to record is in sight on a phone. */
+function Detail({ form, change, items, add }: DetailProps) {
   const whoOptions = options(WHO, (one) => t.who(one, partnerName()));
   const none = "" as const;
   return (
     <>
       <details>
         <summary>{t.more_detail}</summary>
+        <Choice
+          legend={t.more_feelings}
+          options={options(FELT_ITEMS.filter((one) => !items.includes(one)), (one) => t.felt[one])}
+          value={undefined}
+          choose={(one) => one && add(one)}
+        />
         <Menu
           label={t.about_domain}
           options={[{ value: none, text: "–" }, ...options(DOMAINS, (one) => t.domain[one])]}

@@ -62,6 +62,7 @@ export const de: Texts = {
   failed: "Das hat nicht geklappt. Versuche es später noch einmal.",
   new_version: "Eine neue Version der App ist da.",
   reload: "Öffnen",
+  needs_tls: "Diese App öffnet sich nur über eine verschlüsselte Verbindung: ihre Adresse beginnt mit https://.",
   skip_to_content: "Zum Inhalt",
 
   welcome: "Ein Verlauf, zwei Sichtweisen.",
@@ -117,7 +118,7 @@ export const de: Texts = {
   of_seven: (value) => `${value} von 7`,
   more_feelings: "Noch ein Gefühl",
   a_note: "Ein paar Worte",
-  more_detail: "Wer, und worum es ging",
+  more_detail: "Andere Gefühle, wer, und worum es ging",
   who_initiated: "Von wem kam der Anstoß?",
   who_decided: "Wer hat entschieden?",
   about_domain: "Worum ging es?",

@@ -64,6 +64,7 @@ export const en = {
   failed: "That did not work. Try again later.",
   new_version: "A new version of the app is ready.",
   reload: "Open it",
+  needs_tls: "This app opens over an encrypted connection only: its address begins with https://.",
   skip_to_content: "Skip to the content",
 
   // Signing in
@@ -123,7 +124,7 @@ export const en = {
   of_seven: (value: number): string => `${value} of 7`,
   more_feelings: "Another feeling",
   a_note: "A few words",
-  more_detail: "Who, and what it was about",
+  more_detail: "Other feelings, who, and what about",
   who_initiated: "Who initiated it?",
   who_decided: "Who decided?",
   about_domain: "What was it about?",
