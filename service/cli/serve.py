@@ -63,7 +63,10 @@ def address(settings: Settings) -> str:
 def greeting(settings: Settings) -> str:
     """The first lines that are printed."""
     reached_at = (settings.public_url or address(settings)).rstrip("/")
-    return f"Mutuality serves on {address(settings)}\nIts documentation is at {reached_at}/docs"
+    return (
+        f"Mutuality serves on {address(settings)}\n"
+        f"Its phone app is at {reached_at}/, its documentation at {reached_at}/docs"
+    )
 
 
 @contextmanager

@@ -686,7 +686,7 @@ async def test_a_wrong_method_is_told_the_right_ones(service: Running) -> None:
 async def test_an_unknown_address_is_a_problem_too(service: Running) -> None:
     one = await service.phone().sign_in()
     known = await one.call("GET", f"/v1/relationships/{uuid4()}")
-    for path in ("/", "/v1", "/v2/me", "/v1/me/nothing", "/v1/relationships/a/b/c", "/docs/secret"):
+    for path in ("/app", "/v1", "/v2/me", "/v1/me/nothing", "/v1/relationships/a/b/c", "/docs/secret"):
         unknown = await one.call("GET", path)
         assert (unknown.status_code, unknown.headers["Content-Type"]) == (404, "application/problem+json")
         assert unknown.content == known.content

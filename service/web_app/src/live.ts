@@ -1,0 +1,42 @@
+// What happens, as it happens: while the app is looked at, each new event makes screens ask for what they show.
+import { accessToken } from "./session";
+import { news, relationship, session } from "./state";
+import { pauseAfter } from "./queue_rules";
+
+let listening: AbortController | undefined;
+let failures = 0;
+
+/** Listen to the relationship on the screen while somebody looks; called again whenever either changes. */
+export function followEvents(): void {
+  listening?.abort();
+  listening = undefined;
+  const rid = relationship.value?.id;
+  if (!session.value || !rid || document.visibilityState === "hidden") return;
+  listening = new AbortController();
+  void listen(rid, listening.signal);
+}
+
+async function listen(rid: string, signal: AbortSignal): Promise<void> {
+  while (!signal.aborted) {
+    try {
+      await read(rid, signal);
+      failures = 0;
+    } catch {
+      failures += 1;
+    }
+    await new Promise((done) => setTimeout(done, pauseAfter(failures + 1, Math.random())));
+  }
+}
+
+/** Until the stream ends, as it does with each access token. The header cannot be set on an EventSource. */
+async function read(rid: string, signal: AbortSignal): Promise<void> {
+  const token = await accessToken();
+  if (!token) throw new Error("nobody is signed in");
+  const headers = { Authorization: `Bearer ${token}` };
+  const answer = await fetch(`/v1/relationships/${rid}/live`, { headers, signal, cache: "no-store", credentials: "omit" });
+  if (!answer.ok || !answer.body) throw new Error(String(answer.status));
+  const frames = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+  for (let frame = await frames.read(); !frame.done; frame = await frames.read()) {
+    if (/^data:/m.test(frame.value)) news.value += 1;
+  }
+}

@@ -1,0 +1,59 @@
+// What all screens look at, and what tabs tell each other.
+import { computed, signal } from "@preact/signals";
+import type { Me, Relationship, SignedIn } from "./api_types";
+
+export const session = signal<SignedIn | null>(null);
+export const me = signal<Me | null>(null);
+export const relationship = signal<Relationship | null>(null);
+/** False once a call has reached nobody, until one does. */
+export const reached = signal(true);
+/** When the oldest answer on the screen was given, if it is one that was kept. */
+export const shownAsOf = signal<number | null>(null);
+/** Raised whenever something was recorded, or another tab has said so: what is on the screen is asked for again. */
+export const news = signal(0);
+export const notice = signal<{ text: string; tone: "good" | "told" } | null>(null);
+export const locked = signal(false);
+
+/** Each screen has an address of its own behind the #, but no entry of its own in the browser's history. */
+export const route = signal(location.hash.slice(1) || "/today");
+export const path = computed(() => route.value.split("?")[0]!.split("/").filter(Boolean));
+export const query = computed(() => new URLSearchParams(route.value.split("?")[1] ?? ""));
+const behind: string[] = [];
+
+export function go(to: string): void {
+  if (to !== route.value) behind.push(route.value);
+  show(to);
+}
+
+export function goBack(to = "/today"): void {
+  show(behind.pop() ?? to);
+}
+
+function show(to: string): void {
+  // Replaced, never pushed: the history has one entry of this app, which leaving quickly takes away.
+  history.replaceState(null, "", `#${to}`);
+  route.value = to;
+  notice.value = null;
+  scrollTo(0, 0);
+}
+
+history.scrollRestoration = "manual";
+addEventListener("hashchange", () => {
+  route.value = location.hash.slice(1) || "/today";
+  scrollTo(0, 0);
+});
+
+export type Message = "queue" | "session" | "signed-out" | "exit" | "lock";
+const channel = new BroadcastChannel("mutuality");
+const listeners = new Set<(message: Message) => void>();
+
+/** Tell the other tabs. */
+export function tell(message: Message): void {
+  channel.postMessage(message);
+}
+
+export function listen(to: (message: Message) => void): void {
+  listeners.add(to);
+}
+
+channel.onmessage = (event: MessageEvent<Message>) => listeners.forEach((one) => one(event.data));

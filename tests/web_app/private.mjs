@@ -1,0 +1,54 @@
+// What the other keeps private changes no pixel of mine, on any screen, and no byte of the page behind it.
+
+import { ask, given, phone, quiet, show, signedIn, story } from "./browser.mjs";
+
+const ROUTES = ["/today", "/us", "/pictures", "/pictures/trends", "/pictures/month", "/pictures/agreement", "/pictures/more", "/log"];
+
+await story(async () => {
+  const { page, faults, close } = await phone({ viewport: { width: 390, height: 2400 } });
+  await page.goto(signedIn(given.session));
+  await page.getByRole("heading", { name: "Today" }).waitFor();
+  const before = await looks(page);
+  await ask("private");
+  const after = await looks(page, before);
+  await ask("shared");
+  const told = await looks(page);
+  await close();
+  const differ = (one, other) => ROUTES.filter((_, i) => !one[i].equals(other[i]));
+  return { faults, private: differ(before, after), shared: differ(after, told) };
+});
+
+/** What each screen is; where it is not as before, it is looked at again: two drawings of one page may differ in a pixel. */
+async function looks(page, before = []) {
+  await page.reload();
+  await page.getByRole("navigation").last().waitFor();
+  const seen = [];
+  for (const route of ROUTES) {
+    await show(page, route);
+    await quiet(page);
+    await page.waitForFunction(() => !document.body.innerText.includes("One moment …"));
+    const expected = before[seen.length];
+    let now = await look(page);
+    for (let again = 0; expected && !now.equals(expected) && again < 3; again += 1) {
+      await page.evaluate(() => { document.body.hidden = true; });
+      await page.evaluate(() => { document.body.hidden = false; });
+      now = await look(page);
+    }
+    seen.push(now);
+  }
+  return seen;
+}
+
+async function look(page) {
+  const html = (await page.content()).replace(/\bP\d+-\d+/g, ""); // ids, in the order in which answers came
+  return Buffer.concat([Buffer.from(html), await still(page)]);
+}
+
+/** A picture that has come to rest: two in a row are the same. */
+async function still(page) {
+  for (let last = Buffer.alloc(0); ; ) {
+    const now = await page.screenshot({ animations: "disabled" });
+    if (now.equals(last)) return now;
+    last = now;
+  }
+}
