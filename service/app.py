@@ -53,7 +53,8 @@ from service.reading.answer_cache import AnswerCache
 from service.reading.live import LivePace
 from service.reading.turns import Turns
 from service.recording.recorder import RECORDING, Recorder
-from service.settings import Settings
+from service.settings import Settings, named
+from service.web.associations import AndroidApp, AppLinks
 from service.web.problems import HANDLERS
 from service.web.rate_limits import RateLimits, rate_limits
 from service.web.requests import APP_STATE
@@ -88,6 +89,7 @@ class AppState(Struct, frozen=True, kw_only=True):
 
     context: Context
     document: Callable[[bool], Cacheable]
+    app_links: AppLinks
     pages: Callable[[], dict[str, Page]]
     rate_limits: RateLimits
     authenticator: Authenticator
@@ -215,6 +217,7 @@ async def _open_state(
         yield AppState(
             context=context,
             document=made,
+            app_links=_app_links(settings),
             pages=pages_from(made),
             rate_limits=rate_limits(settings),
             authenticator=Authenticator(context),
@@ -228,6 +231,12 @@ async def _open_state(
             identity_providers=providers_of(settings),
             vapid_public_key=vapid,
         )
+
+
+def _app_links(settings: Settings) -> AppLinks:
+    public_url = settings.public_url or f"http://{settings.host}:{settings.port}"
+    apps = [AndroidApp(*one.split("=", 1)) for one in named(settings.android_apps)]
+    return AppLinks(public_url.rstrip("/"), named(settings.ios_app_ids), apps)
 
 
 def _cors(origins: str | None) -> CORSConfig | None:

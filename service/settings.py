@@ -1,5 +1,6 @@
 """Settings from the environment, each with the prefix MUTUALITY_. The README's table is tested against this."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -23,6 +24,29 @@ def origins_named(text: str | None) -> str | None:
         parts = urlsplit(origin.strip())
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.path or parts.query:
             raise ValueError("an origin is a scheme and a host, such as https://app.example, without a path")
+    return text
+
+
+IOS_APP_ID = re.compile(r"[A-Z0-9]{10}\.[A-Za-z0-9.-]+")
+ANDROID_APP = re.compile(r"([A-Za-z0-9_.]+)=((?:[0-9A-F]{2}:){31}[0-9A-F]{2})")
+
+
+def named(text: str | None) -> list[str]:
+    """The parts of a setting that is a list."""
+    return [one.strip() for one in (text or "").split(",") if one.strip()]
+
+
+def ios_ids_named(text: str | None) -> str | None:
+    """The text, if it names apps of iOS. Raises ValueError."""
+    if not all(map(IOS_APP_ID.fullmatch, named(text))):
+        raise ValueError("an id is a team and a bundle, such as ABCDE12345.app.example")
+    return text
+
+
+def android_apps_named(text: str | None) -> str | None:
+    """The text, if it names apps of Android. Raises ValueError."""
+    if not all(map(ANDROID_APP.fullmatch, named(text))):
+        raise ValueError("an app is its package and the SHA-256 of its certificate: app.example=AB:CD:… (32 bytes)")
     return text
 
 
@@ -61,6 +85,16 @@ class Settings(BaseSettings):
         Field(ge=0, description="age in days at which serve rotates the key epoch; 0: by hand, rotate-keys"),
     ] = 28
     public_url: Annotated[str | None, Field(description="address under which phones reach the service")] = None
+    ios_app_ids: Annotated[
+        str | None,
+        AfterValidator(ios_ids_named),
+        Field(description="team and bundle ids (TEAMID.app.example), comma-separated, of apps that open invites"),
+    ] = None
+    android_apps: Annotated[
+        str | None,
+        AfterValidator(android_apps_named),
+        Field(description="packages and certificates (app.example=AB:CD:…), comma-separated, of apps that open them"),
+    ] = None
     cors_origins: Annotated[
         str | None,
         AfterValidator(origins_named),

@@ -336,7 +336,7 @@ ANSWERS: dict[str, Any] = {
     "makeRelationship": ALONE,
     "listRelationships": Relationships([TOGETHER]),
     "getRelationship": TOGETHER,
-    "invite": Invite(CODE, MORNING + INVITE_TTL),
+    "invite": Invite(CODE, f"https://mutuality.example/invite#/accept?code={CODE}", MORNING + INVITE_TTL),
     "acceptInvite": Accepted(RELATIONSHIP, "confirming"),
     "confirm": TOGETHER,
     "recordCheckIn": _recorded(SHARED_LOG[1]),

@@ -172,6 +172,7 @@ OF_SCHEMAS: dict[tuple[str, str], str] = {
     ("HomeFelt", "partners"): "How it felt to the partner, as far as it is shared.",
     ("HomeFigure", "domain"): "In one domain; null over all.",
     ("Invite", "code"): "12 characters, to be told in a way that only one person hears.",
+    ("Invite", "link"): "Opens an app, or the app in the browser, with the code in it.",
     ("InviteAcceptance", "code"): "The code of the invite.",
     ("MemberExport", "devices"): "Where my pushes go.",
     ("MemberExport", "me"): "Myself.",

@@ -27,6 +27,7 @@ from service.relationships import seats
 from service.relationships.seats import MembershipRow, Seat
 from service.relationships.state import LOCK_STATE, forget_invite, lock_state, set_state
 from service.relationships.view import Relationship, view_of
+from service.web.associations import app_links_of, invite_link
 from service.web.operation import described
 from service.web.rate_limits import limits_of
 from service.web.requests import ApiRequest, context_of, decode_body
@@ -36,9 +37,10 @@ INVITE_TTL = timedelta(hours=24)
 
 
 class Invite(Struct, frozen=True):
-    """A code for one person, to be told in a way that only they hear."""
+    """A code for one person, to be told in a way that only they hear, and a link that brings it along."""
 
     code: str
+    link: str
     expires_at: datetime
 
 
@@ -150,7 +152,7 @@ async def invite(request: ApiRequest, rid: FromPath[str]) -> ASGIApp:
         await set_state(db, membership.relationship_id, "inviting", expires_at)
         await forget_invite(db, membership.relationship_id)
         await db.execute(KEEP_INVITE, tokens.invite_hash(code), membership.relationship_id, expires_at)
-    return json_answer(Invite(code, expires_at), 201)
+    return json_answer(Invite(code, invite_link(app_links_of(request), code), expires_at), 201)
 
 
 INVITED_TO = """

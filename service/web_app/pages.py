@@ -9,6 +9,7 @@ from litestar.params import FromPath
 from litestar.types import ASGIApp
 
 from service.errors import NotFound
+from service.web.associations import INVITE_PATH
 from service.web.requests import ApiRequest, header_of
 from service.web.responses import RawResponse
 
@@ -46,7 +47,7 @@ NOT_BUILT = b"""\
 """
 
 
-@get("/")
+@get(["/", INVITE_PATH])
 async def get_app(request: ApiRequest) -> ASGIApp:
     """The page of the app, or one that says that it was not built."""
     if not (BUILT / "index.html").is_file():

@@ -81,7 +81,7 @@ export function AcceptScreen({ done }: { done: () => unknown }) {
 
 /** How far the two are with becoming linked, and what can be done about it. */
 export function Linking({ step, done }: { step: NextStep["next"] | undefined; done: () => unknown }) {
-  const [invite, setInvite] = useState<{ code: string; expires_at: string } | null>(null);
+  const [invite, setInvite] = useState<{ code: string; link: string; expires_at: string } | null>(null);
   const rid = relationship.value!.id;
   const state = relationship.value!.state;
   const path = { params: { path: { rid } } };
@@ -122,7 +122,7 @@ export function Linking({ step, done }: { step: NextStep["next"] | undefined; do
     <Card title={t.invite_title}>
       <p>{t.invite_text}</p>
       {state === "inviting" && <p>{t.wait_accept}</p>}
-      {invite && <Invitation code={invite.code} until={invite.expires_at} />}
+      {invite && <Invitation code={invite.code} link={invite.link} until={invite.expires_at} />}
       <Button kind={invite ? "soft" : "main"} act={makeInvite}>{t.make_invite}</Button>
       <Link_ />
     </Card>
@@ -137,10 +137,8 @@ export function grouped(code: string): string {
   return code.replace(/(.{4})(?=.)/g, "$1-");
 }
 
-function Invitation({ code, until }: { code: string; until: string }) {
+function Invitation({ code, link, until }: { code: string; link: string; until: string }) {
   const [copied, setCopied] = useState(false);
-  // Behind the #, so that the code reaches no log on its way.
-  const link = `${location.origin}/#/accept?code=${code}`;
   const copy = async () => {
     await navigator.clipboard.writeText(link);
     setCopied(true);
