@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from service.recording.offline_queue import SYNC_BYTES
 from service.settings import Settings
 from tests.support.console import console, wait_for
 
@@ -24,16 +23,6 @@ def test_the_table_lists_each_setting_with_its_default() -> None:
         name.upper(): "unset" if field.default is None else f"`{field.default}`"
         for name, field in Settings.model_fields.items()
     }
-
-
-def test_it_shows_a_proxy_with_tls_that_lets_a_queue_through() -> None:
-    (proxy,) = re.findall(r"```nginx\n(.*?)```", README, re.DOTALL)
-    assert "listen 443 ssl;" in proxy
-    (mebibytes,) = re.findall(r"client_max_body_size (\d+)m;", proxy)
-    assert int(mebibytes) * 1024 * 1024 >= SYNC_BYTES
-    assert "X-Forwarded-For" in proxy
-    for setting in ("MUTUALITY_PUBLIC_URL=https://", "MUTUALITY_TRUSTED_PROXIES="):
-        assert setting in README
 
 
 @pytest.fixture(name="console")
