@@ -23,7 +23,19 @@ from events.reading import read_back
 from events.records import Stored, StreamKey, header_of
 from events.reveals import answers_of
 from events.rules import Recorded
-from projections import balances, counts, feed, pages, perspectives, requests, trends
+from projections import (
+    balances,
+    changes,
+    counts,
+    feed,
+    month,
+    openings,
+    pages,
+    perspectives,
+    requests,
+    roles,
+    trends,
+)
 from projections.pages import Page, PageKey
 from projections.reader import Reader
 from service import edge
@@ -34,7 +46,7 @@ from service.push import payloads
 from service.reading import asking, live
 from service.recording import append, entries, offline_queue
 from service.recording.recorder import Recorder
-from service.relationships import view
+from service.relationships import home, view
 from service.web import health, problems, responses
 from tests.noninterference.worlds import World, playing
 
@@ -474,17 +486,6 @@ def _dummies(patch: Patch) -> None:
 # --- Projections
 
 
-@leak("balances: the partner's telling with private events")
-def _partners(patch: Patch) -> None:
-    found = balances.balances
-
-    async def counted(db: Any, keys: Any, reader: Reader, *args: Any) -> Any:
-        return await found(db, keys, nosy(reader), *args)
-
-    _count_everything(patch)
-    everywhere(patch, found, counted)
-
-
 @leak("balances: my telling with the partner's private events")
 def _mine(patch: Patch) -> None:
     found = balances.balances
@@ -497,15 +498,55 @@ def _mine(patch: Patch) -> None:
     everywhere(patch, found, counted)
 
 
-@leak("trends: the partner's telling with private events")
-def _trends(patch: Patch) -> None:
-    found = trends.trend
+def _nosily(patch: Patch, found: Any) -> None:
+    """Let a read count what the other keeps, too."""
 
     async def counted(db: Any, keys: Any, reader: Reader, *args: Any) -> Any:
         return await found(db, keys, nosy(reader), *args)
 
     _count_everything(patch)
     everywhere(patch, found, counted)
+
+
+@leak("balances: the partner's telling with private events")
+def _partners(patch: Patch) -> None:
+    _nosily(patch, balances.balances)
+
+
+@leak("trends: the partner's telling with private events")
+def _trends(patch: Patch) -> None:
+    _nosily(patch, trends.trend)
+
+
+@leak("roles with private events")
+def _roles(patch: Patch) -> None:
+    _nosily(patch, roles.roles)
+
+
+@leak("changes with private events")
+def _changes(patch: Patch) -> None:
+    _nosily(patch, changes.changes)
+
+
+@leak("the month in words, with private counts")
+def _month(patch: Patch) -> None:
+    _nosily(patch, month.read_counts)
+
+
+@leak("a first screen whose figures count what is private")
+def _home(patch: Patch) -> None:
+    read = counts.read
+
+    async def counted(db: Any, keys: Any, reader: Reader, *args: Any) -> Any:
+        return await read(db, keys, nosy(reader), *args)
+
+    _count_everything(patch)
+    patch.setattr(home, "counting", SimpleNamespace(**{**vars(counts), "read": counted}))
+
+
+@leak("voice, over private views")
+def _voice(patch: Patch) -> None:
+    _widened(patch, openings, "shared")
 
 
 @leak("a shared page read with private counts")

@@ -27,6 +27,7 @@ Person = Literal["reader", "other", "stranger"]
 Worlds: TypeAlias = frozenset[int]
 
 BOTH = frozenset({0, 1})
+OF_AN_OPENING = (901, 902, 903)  # numbers that nothing else has
 EITHER = (frozenset({0}), frozenset({1}), frozenset({0}), frozenset({1}), BOTH)
 HERE = "/v1/relationships/{rid}"
 PATHS = {
@@ -107,7 +108,19 @@ class _Writing:
             self._wait()
             for _ in range(self.chance.randint(1, 3)):
                 self._hide()
+        self._decide_an_opening()
         return self.steps
+
+    def _decide_an_opening(self) -> None:
+        """The reader opens something and decides it; what the other thinks of it, they keep, or not at all."""
+        at: Json = {"occurred_at": self.now.isoformat()}
+        opened, view, decided = (_id(number) for number in OF_AN_OPENING)
+        self._do(who="reader", method="PUT", path=f"{HERE}/openings/{opened}", body=at | {"domain": "home"})
+        audience = self.chance.choice(["private", "sealed"])
+        body = at | {"about": opened, "words": {"my_view": "x"}, "audience": audience}
+        self._secretly(self.chance.choice(EITHER), method="PUT", path=f"{HERE}/check-ins/{view}", body=body)
+        body = at | {"domain": "home", "decided_by": "me", "opening_id": opened, "audience": "shared"}
+        self._do(who="reader", method="PUT", path=f"{HERE}/decisions/{decided}", body=body)
 
     def _link(self) -> None:
         one, two = self.chance.sample(["reader", "other"], 2)

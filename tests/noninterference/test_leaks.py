@@ -1,6 +1,7 @@
 """The release gate finds what it is for: each leak that is planted is found, and soon."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -17,13 +18,26 @@ MADE_OF_OTHERS = {
 }
 
 
-@pytest.fixture(autouse=True)
-def _fewer_looks(pair: Pair) -> None:
-    for one in (pair.one, pair.two):
-        paths = one.document["paths"]
-        shown = {path: methods["get"]["operationId"] for path, methods in paths.items() if "get" in methods}
-        for path in [path for path, name in shown.items() if name in MADE_OF_OTHERS]:
-            del paths[path]
+# But where it is they that leak.
+LEAK_THEMSELVES = {
+    "roles with private events": "getRoles",
+    "changes with private events": "getChanges",
+    "the month in words, with private counts": "getReview",
+    "a first screen whose figures count what is private": "getHome",
+    "voice, over private views": "getVoice",
+}
+
+
+@contextmanager
+def fewer_looks(pair: Pair, channel: str) -> Iterator[None]:
+    """Only what can tell is looked at, until the block ends."""
+    unseen = MADE_OF_OTHERS - {LEAK_THEMSELVES.get(channel)}
+    with pytest.MonkeyPatch.context() as patch:
+        for world in (pair.one, pair.two):
+            paths = world.document["paths"]
+            kept = {path: one for path, one in paths.items() if one.get("get", {}).get("operationId") not in unseen}
+            patch.setitem(world.document, "paths", kept)
+        yield
 
 
 @pytest.mark.asyncio(loop_scope="module")
@@ -31,7 +45,7 @@ def _fewer_looks(pair: Pair) -> None:
 async def test_a_planted_leak_is_found(
     pair: Pair, channel: str, record_property: Callable[[str, object], None]
 ) -> None:
-    with planted(channel):
+    with fewer_looks(pair, channel), planted(channel):
         found = await pair.find(f"leak-{list(LEAKS).index(channel)}", PAIRS)
     assert found, "it survived"
     number, _, difference = found
@@ -41,3 +55,4 @@ async def test_a_planted_leak_is_found(
 
 def test_there_is_a_leak_for_each_channel() -> None:
     assert len(LEAKS) >= 25
+    assert LEAK_THEMSELVES.keys() <= LEAKS.keys()
