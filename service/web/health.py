@@ -1,11 +1,11 @@
 """Liveness and readiness."""
 
 import asyncio
-from typing import Literal
+from typing import Annotated, Literal
 
 from litestar import get
 from litestar.types import ASGIApp
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from service.database.pool import checked_out
 from service.web.operation import described
@@ -19,6 +19,19 @@ class Health(Struct, frozen=True):
     """How the service is."""
 
     status: Literal["ok"]
+
+
+class Readiness(Struct, frozen=True):
+    """That it can work, and on which schema."""
+
+    status: Literal["ok"]
+    schema: Annotated[str, Meta(description="The last migration of the database.")]
+
+
+SCHEMA = """
+SELECT max(name)
+FROM schema_migrations
+"""
 
 
 @get(
@@ -38,12 +51,12 @@ async def get_liveness(request: ApiRequest) -> ASGIApp:
         id="getReadiness",
         tag="Health",
         summary="Whether requests can be answered now",
-        answers={200: Health},
+        answers={200: Readiness},
         signed_in=False,
     ),
 )
 async def get_readiness(request: ApiRequest) -> ASGIApp:
     """503 while the database is away, or hangs, within 2 seconds."""
     async with asyncio.timeout(READY_SECONDS), checked_out(context_of(request).db) as db:
-        await db.fetchval("SELECT 1")
-    return json_answer(Health("ok"))
+        schema = await db.fetchval(SCHEMA)
+    return json_answer(Readiness("ok", schema))

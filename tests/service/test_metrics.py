@@ -4,6 +4,7 @@ import asyncio
 import re
 import socket
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -35,6 +36,15 @@ async def told(service: Running) -> str:
 async def served(figures: Metrics) -> str:
     with metrics.serving(figures, HOST, 0) as address:
         return await asyncio.to_thread(lambda: httpx.get(address).text)
+
+
+async def test_the_dashboard_shows_what_is_told_and_all_of_it(counting: Running) -> None:
+    shown = set(re.findall(r"mutuality_\w+", (Path(__file__).parents[2] / "docs" / "dashboard.json").read_text()))
+    await counting.phone().call("GET", "/health/live")
+    known = set(re.findall(r"^# TYPE (mutuality_\w+)", await told(counting), re.MULTILINE))
+    # A histogram is three series, and has a time of its own at which each began.
+    of_series = {re.sub(r"_(bucket|count|sum)$", "", name) for name in shown}
+    assert of_series == {name for name in known if not name.endswith("_created")}
 
 
 async def test_nothing_is_counted_unless_a_port_is_set(service: Running) -> None:
