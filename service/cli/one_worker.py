@@ -5,6 +5,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from threading import Thread
 
@@ -46,12 +47,17 @@ def main(control: socket.socket, figures: socket.socket, listener: socket.socket
         with_rotation=first,
         limits=rate_limits(settings, partial(SharedLimit, memory=SharedMemory(limits))),
     )
-    server = server_of(app, lambda: control.sendall(b"ready\n"), app.end_streams)
+    server = server_of(app, lambda: _say_ready(control), app.end_streams)
     _in_background(lambda: _obey(told.readline, server))
     if app.metrics is not None:
         registry = app.metrics.registry
         _in_background(lambda: _tell_figures(figures, registry))
     server.run(sockets=[listener])
+
+
+def _say_ready(control: socket.socket) -> None:
+    with suppress(OSError):  # the parent has ended, and `_obey` finds that out
+        control.sendall(b"ready\n")
 
 
 def _in_background(task: Callable[[], None]) -> None:

@@ -13,7 +13,7 @@ from hypothesis import given as for_any
 from hypothesis import strategies as st
 
 from service.errors import TooManyRequests
-from service.web.rate_limits import LIMITS, LimitKey, rate_limits
+from service.web.rate_limits import LIMITS, Allowance, LimitKey, rate_limits
 from service.web.shared_limits import WAYS, SharedLimit, SharedMemory, _first_slot, make_shared_memory
 from tests.support.phones import unlimited
 
@@ -174,3 +174,23 @@ def test_who_dies_while_they_count_keeps_nobody_waiting(descriptor: int, memory:
         holder.send_signal(signal.SIGKILL)
         holder.wait()
         assert allowed(limit, HERE, NOON)
+
+
+def test_what_weighs_more_takes_more_and_never_more_than_all(memory: SharedMemory) -> None:
+    limit = SharedLimit(10, HOUR, memory)
+    limit.take(HERE, NOON, 6)
+    with pytest.raises(TooManyRequests):
+        limit.take(HERE, NOON, 5)
+    limit.take(HERE, NOON, 4)
+    limit.take(("another",), NOON, 1000)
+    assert not allowed(limit, ("another",), NOON)
+    limit.take(("nothing",), NOON, 0)
+    assert limit.left(("nothing",), NOON) == Allowance(10, 3600, 10, 3661)
+
+
+def test_what_is_left_is_told_and_when_there_is_more(memory: SharedMemory) -> None:
+    limit = SharedLimit(3, HOUR, memory)
+    limit.take(HERE, NOON)
+    limit.take(HERE, NOON + timedelta(minutes=10))
+    assert limit.left(HERE, NOON + timedelta(minutes=10)) == Allowance(3, 3600, 1, 51 * 60 + 1)
+    assert SharedLimit(0, HOUR, memory).left(HERE, NOON) is None
