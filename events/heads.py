@@ -2,13 +2,14 @@
 
 from collections.abc import Iterable
 from typing import TypeAlias
+from uuid import UUID
 
 from asyncpg import Connection, Record
 from asyncpg.pool import PoolConnectionProxy
 from msgspec import Struct
 
 from events.chain import Head, genesis
-from events.records import StreamKey, transposed
+from events.records import StreamKey
 
 DbConnection: TypeAlias = "Connection[Record] | PoolConnectionProxy[Record]"
 
@@ -40,17 +41,16 @@ async def create_stream(db: DbConnection, key: StreamKey) -> None:
 
 LOCK = """
 SELECT
-    heads.relationship_id,
-    heads.stream,
-    heads.version,
-    heads.position,
-    heads.link
-FROM unnest($1::uuid[], $2::smallint[]) AS wanted (relationship_id, stream)
-JOIN heads USING (relationship_id, stream)
-ORDER BY
-    heads.relationship_id,
-    heads.stream DESC
-FOR NO KEY UPDATE OF heads
+    relationship_id,
+    stream,
+    version,
+    position,
+    link
+FROM heads
+WHERE relationship_id = $1
+    AND stream = ANY ($2::smallint[])
+ORDER BY stream DESC
+FOR NO KEY UPDATE
 """
 
 
@@ -58,10 +58,14 @@ async def lock_heads(db: DbConnection, keys: Iterable[StreamKey]) -> dict[Stream
     """The heads, locked until the transaction ends.
 
     By relationship, and within one the private heads before the shared one: everybody locks in this order, which avoids
-    deadlock.
+    deadlock. One statement a relationship, because a lock under a join fails silently where rows are distributed; all
+    of them go in one round trip.
     """
     wanted = {(key.relationship_id, key.number): key for key in keys}
-    rows = await db.fetch(LOCK, *(transposed(list(wanted)) if wanted else ([], [])))
+    numbers: dict[UUID, list[int]] = {}
+    for relationship_id, number in sorted(wanted):
+        numbers.setdefault(relationship_id, []).append(number)
+    rows = await db.fetchmany(LOCK, list(numbers.items())) if numbers else []
     return {wanted[row[0], row[1]]: VersionedHead(row["position"], row["link"], row["version"]) for row in rows}
 
 

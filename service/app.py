@@ -144,10 +144,12 @@ def create_app(
     live_pace: LivePace = live.PACE,
     with_rotation: bool = False,
     access_ttl: timedelta = ACCESS_TTL,
+    limits: RateLimits | None = None,
 ) -> App:
     """The service on a migrated database; `with_prompts`, it plans and sends them too. Raises StartupError.
 
-    `with_rotation`, it rotates keys whose epoch is as old as the settings say.
+    `with_rotation`, it rotates keys whose epoch is as old as the settings say. `limits` are those that several
+    processes share; without, it has its own.
     """
     opened = open_context(database_url, settings, mailer, store, now, random_bytes, access_ttl)
     vapid = vapid_public_key(settings)
@@ -159,7 +161,7 @@ def create_app(
         forever.append(lambda _: keep_rotating(database_url, store, now, rotate_after))
 
     def lifespan(app: Litestar) -> AbstractAsyncContextManager[None]:
-        state = _open_state(app, database_url, settings, opened, vapid, live_pace)
+        state = _open_state(app, database_url, settings, opened, vapid, live_pace, limits or rate_limits(settings))
         return _lifespan(app, state, metrics, settings if with_prompts else None, forever)
 
     litestar = Litestar(
@@ -205,6 +207,7 @@ async def _open_state(
     opened: AbstractAsyncContextManager[Context],
     vapid: str | None,
     live_pace: LivePace,
+    limits: RateLimits,
 ) -> AsyncIterator[AppState]:
     async with (
         opened as context,
@@ -219,7 +222,7 @@ async def _open_state(
             document=made,
             app_links=_app_links(settings),
             pages=pages_from(made),
-            rate_limits=rate_limits(settings),
+            rate_limits=limits,
             authenticator=Authenticator(context),
             reader_lookup=ReaderLookup(lookup_db),
             open_prompts=OpenPrompts(context, lookup_db),

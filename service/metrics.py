@@ -6,7 +6,7 @@ A label holds a route template, a method or a status: no id, no address, nothing
 import asyncio
 from asyncio import AbstractEventLoop
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 from prometheus_client import CollectorRegistry, Gauge, Histogram, ProcessCollector, start_http_server
 from prometheus_client.core import GaugeMetricFamily
@@ -118,11 +118,16 @@ class _Erasures(Collector):
         )
 
 
-@contextmanager
-def serving(metrics: Metrics, host: str, port: int) -> Iterator[str]:
+def serving(metrics: Metrics, host: str, port: int) -> AbstractContextManager[str]:
     """Serve the metrics until the end of the block, at the address that is yielded. Raises StartupError."""
+    return serving_registry(metrics.registry, host, port)
+
+
+@contextmanager
+def serving_registry(registry: CollectorRegistry, host: str, port: int) -> Iterator[str]:
+    """The same for all that a registry knows."""
     try:
-        server, thread = start_http_server(port, host, metrics.registry)
+        server, thread = start_http_server(port, host, registry)
     except OSError as error:
         raise StartupError(
             f"{host}:{port} is in use, or not an address of this machine; MUTUALITY_METRICS_PORT chooses another port."

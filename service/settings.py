@@ -80,6 +80,10 @@ class Settings(BaseSettings):
         ),
     ] = None
     mail_from: Annotated[str, Field(description="sender of mails")] = "mutuality@localhost"
+    workers: Annotated[
+        Annotated[int, Field(ge=1, le=64)] | Literal["auto"],
+        Field(description="processes that serve; auto: one a core, less one for an embedded PostgreSQL"),
+    ] = 1
     rotate_keys_after_days: Annotated[
         int,
         Field(ge=0, description="age in days at which serve rotates the key epoch; 0: by hand, rotate-keys"),

@@ -184,20 +184,30 @@ async def _store_tokens(
     await db.execute(STORE_REFRESH_TOKEN, tokens.token_hash(refresh), session_id, now + REFRESH_TTL)
 
 
-# The session before its tokens: signing out deletes in this order, which avoids deadlock.
-BY_REFRESH_TOKEN = """
-SELECT
-    refresh_tokens.session_id,
-    refresh_tokens.expires_at,
-    refresh_tokens.used_at,
-    refresh_tokens.successor_salt,
-    sessions.member_id,
-    sessions.known_device_id,
-    sessions.created_at
+SESSION_OF_TOKEN = """
+SELECT session_id
 FROM refresh_tokens
-JOIN sessions USING (session_id)
-WHERE refresh_tokens.token_hash = $1
-FOR UPDATE OF sessions, refresh_tokens
+WHERE token_hash = $1
+"""
+
+# The session before its tokens, as signing out deletes them, which avoids deadlock. Who holds it holds its tokens.
+LOCK_FAMILY = """
+SELECT
+    member_id,
+    known_device_id,
+    created_at
+FROM sessions
+WHERE session_id = $1
+FOR UPDATE
+"""
+
+REFRESH_TOKEN = """
+SELECT
+    expires_at,
+    used_at,
+    successor_salt
+FROM refresh_tokens
+WHERE token_hash = $1
 """
 
 USE_REFRESH_TOKEN = """
@@ -210,6 +220,14 @@ WHERE token_hash = $1
 
 FORGET_ACCESS_TOKENS = """
 DELETE FROM access_tokens
+WHERE session_id = $1
+    AND expires_at <= $2
+"""
+
+# A used token is kept for as long as it could be used: so long its second use tells of a theft. One that is over is
+# refused unseen.
+FORGET_REFRESH_TOKENS = """
+DELETE FROM refresh_tokens
 WHERE session_id = $1
     AND expires_at <= $2
 """
@@ -252,22 +270,27 @@ async def refresh_session(request: ApiRequest) -> ASGIApp:
 
 
 async def _refresh(context: Context, db: DbConnection, token: str, now: datetime) -> SignedIn | None:
-    row = await db.fetchrow(BY_REFRESH_TOKEN, tokens.token_hash(token))
-    if row is None or now >= min(row["expires_at"], row["created_at"] + SESSION_TTL):
+    token_hash = tokens.token_hash(token)
+    session_id = await db.fetchval(SESSION_OF_TOKEN, token_hash)
+    session = await db.fetchrow(LOCK_FAMILY, session_id)
+    # After acquiring the lock: of two calls with one token the second sees what the first has done.
+    kept = await db.fetchrow(REFRESH_TOKEN, token_hash)
+    if session is None or kept is None or now >= min(kept["expires_at"], session["created_at"] + SESSION_TTL):
         return None
-    used_at, salt = row["used_at"], row["successor_salt"]
+    used_at, salt = kept["used_at"], kept["successor_salt"]
     if used_at is not None and now > used_at + REFRESH_GRACE:
-        await db.execute(END_SESSION, row["session_id"], row["member_id"])
+        await db.execute(END_SESSION, session_id, session["member_id"])
         return None
     if used_at is None:
-        used_at, salt = now, context.random_bytes(16, f"refresh salt {row['session_id']}")
-        await db.execute(USE_REFRESH_TOKEN, tokens.token_hash(token), used_at, salt)
-        await db.execute(FORGET_ACCESS_TOKENS, row["session_id"], now)
-        await db.execute(TOUCH_SESSION, row["session_id"], now)
-        await _store_tokens(context, db, row["session_id"], *_successors(token, salt), now)
+        used_at, salt = now, context.random_bytes(16, f"refresh salt {session_id}")
+        await db.execute(USE_REFRESH_TOKEN, token_hash, used_at, salt)
+        for forget in (FORGET_ACCESS_TOKENS, FORGET_REFRESH_TOKENS):
+            await db.execute(forget, session_id, now)
+        await db.execute(TOUCH_SESSION, session_id, now)
+        await _store_tokens(context, db, session_id, *_successors(token, salt), now)
     access, following = _successors(token, salt)
-    secret = await known_devices.secret_of(context, row["known_device_id"])
-    return SignedIn(row["member_id"], access, used_at + context.access_ttl, following, secret)
+    secret = await known_devices.secret_of(context, session["known_device_id"])
+    return SignedIn(session["member_id"], access, used_at + context.access_ttl, following, secret)
 
 
 def _successors(token: str, salt: bytes) -> tuple[str, str]:

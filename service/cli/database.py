@@ -1,8 +1,10 @@
 """Open the database that a command works on: the one of the settings, or an embedded one."""
 
 import asyncio
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from typing import Literal
 
 from service.core.clock import utc_now
 from service.database import embedded, logins
@@ -55,8 +57,27 @@ def database(settings: Settings) -> Iterator[str]:
     if settings.database_url:
         yield settings.database_url
     else:
-        with embedded.running(settings.data_dir) as url:
+        with embedded.running(settings.data_dir, _room_for(settings)) as url:
             yield url
+
+
+CONNECTIONS_OF_WORKER = 40  # beside DATABASE_CONNECTIONS, as the README's table says, and some for what is closing
+OTHER_CONNECTIONS = 50  # of maintenance, of who looks, and PostgreSQL's own
+
+
+def _room_for(settings: Settings) -> dict[str, str]:
+    """How many connections an embedded PostgreSQL has to let in, where it is more than it does by itself."""
+    workers = count_of(settings.workers, embedded=True)
+    wanted = OTHER_CONNECTIONS + (workers + 1) * (settings.database_connections + CONNECTIONS_OF_WORKER)
+    return {"max_connections": str(wanted)} if workers > 1 else {}
+
+
+def count_of(workers: int | Literal["auto"], *, embedded: bool) -> int:
+    """How many processes are to serve: auto is one a core, less one where PostgreSQL is on this machine as ours."""
+    if workers != "auto":
+        return workers
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(cores - embedded, 1)
 
 
 @contextmanager

@@ -11,7 +11,8 @@ from litestar.types import ASGIApp
 
 from service import logs, metrics
 from service.app import App, create_app
-from service.cli.database import key_store, lasting_database, remind_of_rotation
+from service.cli import workers
+from service.cli.database import count_of, key_store, lasting_database, remind_of_rotation
 from service.cli.http_protocol import BoundedProtocol
 from service.core import mail
 from service.core.clock import JumpGuardedClock
@@ -19,6 +20,10 @@ from service.core.garbage import collect_less
 from service.errors import StartupError
 from service.push import senders
 from service.settings import Settings
+
+# So long a phone that keeps its connection has to ask something once more, and to be told that it ends.
+HAND_OVER_SECONDS = 2.0
+LOOK_SECONDS = 0.02
 
 
 def serve(settings: Settings) -> None:
@@ -29,6 +34,11 @@ def serve(settings: Settings) -> None:
     with lasting_database(settings) as url, listening(settings) as listener:
         settings = at_port_of(listener, settings)
         asyncio.run(remind_of_rotation(url))
+        how_many = count_of(settings.workers, embedded=settings.database_url is None)
+        if how_many > 1:
+            banner = f"{greeting(settings)}\n{how_many} workers serve. {mails} {pushes}\nCtrl-C stops them."
+            workers.supervise(settings, url, listener, how_many, banner)
+            return
         mailer, inside = mail.mailer_for(settings.smtp_url, settings.mail_from), settings.push == "inside"
         store, clock = key_store(settings), JumpGuardedClock()
         app = create_app(url, settings, mailer, store, clock, with_prompts=inside, with_rotation=True)
@@ -88,13 +98,19 @@ def at_port_of(listener: socket.socket, settings: Settings) -> Settings:
     return settings.model_copy(update={"port": listener.getsockname()[1]})
 
 
-class _Server(uvicorn.Server):
+class Server(uvicorn.Server):
     """uvicorn, with a call when it is ready, and one before it waits for open answers to end."""
+
+    hands_over = False
 
     def __init__(self, config: uvicorn.Config, ready: Callable[[], None], leave: Callable[[], None]) -> None:
         super().__init__(config)
         self._ready = ready
         self._leave = leave
+
+    def hand_over(self) -> None:
+        """Stop, but hang up on nobody who is about to ask something: another process serves on the same socket."""
+        self.hands_over = self.should_exit = True
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, then call `ready`."""
@@ -105,18 +121,49 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Call `leave`, which ends what would not end by itself, then wait for the rest."""
+        if self.hands_over:
+            await self._let_go()
         self._leave()
         await super().shutdown(sockets)
+
+    async def _let_go(self) -> None:
+        """Take no more connections, and tell who asks on one that it ends with the answer."""
+        for listening_server in self.servers:
+            listening_server.close()
+        for connection in self.server_state.connections:
+            if isinstance(connection, LeavingProtocol):
+                connection.leaving = True
+        for _ in range(int(HAND_OVER_SECONDS / LOOK_SECONDS)):
+            if not self.server_state.connections:
+                break
+            await asyncio.sleep(LOOK_SECONDS)
+
+
+class LeavingProtocol(BoundedProtocol):
+    """A connection whose process may be about to leave."""
+
+    leaving = False
+
+    def on_headers_complete(self) -> None:
+        """A request begins; where its process leaves, it is the last one on this connection."""
+        super().on_headers_complete()
+        if self.leaving and self.cycle is not None:
+            self.cycle.keep_alive = False
 
 
 def run(
     app: ASGIApp, listener: socket.socket, ready: Callable[[], None], leave: Callable[[], None] = lambda: None
 ) -> None:
     """Serve an application until told to stop; `leave` ends what would not end by itself."""
+    server_of(app, ready, leave).run(sockets=[listener])
+
+
+def server_of(app: ASGIApp, ready: Callable[[], None], leave: Callable[[], None] = lambda: None) -> Server:
+    """What serves an application."""
     config = uvicorn.Config(
         app,
         loop="uvloop" if sys.platform != "win32" else "asyncio",
-        http=BoundedProtocol,
+        http=LeavingProtocol,
         lifespan="on",
         log_level="warning",
         access_log=False,  # it would log addresses and queries
@@ -124,4 +171,4 @@ def run(
         proxy_headers=False,
         timeout_graceful_shutdown=10,
     )
-    _Server(config, ready, leave).run(sockets=[listener])
+    return Server(config, ready, leave)

@@ -35,7 +35,7 @@ class PromptStep(Struct, frozen=True):
     after: PromptLife
 
 
-# In this order everywhere, which avoids deadlock.
+# By member, and of one member by prompt: in this order everywhere, which avoids deadlock.
 LOCK = """
 SELECT
     prompts.member_id,
@@ -46,18 +46,20 @@ SELECT
     prompts.reminded_at,
     prompts.answered_at,
     prompts.late
-FROM unnest($1::uuid[], $2::uuid[]) AS named (member_id, prompt_id)
-JOIN prompts USING (member_id, prompt_id)
-ORDER BY
-    prompts.member_id,
-    prompts.prompt_id
-FOR UPDATE OF prompts
+FROM prompts
+WHERE prompts.member_id = $1
+    AND prompts.prompt_id = ANY ($2::uuid[])
+ORDER BY prompts.prompt_id
+FOR UPDATE
 """
 
 
 async def lock_prompts(db: DbConnection, names: Sequence[tuple[UUID, UUID]]) -> dict[tuple[UUID, UUID], PromptLife]:
     """Those prompts that exist, by member and prompt id, locked until the transaction ends. The names are distinct."""
-    rows = await db.fetch(LOCK, *transposed(names))
+    by_member: dict[UUID, list[UUID]] = {}
+    for member_id, prompt_id in sorted(names):
+        by_member.setdefault(member_id, []).append(prompt_id)
+    rows = await db.fetchmany(LOCK, list(by_member.items())) if by_member else []
     return {
         (row["member_id"], row["prompt_id"]): PromptLife(
             row["state"], row["due_at"], row["expires_at"], row["reminded_at"], row["answered_at"], row["late"]

@@ -6,18 +6,21 @@ from events.heads import DbConnection
 from events.records import transposed
 from service.context import Context
 
+# Who may still be asked about a relationship: those in it, until it ends.
+STILL_ASKED = """
+SELECT memberships.member_id
+FROM relationships
+JOIN memberships USING (relationship_id)
+WHERE relationships.relationship_id = $1
+    AND relationships.state <> 'ended'
+    AND memberships.member_id IS NOT NULL
+"""
+
 # Before their pushes: what sends meanwhile locks prompts. Where one has withdrawn, the other member keeps theirs.
 FORGET_PROMPTS = """
 DELETE FROM prompts
-USING relationships
 WHERE prompts.relationship_id = $1
-    AND relationships.relationship_id = $1
-    AND (relationships.state = 'ended' OR NOT EXISTS (
-        SELECT
-        FROM memberships
-        WHERE memberships.relationship_id = $1
-            AND memberships.member_id = prompts.member_id
-    ))
+    AND prompts.member_id <> ALL ($2::uuid[])
 RETURNING
     prompts.member_id,
     prompts.prompt_id
@@ -44,7 +47,8 @@ async def forget_prompts(context: Context, relationship_id: UUID) -> None:
     # Also where it had ended before: a caller who got no answer asks again.
     async with context.maintenance_db.acquire() as db, db.transaction():
         await db.execute(FORGET_OCCASIONS, relationship_id)
-        gone = await db.fetch(FORGET_PROMPTS, relationship_id)
+        still_asked = [row["member_id"] for row in await db.fetch(STILL_ASKED, relationship_id)]
+        gone = await db.fetch(FORGET_PROMPTS, relationship_id, still_asked)
         if gone:
             await db.execute(FORGET_PUSHES, *transposed([tuple(row) for row in gone]))
 

@@ -47,21 +47,16 @@ WAIT_FOR_LOCKS = """
 SET LOCAL lock_timeout = '5s'
 """
 
-LOCK_PRIVATE_HEADS = """
+STREAMS_OF_AUTHORS = """
 SELECT
     memberships.member_id,
     memberships.relationship_id,
+    memberships.seat,
+    memberships.private_stream_id,
     relationships.shared_stream_id
 FROM unnest($1::uuid[], $2::uuid[]) AS submitted (member_id, relationship_id)
 JOIN memberships USING (member_id, relationship_id)
 JOIN relationships USING (relationship_id)
-JOIN heads
-    ON heads.relationship_id = memberships.relationship_id
-    AND heads.stream = memberships.seat
-ORDER BY
-    heads.relationship_id,
-    heads.stream DESC
-FOR NO KEY UPDATE OF heads
 """
 
 
@@ -73,8 +68,15 @@ async def lock_stream_heads(db: DbConnection, submissions: Sequence[Submission],
     shared.
     """
     authors = list({one.author for one in _submitters(submissions) if one.session in signed_in})
-    rows = await db.fetch(LOCK_PRIVATE_HEADS, *transposed(authors)) if authors else []
-    shared = {row[:2]: StreamKey(row["relationship_id"], SHARED, row["shared_stream_id"]) for row in rows}
+    rows = await db.fetch(STREAMS_OF_AUTHORS, *transposed(authors)) if authors else []
+    private = {row[:2]: StreamKey(row["relationship_id"], row["seat"], row["private_stream_id"]) for row in rows}
+    # Who is not confirmed yet has no head. A seat never changes, and all else is read again once the locks are held.
+    locked = await lock_heads(db, private.values())
+    shared = {
+        row[:2]: StreamKey(row["relationship_id"], SHARED, row["shared_stream_id"])
+        for row in rows
+        if private[row[:2]] in locked
+    }
     admitted = [submission for submission in submissions if submission.submitter.author in shared]
     entries = [(shared[one.submitter.author], entry) for one in admitted for _, entry in one.entries]
     taken_back = [Mention(stream, entry.event_id) for stream, entry in entries if isinstance(entry, Retraction)]

@@ -162,22 +162,26 @@ WHERE code_hash = $1
 """
 
 # A used one waits for nobody any more, but for its user, whose answer may have been lost.
+USED = """
+SELECT used
+FROM invites
+WHERE code_hash = $1
+    AND (used OR expires_at > $2)
+"""
+
 INVITED = """
 SELECT
-    invites.used,
     relationships.shared_stream_id,
     makers.member_id AS invited_by,
     guests.member_id AS accepted_by
-FROM invites
-JOIN relationships USING (relationship_id)
+FROM relationships
 JOIN memberships AS makers
-    ON makers.relationship_id = invites.relationship_id
+    ON makers.relationship_id = relationships.relationship_id
     AND makers.seat = 1
 LEFT JOIN memberships AS guests
-    ON guests.relationship_id = invites.relationship_id
+    ON guests.relationship_id = relationships.relationship_id
     AND guests.seat = 2
-WHERE invites.code_hash = $1
-    AND (invites.used OR invites.expires_at > $2)
+WHERE relationships.relationship_id = $1
 """
 
 USE_INVITE = """
@@ -217,12 +221,13 @@ async def _accept(context: Context, db: DbConnection, member: Member, code_hash:
         raise InviteNotFound
     await db.fetchval(LOCK_STATE, relationship_id)
     # Read after locking: of two who use one code at once, one gets in, and nobody by one that was replaced meanwhile.
-    row = await db.fetchrow(INVITED, code_hash, context.now())
-    if row is None or row["invited_by"] == member.member_id:
+    used = await db.fetchval(USED, code_hash, context.now())
+    row = await db.fetchrow(INVITED, relationship_id)
+    if used is None or row is None or row["invited_by"] == member.member_id:
         raise InviteNotFound
-    if row["used"] and row["accepted_by"] != member.member_id:
+    if used and row["accepted_by"] != member.member_id:
         raise InviteNotFound
-    if not row["used"]:
+    if not used:
         await _join(context, db, StreamKey(relationship_id, SHARED, row["shared_stream_id"]), 2, member)
         await db.execute(USE_INVITE, code_hash)
         await set_state(db, relationship_id, "confirming")

@@ -1,13 +1,16 @@
-"""Rate limits: sliding windows by key. Kept in memory only, so that no address outlives its use."""
+"""Rate limits: sliding windows by key. Kept in memory only, so that no address outlives its use.
+
+Where several processes serve, they share them (`shared_limits`).
+"""
 
 import hashlib
 import os
 from array import array
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from msgspec import Struct
 
@@ -150,33 +153,49 @@ CODES_BY_ONE_NETWORK = 33
 NONCES_PER_SIGN_IN = 10
 
 
-class RateLimits(Struct, frozen=True):
-    """All limits of this process, and the proxies whose X-Forwarded-For is believed."""
+class Tries(Protocol):
+    """A limit of one process (`Limit`), or one that several share (`shared_limits`)."""
 
-    codes_asked: Limit
-    codes_asked_for_address: Limit
-    wrong_codes: Limit
-    identities_tried: Limit
-    nonces_asked: Limit
-    invites_tried: Limit
-    requests: Limit
-    entries: Limit
+    def take(self, key: LimitKey, now: datetime, weight: int = 1) -> None:
+        """Count one try, or as many as it weighs. Raises TooManyRequests, with the seconds until so many are free."""
+
+    def left(self, key: LimitKey, now: datetime) -> Allowance | None:
+        """What is left of the tries of a key that has just made one; nothing where there is no limit."""
+
+    def give_back(self, key: LimitKey) -> None:
+        """Uncount the last try."""
+
+
+class RateLimits(Struct, frozen=True):
+    """All limits, and the proxies whose X-Forwarded-For is believed."""
+
+    codes_asked: Tries
+    codes_asked_for_address: Tries
+    wrong_codes: Tries
+    identities_tried: Tries
+    nonces_asked: Tries
+    invites_tried: Tries
+    requests: Tries
+    entries: Tries
     trusted_proxies: Networks
 
 
-def rate_limits(settings: Settings) -> RateLimits:
-    """The limits that are set, with nothing tried yet."""
+LIMITS = len(RateLimits.__struct_fields__) - 1
+
+
+def rate_limits(settings: Settings, limit: Callable[[int, timedelta], Tries] = Limit) -> RateLimits:
+    """The limits that are set, each made by `limit` of its tries and its period; always in the same order."""
     day, hour, minute = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
     sign_ins = settings.sign_ins_per_hour
     return RateLimits(
-        codes_asked=Limit(sign_ins, hour),
-        codes_asked_for_address=Limit(CODES_BY_ONE_NETWORK if sign_ins else 0, day),
-        wrong_codes=Limit(sign_ins, hour),
-        identities_tried=Limit(sign_ins, hour),
-        nonces_asked=Limit(sign_ins * NONCES_PER_SIGN_IN, hour),
-        invites_tried=Limit(settings.invite_tries_per_hour, hour),
-        requests=Limit(settings.requests_per_minute, minute),
-        entries=Limit(settings.entries_per_minute, minute),
+        codes_asked=limit(sign_ins, hour),
+        codes_asked_for_address=limit(CODES_BY_ONE_NETWORK if sign_ins else 0, day),
+        wrong_codes=limit(sign_ins, hour),
+        identities_tried=limit(sign_ins, hour),
+        nonces_asked=limit(sign_ins * NONCES_PER_SIGN_IN, hour),
+        invites_tried=limit(settings.invite_tries_per_hour, hour),
+        requests=limit(settings.requests_per_minute, minute),
+        entries=limit(settings.entries_per_minute, minute),
         trusted_proxies=networks(settings.trusted_proxies),
     )
 

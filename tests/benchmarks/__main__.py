@@ -21,6 +21,7 @@ from tests.benchmarks import (
     servers,
     sizes,
     storing,
+    workers,
     writes,
 )
 from tests.benchmarks.table import Figure, Setting, show
@@ -37,6 +38,7 @@ SUBJECTS: dict[str, Callable[[Setting], list[Figure]]] = {
     "memory": lasting.memory,
     "start": lasting.start,
     "prompts": asking.measure,
+    "workers": workers.measure,
 }
 
 

@@ -51,7 +51,8 @@ class Server(Struct, frozen=True):
 @contextmanager
 def postgres(folder: Path) -> Iterator[str]:
     """A durable server of its own; the DSN of an empty database on it."""
-    with embedded.running(folder / "postgres") as url:
+    # Up to seven workers are measured side by side, each with connections of its own.
+    with embedded.running(folder / "postgres", {"max_connections": "500"}) as url:
         asyncio.run(_be_durable(url))
         yield url
 

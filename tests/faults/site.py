@@ -95,6 +95,16 @@ class Site:
         self.process.kill()
         self.process.wait()
 
+    def workers(self) -> list[psutil.Process]:
+        """The processes that serve, where there are several: not the one that waits for a place."""
+        assert self.process is not None
+        found = []
+        for child in psutil.Process(self.process.pid).children():
+            with suppress(psutil.NoSuchProcess):
+                if "service.cli.one_worker" in child.cmdline() and _serves(child):
+                    found.append(child)
+        return found
+
     def stop(self) -> int:
         """End it as an operator does; returns its status."""
         assert self.process is not None
@@ -143,6 +153,11 @@ class Site:
         command = [sys.executable, "-m", "service", "rebuild"]
         done = subprocess.run(command, cwd=ROOT, env=self.environment, capture_output=True, text=True, check=False)
         return done.stdout.strip() if done.returncode == 0 else done.stderr
+
+
+def _serves(process: psutil.Process) -> bool:
+    """Whether it has opened connections of its own, to its PostgreSQL."""
+    return len(process.net_connections("unix")) > 5
 
 
 def _free_port() -> int:
@@ -341,6 +356,7 @@ class Written(Struct):
     acknowledged: dict[str, Json] = field(default_factory=dict)
     lost_answers: int = 0
     tries: int = 0
+    refused: int = 0  # by an answer that asks to come again
 
     def write(self, phone: Phone, kind: str, body: Json, event_id: str | None = None) -> Json:
         """Send one entry until it is acknowledged, as a phone does: always under the same id."""
@@ -359,6 +375,7 @@ class Written(Struct):
                 if status == 401:
                     phone.persist("GET", "/v1/me")
                 assert status in (401, *RETRIED), said
+                self.refused += status in RETRIED
             time.sleep(PAUSE_SECONDS)
 
     def acknowledge(self, name: str, kind: str, body: Json, said: Json) -> None:
@@ -400,6 +417,11 @@ class Writers:
     def lost_answers(self) -> int:
         """How many entries were stored though the answer never came."""
         return sum(written.lost_answers for written in self.written)
+
+    @property
+    def refused(self) -> int:
+        """How often an answer asked to come again."""
+        return sum(written.refused for written in self.written)
 
     @property
     def retries(self) -> int:

@@ -136,7 +136,7 @@ def _line(step: Step) -> str:
 
 
 @asynccontextmanager
-async def two_worlds(one: str, two: str) -> AsyncIterator[Pair]:
+async def two_worlds(one: str, two: str, workers: int = 1) -> AsyncIterator[Pair]:
     """Two worlds on two databases."""
-    async with world(0, one) as here, world(1, two) as there:
+    async with world(0, one, workers) as here, world(1, two, workers) as there:
         yield Pair(here, there)

@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import timedelta
 from typing import Any, TypeAlias
 from uuid import UUID
@@ -28,6 +28,7 @@ from tests.noninterference.scripts import Json, Person, Script, Step
 from tests.support.contract import inlined
 from tests.support.hanging_up import until_told
 from tests.support.phones import Clock, Phone, Running, running
+from tests.support.turns import by_turns
 
 PEOPLE: tuple[Person, ...] = ("reader", "other", "stranger")
 NOWHERE = str(UUID(int=0))
@@ -119,14 +120,18 @@ class World(Struct, kw_only=True):
 
 
 @asynccontextmanager
-async def world(number: int, database_url: str) -> AsyncIterator[World]:
-    """A world, with nobody in it yet."""
+async def world(number: int, database_url: str, workers: int = 1) -> AsyncIterator[World]:
+    """A world, with nobody in it yet. Where it has several workers, they answer by turns."""
     chance, clock = KeyedChance(), Clock()
     superuser = await asyncpg.connect(database_url)
     try:
         # Who listens is polled for only when a test says so.
         pace = LivePace(poll_seconds=1000)
-        async with running(database_url, random_bytes=chance, now=clock, live_pace=pace) as service:
+        async with AsyncExitStack() as stack:
+            options: Any = {"random_bytes": chance, "now": clock, "live_pace": pace}
+            service = await stack.enter_async_context(running(database_url, **options))
+            if workers > 1:
+                service = await stack.enter_async_context(by_turns(service, workers, options))
             document = inlined(json.loads((await ask(service.app, "GET", "/openapi.json", {})).body))
             yield World(
                 number=number, service=service, clock=clock, chance=chance, superuser=superuser, document=document

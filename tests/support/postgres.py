@@ -1,14 +1,19 @@
-"""The PostgreSQL of a test run: one server, and for each test a fresh database made from a template."""
+"""The PostgreSQL of a test run: one server, and for each test a fresh database made from a template.
+
+MUTUALITY_TEST_DATABASE_URL names another server, of 15 to 18, and a superuser of it. It must let the service's roles in
+without a password, as the embedded one does (`trust` in its pg_hba.conf). Those roles and databases named test_… are
+made there.
+"""
 
 import asyncio
 import os
-import re
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
 
 import asyncpg
@@ -19,6 +24,9 @@ TEMPLATE = "template_mutuality"
 
 # The data live as long as the run, so nothing has to survive a crash.
 FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+
+
+GIVEN = "MUTUALITY_TEST_DATABASE_URL"
 
 
 class SharedServer:
@@ -32,7 +40,8 @@ class SharedServer:
     def url(self) -> str:
         """The DSN of an empty database, as the server's superuser."""
         if self._url is None:
-            self._url = self._stack.enter_context(_server())
+            given = os.environ.get(GIVEN)
+            self._url = self._stack.enter_context(_given_server(given) if given else _server())
         return self._url
 
     def stop(self) -> None:
@@ -49,6 +58,16 @@ def _server() -> Iterator[str]:
             yield url
     finally:
         shutil.rmtree(directory, ignore_errors=True)
+
+
+@contextmanager
+def _given_server(url: str) -> Iterator[str]:
+    asyncio.run(execute(url, f"DROP DATABASE IF EXISTS {TEMPLATE} WITH (FORCE)"))
+    asyncio.run(_make_template(url))
+    try:
+        yield url
+    finally:
+        asyncio.run(execute(url, f"DROP DATABASE {TEMPLATE} WITH (FORCE)"))
 
 
 MEMORY = Path("/dev/shm")  # noqa: S108 - what is made in it is a directory of its own
@@ -96,7 +115,7 @@ async def _let_roles_in(url: str) -> None:
 
 def in_database(url: str, name: str) -> str:
     """The same server, another database."""
-    return re.sub(r"@/\w+", f"@/{name}", url)
+    return urlunsplit(urlsplit(url)._replace(path=f"/{name}"))
 
 
 async def execute(url: str, statement: str) -> None:

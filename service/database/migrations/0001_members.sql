@@ -10,17 +10,18 @@ CREATE TABLE members (
     created_at timestamptz NOT NULL
 );
 
--- Found by a hash under the look-up key: an address stands nowhere in the clear.
+-- Found by a hash under the look-up key: an address stands nowhere in the clear. It belongs to the directory of who may
+-- come in, as identities do, and refers to no table of members: these may lie in another database one day.
 CREATE TABLE addresses (
     address_hash bytea PRIMARY KEY,
-    member_id uuid NOT NULL UNIQUE REFERENCES members
+    member_id uuid NOT NULL UNIQUE
 );
 
 -- Found by the same kind of hash, of the issuer and the subject of an identity token.
 CREATE TABLE identities (
     identity_hash bytea PRIMARY KEY,
     provider text NOT NULL CHECK (provider IN ('apple', 'google')),
-    member_id uuid NOT NULL REFERENCES members
+    member_id uuid NOT NULL
 );
 
 CREATE INDEX identities_of_member ON identities (member_id);

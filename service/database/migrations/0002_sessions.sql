@@ -74,7 +74,7 @@ CREATE TABLE access_tokens (
 
 CREATE INDEX access_tokens_of_session ON access_tokens (session_id);
 
--- A used token is kept for as long as its session: its second use is how a theft is noticed.
+-- A used token is kept for as long as it could be used: its second use is how a theft is noticed.
 -- The successors are derived from the token itself and this salt, so that a lost answer can be given again
 -- although no token is stored.
 CREATE TABLE refresh_tokens (
@@ -94,7 +94,7 @@ GRANT SELECT (session_id, member_id, known_device_id, created_at, refreshed_at, 
 
 GRANT SELECT, INSERT, DELETE ON access_tokens TO mutuality_door;
 
-GRANT SELECT, INSERT, UPDATE (used_at, successor_salt) ON refresh_tokens TO mutuality_door;
+GRANT SELECT, INSERT, UPDATE (used_at, successor_salt), DELETE ON refresh_tokens TO mutuality_door;
 
 GRANT SELECT, UPDATE (stepped_up_at), DELETE ON sessions TO mutuality_service;
 

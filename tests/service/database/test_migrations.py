@@ -175,6 +175,8 @@ async def owner(connection: Connection, empty_database_url: str) -> AsyncIterato
 async def test_an_ordinary_user_is_told_what_an_administrator_has_to_do(
     connection: Connection, owner: str, write: Write, tmp_path: Path
 ) -> None:
+    if connection.get_server_version().major < 16:
+        pytest.skip("until PostgreSQL 15 whoever may make roles may also make themselves a member of any")
     write("0001_things", "CREATE TABLE things (a int); GRANT SELECT ON things TO mutuality_service;")
     with pytest.raises(MigrationError, match="An administrator has to, once") as refused:
         await migrate(owner, NOW, tmp_path)

@@ -67,7 +67,8 @@ async def test_no_stream_is_read_for_an_id(service: Running, statement: str, nam
         columns = ([UUID(one.rid)] * len(ids), [0] * len(ids), ids)
         plan = "\n".join(row[0] for row in await db.fetch(f"EXPLAIN (ANALYZE) {statement}", *columns))
     assert index in plan, plan
-    assert "Removed by Filter" not in plan, plan
+    # Of the few rows of `readers` some releases of PostgreSQL look at all.
+    assert [int(rows) for rows in re.findall(r"Rows Removed by Filter: (\d+)", plan) if int(rows) > 10] == [], plan
     assert statement != LATEST or "Sort" not in plan, plan  # the index has them in order
 
 
