@@ -55,6 +55,12 @@ async def migrate(
         return [each.name for each in unapplied if await _apply(connection, each, migrations, now)]
 
 
+async def newest(connection: Connection) -> str:
+    """The name of the last migration that was applied."""
+    name: str = await connection.fetchval(SELECT_NEWEST)
+    return name
+
+
 async def pending(connection: Connection, directory: Path = DIRECTORY) -> list[str]:
     """The names of the files that are not applied yet. Changes nothing; MigrationError as for migrate."""
     migrations = _read(directory)
@@ -126,6 +132,8 @@ GRANT SELECT ON schema_migrations TO {SERVICE_ROLE}, {KEEPER_ROLE}
 LOCK = "LOCK TABLE schema_migrations IN SHARE ROW EXCLUSIVE MODE"
 
 SELECT_APPLIED = "SELECT number, name, checksum FROM schema_migrations ORDER BY number"
+
+SELECT_NEWEST = "SELECT max(name) FROM schema_migrations"
 
 INSERT_APPLIED = "INSERT INTO schema_migrations (number, name, checksum, applied_at) VALUES ($1, $2, $3, $4)"
 

@@ -7,6 +7,7 @@ from litestar import get
 from litestar.types import ASGIApp
 from msgspec import Meta, Struct
 
+from service.database.migrate import newest
 from service.database.pool import checked_out
 from service.web.operation import described
 from service.web.requests import ApiRequest, context_of
@@ -26,12 +27,6 @@ class Readiness(Struct, frozen=True):
 
     status: Literal["ok"]
     schema: Annotated[str, Meta(description="The last migration of the database.")]
-
-
-SCHEMA = """
-SELECT max(name)
-FROM schema_migrations
-"""
 
 
 @get(
@@ -58,5 +53,5 @@ async def get_liveness(request: ApiRequest) -> ASGIApp:
 async def get_readiness(request: ApiRequest) -> ASGIApp:
     """503 while the database is away, or hangs, within 2 seconds."""
     async with asyncio.timeout(READY_SECONDS), checked_out(context_of(request).db) as db:
-        schema = await db.fetchval(SCHEMA)
+        schema = await newest(db)
     return json_answer(Readiness("ok", schema))
