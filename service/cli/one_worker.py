@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -17,7 +18,7 @@ from service import logs
 from service.app import create_app
 from service.cli.database import key_store
 from service.cli.serve import Server, server_of
-from service.cli.workers import Assignment
+from service.cli.workers import STOP_SECONDS, Assignment
 from service.core import mail
 from service.core.clock import JumpGuardedClock
 from service.settings import Settings
@@ -69,6 +70,9 @@ def _obey(next_line: Callable[[], bytes], server: Server) -> None:
         server.hand_over()
     else:  # nobody is there any more who could end it, or start it again
         os.kill(os.getpid(), signal.SIGTERM)
+        # One that was told so while it started has been seen to go on for ever, as its parent would not have let it.
+        time.sleep(STOP_SECONDS)
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _tell_figures(figures: socket.socket, registry: CollectorRegistry) -> None:
