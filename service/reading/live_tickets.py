@@ -32,7 +32,9 @@ class LiveTicket(Struct, frozen=True):
 class LiveQuery(Struct, frozen=True, forbid_unknown_fields=True):
     """In a browser, which sends no token along: a ticket."""
 
-    ticket: Annotated[str, Meta(max_length=64, description="A ticket, instead of the access token.")] | None = None
+    ticket: (
+        Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{43}$", description="A ticket, instead of the access token.")] | None
+    ) = None
 
 
 KEEP_TICKET = """

@@ -123,6 +123,7 @@ OWN = [
     Call("step up with a wrong code", "POST", "/v1/sessions/step-up", lambda _: {"code": "0000 0000"}),
     Call("change my address with a wrong code", "PUT", "/v1/me/email", lambda _: {"code": "0000 0000"}),
     Call("have a nonce made", "POST", "/v1/sign-in-nonces", lambda _: {}),
+    Call("have a ticket to listen", "POST", "/v1/relationships/{rid}/live-tickets", lambda _: {}),
     Call("withdraw my consent", "DELETE", "/v1/me/consent"),
     Call("consent", "PUT", "/v1/me/consent", lambda _: {"version": CONSENT_VERSION, "adult": True}),
 ]

@@ -14,7 +14,7 @@ from tests.support.phones import Phone, Running
 
 OCCURRED = "2026-06-15T10:00:00Z"
 CANARY = "what nobody else may read"
-SAID_OF_A_REQUEST = {"event", "method", "route", "member", "status", "milliseconds", "log_level"}
+SAID_OF_A_REQUEST = {"event", "method", "route", "member", "request_id", "status", "milliseconds", "log_level"}
 
 
 @pytest.fixture(autouse=True)

@@ -220,7 +220,9 @@ class Running:
 
     def phone(self) -> Phone:
         """A device that is not signed in yet."""
-        return Phone(httpx.AsyncClient(transport=self._transport, base_url="http://mutuality.test"), self.post)
+        headers = {"Accept-Encoding": "identity"}  # or what tests compare would be compressed
+        http = httpx.AsyncClient(transport=self._transport, base_url="http://mutuality.test", headers=headers)
+        return Phone(http, self.post)
 
     async def member(self) -> Phone:
         """A member who is signed in and alone in a relationship."""

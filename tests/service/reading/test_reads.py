@@ -557,7 +557,7 @@ async def test_a_phone_that_has_an_answer_is_told_so(service: Running) -> None:
         assert (await look(one, what, '"other"', **params)).content == full.content
         for answered in (full, same):
             assert answered.headers["Cache-Control"] == "private, no-cache"
-            assert answered.headers["Vary"] == "Authorization"
+            assert answered.headers["Vary"].split(", ")[0] == "Authorization"
 
 
 async def test_several_lines_of_tags_all_count(service: Running) -> None:
@@ -634,9 +634,9 @@ async def test_head_answers_as_get_does_without_a_body(service: Running) -> None
 
 async def test_what_is_not_cacheable_is_kept_by_nobody(service: Running) -> None:
     one = await service.member()
-    calls = [("GET", "/v1/me"), ("GET", HERE), ("GET", "/v1/nothing"), ("DELETE", "/v1/me/consent"), ("PUT", "/v1/me")]
+    calls = [("GET", "/health/live"), ("GET", "/v1/nothing"), ("DELETE", "/v1/me/consent"), ("PUT", "/v1/me")]
     answers = [await one.call(method, path) for method, path in calls]
-    assert [a.status_code for a in answers] == [200, 200, 404, 204, 405]
+    assert [a.status_code for a in answers] == [200, 404, 204, 405]
     assert {a.headers["Cache-Control"] for a in answers} == {"no-store"}
     assert {a.headers["X-Content-Type-Options"] for a in answers} == {"nosniff"}
     assert {a.headers["Referrer-Policy"] for a in answers} == {"no-referrer"}
