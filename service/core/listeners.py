@@ -28,13 +28,18 @@ def some_wake_seconds() -> float:
 
 
 class Listener(Struct, eq=False):
-    """One open stream: its member, what they can read, when the token expires, and the positions that it reached."""
+    """One open stream: its member, what they can read, when the token expires, and the positions that it reached.
+
+    And the state of the relationship: the last one that was seen, which is `told` once the reader has it.
+    """
 
     member_id: UUID
     session_id: UUID
     reader: Reader
     until: datetime
     reached: dict[Audience, int]
+    state: str
+    told: str
     woken: asyncio.Event = field(default_factory=asyncio.Event)
     waking: asyncio.TimerHandle | None = None  # until it is woken
     ended: asyncio.Event = field(default_factory=asyncio.Event)

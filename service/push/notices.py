@@ -12,6 +12,7 @@ class PushClass(StrEnum):
     PROMPT = "prompt"
     REMINDER = "reminder"
     WITHDRAW = "withdraw"
+    ACCEPTED = "accepted"
 
 
 class Address(Struct, frozen=True):

@@ -30,6 +30,7 @@ from service.push.notices import (
     Sender,
     Unregistered,
 )
+from service.push.payloads import TTL_SECONDS
 
 log = structlog.get_logger()
 
@@ -62,6 +63,43 @@ class Push(Struct, frozen=True):
     def row(self) -> tuple[UUID, UUID, UUID, PushClass, UUID]:
         """The parameters by which the statements below find it, as long as the lease is ours."""
         return self.member_id, self.prompt_id, self.device_id, self.kind, self.lease
+
+
+# --- Telling that an invite was accepted
+
+# In the place of a prompt's id stands the relationship's.
+TELL_ACCEPTED = """
+INSERT INTO outbox (
+    member_id,
+    prompt_id,
+    device_id,
+    class,
+    due_at,
+    send_before,
+    attempts,
+    parked
+)
+SELECT
+    devices.member_id,
+    $2::uuid,
+    devices.device_id,
+    'accepted',
+    $3::timestamptz,
+    $4::timestamptz,
+    0,
+    false
+FROM devices
+WHERE devices.member_id = $1
+    AND devices.disabled_at IS NULL
+ON CONFLICT DO NOTHING
+"""
+
+
+async def tell_accepted(context: Context, member_id: UUID, relationship_id: UUID) -> None:
+    """Put a push to each device of the one who invited into the outbox: there is something to look at, and no more."""
+    now = context.now()
+    until = now + timedelta(seconds=TTL_SECONDS[PushClass.ACCEPTED])
+    await context.scheduler_db.execute(TELL_ACCEPTED, member_id, relationship_id, now, until)
 
 
 # --- Claiming
@@ -130,15 +168,16 @@ SELECT
     devices.device_id IS NOT NULL
         AND devices.disabled_at IS NULL
         AND claimed.send_before > $1
-        AND (
-            claimed.class = 'withdraw'
-            OR coalesce(prompts.state = 'sent' AND relationships.state <> 'ended', false)
-        ) AS wanted
+        AND CASE claimed.class
+            WHEN 'withdraw' THEN true
+            WHEN 'accepted' THEN coalesce(relationships.state = 'confirming', false)
+            ELSE coalesce(prompts.state = 'sent' AND relationships.state <> 'ended', false)
+        END AS wanted
 FROM claimed
 LEFT JOIN devices USING (member_id, device_id)
 LEFT JOIN prompts USING (member_id, prompt_id)
 LEFT JOIN relationships
-    ON relationships.relationship_id = prompts.relationship_id
+    ON relationships.relationship_id = coalesce(prompts.relationship_id, claimed.prompt_id)
 """
 
 

@@ -78,14 +78,16 @@ async def listen_live(request: ApiRequest, rid: FromPath[str]) -> ASGIApp:
 
     The stream ends with the access token, and within a second when the session is revoked or the reader may not read
     any more: connect again with a fresh token and the last id. Of more than 5 streams of a member the oldest ends.
-    A browser sends `?ticket=` instead of the token.
+    A browser sends `?ticket=` instead of the token. An event named `state` tells how the relationship stands, once
+    somebody has accepted or confirmed.
     """
     ticket, context, wanted = decode_query(request, LiveQuery).ticket, context_of(request), path_uuid(rid)
     member = await bearer_of_ticket(request, ticket) if ticket is not None else await current_member(request)
     async with context.acting_as(member.member_id) as db:
         membership = await membership_in(db, member.member_id, context.now(), wanted)
         reached = await _beginning(db, membership, request.headers.get("last-event-id"))
-    listener = Listener(member.member_id, member.session_id, reader_of(membership), member.access_expires_at, reached)
+    state, until = membership.state, member.access_expires_at
+    listener = Listener(member.member_id, member.session_id, reader_of(membership), until, reached, state, state)
     return LiveStream(context, listener, state_of(request).live_pace)
 
 
@@ -138,6 +140,9 @@ class LiveStream:
             if await self._woken():
                 # Before reading: what is recorded meanwhile wakes it again.
                 self._listener.woken.clear()
+                if self._listener.told != self._listener.state:
+                    self._listener.told = self._listener.state
+                    yield state_frame(self._listener.state)
                 async for event_frame in self._new_events():
                     yield event_frame
             else:
@@ -195,6 +200,11 @@ def frame(reached: dict[Audience, int], event: Event) -> bytes:
     return b"id: %b\ndata: %b\n\n" % (_id(reached).encode(), msgspec.json.encode(event))
 
 
+def state_frame(state: str) -> bytes:
+    """That the relationship stands otherwise now. It has a name of its own: a client that asks for events skips it."""
+    return b"event: state\ndata: %b\n\n" % msgspec.json.encode({"state": state})
+
+
 def _id(reached: dict[Audience, int]) -> str:
     return f"shared:{reached['shared']},private:{reached['private']}"
 
@@ -229,6 +239,15 @@ JOIN readers USING (relationship_id, stream)
 LEFT JOIN heads USING (relationship_id, stream)
 """
 
+# As it is kept: that an invite has expired is nobody's act.
+STATES = """
+SELECT
+    relationship_id,
+    state
+FROM relationships
+WHERE relationship_id = ANY ($1::uuid[])
+"""
+
 SIGNED_IN = """
 SELECT session_id
 FROM sessions
@@ -242,15 +261,25 @@ async def poll(context: Context) -> None:
     listened_to = {(s.relationship_id, s.number) for one in listeners for s in one.streams.values()}
     async with context.acting_as(*{one.member_id for one in listeners}) as db:
         rows = await db.fetch(HEADS, *(transposed(list(listened_to)) or [[], []]))
+        states = await db.fetch(STATES, list({relationship_id for relationship_id, _ in listened_to}))
         sessions = await db.fetch(SIGNED_IN, list({one.session_id for one in listeners}))
     heads = {row[:3]: row["position"] for row in rows}
+    state_of = {row["relationship_id"]: row["state"] for row in states}
     alive = {row["session_id"] for row in sessions}
     for one in listeners:
         behind = _behind(one, heads)
         if behind is None or one.session_id not in alive or one.until <= now:
             one.ended.set()
-        elif behind:
+        elif behind or _stands_otherwise(one, state_of):
             context.listeners.wake(one)
+
+
+def _stands_otherwise(listener: Listener, state_of: dict[UUID, str]) -> bool:
+    """Whether the relationship stands otherwise than its reader was told, which is then noted."""
+    found = state_of.get(listener.reader.relationship_id, listener.state)
+    if found != listener.state and not (found == "inviting" and listener.state == "solo"):
+        listener.state = found
+    return listener.state != listener.told
 
 
 def _behind(listener: Listener, heads: dict[tuple[UUID, UUID, int], int]) -> bool | None:

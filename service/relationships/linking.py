@@ -22,6 +22,7 @@ from service.context import Context
 from service.core import tokens
 from service.database.pool import checked_out
 from service.errors import InviteNotFound, NotFound, NotTheInviter, WrongState
+from service.push import outbox
 from service.recording import recorder
 from service.relationships import seats
 from service.relationships.seats import MembershipRow, Seat
@@ -211,11 +212,14 @@ async def accept_invite(request: ApiRequest) -> ASGIApp:
     context = context_of(request)
     limits_of(request).invites_tried.take((member.member_id.bytes,), context.now())
     async with checked_out(context.auth_db) as db, db.transaction():
-        relationship_id = await _accept(context, db, member, tokens.invite_hash(code))
+        relationship_id, inviter = await _accept(context, db, member, tokens.invite_hash(code))
+    if inviter is not None:
+        await outbox.tell_accepted(context, inviter, relationship_id)
     return json_answer(Accepted(relationship_id, "confirming"))
 
 
-async def _accept(context: Context, db: DbConnection, member: Member, code_hash: bytes) -> UUID:
+async def _accept(context: Context, db: DbConnection, member: Member, code_hash: bytes) -> tuple[UUID, UUID | None]:
+    """The relationship, and who is to be told: nobody where it was accepted before."""
     relationship_id: UUID | None = await db.fetchval(INVITED_TO, code_hash)
     if relationship_id is None:
         raise InviteNotFound
@@ -231,7 +235,7 @@ async def _accept(context: Context, db: DbConnection, member: Member, code_hash:
         await _join(context, db, StreamKey(relationship_id, SHARED, row["shared_stream_id"]), 2, member)
         await db.execute(USE_INVITE, code_hash)
         await set_state(db, relationship_id, "confirming")
-    return relationship_id
+    return relationship_id, None if used else row["invited_by"]
 
 
 @post(

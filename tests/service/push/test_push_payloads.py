@@ -107,14 +107,14 @@ def carried(request: Received) -> tuple[str, object, tuple[tuple[str, str], ...]
 async def test_there_is_one_payload_per_class_and_provider(sender: Sender, provider: PushService, clock: Clock) -> None:
     chance, sent = random.Random(4), Counter[tuple[str, PushClass]]()
     found: dict[tuple[str, PushClass], set[object]] = {}
-    for _ in range(450):
+    for _ in range(600):
         clock.advance(seconds=chance.randrange(450))
         kind = chance.choice([*PushClass])
         assert await sender.send(Notice(some_device(chance, provider), kind)) == Delivered()
         where, *carries = carried(provider.received[-1])
         found.setdefault((where, kind), set()).add(tuple(carries))
         sent[where, kind] += 1
-    assert len(found) == 9
+    assert len(found) == 12
     assert {key: len(payload) for key, payload in found.items()} == dict.fromkeys(found, 1)
     assert min(sent.values()) > 30
 
