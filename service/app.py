@@ -1,7 +1,7 @@
 """The ASGI application: routes, state, lifespan, and the wrappers around every request."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from datetime import timedelta
 from functools import cache
@@ -41,7 +41,7 @@ from service.core.randomness import RandomBytes, system_random_bytes
 from service.database.batching import STATEMENTS_AT_ONCE
 from service.database.pool import create_pool
 from service.database.roles import DOOR_ROLE, KEEPER_ROLE, KEYS_ROLE, PROMPTER_ROLE, RECORDER_ROLE, SERVICE_ROLE
-from service.edge import DefaultHeaders, HeadAsGet, RequestLog
+from service.edge import Announcements, DefaultHeaders, HeadAsGet, RequestLog
 from service.keys.key_store import KeyStore
 from service.keys.keyring import Keyring
 from service.keys.rotation import keep_rotating
@@ -55,6 +55,7 @@ from service.reading.turns import Turns
 from service.recording.recorder import RECORDING, Recorder
 from service.settings import Settings, named
 from service.web.associations import AndroidApp, AppLinks
+from service.web.operation import announcements
 from service.web.problems import HANDLERS
 from service.web.rate_limits import RateLimits, rate_limits
 from service.web.requests import APP_STATE
@@ -112,8 +113,10 @@ class App:
     ) -> None:
         self.litestar, self.metrics = litestar, metrics
         methods = {route.path_format: route.methods for route in litestar.routes}
+        announced = dict(_announced(litestar))
+        inside = Announcements(litestar, announced) if announced else litestar
         # The log is the outermost: it tells of the method that was sent, and of all the time that an answer took.
-        self._http = RequestLog(HeadAsGet(DefaultHeaders(litestar, methods, public_url)), random_bytes, metrics)
+        self._http = RequestLog(HeadAsGet(DefaultHeaders(inside, methods, public_url)), random_bytes, metrics)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or run the lifespan."""
@@ -131,6 +134,16 @@ class App:
     def end_streams(self) -> None:
         """End all live streams: a server waits for open answers before it stops, and these never end by themselves."""
         self.state.context.listeners.close()
+
+
+def _announced(litestar: Litestar) -> Iterator[tuple[tuple[str, str], list[tuple[bytes, bytes]]]]:
+    """What is told of operations that will go, by path template and method."""
+    for route in litestar.routes:
+        for handler in getattr(route, "route_handlers", []):
+            operation = handler.opt.get("operation")
+            if operation is not None and (headers := announcements(operation)):
+                for method in handler.http_methods:
+                    yield (route.path_format, str(method)), headers
 
 
 def create_app(

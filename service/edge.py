@@ -83,6 +83,25 @@ class HeadAsGet:
         scope.update({**as_get, "method": "HEAD"})
 
 
+class Announcements:
+    """Adds to the answers of some operations until when these can be used."""
+
+    def __init__(self, app: HttpApp, headers: Mapping[tuple[str, str], Headers]) -> None:
+        """`headers`: by path template and method."""
+        self._app, self._headers = app, headers
+
+    async def __call__(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
+        """Answer, and announce."""
+
+        def send_announced(message: Message) -> Awaitable[None]:
+            if message["type"] == "http.response.start":
+                announced = self._headers.get((scope.get("path_template", ""), scope["method"]), [])
+                message["headers"] = [*message["headers"], *announced]
+            return send(message)
+
+        await self._app(scope, receive, send_announced)
+
+
 class DefaultHeaders:
     """Adds the headers that every answer has unless it says otherwise, and to OPTIONS all methods of an address."""
 

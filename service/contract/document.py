@@ -136,6 +136,8 @@ def _described(found: Found, problems: "_Problems") -> Json:
         "tags": [operation.tag],
         "security": [{"session": []}] if operation.signed_in else [],
     }
+    if operation.deprecated_on is not None:
+        described["deprecated"] = True
     parameters = [*_path_parameters(found.path), *_query_parameters(operation.query)]
     if operation.cached:
         parameters.append(IF_NONE_MATCH)
@@ -390,7 +392,8 @@ def _schemas(operations: list[Operation], problems: _Problems) -> Json:
     for kind, example in _examples(operations):
         _add_examples(schemas, reference(kind), example)
     for (name, field), example in EXAMPLES.items():
-        schemas[name]["properties"][field].setdefault("examples", [example])
+        if name in schemas:
+            schemas[name]["properties"][field].setdefault("examples", [example])
     return schemas
 
 
