@@ -16,7 +16,7 @@ LET_IT_END := trap : INT;
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
-.PHONY: help serve demo check test lint format types fuzz soak-privacy soak-timing soak bench simulate rebuild openapi released clients walk lock clean tour pictures
+.PHONY: otel help serve demo check test lint format types fuzz soak-privacy soak-timing soak bench simulate rebuild openapi released clients walk lock clean tour pictures
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -76,6 +76,10 @@ simulate: $(VENV)/.dev  ## Simulate how often chance alone makes a reading; QUIC
 rebuild: $(VENV)/.runtime  ## Recompute all counts from the log, and report differences
 	@$(LET_IT_END) $(BIN)/python -m service rebuild
 
+otel: $(VENV)/.runtime requirements-otel.lock  ## Install what OTLP_URL needs: OpenTelemetry
+	@echo "Installing the packages of requirements-otel.lock"
+	@$(PIP) -r requirements-otel.lock
+
 openapi: $(VENV)/.runtime  ## Write openapi/openapi.json anew
 	@mkdir -p openapi
 	@$(BIN)/python -m service openapi > openapi/openapi.json.new
@@ -96,7 +100,8 @@ walk: $(VENV)/.dev  ## Walk a write and two reads; write the files that they run
 
 lock: $(VENV)/.dev  ## Write the lock files anew from what is wanted (UPGRADE=--upgrade takes newer releases)
 	@$(UV_COMPILE) $(UPGRADE) pyproject.toml -o requirements.lock
-	@$(UV_COMPILE) $(UPGRADE) --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+	@$(UV_COMPILE) $(UPGRADE) --extra otel -c requirements.lock pyproject.toml -o requirements-otel.lock
+	@$(UV_COMPILE) $(UPGRADE) --extra dev --extra otel -c requirements-otel.lock pyproject.toml -o requirements-dev.lock
 	@$(UV_COMPILE) $(UPGRADE) openapi/clients/requirements.in -o openapi/clients/requirements.lock
 
 clean:  ## Remove .venv, what was built, and all caches; data stays

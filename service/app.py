@@ -38,10 +38,11 @@ from service.contract.pages import Page, pages_from
 from service.core.clock import Clock, load_zones, utc_now
 from service.core.mail import Mailer, Postman
 from service.core.randomness import RandomBytes, system_random_bytes
+from service.core.tracing import Tracing, tracing_to
 from service.database.batching import STATEMENTS_AT_ONCE
 from service.database.pool import create_pool
 from service.database.roles import DOOR_ROLE, KEEPER_ROLE, KEYS_ROLE, PROMPTER_ROLE, RECORDER_ROLE, SERVICE_ROLE
-from service.edge import Announcements, DefaultHeaders, HeadAsGet, RequestLog
+from service.edge import Announcements, DefaultHeaders, HeadAsGet, RequestLog, Traced
 from service.keys.key_store import KeyStore
 from service.keys.keyring import Keyring
 from service.keys.rotation import keep_rotating
@@ -109,14 +110,20 @@ class App:
     """The service as an ASGI application: Litestar inside the wrappers of `edge`."""
 
     def __init__(
-        self, litestar: Litestar, random_bytes: RandomBytes, metrics: Metrics | None, public_url: str | None = None
+        self,
+        litestar: Litestar,
+        random_bytes: RandomBytes,
+        metrics: Metrics | None,
+        public_url: str | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
         self.litestar, self.metrics = litestar, metrics
         methods = {route.path_format: route.methods for route in litestar.routes}
         announced = dict(_announced(litestar))
         inside = Announcements(litestar, announced) if announced else litestar
         # The log is the outermost: it tells of the method that was sent, and of all the time that an answer took.
-        self._http = RequestLog(HeadAsGet(DefaultHeaders(inside, methods, public_url)), random_bytes, metrics)
+        logged = RequestLog(HeadAsGet(DefaultHeaders(inside, methods, public_url)), random_bytes, metrics)
+        self._http = Traced(logged, tracing) if tracing else logged
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or run the lifespan."""
@@ -166,6 +173,7 @@ def create_app(
     """
     opened = open_context(database_url, settings, mailer, store, now, random_bytes, access_ttl)
     vapid = vapid_public_key(settings)
+    tracing = tracing_to(settings.otlp_url) if settings.otlp_url else None
     metrics = Metrics() if settings.metrics_port is not None else None
     rotate_after = timedelta(days=settings.rotate_keys_after_days)
     forever: list[Callable[[Context], Coroutine[Any, Any, None]]] = []
@@ -184,9 +192,10 @@ def create_app(
         exception_handlers=HANDLERS,
         request_max_body_size=BODY_BYTES,
         lifespan=[lifespan],
+        on_shutdown=[tracing.close] if tracing else [],
         cors_config=_cors(settings.cors_origins),
     )
-    return App(litestar, random_bytes, metrics, settings.public_url)
+    return App(litestar, random_bytes, metrics, settings.public_url, tracing)
 
 
 @asynccontextmanager

@@ -11,6 +11,7 @@ import structlog
 from litestar.types import HTTPScope, Message, Receive, Send
 
 from service.core.randomness import RandomBytes
+from service.core.tracing import Tracing
 from service.metrics import Metrics
 from service.web.rate_limits import ALLOWANCE
 
@@ -53,6 +54,30 @@ class RequestLog:
         )
         if self._metrics:
             self._metrics.answered(route, scope["method"], status, seconds)
+
+
+class Traced:
+    """Makes a span of each request."""
+
+    def __init__(self, app: HttpApp, tracing: Tracing) -> None:
+        self._app, self._tracing = app, tracing
+
+    async def __call__(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
+        """Answer within a span."""
+        told: dict[str, str | int] = {"http.request.method": scope["method"]}
+
+        def note_start(message: Message) -> Awaitable[None]:
+            if message["type"] == "http.response.start":
+                told["http.response.status_code"] = message["status"]
+                told["mutuality.request_id"] = dict(message["headers"])[b"x-request-id"].decode()
+            return send(message)
+
+        parents = {name.decode(): value.decode("latin-1") for name, value in scope["headers"] if name == b"traceparent"}
+        with self._tracing.request(parents) as span:
+            await self._app(scope, receive, note_start)
+            told["http.route"] = route = scope.get("path_template") or "unknown"
+            span.update_name(f"{scope['method']} {route}")
+            span.set_attributes(told)
 
 
 class HeadAsGet:

@@ -111,6 +111,12 @@ class Settings(BaseSettings):
         int | None,
         Field(ge=0, le=65535, description="port on HOST for figures of Prometheus; unset: nothing is counted"),
     ] = None
+    otlp_url: Annotated[
+        str | None,
+        Field(
+            description="collector of OpenTelemetry (http://localhost:4318/v1/traces), after `make otel`; unset: none"
+        ),
+    ] = None
     database_connections: Annotated[
         int,
         Field(
