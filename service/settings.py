@@ -113,9 +113,7 @@ class Settings(BaseSettings):
     ] = None
     otlp_url: Annotated[
         str | None,
-        Field(
-            description="collector of OpenTelemetry (http://localhost:4318/v1/traces), after `make otel`; unset: none"
-        ),
+        Field(description="collector of OpenTelemetry (http://localhost:4318/v1/traces), after `make otel`"),
     ] = None
     database_connections: Annotated[
         int,
