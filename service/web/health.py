@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from litestar import get
 from litestar.types import ASGIApp
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from service.database.migrate import newest
 from service.database.pool import checked_out
@@ -17,16 +17,10 @@ READY_SECONDS = 1.5
 
 
 class Health(Struct, frozen=True):
-    """How the service is."""
+    """How the service is; where it can work, also on which schema."""
 
     status: Literal["ok"]
-
-
-class Readiness(Struct, frozen=True):
-    """That it can work, and on which schema."""
-
-    status: Literal["ok"]
-    schema: Annotated[str, Meta(description="The last migration of the database.")]
+    schema: Annotated[str, Meta(description="The last migration of the database.")] | UnsetType = UNSET
 
 
 @get(
@@ -46,7 +40,7 @@ async def get_liveness(request: ApiRequest) -> ASGIApp:
         id="getReadiness",
         tag="Health",
         summary="Whether requests can be answered now",
-        answers={200: Readiness},
+        answers={200: Health},
         signed_in=False,
     ),
 )
@@ -54,4 +48,4 @@ async def get_readiness(request: ApiRequest) -> ASGIApp:
     """503 while the database is away, or hangs, within 2 seconds."""
     async with asyncio.timeout(READY_SECONDS), checked_out(context_of(request).db) as db:
         schema = await newest(db)
-    return json_answer(Readiness("ok", schema))
+    return json_answer(Health("ok", schema))

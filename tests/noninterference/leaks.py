@@ -25,7 +25,6 @@ from events.reveals import answers_of
 from events.rules import Recorded
 from projections import (
     balances,
-    changes,
     counts,
     feed,
     month,
@@ -521,11 +520,6 @@ def _trends(patch: Patch) -> None:
 @leak("roles with private events")
 def _roles(patch: Patch) -> None:
     _nosily(patch, roles.roles)
-
-
-@leak("changes with private events")
-def _changes(patch: Patch) -> None:
-    _nosily(patch, changes.changes)
 
 
 @leak("the month in words, with private counts")

@@ -34,8 +34,8 @@ VALUES: dict[str, list[str | None]] = {
     "language": [None, "de"],
     "region": [None, "DE", "XX"],
     "private": [None, "true", "false"],
-    "month": ["2026-06", "2026-05", "2026-07"],
-    "quarter": ["2026-Q1", "2025-Q4", "2026-Q2"],
+    "month": ["{month}", "{last_months}", "2026-05"],
+    "quarter": ["{last_quarter}", "2026-Q1", "{quarter}"],
     "ticket": [None, "a" * 43],
     "Last-Event-ID": [None, "shared:0,private:0", "shared:3,private:1", "shared:1,private:99"],
 }
@@ -60,9 +60,24 @@ def looks(document: Json, seed: str, now: datetime) -> list[Look]:
             for address in _addresses(path, methods["get"], chance):
                 for name, day in days.items():
                     address = address.replace(name, f"{day:%Y-%m-%d}")
+                for name, part in _parts_of_the_year(now).items():
+                    address = address.replace(name, part)
                 cached, headers = _is_cached(methods["get"]), _headers(methods["get"], chance)
                 found.append(Look(methods["get"]["operationId"], address, cached, headers))
     return found
+
+
+def _parts_of_the_year(now: datetime) -> dict[str, str]:
+    """The month and the quarter that run, and those before."""
+    before = now.replace(day=1) - timedelta(days=1)
+    quarters = [(now.year, (now.month + 2) // 3), (now.year, (now.month - 1) // 3)]
+    running, last = [(year - (number == 0), number or 4) for year, number in quarters]
+    return {
+        "{month}": f"{now:%Y-%m}",
+        "{last_months}": f"{before:%Y-%m}",
+        "{quarter}": f"{running[0]}-Q{running[1]}",
+        "{last_quarter}": f"{last[0]}-Q{last[1]}",
+    }
 
 
 def _headers(operation: Json, chance: Random) -> dict[str, str]:
