@@ -112,7 +112,7 @@ async def test_what_is_refused_is_parked_and_counted(service: Running, one: Phon
     await work(service, sender)
     assert sender.kinds().count("prompt") == 1
     counted = {one.kind: (one.waiting, one.parked) for one in await sending.waiting(context_of(service))}
-    assert counted == {"prompt": (0, 1), "reminder": (0, 0), "withdraw": (0, 0)}
+    assert counted == {"prompt": (0, 1), "reminder": (0, 0), "withdraw": (0, 0), "accepted": (0, 0)}
 
 
 async def test_what_is_parked_ends_when_its_time_is_over(service: Running, one: Phone, sender: Remembering) -> None:
