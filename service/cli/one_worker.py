@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from threading import Thread
+from typing import BinaryIO
 
 import msgspec
 from prometheus_client import generate_latest
@@ -31,7 +32,7 @@ def main(control: socket.socket, figures: socket.socket, listener: socket.socket
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a closed terminal is for the parent
     control.sendall(b"loaded\n")
     told = control.makefile("rb")
-    line = told.readline()
+    line = _next_line(told)
     if not line:
         return
     assignment = msgspec.json.decode(line, type=Assignment)
@@ -49,7 +50,7 @@ def main(control: socket.socket, figures: socket.socket, listener: socket.socket
         limits=rate_limits(settings, partial(SharedLimit, memory=SharedMemory(limits))),
     )
     server = server_of(app, lambda: _say_ready(control), app.end_streams)
-    _in_background(lambda: _obey(told.readline, server))
+    _in_background(lambda: _obey(told, server))
     if app.metrics is not None:
         registry = app.metrics.registry
         _in_background(lambda: _tell_figures(figures, registry))
@@ -65,12 +66,22 @@ def _in_background(task: Callable[[], None]) -> None:
     Thread(target=task, daemon=True).start()
 
 
-def _obey(next_line: Callable[[], bytes], server: Server) -> None:
-    if next_line():
+def _next_line(told: BinaryIO) -> bytes:
+    """What the parent says next; nothing once it has ended."""
+    try:
+        return told.readline()
+    except (
+        OSError
+    ):  # it ended with something unread that this worker had said: the connection is then reset, not closed
+        return b""
+
+
+def _obey(told: BinaryIO, server: Server) -> None:
+    if _next_line(told):
         server.hand_over()
     else:  # nobody is there any more who could end it, or start it again
         os.kill(os.getpid(), signal.SIGTERM)
-        # One that was told so while it started has been seen to go on for ever, as its parent would not have let it.
+        # What does not end by itself, its parent would have killed.
         time.sleep(STOP_SECONDS)
         os.kill(os.getpid(), signal.SIGKILL)
 

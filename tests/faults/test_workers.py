@@ -7,6 +7,7 @@ makes sure of, and asks by each of them.
 import os
 import random
 import signal
+import socket
 import time
 import urllib.request
 from collections import Counter
@@ -20,6 +21,7 @@ from uuid import uuid4
 import psutil
 import pytest
 
+from service.cli.one_worker import _next_line
 from tests.faults.site import CUT, Phone, Site, Writers, another_couple, check_log, couple, eventually, site
 from tests.faults.site import _free_port as free_port
 
@@ -250,3 +252,11 @@ def test_no_worker_outlives_its_parent() -> None:
         assert at.stop() == 0, at.console.read_text()[-2000:]
         assert [one for one in workers if one.is_running()] == []
         assert at.servers() == []
+
+
+def test_a_parent_that_ends_with_something_unread_is_known_to_have_ended() -> None:
+    parent, worker = socket.socketpair()
+    with worker:
+        worker.sendall(b"ready\n")
+        parent.close()
+        assert _next_line(worker.makefile("rb")) == b""
