@@ -17,6 +17,7 @@ from msgspec import Struct
 from events.heads import DbConnection
 from service.context import Context
 from service.core.tokens import new_id
+from service.database.outages import DATABASE_UNAVAILABLE
 from service.push.addresses import decrypt_address
 from service.push.exchange import LOST_PAUSE_SECONDS
 from service.push.notices import (
@@ -99,7 +100,10 @@ async def tell_accepted(context: Context, member_id: UUID, relationship_id: UUID
     """Put a push to each device of the one who invited into the outbox: there is something to look at, and no more."""
     now = context.now()
     until = now + timedelta(seconds=TTL_SECONDS[PushClass.ACCEPTED])
-    await context.scheduler_db.execute(TELL_ACCEPTED, member_id, relationship_id, now, until)
+    try:
+        await context.scheduler_db.execute(TELL_ACCEPTED, member_id, relationship_id, now, until)
+    except DATABASE_UNAVAILABLE as failure:  # who invited looks anyway: nothing but the push is lost
+        log.warning("accepted_untold", failure=type(failure).__name__)
 
 
 # --- Claiming

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from asyncpg import UniqueViolationError
 from litestar import post
+from litestar.background_tasks import BackgroundTask
 from litestar.params import FromPath
 from litestar.types import ASGIApp
 from msgspec import Meta, Struct
@@ -213,9 +214,9 @@ async def accept_invite(request: ApiRequest) -> ASGIApp:
     limits_of(request).invites_tried.take((member.member_id.bytes,), context.now())
     async with checked_out(context.auth_db) as db, db.transaction():
         relationship_id, inviter = await _accept(context, db, member, tokens.invite_hash(code))
-    if inviter is not None:
-        await outbox.tell_accepted(context, inviter, relationship_id)
-    return json_answer(Accepted(relationship_id, "confirming"))
+    # Once it is answered: how many devices the other has is nothing that the time of the answer may tell.
+    telling = BackgroundTask(outbox.tell_accepted, context, inviter, relationship_id) if inviter else None
+    return json_answer(Accepted(relationship_id, "confirming"), afterwards=telling)
 
 
 async def _accept(context: Context, db: DbConnection, member: Member, code_hash: bytes) -> tuple[UUID, UUID | None]:

@@ -23,17 +23,20 @@ class RawResponse(Struct, frozen=True):
     status: int
     headers: list[tuple[bytes, bytes]]
     body: bytes
+    afterwards: BackgroundTask | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send it."""
+        """Send it, and do what is to be done then."""
         await send({"type": "http.response.start", "status": self.status, "headers": self.headers})
         await send({"type": "http.response.body", "body": self.body, "more_body": False})
+        if self.afterwards is not None:
+            await self.afterwards()
 
 
-def json_answer(value: Any, status: int = 200) -> ASGIApp:
-    """A value as JSON, not to be cached."""
+def json_answer(value: Any, status: int = 200, afterwards: BackgroundTask | None = None) -> ASGIApp:
+    """A value as JSON, not to be cached, and what is to be done once it is sent."""
     content = msgspec.json.encode(value)
-    return RawResponse(status, _content_headers(content), content)
+    return RawResponse(status, _content_headers(content), content, afterwards)
 
 
 def _content_headers(content: bytes) -> list[tuple[bytes, bytes]]:
