@@ -39,6 +39,7 @@ from service.core.clock import Clock, load_zones, utc_now
 from service.core.mail import Mailer, Postman
 from service.core.randomness import RandomBytes, system_random_bytes
 from service.core.tracing import Tracing, tracing_to
+from service.data_rights.recounts import keep_recounting
 from service.database.batching import STATEMENTS_AT_ONCE
 from service.database.pool import create_pool
 from service.database.roles import DOOR_ROLE, KEEPER_ROLE, KEYS_ROLE, PROMPTER_ROLE, RECORDER_ROLE, SERVICE_ROLE
@@ -162,14 +163,14 @@ def create_app(
     random_bytes: RandomBytes = system_random_bytes,
     with_prompts: bool = False,
     live_pace: LivePace = live.PACE,
-    with_rotation: bool = False,
+    with_upkeep: bool = False,
     access_ttl: timedelta = ACCESS_TTL,
     limits: RateLimits | None = None,
 ) -> App:
     """The service on a migrated database; `with_prompts`, it plans and sends them too. Raises StartupError.
 
-    `with_rotation`, it rotates keys whose epoch is as old as the settings say. `limits` are those that several
-    processes share; without, it has its own.
+    `with_upkeep`, it rotates keys whose epoch is as old as the settings say, and counts again what an erasure has left
+    due. `limits` are those that several processes share; without, it has its own.
     """
     opened = open_context(database_url, settings, mailer, store, now, random_bytes, access_ttl)
     vapid = vapid_public_key(settings)
@@ -178,7 +179,9 @@ def create_app(
     rotate_after = timedelta(days=settings.rotate_keys_after_days)
     forever: list[Callable[[Context], Coroutine[Any, Any, None]]] = []
     forever.append(lambda context: live.poll_forever(context, live_pace.poll_seconds))
-    if with_rotation and rotate_after:
+    if with_upkeep:
+        forever.append(keep_recounting)
+    if with_upkeep and rotate_after:
         forever.append(lambda _: keep_rotating(database_url, store, now, rotate_after))
 
     def lifespan(app: Litestar) -> AbstractAsyncContextManager[None]:

@@ -46,7 +46,7 @@ def main(control: socket.socket, figures: socket.socket, listener: socket.socket
         key_store(settings),
         JumpGuardedClock(),
         with_prompts=first and settings.push == "inside",
-        with_rotation=first,
+        with_upkeep=first,
         limits=rate_limits(settings, partial(SharedLimit, memory=SharedMemory(limits))),
     )
     server = server_of(app, lambda: _say_ready(control), app.end_streams)

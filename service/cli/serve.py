@@ -41,7 +41,7 @@ def serve(settings: Settings) -> None:
             return
         mailer, inside = mail.mailer_for(settings.smtp_url, settings.mail_from), settings.push == "inside"
         store, clock = key_store(settings), JumpGuardedClock()
-        app = create_app(url, settings, mailer, store, clock, with_prompts=inside, with_rotation=True)
+        app = create_app(url, settings, mailer, store, clock, with_prompts=inside, with_upkeep=True)
         with _metrics_served(app, settings) as metrics_line:
             banner = f"{greeting(settings)}\n{metrics_line}{mails} {pushes}\nCtrl-C stops it."
             run(app, listener, lambda: print(banner, flush=True), app.end_streams)

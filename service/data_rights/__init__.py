@@ -2,7 +2,7 @@
 
 Enters: a member who has stepped up; an export.
 Leaves: one document with all proofs; of an erased member nothing that can be read.
-Writes: no table by itself: each room inserts and forgets what is its own.
+Writes: `due_recounts`; all else each room inserts and forgets by itself.
 Never imports: `cli`.
 """
 

@@ -1,6 +1,5 @@
 """Erase a member: their key first, then every row. The other keeps their own telling, and a chain that verifies."""
 
-from collections.abc import Sequence
 from uuid import UUID
 
 import structlog
@@ -9,7 +8,6 @@ from litestar.background_tasks import BackgroundTask
 
 from events.erasing import erase_texts
 from events.heads import DbConnection, lock_heads, touch_head
-from events.records import StreamKey
 from events.waiting import forget_waiting
 from projections import pages
 from projections.rebuild import Stream, rebuild
@@ -17,6 +15,8 @@ from service.access.authentication import require_step_up
 from service.access.memberships import Membership, memberships_of
 from service.accounts import members
 from service.context import Context
+from service.data_rights import recounts
+from service.data_rights.recounts import recount_due
 from service.errors import StepUpRequired
 from service.prompts import forgetting as prompts
 from service.push import outbox
@@ -43,11 +43,11 @@ log = structlog.get_logger()
 async def erase_me(request: ApiRequest) -> Response[None]:
     """Relationships end first. Where I was, the partner sees that something was erased, and no more."""
     member, context = await require_step_up(request), context_of(request)
-    left = await erase(context, member.member_id)
-    return empty_answer(BackgroundTask(recount_for_partners, context, left))
+    await erase(context, member.member_id)
+    return empty_answer(BackgroundTask(recount_due, context))
 
 
-async def erase(context: Context, member_id: UUID) -> list[Membership]:
+async def erase(context: Context, member_id: UUID) -> None:
     """Idempotent: every step can be repeated, and the account goes last, so a caller without an answer asks again."""
     await _leave_everything(context, member_id)
     memberships = await _memberships(context, member_id)
@@ -58,33 +58,6 @@ async def erase(context: Context, member_id: UUID) -> list[Membership]:
         await _erase_from(context, member_id, membership)
     async with context.maintenance_db.acquire() as db, db.transaction():
         await _forget_account(db, member_id)
-    return memberships
-
-
-PRIVATE_OF = """
-SELECT
-    seat,
-    private_stream_id
-FROM memberships
-WHERE relationship_id = $1
-    AND author_id = $2
-"""
-
-
-async def recount_for_partners(context: Context, left: Sequence[Membership]) -> None:
-    """Count again what partners keep private: what is about something that was erased counts the episode itself now.
-
-    After the answer, for how long it takes depends on how much they keep.
-    """
-    for membership in left:
-        if membership.partner_id is None:
-            continue
-        keys = (await context.keys.fetch_relationship_keys([membership.relationship_id]))[membership.relationship_id]
-        async with context.maintenance_db.acquire() as db:
-            row = await db.fetchrow(PRIVATE_OF, membership.relationship_id, membership.partner_id)
-            if row is not None:
-                private = StreamKey(membership.relationship_id, *row)
-                await rebuild(db, [Stream(private, membership.shared, keys)])
 
 
 async def _memberships(context: Context, member_id: UUID) -> list[Membership]:
@@ -116,6 +89,8 @@ async def _erase_from(context: Context, member_id: UUID, membership: Membership)
         await pages.forget(db, rid, membership.seat)
         await forget_waiting(db, rid)
         await rebuild(db, [Stream(membership.shared, membership.shared, keys)])
+        if membership.partner_id is not None:
+            await recounts.note(db, rid, 3 - membership.seat)
         # Whoever has looked at the heads before, and is about to write, finds that something has changed.
         for stream in streams:
             await touch_head(db, stream)

@@ -5,16 +5,18 @@ import runpy
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
 
 from service.cli.rebuild_tallies import rebuild_all
+from service.data_rights import erasure
+from service.data_rights.recounts import recount_due
 from tests.service.push.test_devices import web
 from tests.support.disk import places_of
 from tests.support.holding import holding
-from tests.support.phones import KEYS, Json, Phone, Running, link
+from tests.support.phones import KEYS, Json, Phone, Running, link, running
 
 verify = runpy.run_path(str(Path(__file__).parents[3] / "openapi" / "verify.py"))["verify"]
 
@@ -39,6 +41,21 @@ async def db(service: Running) -> AsyncIterator["asyncpg.Connection[asyncpg.Reco
     connection = await asyncpg.connect(service.database_url)
     yield connection
     await connection.close()
+
+
+SPOIL = """
+UPDATE events
+SET ciphertext = overlay(before.ciphertext PLACING '\\x00000000' FROM 1)
+FROM events AS before
+WHERE events.relationship_id = $1
+    AND events.stream = 2
+    AND (events.relationship_id, events.stream, events.position)
+        = (before.relationship_id, before.stream, before.position)
+RETURNING before.ciphertext
+"""
+
+
+MEND = "UPDATE events SET ciphertext = $2 WHERE relationship_id = $1 AND stream = 2"
 
 
 async def told(phone: Phone, word: str = "x", other: Phone | None = None) -> None:
@@ -153,6 +170,36 @@ async def test_what_was_told_about_what_is_gone_counts_the_episode_itself(servic
     assert (await two.get(f"{HERE}/balances"))["mine"]["initiates"]["counts"]["me"] == 2
     await erase(one)
     assert (await two.get(f"{HERE}/balances"))["mine"]["initiates"]["counts"]["me"] == 4
+    assert await asyncio.to_thread(rebuild_all, service.database_url, KEYS) == 0
+
+
+async def test_what_a_process_left_uncounted_the_next_one_counts(service: Running, db: Any) -> None:
+    one, two = await service.couple()
+    asked = (await one.put("requests", {"occurred_at": OCCURRED, "domain": "home"}))["event"]["id"]
+    await two.put("check-ins", check_in(about=asked))
+    await erasure.erase(service.app.state.context, UUID(one.member_id))  # what comes after the answer never runs
+    assert await db.fetchval("SELECT count(*) FROM due_recounts") == 1
+    async with running(service.database_url, with_upkeep=True):
+        for _ in range(1000):
+            if not await db.fetchval("SELECT count(*) FROM due_recounts"):
+                break
+            await asyncio.sleep(0.01)
+    assert await asyncio.to_thread(rebuild_all, service.database_url, KEYS) == 0
+
+
+async def test_of_what_cannot_be_counted_nothing_is_lost_and_the_rest_is(service: Running, db: Any) -> None:
+    couples = [await service.couple() for _ in range(2)]
+    for one, two in couples:
+        asked = (await one.put("requests", {"occurred_at": OCCURRED, "domain": "home"}))["event"]["id"]
+        await two.put("check-ins", check_in(about=asked))
+        await erasure.erase(service.app.state.context, UUID(one.member_id))
+    spoiled = min(UUID(two.rid) for _, two in couples)
+    kept = await db.fetchval(SPOIL, spoiled)
+    await recount_due(service.app.state.context)
+    assert await db.fetchval("SELECT array_agg(relationship_id) FROM due_recounts") == [spoiled]
+    await db.execute(MEND, spoiled, kept)
+    await recount_due(service.app.state.context)
+    assert await db.fetchval("SELECT count(*) FROM due_recounts") == 0
     assert await asyncio.to_thread(rebuild_all, service.database_url, KEYS) == 0
 
 

@@ -38,7 +38,7 @@ Database: TypeAlias = "asyncpg.Connection[Record]"
 
 CLASSES: Mapping[str, frozenset[str]] = {
     "relationship": frozenset(
-        {"relationships", "memberships", "readers", "heads", "events", "pages", "occasions", "waiting"}
+        {"relationships", "memberships", "readers", "heads", "events", "pages", "occasions", "waiting", "due_recounts"}
     ),
     # A session, its tokens and codes lie where its member does; a directory would say where that is.
     "member": frozenset(

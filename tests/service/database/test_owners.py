@@ -14,6 +14,7 @@ OWNERS = {
     "addresses": {"accounts"},
     "code_allowances": {"accounts"},
     "devices": {"push"},
+    "due_recounts": {"data_rights"},
     "events": {"recording", "events"},
     "heads": {"events", "recording"},
     "identities": {"accounts"},

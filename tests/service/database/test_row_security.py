@@ -110,7 +110,7 @@ async def test_without_a_member_no_table_shows_a_row(service: Running, db: Datab
         assert await seen(context, table, str(uuid4())) == []
 
 
-EMPTY = {"identities"}  # those who sign in by mail leave nothing there
+EMPTY = {"identities", "due_recounts"}  # who signs in by mail leaves nothing there; notes go at once
 
 
 async def test_a_member_sees_only_streams_of_their_own(service: Running, db: Database) -> None:
@@ -192,7 +192,7 @@ WHO_ACTS = re.compile(r"\s*SELECT(\s+set_config\([^()]*\),?)+\s*")
 # What migrates works as who owns the tables, before anybody is served.
 MIGRATIONS = {"service.database.migrate", "service.database.roles"}
 # So that none is overlooked where files are moved: whoever adds a statement, or takes one away, says so here.
-STATEMENTS = 187
+STATEMENTS = 190
 
 
 def is_statement(text: str) -> bool:

@@ -109,6 +109,7 @@ async def test_every_table_is_of_a_relationship_or_says_why_not(db: Database) ->
         "pages",
         "occasions",
         "waiting",
+        "due_recounts",
     }
 
 

@@ -161,7 +161,7 @@ async def test_a_rotation_that_was_cut_off_is_finished_by_the_next_service(
 async def serving(service: Running, store: FileKeyStore, days: int) -> AsyncIterator[Running]:
     """A service that rotates by itself every so many days, 28 days later."""
     settings, later = unlimited(rotate_keys_after_days=days), Clock(NOON + timedelta(days=28))
-    async with running(service.database_url, settings=settings, store=store, now=later, with_rotation=True) as started:
+    async with running(service.database_url, settings=settings, store=store, now=later, with_upkeep=True) as started:
         yield started
 
 
