@@ -73,3 +73,9 @@ async def several(database_url: str, how_many: int, way: Way = "by turns", **opt
         service = Running(together, clock, post, database_url)
         stack.push_async_callback(service.close)
         yield service
+
+
+def each_alone(service: Running) -> list[Running]:
+    """The same service, reached by each of its workers alone."""
+    app: Any = service.app
+    return [Running(one, service.clock, service.post, service.database_url) for one in app.apps]
