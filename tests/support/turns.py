@@ -17,6 +17,7 @@ from service.app import App, AppState, create_app
 from service.core.mail import SmtpMailer
 from service.web.rate_limits import LIMITS, rate_limits
 from service.web.shared_limits import SharedLimit, SharedMemory, make_shared_memory
+from service.web.shared_streams import STREAMS_BYTES, SharedStreams
 from tests.support.phones import KEYS, Clock, PostBox, Running, lifespan, unlimited
 
 A_LOT = {"requests_per_minute": 60_000, "invite_tries_per_hour": 60_000}  # counted, and never reached
@@ -58,15 +59,19 @@ class Workers:
 @asynccontextmanager
 async def several(database_url: str, how_many: int, way: Way = "by turns", **options: Any) -> AsyncIterator[Running]:
     """As `running`, with so many workers, which share their limits."""
-    clock, descriptor = options.pop("now", None) or Clock(), make_shared_memory(LIMITS)
+    clock, descriptor = options.pop("now", None) or Clock(), make_shared_memory(LIMITS, STREAMS_BYTES)
     settings = unlimited(**A_LOT)
     async with AsyncExitStack() as stack:
         stack.callback(os.close, descriptor)
         post = await stack.enter_async_context(PostBox().open())
         mailer, apps = SmtpMailer(post.url, "mutuality@example.org"), []
         for _ in range(how_many):
-            limits = rate_limits(settings, partial(SharedLimit, memory=SharedMemory(descriptor)))
-            app = create_app(database_url, settings, mailer, KEYS, now=clock, limits=limits, **options)
+            memory = SharedMemory(descriptor)
+            shared: Any = {
+                "limits": rate_limits(settings, partial(SharedLimit, memory=memory)),
+                "places": SharedStreams(memory),
+            }
+            app = create_app(database_url, settings, mailer, KEYS, now=clock, **shared, **options)
             await stack.enter_async_context(lifespan(app))
             apps.append(app)
         together: Any = Workers(apps, way)
