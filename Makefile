@@ -57,7 +57,7 @@ types: $(VENV)/.dev  ## Check the types (mypy --strict)
 fuzz: $(VENV)/.dev  ## Run the long tests over random input
 	@$(BIN)/python -m pytest -m fuzz -n $(WORKERS) --dist worksteal
 
-soak-privacy: $(VENV)/.dev  ## Compare 10,000 pairs of worlds that differ in what is private
+soak-privacy: $(VENV)/.dev  ## Compare 20,000 pairs of worlds that differ in what is private, half of them of two workers
 	@$(BIN)/python -m pytest tests/noninterference -m soak -n $(WORKERS) --dist worksteal \
 	    --ignore=tests/noninterference/test_timing.py
 

@@ -1,7 +1,7 @@
 """The ASGI application: routes, state, lifespan, and the wrappers around every request."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from datetime import timedelta
 from functools import cache
@@ -36,6 +36,7 @@ from service.context import ACCESS_TTL, ConnectionPool, Context
 from service.contract.document import document
 from service.contract.pages import Page, pages_from
 from service.core.clock import Clock, load_zones, utc_now
+from service.core.listeners import Listeners, Places
 from service.core.mail import Mailer, Postman
 from service.core.randomness import RandomBytes, system_random_bytes
 from service.core.tracing import Tracing, tracing_to
@@ -107,6 +108,11 @@ class AppState(Struct, frozen=True, kw_only=True):
     vapid_public_key: str | None
 
 
+async def at_once() -> bool:
+    """Begin as soon as everything is open, with all that is done by one process alone."""
+    return True
+
+
 class App:
     """The service as an ASGI application: Litestar inside the wrappers of `edge`."""
 
@@ -166,27 +172,37 @@ def create_app(
     with_upkeep: bool = False,
     access_ttl: timedelta = ACCESS_TTL,
     limits: RateLimits | None = None,
+    begin: Callable[[], Awaitable[bool]] = at_once,
+    places: Places | None = None,
 ) -> App:
     """The service on a migrated database; `with_prompts`, it plans and sends them too. Raises StartupError.
 
     `with_upkeep`, it rotates keys whose epoch is as old as the settings say, and counts again what an erasure has left
-    due. `limits` are those that several processes share; without, it has its own.
+    due. `limits`, and `places` of live streams, are those that several processes share; without, it has its own.
+    `begin` is awaited once everything is open, before anything is done; where it says False, another process plans
+    prompts and does the upkeep.
     """
-    opened = open_context(database_url, settings, mailer, store, now, random_bytes, access_ttl)
+    opened = open_context(database_url, settings, mailer, store, now, random_bytes, access_ttl, places)
     vapid = vapid_public_key(settings)
     tracing = tracing_to(settings.otlp_url) if settings.otlp_url else None
     metrics = Metrics() if settings.metrics_port is not None else None
     rotate_after = timedelta(days=settings.rotate_keys_after_days)
-    forever: list[Callable[[Context], Coroutine[Any, Any, None]]] = []
-    forever.append(lambda context: live.poll_forever(context, live_pace.poll_seconds))
-    if with_upkeep:
-        forever.append(keep_recounting)
-    if with_upkeep and rotate_after:
-        forever.append(lambda _: keep_rotating(database_url, store, now, rotate_after))
+
+    @asynccontextmanager
+    async def beside_requests(context: Context) -> AsyncIterator[None]:
+        is_first = await begin()
+        async with _prompting(context, settings if is_first and with_prompts else None):
+            forever = [live.poll_forever(context, live_pace.poll_seconds)]
+            if is_first and with_upkeep:
+                forever.append(keep_recounting(context))
+            if is_first and with_upkeep and rotate_after:
+                forever.append(keep_rotating(database_url, store, now, rotate_after))
+            async with _running(forever):
+                yield
 
     def lifespan(app: Litestar) -> AbstractAsyncContextManager[None]:
         state = _open_state(app, database_url, settings, opened, vapid, live_pace, limits or rate_limits(settings))
-        return _lifespan(app, state, metrics, settings if with_prompts else None, forever)
+        return _lifespan(app, state, metrics, beside_requests)
 
     litestar = Litestar(
         ROUTES,
@@ -206,22 +222,29 @@ async def _lifespan(
     litestar: Litestar,
     opened: AbstractAsyncContextManager[AppState],
     metrics: Metrics | None,
-    worker_settings: Settings | None,
-    forever: Iterable[Callable[[Context], Coroutine[Any, Any, None]]],
+    beside_requests: Callable[[Context], AbstractAsyncContextManager[None]],
 ) -> AsyncIterator[None]:
-    async with opened as state, _prompting(state.context, worker_settings):
+    async with opened as state:
         litestar.state[APP_STATE] = state
         load_zones()
         if metrics:
             _watch(metrics, state)
-        tasks = [asyncio.create_task(each(state.context)) for each in forever]
-        try:
-            yield
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.wait(tasks)
-            await state.recorder.close()
+        async with beside_requests(state.context):
+            try:
+                yield
+            finally:
+                await state.recorder.close()
+
+
+@asynccontextmanager
+async def _running(forever: Iterable[Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
+    tasks = [asyncio.create_task(each) for each in forever]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
 
 
 @asynccontextmanager
@@ -322,6 +345,7 @@ async def open_context(
     now: Clock,
     random_bytes: RandomBytes,
     access_ttl: timedelta = ACCESS_TTL,
+    places: Places | None = None,
 ) -> AsyncIterator[Context]:
     """A context, whose connections close and whose mails go out at the end of the block."""
     postman = Postman(mailer)
@@ -340,7 +364,8 @@ async def open_context(
         try:
             keys = Keyring(keys_db, store, now, random_bytes)
             pools = (db, auth_db, admission_db, maintenance_db, scheduler_db, writer_db, references_db)
-            yield Context(*pools, keys, now, random_bytes, postman, access_ttl=access_ttl)
+            listeners = Listeners(places=places)
+            yield Context(*pools, keys, now, random_bytes, postman, listeners, access_ttl)
         finally:
             await postman.close()
 

@@ -25,18 +25,20 @@ METHODS = {"GET", "HEAD", "PUT", "POST", "PATCH", "DELETE", "OPTIONS"}
 
 
 class Metrics:
-    """The metrics of one application."""
+    """The metrics of one application; `counts` are those of them that only grow, and that ask no database."""
 
     def __init__(self) -> None:
-        self.registry = CollectorRegistry()
-        ProcessCollector(registry=self.registry)
+        self.registry, self.counts = CollectorRegistry(), CollectorRegistry()
         self._requests = Histogram(
             "mutuality_request_seconds",
             "Seconds from a request to the end of its answer",
             ("route", "method", "status"),
             buckets=SECONDS,
-            registry=self.registry,
+            registry=None,
         )
+        for registry in (self.registry, self.counts):
+            registry.register(ProcessCollector(registry=None))
+            registry.register(self._requests)
         # Finding a histogram by its labels takes longer than counting.
         self._by_labels: dict[tuple[str, str, int], Histogram] = {}
 

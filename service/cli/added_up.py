@@ -1,9 +1,13 @@
-"""The figures of several serving processes as one: each is asked, and what they have counted is added up."""
+"""The figures of several serving processes as one: each is asked, and what they have counted is added up.
 
-from collections.abc import Callable, Iterator, Sequence
+What those have counted that have ended goes on counting: a sum that goes down is read as a service that began anew.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import TypeAlias
 
+from msgspec import Struct
 from prometheus_client import CollectorRegistry, Metric
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.parser import text_string_to_metric_families
@@ -11,14 +15,22 @@ from prometheus_client.registry import Collector
 
 from service.metrics import serving_registry
 
-# Of each worker: its number, whether it is ready, and its text.
-Figures: TypeAlias = Sequence[tuple[int, bool, str | None]]
 Labels: TypeAlias = tuple[str, tuple[tuple[str, str], ...]]
 
 # What each of them reads from the same database is no more when two read it.
 THE_SAME_FOR_ALL = ("mutuality_pushes_", "mutuality_erasures_")
 # A time, not an amount: that of the oldest.
 TIMES = ("process_start_time_seconds",)
+COUNTS = ("counter", "histogram")
+
+
+class Figures(Struct, frozen=True):
+    """What the parent knows of its workers."""
+
+    ready: dict[int, bool]  # by number, of those that are to serve
+    spares: int  # how many wait for a place, with everything open
+    texts: Sequence[str]  # of those that live
+    ended: Sequence[Metric]  # what those have counted that do not live any more
 
 
 def serving(figures: Callable[[], Figures], host: str, port: int) -> AbstractContextManager[str]:
@@ -37,26 +49,36 @@ class _AddedUp(Collector):
         return []
 
     def collect(self) -> Iterator[Metric]:
-        """Every worker's figures together, and which workers are ready."""
+        """Every worker's figures together, which workers are ready, and how many wait."""
         found = self._figures()
         ready = GaugeMetricFamily("mutuality_worker_ready", "Whether a worker can answer", labels=["worker"])
-        for number, is_ready, text in found:
-            ready.add_metric([str(number)], float(is_ready and text is not None))
+        for number, is_ready in found.ready.items():
+            ready.add_metric([str(number)], float(is_ready))
         yield ready
-        yield from add_up([text for _, _, text in found if text is not None])
+        yield GaugeMetricFamily("mutuality_worker_spares", "Workers that wait for the place of another", found.spares)
+        yield from add_up([*found.ended, *(metric for text in found.texts for metric in read(text))])
 
 
-def add_up(texts: Sequence[str]) -> list[Metric]:
+def read(text: str) -> list[Metric]:
+    """The metrics in a text for Prometheus."""
+    return list(text_string_to_metric_families(text))
+
+
+def counts_of(metrics: Iterable[Metric]) -> list[Metric]:
+    """Those that only ever grow, added up: what is now ends with its process."""
+    return add_up([one for one in metrics if one.type in COUNTS])
+
+
+def add_up(metrics: Iterable[Metric]) -> list[Metric]:
     """The metrics of several processes as one, by name and labels."""
     families: dict[str, Metric] = {}
     values: dict[str, dict[Labels, float]] = {}
-    for text in texts:
-        for family in text_string_to_metric_families(text):
-            families.setdefault(family.name, family)
-            added = values.setdefault(family.name, {})
-            for sample in family.samples:
-                name = (sample.name, tuple(sorted(sample.labels.items())))
-                added[name] = _together(sample.name, added.get(name), sample.value)
+    for family in metrics:
+        families.setdefault(family.name, family)
+        added = values.setdefault(family.name, {})
+        for sample in family.samples:
+            name = (sample.name, tuple(sorted(sample.labels.items())))
+            added[name] = _together(sample.name, added.get(name), sample.value)
     return [_family(families[name], added) for name, added in values.items()]
 
 

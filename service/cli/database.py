@@ -62,13 +62,15 @@ def database(settings: Settings) -> Iterator[str]:
 
 
 CONNECTIONS_OF_WORKER = 40  # beside DATABASE_CONNECTIONS, as the README's table says, and some for what is closing
+CONNECTIONS_OF_SPARE = 10  # one in each pool of a worker that waits
 OTHER_CONNECTIONS = 50  # of maintenance, of who looks, and PostgreSQL's own
 
 
 def _room_for(settings: Settings) -> dict[str, str]:
     """How many connections an embedded PostgreSQL has to let in, where it is more than it does by itself."""
     workers = count_of(settings.workers, embedded=True)
-    wanted = OTHER_CONNECTIONS + (workers + 1) * (settings.database_connections + CONNECTIONS_OF_WORKER)
+    others = OTHER_CONNECTIONS + CONNECTIONS_OF_SPARE
+    wanted = others + (workers + 1) * (settings.database_connections + CONNECTIONS_OF_WORKER)
     return {"max_connections": str(wanted)} if workers > 1 else {}
 
 

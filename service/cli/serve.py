@@ -5,6 +5,7 @@ import socket
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import uvicorn
 from litestar.types import ASGIApp
@@ -115,7 +116,7 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, then call `ready`."""
         await super().startup(sockets)
-        if self.started:
+        if self.started and not self.should_exit:
             collect_less()
             self._ready()
 
@@ -155,10 +156,18 @@ def run(
     app: ASGIApp, listener: socket.socket, ready: Callable[[], None], leave: Callable[[], None] = lambda: None
 ) -> None:
     """Serve an application until told to stop; `leave` ends what would not end by itself."""
-    server_of(app, ready, leave).run(sockets=[listener])
+    server_of(app, ready, leave, Server).run(sockets=[listener])
 
 
-def server_of(app: ASGIApp, ready: Callable[[], None], leave: Callable[[], None] = lambda: None) -> Server:
+AServer = TypeVar("AServer", bound=Server)
+
+
+def server_of(
+    app: ASGIApp,
+    ready: Callable[[], None],
+    leave: Callable[[], None],
+    made_as: Callable[[uvicorn.Config, Callable[[], None], Callable[[], None]], AServer],
+) -> AServer:
     """What serves an application."""
     config = uvicorn.Config(
         app,
@@ -171,4 +180,4 @@ def server_of(app: ASGIApp, ready: Callable[[], None], leave: Callable[[], None]
         proxy_headers=False,
         timeout_graceful_shutdown=10,
     )
-    return Server(config, ready, leave)
+    return made_as(config, ready, leave)

@@ -1,9 +1,9 @@
 """The parent of several serving processes: it starts them on one socket, and a dead one again; it serves nobody itself.
 
 Each worker is a fresh interpreter, so that a reload takes new code and new key files. One more waits with everything
-imported: it takes the place of one that has died, at once. Between a worker and its parent are two sockets: on one the
-parent says what to do, and the worker that it has done so; on the other the parent asks for figures. The end of the
-first one is the end of whoever held its other end.
+imported and open, and accepts nobody: it takes the place of one that has died, at once. Between a worker and its parent
+are two sockets: on one the parent says what to do, and the worker that it has done so; on the other the parent asks for
+figures. The end of the first one is the end of whoever held its other end.
 
 Worker 0 plans prompts and rotates keys. While it is replaced there may be two for a moment, as there may be with
 `python -m service push` at any time: what they do is kept apart by the database.
@@ -17,15 +17,17 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from threading import Lock
 
 import msgspec
 import structlog
 from msgspec import Struct
+from prometheus_client import Metric
 
 from service.cli import added_up
+from service.cli.added_up import Figures
 from service.errors import StartupError
 from service.settings import Settings
 from service.web.rate_limits import LIMITS
@@ -33,15 +35,16 @@ from service.web.rate_limits import LIMITS
 log = structlog.get_logger()
 
 STOP_SECONDS = 20.0  # uvicorn gives answers 10, and pools 5 each
-RESTART_SECONDS = 1.0  # between two tries where a worker ends before it was ready
+RESTART_SECONDS = 1.0  # after a worker that ended before it was ready; after each one more, so much longer
+MOST_RESTART_SECONDS = 10.0
 MAX_RESTARTS = 5  # one after the other, while nobody serves: starting again does not mend it
 FIGURES_SECONDS = 3.0
+LENGTH_BYTES = 8
 
 
-class Assignment(Struct, frozen=True):
-    """What a worker is told when it is to serve. The rest of the settings it has from the environment."""
+class Service(Struct, frozen=True):
+    """What a worker is told at once, to open everything. The rest of the settings it has from the environment."""
 
-    number: int
     database_url: str
     port: int
 
@@ -52,30 +55,31 @@ def supervise(settings: Settings, database_url: str, listener: socket.socket, ho
     Raises StartupError where they do not start.
     """
     from service.web.shared_limits import make_shared_memory  # Windows has no such locks
+    from service.web.shared_streams import STREAMS_BYTES
 
-    limits = make_shared_memory(LIMITS)
+    shared = make_shared_memory(LIMITS, STREAMS_BYTES)
     try:
         with ExitStack() as stack:
-            parent = Parent(database_url, settings.port, listener, limits, how_many)
+            parent = Parent(Service(database_url, settings.port), listener, shared, how_many)
             if settings.metrics_port is not None:
                 where = stack.enter_context(added_up.serving(parent.figures, settings.host, settings.metrics_port))
                 banner = f"{banner}\nMetrics are at {where}"
             parent.run(lambda: print(banner, flush=True))
     finally:
-        os.close(limits)
+        os.close(shared)
 
 
 class Worker:
-    """One process: loading, then waiting for work, serving, or leaving."""
+    """One process: opening all that it serves with, then waiting for a place, serving, or leaving."""
 
-    def __init__(self, listener: socket.socket, limits: int) -> None:
+    def __init__(self, service: Service, listener: socket.socket, shared: int) -> None:
         self.number: int | None = None
         self.loaded = self.ready = self.leaving = False
         self.control, its_control = socket.socketpair()
         self._figures, its_figures = socket.socketpair()
-        self._figures.settimeout(FIGURES_SECONDS)
-        self._asking = Lock()
-        given = (its_control.fileno(), its_figures.fileno(), listener.fileno(), limits)
+        self._asking, self._heard = Lock(), b""
+        self.figures = ""  # what it has told last, as text for Prometheus
+        given = (its_control.fileno(), its_figures.fileno(), listener.fileno(), shared)
         with its_control, its_figures:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "service.cli.one_worker", *map(str, given)],
@@ -84,11 +88,22 @@ class Worker:
                 # Ctrl-C is for the parent, which ends them in order.
                 start_new_session=True,
             )
+        self._say(msgspec.json.encode(service))
 
-    def assign(self, assignment: Assignment) -> None:
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it has no place yet."""
+        return self.number is None and not self.leaving
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether it has a place, and keeps it."""
+        return self.number is not None and not self.leaving
+
+    def assign(self, number: int) -> None:
         """Let it serve, once it is loaded."""
-        self.number = assignment.number
-        self._say(msgspec.json.encode(assignment))
+        self.number = number
+        self._say(b"%d" % number)
 
     def hand_over(self) -> None:
         """Let it leave without refusing anybody: another one serves already."""
@@ -99,13 +114,39 @@ class Worker:
         with suppress(OSError):  # whoever has died is found to be dead by the end of the socket
             self.control.sendall(line + b"\n")
 
-    def figures(self) -> str | None:
-        """What it has counted, as text for Prometheus; none where it does not answer."""
-        with self._asking, suppress(OSError, ValueError):
+    def answers(self) -> bool:
+        """Ask it for its figures, and say whether it has told them."""
+        with self._asking, suppress(OSError):
+            self._figures.settimeout(FIGURES_SECONDS)
             self._figures.sendall(b"?")
-            length = int.from_bytes(_exactly(self._figures, 8))
-            return _exactly(self._figures, length).decode()
-        return None
+            while not self._take_figures():
+                self._hear_figures()
+            return True
+        return False
+
+    def hear_last_figures(self) -> None:
+        """Whoever ends in order tells its figures once more, unasked."""
+        with self._asking, suppress(OSError):
+            self._figures.setblocking(False)
+            while True:
+                self._hear_figures()
+        self._take_figures()
+
+    def _hear_figures(self) -> None:
+        heard = self._figures.recv(65536)
+        if not heard:
+            raise ConnectionError
+        self._heard += heard
+
+    def _take_figures(self) -> bool:
+        """Keep the newest of what was told whole: its length, and the text."""
+        found = False
+        while len(self._heard) >= LENGTH_BYTES:
+            end = LENGTH_BYTES + int.from_bytes(self._heard[:LENGTH_BYTES])
+            if len(self._heard) < end:
+                break
+            self.figures, self._heard, found = self._heard[LENGTH_BYTES:end].decode(), self._heard[end:], True
+        return found
 
     def stop(self) -> None:
         """Ask it to end."""
@@ -124,35 +165,49 @@ class Worker:
         return status
 
 
-def _exactly(connection: socket.socket, length: int) -> bytes:
-    found = b""
-    while len(found) < length:
-        more = connection.recv(length - len(found))
-        if not more:
-            raise ConnectionError
-        found += more
-    return found
+class Vacancy(Struct, frozen=True):
+    """Since when nobody serves in a place, as a monotonic time, and whether somebody had waited for one by then."""
+
+    since: float
+    one_waited: bool
 
 
 class Parent:
     """Starts workers, replaces those that die, reloads them in turn, and stops all."""
 
-    def __init__(self, database_url: str, port: int, listener: socket.socket, limits: int, how_many: int) -> None:
-        self._database_url, self._port = database_url, port
-        self._listener, self._limits, self._how_many = listener, limits, how_many
+    def __init__(self, service: Service, listener: socket.socket, shared: int, how_many: int) -> None:
+        self._service = service
+        self._listener, self._shared, self._how_many = listener, shared, how_many
         self._all: list[Worker] = []
         self._wanted: deque[int] = deque()  # places that nobody has been found for yet
+        self._vacant: dict[int, Vacancy] = {}  # places that nobody serves in
         self._to_reload: deque[int] = deque()
         self._successor: Worker | None = None  # is about to take the place of another one
         self._spare = 0  # how many are to wait for a place, once all serve
         self._failed, self._not_before = 0, 0.0
+        self._counting = Lock()
+        self._ended: Sequence[Metric] = []  # what those have counted that live no more
         self._stopping = False
         self._selector = selectors.DefaultSelector()
 
-    def figures(self) -> list[tuple[int, bool, str | None]]:
-        """Of each worker its number, whether it is ready, and what it has counted. Called from another thread."""
-        serving = [one for one in list(self._all) if one.number is not None and not one.leaving]
-        return [(one.number or 0, one.ready, one.figures() if one.ready else None) for one in serving]
+    def figures(self) -> Figures:
+        """What is known of all workers. Called from another thread."""
+        with self._counting:
+            known, ended = list(self._all), self._ended
+        answers = {one: one.answers() for one in known if one.ready and not one.leaving}
+        return Figures(
+            ready={one.number or 0: answers.get(one, False) for one in known if one.is_wanted},
+            spares=sum(one.loaded for one in known if one.is_waiting),
+            texts=[one.figures for one in known],  # of who leaves, and who does not answer, what they told last
+            ended=ended,
+        )
+
+    def _keep_counts_of(self, worker: Worker) -> None:
+        """What it has counted goes on counting, and it is known no more: both at once for who asks for figures."""
+        worker.hear_last_figures()
+        with self._counting:
+            self._all.remove(worker)
+            self._ended = added_up.counts_of([*self._ended, *added_up.read(worker.figures)])
 
     def run(self, ready: Callable[[], None]) -> None:
         """Return when all have ended, after a signal to stop. Raises StartupError."""
@@ -176,7 +231,7 @@ class Parent:
                 key.data()
 
     def _waiting(self) -> list[Worker]:
-        return [one for one in self._all if one.number is None and not one.leaving]
+        return [one for one in self._all if one.is_waiting]
 
     # --- Signals
 
@@ -207,7 +262,7 @@ class Parent:
     # --- Starting
 
     def _spawn(self) -> Worker:
-        worker = Worker(self._listener, self._limits)
+        worker = Worker(self._service, self._listener, self._shared)
         self._all.append(worker)
         self._selector.register(worker.control, selectors.EVENT_READ, lambda: self._hear(worker))
         return worker
@@ -225,7 +280,7 @@ class Parent:
             worker = next((one for one in self._waiting() if one.loaded), None)
             if worker is None:
                 break
-            worker.assign(Assignment(self._wanted.popleft(), self._database_url, self._port))
+            worker.assign(self._wanted.popleft())
 
     def _begin_replacing(self, number: int) -> None:
         if number == 0:  # who waits has loaded what was there before
@@ -247,11 +302,13 @@ class Parent:
 
     def _on_word(self, worker: Worker, word: bytes) -> None:
         if word == b"loaded":
-            worker.loaded = True
+            worker.loaded, self._failed = True, 0
             if worker is self._successor and worker.number is not None:
-                worker.assign(Assignment(worker.number, self._database_url, self._port))
+                worker.assign(worker.number)
         elif word == b"ready":
             worker.ready, self._failed = True, 0
+            if worker.number in self._vacant:
+                self._tell_replaced(worker.number, self._vacant.pop(worker.number))
             if worker is self._successor:
                 self._successor = None
                 for one in self._all:
@@ -260,9 +317,13 @@ class Parent:
                 if not self._to_reload:
                     log.info("workers_reloaded", workers=self._how_many)
 
+    def _tell_replaced(self, number: int, vacancy: Vacancy) -> None:
+        seconds = round(time.monotonic() - vacancy.since, 3)
+        log.warning("worker_replaced", worker=number, seconds=seconds, one_waited=vacancy.one_waited)
+
     def _on_end(self, worker: Worker) -> None:
         self._selector.unregister(worker.control)
-        self._all.remove(worker)
+        self._keep_counts_of(worker)
         status = worker.wait(STOP_SECONDS)
         if worker.leaving or self._stopping:
             pass
@@ -278,10 +339,12 @@ class Parent:
     def _replace(self, worker: Worker) -> None:
         if not worker.ready:
             self._failed += 1
-            self._not_before = time.monotonic() + RESTART_SECONDS
+            self._not_before = time.monotonic() + min(RESTART_SECONDS * self._failed, MOST_RESTART_SECONDS)
             if self._failed >= MAX_RESTARTS and not any(one.ready for one in self._all):
                 raise StartupError("The workers end before they can serve; what they said stands above.")
         if worker.number is not None:
+            one_waits = any(one.loaded for one in self._waiting())
+            self._vacant.setdefault(worker.number, Vacancy(time.monotonic(), one_waits))
             self._wanted.append(worker.number)
 
     # --- Stopping

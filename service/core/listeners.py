@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from secrets import SystemRandom
+from typing import Protocol
 from uuid import UUID
 
 from msgspec import Struct, field
@@ -27,6 +28,19 @@ def some_wake_seconds() -> float:
     return SystemRandom().uniform(*WAKE_SECONDS)
 
 
+class Places(Protocol):
+    """The places of a member's streams, where several processes share them (`shared_streams`)."""
+
+    def take(self, member_id: UUID) -> int:
+        """A place for one more stream, that of the oldest where all are taken."""
+
+    def holds(self, member_id: UUID, place: int) -> bool:
+        """Whether nobody has taken that place."""
+
+    def give_back(self, member_id: UUID, place: int) -> None:
+        """The stream has ended."""
+
+
 class Listener(Struct, eq=False):
     """One open stream: its member, what they can read, when the token expires, and the positions that it reached.
 
@@ -40,6 +54,7 @@ class Listener(Struct, eq=False):
     reached: dict[Audience, int]
     state: str
     told: str
+    place: int | None = None  # among its member's streams of all processes
     woken: asyncio.Event = field(default_factory=asyncio.Event)
     waking: asyncio.TimerHandle | None = None  # until it is woken
     ended: asyncio.Event = field(default_factory=asyncio.Event)
@@ -53,8 +68,8 @@ class Listener(Struct, eq=False):
 class Listeners:
     """All open streams of this process."""
 
-    def __init__(self, wake_seconds: Callable[[], float] = some_wake_seconds) -> None:
-        self._wake_seconds = wake_seconds
+    def __init__(self, wake_seconds: Callable[[], float] = some_wake_seconds, places: Places | None = None) -> None:
+        self._wake_seconds, self._places = wake_seconds, places
         self._of_member: dict[UUID, list[Listener]] = {}
         self._of_stream: dict[UUID, list[Listener]] = {}
         self._closed = False
@@ -69,6 +84,8 @@ class Listeners:
             theirs[0].ended.set()
             self.leave(theirs[0])
         theirs.append(listener)
+        if self._places:
+            listener.place = self._places.take(listener.member_id)
         for stream in listener.streams.values():
             self._of_stream.setdefault(stream.stream_id, []).append(listener)
         if self._closed:
@@ -77,10 +94,18 @@ class Listeners:
     def leave(self, listener: Listener) -> None:
         """Listen no more; leaving twice does no harm."""
         _take_out(self._of_member, listener.member_id, listener)
+        if self._places and listener.place is not None:
+            self._places.give_back(listener.member_id, listener.place)
         for stream in listener.streams.values():
             _take_out(self._of_stream, stream.stream_id, listener)
         if listener.waking:
             listener.waking.cancel()
+
+    def end_displaced(self) -> None:
+        """End those whose member has opened too many since, in whichever process."""
+        for one in self:
+            if self._places and one.place is not None and not self._places.holds(one.member_id, one.place):
+                one.ended.set()
 
     def notify(self, stream_ids: Iterable[UUID]) -> None:
         """Wake whoever listens to these streams, but not yet: something was appended, and is committed."""

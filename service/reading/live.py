@@ -257,6 +257,7 @@ WHERE session_id = ANY ($1::uuid[])
 
 async def poll(context: Context) -> None:
     """Wake listeners that are behind a head, and end those that may not listen any more."""
+    context.listeners.end_displaced()
     listeners, now = list(context.listeners), context.now()
     listened_to = {(s.relationship_id, s.number) for one in listeners for s in one.streams.values()}
     async with context.acting_as(*{one.member_id for one in listeners}) as db:

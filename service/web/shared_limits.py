@@ -41,10 +41,10 @@ LIMIT_BYTES = SKETCH_AT + 2 * SKETCH * 2
 SECRET_BYTES = 16
 
 
-def make_shared_memory(limits: int) -> int:
-    """A descriptor of memory for so many limits, which child processes inherit; pages come with use."""
+def make_shared_memory(limits: int, more_bytes: int = 0) -> int:
+    """A descriptor of memory for so many limits, and for more, which child processes inherit; pages come with use."""
     descriptor = os.memfd_create("mutuality-limits") if hasattr(os, "memfd_create") else _unnamed_file()
-    os.ftruncate(descriptor, SECRET_BYTES + limits * LIMIT_BYTES)
+    os.ftruncate(descriptor, SECRET_BYTES + limits * LIMIT_BYTES + more_bytes)
     os.pwrite(descriptor, os.urandom(SECRET_BYTES), 0)
     return descriptor
 
@@ -58,7 +58,7 @@ class SharedMemory:
     """That memory, as one process sees it."""
 
     def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
+        self.descriptor = descriptor
         self._map = mmap.mmap(descriptor, 0)
         self.secret = self._map[:SECRET_BYTES]
         self._handed_out = 0
@@ -67,7 +67,11 @@ class SharedMemory:
         """The memory of the next limit, the descriptor by which it is locked, and the byte that stands for it."""
         number, self._handed_out = self._handed_out, self._handed_out + 1
         begin = SECRET_BYTES + number * LIMIT_BYTES
-        return memoryview(self._map)[begin : begin + LIMIT_BYTES], self._descriptor, number
+        return memoryview(self._map)[begin : begin + LIMIT_BYTES], self.descriptor, number
+
+    def last(self, size: int) -> memoryview:
+        """What lies behind all limits."""
+        return memoryview(self._map)[-size:]
 
 
 class SharedLimit:

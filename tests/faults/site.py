@@ -96,7 +96,7 @@ class Site:
         self.process.wait()
 
     def workers(self) -> list[psutil.Process]:
-        """The processes that serve, where there are several: not the one that waits for a place."""
+        """The processes that serve, where there are several, and the one that waits for a place, once it could."""
         assert self.process is not None
         found = []
         for child in psutil.Process(self.process.pid).children():

@@ -4,8 +4,10 @@ A connection stays with the worker that has taken it. So whoever opens many at o
 makes sure of, and asks by each of them.
 """
 
+import json
 import os
 import random
+import re
 import signal
 import socket
 import time
@@ -15,13 +17,15 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from http.client import HTTPConnection
-from typing import Any
+from itertools import pairwise
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 import psutil
 import pytest
 
 from service.cli.one_worker import _next_line
+from service.core.listeners import MAX_STREAMS
 from tests.faults.site import CUT, Phone, Site, Writers, another_couple, check_log, couple, eventually, site
 from tests.faults.site import _free_port as free_port
 
@@ -38,8 +42,8 @@ TOLD_SECONDS = 1.0
 def place() -> Iterator[Site]:
     """A service of four workers for this module, with a limit that one member reaches soon."""
     settings = {"WORKERS": str(WORKERS), "METRICS_PORT": str(METRICS_PORT), "INVITE_TRIES_PER_HOUR": "10"}
-    with site(**settings) as started:
-        eventually(lambda: len(started.workers()) == WORKERS)
+    with site(**settings, LOG_LEVEL="warning") as started:
+        eventually(is_settled)
         yield started
 
 
@@ -147,6 +151,30 @@ def test_all_workers_tell_what_happens_within_a_second(place: Site, two: tuple[P
         http.close()
 
 
+def test_of_more_streams_of_a_member_than_5_the_oldest_end_whoever_serves_them(
+    place: Site, two: tuple[Phone, Phone]
+) -> None:
+    opened = []
+    for _ in range(3 * MAX_STREAMS):
+        http = HTTPConnection("127.0.0.1", place.port, timeout=10)
+        path = f"/v1/relationships/{two[1].rid}/live"
+        http.request("GET", path, headers={"Authorization": f"Bearer {two[1].token}"})
+        opened.append((http, http.getresponse()))
+    assert len(holders(place)) > 1, "void: one worker has all streams"
+    ended, still_open = opened[:-MAX_STREAMS], opened[-MAX_STREAMS:]
+    for _, stream in ended:
+        while stream.readline():
+            pass
+    written = {"occurred_at": "2026-06-17T10:00:00Z", "domain": "time", "text": "a swim"}
+    two[0].expect(201, "PUT", f"/v1/relationships/{{rid}}/requests/{uuid4()}", written)
+    for _, stream in still_open:
+        while b"a swim" not in (line := stream.readline()):
+            assert line, "the stream has ended"
+    for http, stream in opened:
+        stream.close()
+        http.close()
+
+
 def test_one_worker_plans_and_the_figures_are_those_of_all(place: Site, two: tuple[Phone, Phone]) -> None:
     # Each has two connections for it; it looks every second, and who does not plan uses none.
     planning = """
@@ -171,6 +199,33 @@ def all_ready() -> bool:
     )
 
 
+def is_settled() -> bool:
+    """Whether, besides, one more waits with everything open."""
+    return all_ready() and figure("mutuality_worker_spares") == 1
+
+
+COUNTED = re.compile(r"^(\w+_(?:total|count|sum|bucket)(?:\{.*\})?) (\S+)$", re.MULTILINE)
+
+
+def counts() -> dict[str, float]:
+    """All that only grows."""
+    return {name: float(value) for name, value in COUNTED.findall(figures())}
+
+
+def test_no_sum_goes_down_when_a_worker_is_killed(place: Site, two: tuple[Phone, Phone]) -> None:
+    eventually(is_settled)
+    phones = everywhere(place, two[0])
+    told = [counts()]
+    os.kill(next(iter(holders(place))), signal.SIGKILL)
+    while not is_settled():
+        told.append(counts())
+    with suppress(*CUT):
+        phones[0].send("GET", "/health/live")
+    told.append(counts())
+    for before, after in pairwise(told):
+        assert [name for name, value in before.items() if after.get(name, 0) < value] == []
+
+
 @pytest.fixture
 def phones(place: Site) -> list[Phone]:
     """Eight phones in three relationships, four of them in one."""
@@ -181,44 +236,69 @@ def phones(place: Site) -> list[Phone]:
 
 def test_a_reload_replaces_all_workers_and_refuses_nobody(place: Site, phones: list[Phone]) -> None:
     assert place.process is not None
-    before = {one.pid for one in place.workers()}
+    eventually(is_settled)
+    before, recorded = {one.pid for one in place.workers()}, entries_counted()
     with Writers(phones) as writers:
         writers.until(len(phones))
         place.process.send_signal(signal.SIGHUP)
         eventually(lambda: writers.failed() or not before & {one.pid for one in place.workers()})
-        eventually(lambda: len(place.workers()) == WORKERS and all_ready())
+        eventually(lambda: len(place.workers()) == WORKERS + 1 and is_settled())
         writers.until(writers.acknowledged + len(phones))
     assert (writers.refused, writers.retries) == (0, 0)
     assert check_log(phones, writers.written) == writers.acknowledged
+    # Those who left have told what they had counted.
+    assert entries_counted() == recorded + writers.acknowledged
 
 
-def kill_one(at: Site, writers: Writers) -> float:
-    """Kill a worker that has connections, and say after how many seconds all are ready again."""
+def entries_counted() -> float:
+    """How many entries were recorded by a PUT, as it is counted."""
+    name = 'mutuality_request_seconds_count{method="PUT",route="/v1/relationships/{rid}/'
+    return sum(value for labels, value in counts().items() if labels.startswith(name) and 'status="201"' in labels)
+
+
+class Replaced(NamedTuple):
+    """What the parent says of a place that was taken again: after how long, and whether somebody had waited for it."""
+
+    seconds: float
+    one_waited: bool
+
+
+def replaced(at: Site) -> list[Replaced]:
+    """All that it has said."""
+    lines = [line for line in at.console.read_text(errors="replace").splitlines() if "worker_replaced" in line]
+    return [Replaced(told["seconds"], told["one_waited"]) for told in map(json.loads, lines)]
+
+
+def kill_one(at: Site, writers: Writers) -> Replaced:
+    """Kill a worker that has connections while one more waits, and say how its place was taken."""
     writers.until(writers.acknowledged + 2 * len(writers.phones))
-    held = eventually(lambda: list(holders(at)))
+    held = eventually(lambda: is_settled() and list(holders(at)))
+    assert len(at.workers()) == WORKERS + 1, "who waits has no connections open"
     time.sleep(random.random() * 0.05)
-    began = time.monotonic()
+    before = len(replaced(at))
     with suppress(ProcessLookupError):
         os.kill(random.choice(held), signal.SIGKILL)
     others = Phone(at.port)
     with suppress(*CUT):  # the dead one may have had it in its queue
         assert others.send("GET", "/health/ready")[0] == 200
-    eventually(lambda: writers.failed() or all_ready())
-    return time.monotonic() - began
+    eventually(lambda: writers.failed() or len(replaced(at)) > before)
+    return replaced(at)[-1]
 
 
 def kills(at: Site, phones: list[Phone], least: int, record_property: Callable[[str, Any], None]) -> None:
     with Writers(phones) as writers:
-        seconds: list[float] = []
-        while len(seconds) < least or (writers.lost_answers == 0 and len(seconds) < 20 * least):
-            seconds.append(kill_one(at, writers))
+        found: list[Replaced] = []
+        while len(found) < least or (writers.lost_answers == 0 and len(found) < 20 * least):
+            found.append(kill_one(at, writers))
         writers.until(writers.acknowledged + len(phones))
+    seconds = sorted(one.seconds for one in found)
     record_property(
         "measured",
-        f"kill one of {WORKERS} workers: {len(seconds)} times, {writers.acknowledged} entries acknowledged,"
+        f"kill one of {WORKERS} workers: {len(found)} times, {writers.acknowledged} entries acknowledged,"
         f" {writers.lost_answers} answers lost, {writers.retries} sent again, {writers.refused} refused,"
-        f" all ready after {sorted(seconds)[len(seconds) // 2]:.2f} s (median), {max(seconds):.2f} s (longest)",
+        f" another one accepts after {seconds[len(seconds) // 2]:.3f} s (median), {seconds[-1]:.3f} s (longest)",
     )
+    assert all(one.one_waited for one in found), "a place was vacant until something was loaded"
     assert writers.lost_answers > 0, "void: no commit lost its answer"
     assert writers.refused == 0, "an answer of a worker that lived asked to come again"
     assert check_log(phones, writers.written) == writers.acknowledged

@@ -17,6 +17,7 @@ from tests.noninterference.observing import looks
 from tests.noninterference.worlds import Answer, ask
 from tests.support.contract import inlined
 from tests.support.phones import Json, Phone, Running, running
+from tests.support.turns import several
 
 AT = "2026-06-15T10:00:00+02:00"
 FELT: Json = {"occurred_at": AT, "felt": {"close": 5}}
@@ -127,6 +128,23 @@ OWN = [
     Call("withdraw my consent", "DELETE", "/v1/me/consent"),
     Call("consent", "PUT", "/v1/me/consent", lambda _: {"version": CONSENT_VERSION, "adult": True}),
 ]
+# Mailed, each under an allowance that whoever compares gives back.
+STEP_UP_CODE = Call("have a code to step up mailed", "POST", "/v1/sessions/step-up-codes", lambda _: {})
+
+
+def codes_for(address: Callable[[], str]) -> list[Call]:
+    """Having a code mailed to an address: to move there, after a step-up, and to sign in."""
+    return [
+        Call("have a code to another address mailed", "POST", "/v1/me/email-codes", lambda _: {"email": address()}),
+        Call("have a code mailed", "POST", "/v1/sign-in-codes", lambda _: {"email": address()}),
+    ]
+
+
+async def give_back_codes(service: Running) -> None:
+    """Nobody has asked for a code."""
+    await service.ask("DELETE FROM code_allowances")
+
+
 # And what can be done once.
 LEAVE = Call("leave", "POST", "/v1/relationships/{rid}/leave")
 ERASE = Call("erase me", "DELETE", "/v1/me", prepare=Phone.step_up)
@@ -197,10 +215,11 @@ class Seconds:
 
 
 @asynccontextmanager
-async def forgetting(database_url: str, **options: Any) -> AsyncIterator[tuple[Running, Seconds]]:
-    """A service whose keyring forgets on demand."""
+async def forgetting(database_url: str, workers: int = 1, **options: Any) -> AsyncIterator[tuple[Running, Seconds]]:
+    """A service whose keyrings forget on demand."""
     seconds = Seconds()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(keyring, "time", SimpleNamespace(monotonic=seconds.monotonic))
-        async with running(database_url, **options) as service:
+        serving = several(database_url, workers, **options) if workers > 1 else running(database_url, **options)
+        async with serving as service:
             yield service, seconds

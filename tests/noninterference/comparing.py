@@ -10,6 +10,7 @@ from msgspec import Struct, field
 from tests.noninterference.observing import observe
 from tests.noninterference.scripts import Json, Script, Step, script, simpler
 from tests.noninterference.worlds import Answer, Seen, World, play, world
+from tests.support.turns import Way
 
 LEAVES = Step(who="reader", method="POST", path="/v1/relationships/{rid}/leave")
 TRIES = 300
@@ -136,7 +137,7 @@ def _line(step: Step) -> str:
 
 
 @asynccontextmanager
-async def two_worlds(one: str, two: str, workers: int = 1) -> AsyncIterator[Pair]:
+async def two_worlds(one: str, two: str, workers: int = 1, way: Way = "by turns") -> AsyncIterator[Pair]:
     """Two worlds on two databases."""
-    async with world(0, one, workers) as here, world(1, two, workers) as there:
+    async with world(0, one, workers, way) as here, world(1, two, workers, way) as there:
         yield Pair(here, there)

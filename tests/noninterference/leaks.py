@@ -43,6 +43,7 @@ from service.errors import NotFound, TooManyRequests
 from service.prompts import planner, prompts_api
 from service.push import payloads
 from service.reading import asking, live
+from service.reading.answer_cache import AnswerCache
 from service.recording import append, entries, offline_queue
 from service.recording.recorder import Recorder
 from service.relationships import home, view
@@ -52,6 +53,7 @@ from tests.noninterference.worlds import World, playing
 Patch: TypeAlias = pytest.MonkeyPatch
 Leak: TypeAlias = Callable[[Patch], None]
 LEAKS: dict[str, Leak] = {}
+LEAKS_BETWEEN_WORKERS: dict[str, Leak] = {}  # where one worker serves, nothing tells
 
 
 def leak(channel: str) -> Callable[[Leak], Leak]:
@@ -69,7 +71,7 @@ def planted(channel: str) -> Iterator[None]:
     """The service leaks there until the block ends."""
     with pytest.MonkeyPatch.context() as patch:
         _overhear(patch)
-        LEAKS[channel](patch)
+        (LEAKS | LEAKS_BETWEEN_WORKERS)[channel](patch)
         yield
 
 
@@ -896,3 +898,28 @@ def _their_delay(patch: Patch) -> None:
 
     everywhere(patch, members, remembered)
     everywhere(patch, after, delayed)
+
+
+# --- Where several workers serve
+
+
+def _known_to_one_worker(patch: Patch) -> None:
+    """Answers last until their own worker has recorded something, whatever others have recorded."""
+    commit = Recorder._commit
+
+    async def committed(recorder: Recorder, *args: Any) -> Any:
+        done = await commit(recorder, *args)
+        for state in here().states():
+            if state.recorder is recorder:
+                state.answer_cache._entries.clear()
+        return done
+
+    def whatever_its_version(cache: AnswerCache, key: Any, version: str) -> Any:
+        entry = cache._entries.get(key)
+        return entry.answer if entry else None
+
+    patch.setattr(Recorder, "_commit", committed)
+    patch.setattr(AnswerCache, "get", whatever_its_version)
+
+
+LEAKS_BETWEEN_WORKERS["what one worker alone has recorded"] = _known_to_one_worker

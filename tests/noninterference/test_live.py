@@ -43,11 +43,11 @@ async def test_what_the_other_keeps_private_moves_no_frame(pair: Pair, reads: li
     assert len(quiet) == 3 + 2 * ROUNDS  # where it begins, opened, all told, and what came
 
 
-async def heard(world: World, reads: list[Reader], private: int) -> tuple[list[bytes], int]:
+async def heard(world: World, reads: list[Reader], private: int, seed: str = "live") -> tuple[list[bytes], int]:
     """What the reader hears, and how often they read, while the other records so much between what both can see."""
     reader, other = world.phones["reader"], world.phones["other"]
     reads.clear()
-    world.chance.begin("live")
+    world.chance.begin(seed)
     await reader.begin()
     await link(reader, other)
     app = world.service.app
@@ -58,15 +58,24 @@ async def heard(world: World, reads: list[Reader], private: int) -> tuple[list[b
             world.chance.hidden = True
             for one in range(private):
                 await put(other, NOTE, 1000 * number + one)
+                await poll(world)
                 await theirs.events(1)
             world.chance.hidden = False
-            await live.poll(world.service.app.state.context)
+            await poll(world)
             await put(other, SHARED, 100 * number + 50)
+            await poll(world)
             await listening.events(1)
             await theirs.events(1)
             await put(reader, NOTE, 100 * number + 51)
+            await poll(world)
             await listening.events(1)
     return listening.seen, len([one for one in reads if str(one.author_id) == reader.author])
+
+
+async def poll(world: World) -> None:
+    """What another worker has recorded is found by looking."""
+    for state in world.states():
+        await live.poll(state.context)
 
 
 async def put(phone: Phone, entry: Any, number: int) -> None:

@@ -3,13 +3,17 @@
 Each row of the table is a pair of worlds and one call, made in both by turns, in a random order: the area under the ROC
 curve of one answer's time, and the median of the differences of the pairs. A row that is off is looked at longer, for
 chance alone puts some off.
+
+There are two tables: in one, the worker that answers who measures serves the other as well; in the second, another
+worker of the same service does.
 """
 
 import asyncio
 import gc
+import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from random import Random
 from typing import Any, TypeAlias
 
@@ -25,13 +29,15 @@ from tests.noninterference.calls import AT, FELT, SEALED, Call, Seconds, forgett
 from tests.noninterference.worlds import ask
 from tests.support.holding import PRIVATE_PAGES, holding
 from tests.support.listening import Listening
-from tests.support.phones import Json, Phone, Running
+from tests.support.phones import Json, Phone, Running, link
+from tests.support.turns import each_alone
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 PRIVATE_EVENTS = 300
 COUPLES = 4  # of each world, so that where one's rows lie is no difference
-ROUNDS, MOST_ROUNDS = 300, 1800
+ROUNDS = int(os.environ.get("MUTUALITY_SOAK_ROUNDS", "300"))
+MOST_ROUNDS = 6 * ROUNDS
 LOWEST, HIGHEST, MICROSECONDS = 0.45, 0.55, 50
 SURE = 0.6  # of what is allowed: whoever is within that is looked at no longer
 OVERLAP_SECONDS = 0.003
@@ -55,16 +61,24 @@ class Timed(Struct):
 
 
 class Bench(Struct):
-    """The service, and the clock by which its caches expire."""
+    """The worker that is measured, the one that serves the other, and the clock by which their caches expire."""
 
     service: Running
+    theirs: Running
     forget: Seconds
     chance: Random
     rows: list[tuple[str, float, float, int]] = []
 
+    async def couple(self) -> tuple[Phone, Phone]:
+        """Who measures, and the other."""
+        one, two = await self.service.member(), await self.theirs.phone().sign_in()
+        await two.consent()
+        await link(one, two)
+        return one, two
+
     async def couples(self) -> list[tuple[Phone, Phone]]:
         """As many as a world has, each with a name and something that is shared."""
-        found = [await self.service.couple() for _ in range(COUPLES)]
+        found = [await self.couple() for _ in range(COUPLES)]
         for both in found:
             for phone in both:
                 await phone.expect(200, "PATCH", "/v1/me", {"name": "Ada"})
@@ -85,7 +99,8 @@ class Bench(Struct):
 
     def tell(self, name: str, one: Timed, two: Timed) -> None:
         """Add a row to the table."""
-        self.rows.append((name, area(one, two), apart(one, two), len(one.seconds)))
+        where = "" if self.service is self.theirs else "by another worker, "
+        self.rows.append((f"{where}{name}", area(one, two), apart(one, two), len(one.seconds)))
         print(row_of(*self.rows[-1]))  # with -s it is there too where the run is cut off
 
     async def once(self, call: Call, world: Timed, number: int) -> float:
@@ -130,12 +145,15 @@ def within(one: Timed, two: Timed, share: float) -> bool:
     return is_within(area(one, two), apart(one, two), share)
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def bench(lasting_database_url: str) -> AsyncIterator[Bench]:
-    async with AsyncExitStack() as stack:
-        pace = LivePace()
-        service, seconds = await stack.enter_async_context(forgetting(lasting_database_url, live_pace=pace))
-        yield Bench(service, seconds, Random("timing"))
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=[1, 2], ids=["one worker", "two workers"])
+async def bench(lasting_database_url: str, request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
+    async with forgetting(lasting_database_url, request.param, live_pace=LivePace()) as (service, seconds):
+        mine, theirs = each_alone(service) if request.param > 1 else (service, service)
+        try:
+            yield Bench(mine, theirs, seconds, Random("timing"))
+        finally:
+            await mine.close()
+            await theirs.close()
 
 
 @pytest.fixture
@@ -152,7 +170,7 @@ def told(bench: Bench, record_property: Callable[[str, object], None]) -> Any:
 
 
 async def test_nobody_waits_for_what_the_other_writes_in_private(bench: Bench) -> None:
-    one, two = await bench.service.couple()
+    one, two = await bench.couple()
     await two.put("check-ins", FELT)
     async with holding(bench.service, PRIVATE_PAGES, two.rid) as held:
         # It holds all that it locks by now, and stands at the last thing that it does.
@@ -208,27 +226,39 @@ async def test_the_other_reads(bench: Bench, told: None) -> None:
     # answers later than one that has just worked, by up to 800 µs after 12 ms.
     async def read(number: int) -> None:
         for one in fill:
-            await made(bench.service, theirs[number][1], one)
+            await made(bench.theirs, theirs[number][1], one)
 
     for call in await usual(bench.service):
         worlds = [Timed([one for one, _ in couples], read) for couples in (mine, theirs)]
         await bench.compare("a stranger reads, or the other", call, *worlds)
 
 
-@pytest.mark.soak
-@pytest.mark.parametrize(
-    "call", [calls.SHARE, calls.ASK, calls.DECIDE, calls.TAKE_BACK_SHARED, calls.KEEP], ids=lambda call: call.name
-)
-async def test_the_other_listens(bench: Bench, told: None, call: Call) -> None:
+@asynccontextmanager
+async def listening_in_one(bench: Bench) -> AsyncIterator[list[Timed]]:
+    """Two worlds; in the second the other listens."""
     mine, theirs = await bench.couples(), await bench.couples()
     async with AsyncExitStack() as stack:
         for _, other in theirs:
-            listening = await stack.enter_async_context(Listening(bench.service.app, other))
+            listening = await stack.enter_async_context(Listening(bench.theirs.app, other))
             await listening.caught_up()
             reading = asyncio.create_task(listening.ended())
             stack.callback(reading.cancel)
-        read = next(one for one in await calls.reads(bench.service) if one.name == "getRelationship")
-        worlds, after = [Timed([one for one, _ in couples]) for couples in (mine, theirs)], [Timed([]), Timed([])]
+        yield [Timed([one for one, _ in couples]) for couples in (mine, theirs)]
+
+
+LISTENS = "the other listens not, or does"
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize(
+    "call",
+    [calls.SHARE, calls.ASK, calls.DECIDE, calls.TAKE_BACK_SHARED, calls.KEEP, calls.OPEN],
+    ids=lambda call: call.name,
+)
+async def test_the_other_listens(bench: Bench, told: None, call: Call) -> None:
+    read = next(one for one in await calls.reads(bench.service) if one.name == "getRelationship")
+    async with listening_in_one(bench) as worlds:
+        after = [Timed([]), Timed([])]
 
         def reading_after(world: Timed, taken: Timed) -> Do:
             async def read_and_rest(number: int) -> None:
@@ -241,8 +271,17 @@ async def test_the_other_listens(bench: Bench, told: None, call: Call) -> None:
 
         for world, taken in zip(worlds, after, strict=True):
             world.after = reading_after(world, taken)
-        await bench.compare("the other listens not, or does", call, *worlds)
-        bench.tell(f"the other listens not, or does: {read.name} right after", *after)
+        await bench.compare(LISTENS, call, *worlds)
+        bench.tell(f"{LISTENS}: {read.name} right after", *after)
+
+
+@pytest.mark.soak
+async def test_the_other_listens_while_i_read(bench: Bench, told: None) -> None:
+    looked_at = ("listOpenings", "getRoles", "getReview", "getHome", "getBalances", "listEvents")
+    async with listening_in_one(bench) as worlds:
+        for call in await calls.reads(bench.service):
+            if call.name in looked_at:
+                await bench.compare(LISTENS, call, *worlds)
 
 
 @pytest.mark.soak
@@ -286,7 +325,7 @@ async def test_a_code_is_live(bench: Bench, told: None) -> None:
     known: list[str] = []
 
     async def mailed(address: str) -> bytes:
-        answer = await service.phone().call("POST", "/v1/sign-in-codes", {"email": address})
+        answer = await bench.theirs.phone().call("POST", "/v1/sign-in-codes", {"email": address})
         await service.post.next_mail(address)
         return answer.content
 
@@ -317,3 +356,50 @@ async def test_a_code_is_live(bench: Bench, told: None) -> None:
             for live in (False, True)
         ]
         await bench.compare("no code is live, or one is", call, *worlds)
+
+
+@pytest.mark.soak
+async def test_codes_for_myself(bench: Bench, told: None) -> None:
+    mine, theirs, strangers = [await bench.couples() for _ in range(3)]
+    for _, two in theirs:
+        await calls.keep_private(two, PRIVATE_EVENTS)
+
+    def world(couples: list[tuple[Phone, Phone]], before: Do = nothing) -> Timed:
+        async def after(number: int) -> None:
+            await couples[number][0].mailed_code()
+            await calls.give_back_codes(bench.service)
+
+        return Timed([one for one, _ in couples], before, after=after)
+
+    def stepping_up(couples: list[tuple[Phone, Phone]]) -> Do:
+        return lambda number: couples[number][1].step_up()
+
+    call = calls.STEP_UP_CODE
+    await bench.compare("0, or 300 private events", call, world(mine), world(theirs))
+    who = [stepping_up(couples) for couples in (strangers, mine)]
+    await bench.compare("a stranger, or the other, stepped up before", call, *[world(mine, one) for one in who])
+
+
+@pytest.mark.soak
+async def test_an_address_is_known(bench: Bench, told: None) -> None:
+    couples = await bench.couples()
+    wanted: list[str] = []
+
+    def world(addresses: list[str], phones: list[Phone]) -> Timed:
+        async def before(number: int) -> None:
+            wanted[:] = [addresses[number]]
+
+        async def after(number: int) -> None:
+            await bench.service.post.next_mail(addresses[number])
+            await calls.give_back_codes(bench.service)
+
+        return Timed(phones, before, after=after)
+
+    phones = [one for one, _ in couples]
+    for phone in phones:
+        await phone.step_up()
+    nobodys = [f"{bench.chance.getrandbits(128):032x}@example.org" for _ in couples]
+    others = [two.email for _, two in couples]
+    for call in calls.codes_for(lambda: wanted[0]):
+        worlds = world(nobodys, phones), world(others, phones)
+        await bench.compare("an address is nobody's, or the other's", call, *worlds)

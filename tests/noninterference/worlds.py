@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from typing import Any, TypeAlias
 from uuid import UUID
@@ -20,7 +20,7 @@ from msgspec import Struct, field
 
 from service import worker
 from service.access.consent import CONSENT_VERSION
-from service.app import App
+from service.app import App, AppState
 from service.push import payloads
 from service.push.notices import Delivered, FirebaseDevice, Notice, PushOutcome
 from service.reading.live import LivePace
@@ -28,7 +28,7 @@ from tests.noninterference.scripts import Json, Person, Script, Step
 from tests.support.contract import inlined
 from tests.support.hanging_up import until_told
 from tests.support.phones import Clock, Phone, Running, running
-from tests.support.turns import by_turns
+from tests.support.turns import Way, Workers, asking, several
 
 PEOPLE: tuple[Person, ...] = ("reader", "other", "stranger")
 NOWHERE = str(UUID(int=0))
@@ -105,7 +105,13 @@ class World(Struct, kw_only=True):
         if body is not None:
             sent["content-type"] = "application/json"
             text = self.named(json.dumps(body)).replace("{me}", who).encode()
+        asking.set(who)
         return await ask(self.service.app, method, self.named(path), sent, text)
+
+    def states(self) -> list[AppState]:
+        """What each of its workers keeps."""
+        app: Any = self.service.app
+        return [one.state for one in app.apps] if isinstance(app, Workers) else [app.state]
 
     def named(self, text: str) -> str:
         """The text with what this world's ids and codes are."""
@@ -120,18 +126,16 @@ class World(Struct, kw_only=True):
 
 
 @asynccontextmanager
-async def world(number: int, database_url: str, workers: int = 1) -> AsyncIterator[World]:
-    """A world, with nobody in it yet. Where it has several workers, they answer by turns."""
+async def world(number: int, database_url: str, workers: int = 1, way: Way = "by turns") -> AsyncIterator[World]:
+    """A world, with nobody in it yet; `way` says which of its workers answers."""
     chance, clock = KeyedChance(), Clock()
     superuser = await asyncpg.connect(database_url)
     try:
         # Who listens is polled for only when a test says so.
         pace = LivePace(poll_seconds=1000)
-        async with AsyncExitStack() as stack:
-            options: Any = {"random_bytes": chance, "now": clock, "live_pace": pace}
-            service = await stack.enter_async_context(running(database_url, **options))
-            if workers > 1:
-                service = await stack.enter_async_context(by_turns(service, workers, options))
+        options: Any = {"random_bytes": chance, "now": clock, "live_pace": pace}
+        serving = several(database_url, workers, way, **options) if workers > 1 else running(database_url, **options)
+        async with serving as service:
             document = inlined(json.loads((await ask(service.app, "GET", "/openapi.json", {})).body))
             yield World(
                 number=number, service=service, clock=clock, chance=chance, superuser=superuser, document=document
