@@ -79,11 +79,11 @@ class Listeners:
 
     def join(self, listener: Listener) -> None:
         """Begin to listen; a member's oldest stream ends where there are too many."""
-        theirs = self._of_member.setdefault(listener.member_id, [])
+        theirs = self._of_member.get(listener.member_id, [])
         if len(theirs) == MAX_STREAMS:
             theirs[0].ended.set()
-            self.leave(theirs[0])
-        theirs.append(listener)
+            self.leave(theirs[0])  # which makes another list of the others
+        self._of_member.setdefault(listener.member_id, []).append(listener)
         if self._places:
             listener.place = self._places.take(listener.member_id)
         for stream in listener.streams.values():

@@ -223,6 +223,20 @@ async def test_the_oldest_of_too_many_ends(service: Running) -> None:
         await stream.__aexit__(None, None, None)
 
 
+@pytest.mark.parametrize("more", [1, 2, MAX_STREAMS + 1])
+async def test_the_newest_of_too_many_end_with_their_token_as_any(service: Running, more: int) -> None:
+    one = await service.member()
+    streams = [Listening(service.app, one) for _ in range(MAX_STREAMS + more)]
+    for stream in streams:
+        await stream.__aenter__()
+        await stream.caught_up()
+    assert len(list(service.app.state.context.listeners)) == MAX_STREAMS
+    service.clock.advance(minutes=15)
+    for stream in streams:
+        await stream.ended()
+        await stream.__aexit__(None, None, None)
+
+
 async def test_who_does_not_read_holds_one_page_and_ends_all_the_same(database_url: str) -> None:
     async with paced(database_url, page_events=10, last_seconds=0.01) as service:
         one = await service.member()
