@@ -65,7 +65,7 @@ soak-timing: $(VENV)/.dev  ## Time what may tell that the other is there, or wri
 	@$(BIN)/python -m pytest tests/noninterference/test_timing.py -m soak
 
 soak: $(VENV)/.dev  ## Kill, cut and starve the service for hours; nothing acknowledged may be lost
-	@$(BIN)/python -m pytest tests/faults tests/service -m soak
+	@$(BIN)/python -m pytest tests/faults tests/service tests/web_app -m soak
 
 bench: $(VENV)/.dev  ## Measure speed (needs wrk); BENCH="put reads" chooses, QUICK=1 looks shortly
 	@$(BIN)/python -m tests.benchmarks $(BENCH) $(if $(QUICK),--quick)

@@ -27,6 +27,14 @@ await story(async () => {
   check(/^[0-9A-Z]{12}$/.test(code), `a code of 12 characters: ${code}`);
   await one.page.getByRole("img", { name: /QR code/ }).waitFor();
 
+  // The other mistypes it, and is told so in the language of the app, in words that are loaded only now.
+  const loaded = () => two.page.evaluate(() => performance.getEntriesByType("resource").filter((one) => /refusals/.test(one.name)).length);
+  check((await loaded()) === 0, "no words of refusals before the first one");
+  await two.page.getByLabel(/^Code/).fill("000000000000");
+  await two.page.getByRole("button", { name: "Annehmen" }).click();
+  await two.page.getByText("Dieser Code gilt nicht.").waitFor();
+  check((await loaded()) === 1, "those of one language");
+
   // The other opens the link, and accepts; one confirms.
   await two.page.goto(`${given.url}/#/accept?code=${code}`);
   await two.page.getByRole("button", { name: "Annehmen" }).click();

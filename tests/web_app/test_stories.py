@@ -33,7 +33,7 @@ def test_what_is_recorded_without_a_network_goes_out_once_and_in_order(tell: Tel
 
 def test_what_the_other_keeps_private_changes_no_pixel(tell: Tell, wire: Wire) -> None:
     one, two = wire.run(wire.couple())
-    wire.run(_record_a_little(wire, one, two))
+    wire.run(record_a_little(wire, one, two))
 
     def private() -> None:
         wire.run(two.put("check-ins", {"occurred_at": _now(wire), "felt": {"close": 1}, "initiated_by": "me"}))
@@ -50,7 +50,7 @@ def test_what_the_other_keeps_private_changes_no_pixel(tell: Tell, wire: Wire) -
 
 def test_each_screen_can_be_read_and_hit_by_everybody(tell: Tell, wire: Wire) -> None:
     one, two = wire.run(wire.couple())
-    wire.run(_record_a_little(wire, one, two))
+    wire.run(record_a_little(wire, one, two))
     told = tell("screens", session=session_of(one))
     assert told == {"faults": [], "elsewhere": [], "found": []}
 
@@ -77,7 +77,7 @@ def _now(wire: Wire) -> str:
     return wire.clock.time.isoformat()
 
 
-async def _record_a_little(wire: Wire, one: Phone, two: Phone) -> None:
+async def record_a_little(wire: Wire, one: Phone, two: Phone) -> None:
     """Some of everything: requests both ways, decisions told twice, an opening, what it felt like."""
     at = _now(wire)
     for _ in range(3):

@@ -66,10 +66,13 @@ export interface Bodies {
 }
 export type Kind = keyof Bodies;
 
+/** What the service answers before it has read which operation is meant, and which no operation therefore names. */
+type EarlyCode = "head_too_large" | "malformed_request";
+/** All codes that the service knows; one that is newer than the app may send others. */
+export type ProblemCode = operations["getMe"]["responses"][500]["content"]["application/problem+json"]["code"] | EarlyCode;
 export interface Problem {
   status: number;
   code: string;
-  detail: string;
 }
 
 export const DOMAINS: readonly Domain[] = [

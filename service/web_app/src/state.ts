@@ -1,6 +1,6 @@
 // What all screens look at, and what tabs tell each other.
 import { computed, signal } from "@preact/signals";
-import type { Me, Relationship, SignedIn } from "./api_types";
+import type { Me, Problem, Relationship, SignedIn } from "./api_types";
 
 export const session = signal<SignedIn | null>(null);
 export const me = signal<Me | null>(null);
@@ -11,7 +11,7 @@ export const reached = signal(true);
 export const shownAsOf = signal<number | null>(null);
 /** Raised whenever something was recorded, or another tab has said so: what is on the screen is asked for again. */
 export const news = signal(0);
-export const notice = signal<{ text: string; tone: "good" | "told" } | null>(null);
+export const notice = signal<{ text: string; tone: "good" | "told" } | { problem: Problem; tone: "told" } | null>(null);
 export const locked = signal(false);
 
 /** Each screen has an address of its own behind the #, but no entry of its own in the browser's history. */

@@ -292,7 +292,7 @@ export function Data({ done }: { done: () => unknown }) {
 async function save(withPrivate: boolean): Promise<void> {
   const answer = await api.GET("/v1/me/export", { params: { query: { private: withPrivate } }, parseAs: "blob" });
   if (!answer.data) {
-    notice.value = { text: problemOf(answer).detail || t.failed, tone: "told" };
+    notice.value = { problem: problemOf(answer), tone: "told" };
     return;
   }
   const link = document.createElement("a");

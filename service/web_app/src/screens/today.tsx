@@ -5,7 +5,7 @@ import { mostOf, sumText, Thirteen } from "../pictures/thirteen";
 import { discard, flush, sendAgain, waiting } from "../queue";
 import { news, relationship } from "../state";
 import { t } from "../texts/texts";
-import { Awaited, Button, Card, Link, Screen, attempt, isLinked, partnerName, useAnswer } from "../ui";
+import { Awaited, Button, Card, Link, Refusal, Screen, attempt, isLinked, partnerName, useAnswer } from "../ui";
 import { Linking } from "./begin";
 import { CheckInForm } from "./check_in";
 
@@ -43,7 +43,7 @@ export function Queue() {
       )}
       {stuck.map((one) => (
         <Card key={one.seq} title={`${t.queue_title}: ${t.kind[one.kind]}`}>
-          <p>{one.state === "conflict" ? t.queue_conflict : `${t.queue_refused} ${one.problem?.detail ?? ""}`}</p>
+          <p>{t.queue_refused} {one.problem && <Refusal problem={one.problem} />}</p>
           {one.state === "refused" && <Button act={() => sendAgain(one)}>{t.send_again}</Button>}
           <Button kind="plain" act={() => discard(one)}>{t.discard}</Button>
         </Card>

@@ -146,7 +146,6 @@ export const de: Texts = {
 
   queue_waiting: (n) => n === 1 ? "1 Eintrag wartet darauf, gesendet zu werden." : `${n} Einträge warten darauf, gesendet zu werden.`,
   queue_title: "Nicht festgehalten",
-  queue_conflict: "Unter derselben Kennung ist schon etwas anderes festgehalten.",
   queue_refused: "Der Dienst hat es nicht angenommen:",
   send_again: "Noch einmal senden",
   discard: "Verwerfen",

@@ -153,7 +153,6 @@ export const en = {
   // The queue
   queue_waiting: (n: number): string => n === 1 ? "1 entry waits to be sent." : `${n} entries wait to be sent.`,
   queue_title: "Not recorded",
-  queue_conflict: "Something else was recorded under the same id.",
   queue_refused: "The service did not take it:",
   send_again: "Send again",
   discard: "Discard",
