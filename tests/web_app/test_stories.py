@@ -73,6 +73,12 @@ def test_a_phone_that_may_be_looked_at(tell: Tell, wire: Wire) -> None:
     assert told == {"faults": [], "format": "mutuality/export/v1", "member": one.member_id}
 
 
+def test_the_way_back_of_a_phone_stays_within_the_app_and_leaves_nothing_behind(tell: Tell, wire: Wire) -> None:
+    one = wire.run(wire.member())
+    told = tell("back", session=session_of(one))
+    assert told == {"faults": [], "left": [], "before": "data:text/html,before"}
+
+
 def _now(wire: Wire) -> str:
     return wire.clock.time.isoformat()
 

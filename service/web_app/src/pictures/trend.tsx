@@ -4,6 +4,7 @@ import type { Pause, Point } from "../api_types";
 import { dayText, decimal, percent, t } from "../texts/texts";
 import { dayAfter, daysBetween } from "../time";
 import { partnerName } from "../ui";
+import { AsTable } from "./as_table";
 import { bandPath, linePath, lonely, monthMarks, niceMost } from "./scales";
 
 const WIDTH = 360;
@@ -118,46 +119,29 @@ export function TrendPicture(of: TrendOf) {
         <input type="range" min="0" max={last} value={place} aria-valuetext={pointText(point, isFelt)} onInput={(event) => choose(Number(event.currentTarget.value))} />
       </label>
       <p class="reading">{pointText(point, isFelt)}</p>
-      <PointTable points={points} isFelt={isFelt} />
+      <PointTable points={points} isFelt={isFelt} of={`${of.what}, ${of.who}`} />
     </div>
   );
 }
 
-function PointTable({ points, isFelt }: { points: readonly Point[]; isFelt: boolean }) {
-  const [isOpen, open] = useState(false);
+function PointTable({ points, isFelt, of }: { points: readonly Point[]; isFelt: boolean; of: string }) {
+  const hasWho = points.some((one) => one.occasions);
+  const hasWide = points.some((one) => one.wide_low != null);
+  const head = [
+    t.column.on, t.column.n, ...(hasWho ? [t.column.me, t.who("partner", partnerName())] : []),
+    isFelt ? t.column.mean : t.column.share, t.column.low, t.column.high, ...(hasWide ? [t.column.wide] : []),
+  ];
   return (
-    <details onToggle={(event) => open(event.currentTarget.open)}>
-      <summary>{t.as_table}</summary>
-      {isOpen && (
-        <div class="scrolls" tabIndex={0} role="region" aria-label={t.as_table}>
-          <table>
-            <thead>
-              <tr>
-                <th scope="col">{t.column.on}</th>
-                <th scope="col">{t.column.n}</th>
-                {!Array.isArray(points[0]?.counts) && points[0]?.occasions && <><th scope="col">{t.column.me}</th><th scope="col">{t.who("partner", partnerName())}</th></>}
-                <th scope="col">{isFelt ? t.column.mean : t.column.share}</th>
-                <th scope="col">{t.column.low}</th>
-                <th scope="col">{t.column.high}</th>
-                {points.some((one) => one.wide_low != null) && <th scope="col">{t.column.wide}</th>}
-              </tr>
-            </thead>
-            <tbody>
-              {points.map((one) => (
-                <tr key={one.on}>
-                  <th scope="row">{dayText(one.on)}</th>
-                  <td>{one.n}{one.paused ? ` (${t.paused}: ${one.paused})` : ""}</td>
-                  {one.occasions && <><td>{one.occasions.me}</td><td>{one.occasions.partner}</td></>}
-                  <td>{number(middleOf(one, isFelt), isFelt)}</td>
-                  <td>{number(one.low, isFelt)}</td>
-                  <td>{number(one.high, isFelt)}</td>
-                  {points.some((any) => any.wide_low != null) && <td>{one.wide_low == null ? "–" : `${number(one.wide_low, isFelt)} – ${number(one.wide_high, isFelt)}`}</td>}
-                </tr>
-              ))}
-            </tbody>
-          </table>
-        </div>
-      )}
-    </details>
+    <AsTable of={of} head={head} rows={() => points.map((one) => (
+      <tr key={one.on}>
+        <th scope="row">{dayText(one.on)}</th>
+        <td>{one.n}{one.paused ? ` (${t.paused}: ${one.paused})` : ""}</td>
+        {hasWho && <><td>{one.occasions?.me ?? "–"}</td><td>{one.occasions?.partner ?? "–"}</td></>}
+        <td>{number(middleOf(one, isFelt), isFelt)}</td>
+        <td>{number(one.low, isFelt)}</td>
+        <td>{number(one.high, isFelt)}</td>
+        {hasWide && <td>{one.wide_low == null ? "–" : `${number(one.wide_low, isFelt)} – ${number(one.wide_high, isFelt)}`}</td>}
+      </tr>
+    ))} />
   );
 }

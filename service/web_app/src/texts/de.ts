@@ -262,7 +262,7 @@ export const de: Texts = {
   legend_wide: "Band für den Blick auf viele Punkte zugleich",
   legend_paused: "pausierte Tage",
   trend_label: (what, who, points) => `${what}, ${who}: ${points} Punkte. Der Regler darunter geht sie durch, und die Tabelle darunter hat sie alle.`,
-  column: { on: "Tag", n: "n", me: "Ich", share: "Anteil", low: "von", high: "bis", mean: "Mittel", wide: "Weites Band" },
+  column: { on: "Tag", n: "n", me: "Ich", share: "Anteil", low: "von", high: "bis", mean: "Mittel", wide: "Weites Band", days_from: "28 Tage ab", counted: "gezählt", rest: "nicht gezählt" },
   thirteen: "Dreizehnmal 28 Tage",
   sum_who: (me, name, partner) => `Anlässe: ich ${me}, ${name} ${partner}`,
   sum_counted: (counted, rest) => `Antworten: gezählt ${counted}, nicht ${rest}`,

@@ -272,7 +272,7 @@ export const en = {
   legend_wide: "band for looking at many points at once",
   legend_paused: "paused days",
   trend_label: (what: string, who: string, points: number): string => `${what}, ${who}: ${points} points. The slider below steps through them, and the table below has them all.`,
-  column: { on: "Day", n: "n", me: "Me", share: "Share", low: "from", high: "to", mean: "Mean", wide: "Wide band" },
+  column: { on: "Day", n: "n", me: "Me", share: "Share", low: "from", high: "to", mean: "Mean", wide: "Wide band", days_from: "28 days from", counted: "counted", rest: "not counted" },
   thirteen: "Thirteen times 28 days",
   sum_who: (me: number, name: string, partner: number): string => `occasions: me ${me}, ${name} ${partner}`,
   sum_counted: (counted: number, rest: number): string => `answers: counted ${counted}, not ${rest}`,
