@@ -80,8 +80,8 @@ export function check(holds, what) {
 /** Run a story: what it returns goes to standard output, what it throws to standard error. */
 export async function story(tell) {
   try {
-    console.log(JSON.stringify((await tell()) ?? {}));
-    process.exit(0);
+    const told = JSON.stringify((await tell()) ?? {});
+    process.stdout.write(`${told}\n`, () => process.exit(0)); // once all of it is out
   } catch (error) {
     console.error(error);
     process.exit(1);

@@ -74,7 +74,7 @@ export function TrendPicture(of: TrendOf) {
   const bands = points.map((point) => band(point.low, point.high));
   const wides = points.map((point) => band(point.wide_low, point.wide_high));
   const most = niceMost(Math.max(of.mostN, 1));
-  // Columns with air between them, or, where they are too many for that, none.
+  // Columns with air between them, or, where they are too many for that, none: their edges are sharp then, or seams show.
   const room = (WIDTH - LEFT - RIGHT) / points.length;
   const nWidth = room < 3 ? room * 1.05 : Math.min(room * 0.6, 10);
   const paused = of.pauses.filter((pause) => pause.from <= to && (pause.to ?? to) >= from);
@@ -111,7 +111,7 @@ export function TrendPicture(of: TrendOf) {
         <text class="label faint" x={LEFT - 4} y={N_TOP + 6} text-anchor="end">{most}</text>
         <text class="label faint" x={LEFT - 4} y={N_BOTTOM} text-anchor="end">n</text>
         <line class="axis" x1={LEFT} x2={WIDTH - RIGHT} y1={N_BOTTOM} y2={N_BOTTOM} />
-        {points.map((one, i) => one.n > 0 && <rect key={one.on} class="n" x={x(i) - nWidth / 2} width={nWidth} y={N_BOTTOM - (one.n / most) * (N_BOTTOM - N_TOP)} height={(one.n / most) * (N_BOTTOM - N_TOP)} />)}
+        {points.map((one, i) => one.n > 0 && <rect key={one.on} class="n" shape-rendering={room < 3 ? "crispEdges" : undefined} x={x(i) - nWidth / 2} width={nWidth} y={N_BOTTOM - (one.n / most) * (N_BOTTOM - N_TOP)} height={(one.n / most) * (N_BOTTOM - N_TOP)} />)}
         <line class="cursor" x1={x(place)} x2={x(place)} y1={TOP} y2={N_BOTTOM} />
       </svg>
       <label class="step">

@@ -249,7 +249,7 @@ export const de: Texts = {
   last_year: "Ein Jahr",
   half_year: "Sechs Monate",
   quarter_year: "Drei Monate",
-  range: "Seit",
+  range: "Zeitraum",
   item: "Gefühl",
   when: "Wenn",
   when_other: "die andere Seite entschied",

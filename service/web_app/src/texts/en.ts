@@ -259,7 +259,7 @@ export const en = {
   last_year: "One year",
   half_year: "Six months",
   quarter_year: "Three months",
-  range: "From",
+  range: "Time span",
   item: "Feeling",
   when: "When",
   when_other: "the other decided",
