@@ -2,8 +2,8 @@
 
 import { ask, check, given, phone, quiet, story } from "./browser.mjs";
 
-const ENGLISH = { email: "Mail address", send: "Send me a code", code: "Code", enter: "Sign in", adult: "I am an adult, and I agree.", agree: "Agree and go on" };
-const GERMAN = { email: "Mailadresse", send: "Schick mir einen Code", code: "Code", enter: "Anmelden", adult: "Ich bin volljährig und einverstanden.", agree: "Zustimmen und weiter" };
+const ENGLISH = { consent: "You must be an adult.",  email: "Mail address", send: "Send me a code", code: "Code", enter: "Sign in", adult: "I am an adult, and I agree.", agree: "Agree and go on" };
+const GERMAN = { consent: "Du musst volljährig sein.",  email: "Mailadresse", send: "Schick mir einen Code", code: "Code", enter: "Anmelden", adult: "Ich bin volljährig und einverstanden.", agree: "Zustimmen und weiter" };
 
 /** One question to the test at a time: its answers come in order. */
 let turn = Promise.resolve();
@@ -120,6 +120,7 @@ async function enter(page, email, texts) {
   await field.waitFor();
   await field.fill(await asked(email));
   await page.getByRole("button", { name: texts.enter }).click();
+  await page.getByText(texts.consent).waitFor(); // as the service says it
   await page.getByLabel(texts.adult).check();
   await page.getByRole("button", { name: texts.agree }).click();
 }

@@ -4,7 +4,7 @@ import { AXE, DESK, PHONE, given, phone, quiet, show, signedIn, story } from "./
 
 const ROUTES = [
   "/today", "/us", "/ask", "/open", "/decide", "/accept", "/pictures", "/pictures/trends", "/pictures/month", "/pictures/agreement",
-  "/pictures/more", "/log", "/me", "/me/profile", "/me/relationship", "/me/schedule", "/me/pauses", "/me/notifications",
+  "/pictures/more", "/log", "/me", "/me/profile", "/me/address", "/me/relationship", "/me/schedule", "/me/pauses", "/me/notifications",
   "/me/sessions", "/me/lock", "/me/data", "/help",
 ];
 const LOOKS = [[PHONE, "light"], [DESK, "dark"]];

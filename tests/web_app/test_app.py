@@ -12,7 +12,7 @@ from service.contract.remedies import REMEDIES
 from service.prompts.catalogue import TEXTS
 from service.web_app import pages
 from tests.support.phones import Running
-from tests.web_app.conftest import ROOT, WEB_APP, node
+from tests.web_app.conftest import WEB_APP, node
 
 FIRST_LOAD_BYTES = 60_000
 
@@ -105,11 +105,6 @@ def test_the_app_asks_in_the_words_of_the_catalogue(language: str) -> None:
 def test_the_app_has_words_of_its_own_for_each_refusal(language: str) -> None:
     texts = (WEB_APP / "src" / "texts" / f"refusals_{language}.ts").read_text()
     assert dict(re.findall(r'^  (\w+): "(.+)",$', texts, re.MULTILINE)).keys() == REMEDIES.keys()
-
-
-def test_the_app_asks_for_the_consent_that_is_documented() -> None:
-    told = re.findall(r"`PUT /v1/me/consent`: \*(.+?)\*", (ROOT / "README.md").read_text(), re.DOTALL)[0]
-    assert " ".join(told.split()) in (WEB_APP / "src" / "texts" / "en.ts").read_text()
 
 
 def test_the_lock_file_is_whole_and_names_no_host() -> None:

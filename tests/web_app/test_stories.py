@@ -170,7 +170,7 @@ def test_a_push_is_discreet_and_a_tap_opens_today(tell: Tell, wire: Wire) -> Non
 
 def test_a_phone_that_may_be_looked_at(tell: Tell, wire: Wire) -> None:
     one = wire.run(wire.member())
-    told = tell("guard", session=session_of(one), email=one.email)
+    told = tell("guard", session=session_of(one), email=one.email, other="other@example.org")
     assert told == {"faults": [], "format": "mutuality/export/v1", "member": one.member_id}
 
 

@@ -8,6 +8,7 @@ type Made<O extends Operation> = operations[O] extends { responses: { 201: infer
 type Taken<O extends Operation> = operations[O] extends { requestBody: infer Body } ? Content<Body> : never;
 
 export type SignedIn = Made<"signIn">;
+export type ConsentText = Given<"getConsentText">;
 export type Me = Given<"getMe">;
 export type NextStep = Given<"getNextStep">;
 export type Relationship = Given<"getRelationship">;

@@ -21,7 +21,7 @@ const us = () => import("./screens/us");
 const pictures = () => import("./screens/pictures");
 const readings = () => import("./screens/readings");
 const mine = () => import("./screens/me");
-const Consent = lazy(async () => (await begin()).Consent);
+const Consent = lazy(async () => (await import("./screens/consent")).Consent);
 const Begin = lazy(async () => (await begin()).Begin);
 const AcceptScreen = lazy(async () => (await begin()).AcceptScreen);
 const Us = lazy(async () => (await us()).Us);
@@ -43,6 +43,7 @@ const SessionsScreen = lazy(async () => (await mine()).SessionsScreen);
 const LockScreen = lazy(async () => (await mine()).LockScreen);
 const Data = lazy(async () => (await mine()).Data);
 const HelpScreen = lazy(async () => (await mine()).HelpScreen);
+const AddressScreen = lazy(async () => (await import("./screens/address")).AddressScreen);
 const Schedule = lazy(async () => (await import("./screens/schedule")).ScheduleScreen);
 
 function App() {
@@ -76,6 +77,7 @@ function Shown({ step, done }: { step: NextStep["next"] | undefined; done: () =>
   if (first === "me")
     switch (second) {
       case "profile": return <Profile done={done} />;
+      case "address": return <AddressScreen done={done} />;
       case "relationship": return relationship.value ? <RelationshipScreen done={done} /> : <MeScreen />;
       case "schedule": return relationship.value ? <Schedule /> : <MeScreen />;
       case "pauses": return <Pauses />;

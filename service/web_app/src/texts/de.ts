@@ -77,7 +77,6 @@ export const de: Texts = {
   device_name: (system) => `Browser auf ${system}`,
 
   consent_title: "Bevor etwas aufbewahrt wird",
-  consent_text: "Ich bin volljährig. Ich bin einverstanden, dass dieser Dienst aufbewahrt, was ich über meine Beziehung festhalte, mein Intimleben eingeschlossen, um es auszuwerten und mir zu zeigen und, wo ich es teile, meinem Gegenüber. Ich kann das jederzeit widerrufen; von da an wird nichts mehr festgehalten.",
   consent_adult: "Ich bin volljährig und einverstanden.",
   consent_give: "Zustimmen und weiter",
   consent_version: (version) => `Fassung ${version}`,
@@ -311,6 +310,12 @@ export const de: Texts = {
   retracts: "Nimmt einen Eintrag zurück.",
 
   profile: "Name, Sprache, Zeitzone",
+  address_now: (email) => `Du meldest dich mit ${email} an.`,
+  address_new: "Neue Mailadresse",
+  address_means: "Erst geht ein Code dorthin. Die bisherige Adresse erfährt, dass sie geändert wurde.",
+  address_first: (email) => `Zuerst ging ein frischer Code an ${email}: niemand, der nur dein Telefon in der Hand hat, kann deine Anmeldung verlegen.`,
+  address_take: "Ab jetzt mit dieser Adresse anmelden",
+  go_on: "Weiter",
   name: "Name",
   name_means: "Diesen Namen sieht dein Gegenüber.",
   language: "Sprache",

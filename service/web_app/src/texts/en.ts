@@ -81,7 +81,6 @@ export const en = {
 
   // Consent
   consent_title: "Before anything is kept",
-  consent_text: "I am an adult. I agree that this service keeps what I record about my relationship, my intimate life included, to compute and show it to me, and, where I share it, to my partner. I can withdraw this at any time; from then on nothing more is recorded.",
   consent_adult: "I am an adult, and I agree.",
   consent_give: "Agree and go on",
   consent_version: (version: string): string => `Version ${version}`,
@@ -323,6 +322,12 @@ export const en = {
 
   // Me
   profile: "Name, language, time zone",
+  address_now: (email: string): string => `You sign in with ${email}.`,
+  address_new: "New mail address",
+  address_means: "A code goes there first. The address before is told that it was changed.",
+  address_first: (email: string): string => `First a fresh code was sent to ${email}: nobody who only holds your phone can move your sign-in.`,
+  address_take: "Sign in with this address from now on",
+  go_on: "Go on",
   name: "Name",
   name_means: "Your partner sees this name.",
   language: "Language",
