@@ -96,7 +96,7 @@ pictures: $(VENV)/.runtime  ## Draw the pictures of docs/balances.md anew
 	@PYTHONPATH=. $(BIN)/python docs/pictures/draw.py
 
 app-pictures: $(VENV)/.dev $(VENV)/.web_app_dev  ## Store the pictures of the phone app anew; look at them (SCREENS=folder takes whole screens)
-	@WRITE=1 $(BIN)/python -m pytest tests/web_app/test_pictures.py
+	@WRITE_PICTURES=1 $(BIN)/python -m pytest tests/web_app/test_pictures.py
 
 walk: $(VENV)/.dev  ## Walk a write and two reads; write the files that they run through into ARCHITECTURE.md
 	@$(BIN)/python -m tests.support.walking ARCHITECTURE.md

@@ -49,7 +49,7 @@ async def _couples(wire: Wire) -> dict[str, Json]:
 
 def test_each_picture_is_as_it_was_looked_at(tell: Tell, wire: Wire, tmp_path: Path) -> None:
     given = {"stored": str(STORED), "results": str(tmp_path / "pictures"), "now": NOON.isoformat()}
-    writing = {"write": "WRITE" in os.environ, "screens": os.environ.get("SCREENS")}
+    writing = {"write": "WRITE_PICTURES" in os.environ, "screens": os.environ.get("SCREENS")}
     told = tell("pictures", sessions=wire.run(_couples(wire)), **given, **writing)
     assert told == {"faults": [], "differs": []}, f"what is drawn now lies in {given['results']}"
 

@@ -41,9 +41,10 @@ def test_what_is_recorded_without_a_network_goes_out_once_and_in_order(tell: Tel
     told = tell("offline", {"recorded": recorded, "withdraw": withdraw}, session=session_of(one))
     assert told["faults"] == []
     assert sum(told["calls"]) == 3, "two tabs send an entry once"
-    assert "consent" in told["why"]
+    assert "need your consent first" in told["why"]
+    assert "Something else was recorded under the same id" in told["conflict"]
     notes = [event["check_in"]["note"] for event in wire.run(one.events("private"))]
-    assert notes == ["one", "two", "three", "four", "five"]
+    assert notes == ["one", "two", "three", "four", "five", "six"]
 
 
 def test_an_update_keeps_the_queue_and_sends_it_once(
