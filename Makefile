@@ -16,7 +16,7 @@ LET_IT_END := trap : INT;
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
-.PHONY: otel help serve demo check test lint format types fuzz soak-privacy soak-timing soak bench simulate rebuild openapi released clients walk lock clean tour pictures
+.PHONY: app-pictures otel help serve demo check test lint format types fuzz soak-privacy soak-timing soak bench simulate rebuild openapi released clients walk lock clean tour pictures
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -65,7 +65,7 @@ soak-timing: $(VENV)/.dev  ## Time what may tell that the other is there, or wri
 	@$(BIN)/python -m pytest tests/noninterference/test_timing.py -m soak
 
 soak: $(VENV)/.dev  ## Kill, cut and starve the service for hours; nothing acknowledged may be lost
-	@$(BIN)/python -m pytest tests/faults tests/service -m soak
+	@$(BIN)/python -m pytest tests/faults tests/service tests/web_app -m soak
 
 bench: $(VENV)/.dev  ## Measure speed (needs wrk); BENCH="put reads" chooses, QUICK=1 looks shortly
 	@$(BIN)/python -m tests.benchmarks $(BENCH) $(if $(QUICK),--quick)
@@ -94,6 +94,9 @@ clients: $(VENV)/.dev  ## Generate a client in each language, and drive the serv
 
 pictures: $(VENV)/.runtime  ## Draw the pictures of docs/balances.md anew
 	@PYTHONPATH=. $(BIN)/python docs/pictures/draw.py
+
+app-pictures: $(VENV)/.dev $(VENV)/.web_app_dev  ## Store the pictures of the phone app anew; look at them (SCREENS=folder takes whole screens)
+	@WRITE_PICTURES=1 $(BIN)/python -m pytest tests/web_app/test_pictures.py
 
 walk: $(VENV)/.dev  ## Walk a write and two reads; write the files that they run through into ARCHITECTURE.md
 	@$(BIN)/python -m tests.support.walking ARCHITECTURE.md

@@ -2,6 +2,7 @@
 
 import { deflateSync } from "node:zlib";
 
+export const SIGNATURE = Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]);
 const PAPER = [247, 243, 237];
 const ONE = [47, 93, 115];
 const TWO = [176, 118, 42];
@@ -25,8 +26,7 @@ export function png(size) {
   header.writeUInt32BE(size, 0);
   header.writeUInt32BE(size, 4);
   header.set([8, 2, 0, 0, 0], 8); // 8 bits, RGB
-  const signature = Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]);
-  return Buffer.concat([signature, chunk("IHDR", header), chunk("IDAT", deflateSync(Buffer.concat(rows))), chunk("IEND", Buffer.alloc(0))]);
+  return Buffer.concat([SIGNATURE, chunk("IHDR", header), chunk("IDAT", deflateSync(Buffer.concat(rows))), chunk("IEND", Buffer.alloc(0))]);
 }
 
 function pixel(x, y, size) {
@@ -39,7 +39,8 @@ function pixel(x, y, size) {
   return color.map(Math.round);
 }
 
-function chunk(kind, content) {
+/** A part of a PNG file, with its check. */
+export function chunk(kind, content) {
   const body = Buffer.concat([Buffer.from(kind, "latin1"), content]);
   const length = Buffer.alloc(4);
   length.writeUInt32BE(content.length);

@@ -10,7 +10,7 @@ from litestar.types import ASGIApp
 
 from service.errors import NotFound
 from service.web.associations import INVITE_PATH
-from service.web.requests import ApiRequest, header_of
+from service.web.requests import ApiRequest, header_of, language_of
 from service.web.responses import RawResponse
 
 BUILT = Path(__file__).parent / "built"
@@ -26,6 +26,7 @@ KINDS = {
     ".svg": b"image/svg+xml",
     ".webmanifest": b"application/manifest+json",
 }
+PAGES = {"en": "index.html", "de": "index.de.html"}
 NAME = re.compile(r"[\w-]+(\.[\w-]+)+")
 FOR_EVER = b"public, max-age=31536000, immutable"
 ASK_AGAIN = b"no-cache"
@@ -49,10 +50,14 @@ NOT_BUILT = b"""\
 
 @get(["/", INVITE_PATH])
 async def get_app(request: ApiRequest) -> ASGIApp:
-    """The page of the app, or one that says that it was not built."""
-    if not (BUILT / "index.html").is_file():
+    """The page of the app, or one that says that it was not built.
+
+    The page names the texts of the language that is asked for, so that they are not looked for only once it runs.
+    """
+    page = PAGES[language_of(request, None, PAGES)]
+    if not (BUILT / page).is_file():
         return RawResponse(200, _headers(KINDS[".html"], ASK_AGAIN, NOT_BUILT), NOT_BUILT)
-    return _file_answer(request, "index.html", ASK_AGAIN)
+    return _file_answer(request, page, ASK_AGAIN)
 
 
 @get("/app/{name:str}")
@@ -95,7 +100,7 @@ def _headers(kind: bytes, caching: bytes, content: bytes) -> list[tuple[bytes, b
         (b"content-type", kind),
         (b"content-length", b"%d" % len(content)),
         (b"cache-control", caching),
-        (b"vary", b"Accept-Encoding"),
+        (b"vary", b"Accept-Encoding, Accept-Language" if kind == KINDS[".html"] else b"Accept-Encoding"),
         (b"content-security-policy", POLICY),
         (b"cross-origin-opener-policy", b"same-origin"),
     ]

@@ -41,13 +41,15 @@ export async function phone(options = {}) {
     if (!request.url().startsWith(given.url) && !/^(data|blob|about|chrome)/.test(request.url())) elsewhere.push(request.url());
   });
   // What comes as it happens stays open for as long as somebody looks.
-  context.on("request", (request) => !request.url().endsWith("/live") && underway.add(request));
+  const asked = new Set();
+  context.on("request", (request) => !request.url().endsWith("/live") && [asked, underway].forEach((all) => all.add(request)));
   for (const end of ["requestfinished", "requestfailed"]) context.on(end, (request) => underway.delete(request));
   const page = context.pages()[0] ?? (await context.newPage());
   return {
     context, page, faults, elsewhere,
     async close() {
       await context.close();
+      for (const request of asked) underway.delete(request);
       rmSync(folder, { recursive: true, force: true });
     },
   };
@@ -78,8 +80,8 @@ export function check(holds, what) {
 /** Run a story: what it returns goes to standard output, what it throws to standard error. */
 export async function story(tell) {
   try {
-    console.log(JSON.stringify((await tell()) ?? {}));
-    process.exit(0);
+    const told = JSON.stringify((await tell()) ?? {});
+    process.stdout.write(`${told}\n`, () => process.exit(0)); // once all of it is out
   } catch (error) {
     console.error(error);
     process.exit(1);

@@ -2,8 +2,8 @@
 
 import { ask, check, given, phone, quiet, story } from "./browser.mjs";
 
-const ENGLISH = { email: "Mail address", send: "Send me a code", code: "Code", enter: "Sign in", adult: "I am an adult, and I agree.", agree: "Agree and go on" };
-const GERMAN = { email: "Mailadresse", send: "Schick mir einen Code", code: "Code", enter: "Anmelden", adult: "Ich bin volljährig und einverstanden.", agree: "Zustimmen und weiter" };
+const ENGLISH = { consent: "You must be an adult.",  email: "Mail address", send: "Send me a code", code: "Code", enter: "Sign in", adult: "I am an adult, and I agree.", agree: "Agree and go on" };
+const GERMAN = { consent: "Du musst volljährig sein.",  email: "Mailadresse", send: "Schick mir einen Code", code: "Code", enter: "Anmelden", adult: "Ich bin volljährig und einverstanden.", agree: "Zustimmen und weiter" };
 
 /** One question to the test at a time: its answers come in order. */
 let turn = Promise.resolve();
@@ -26,6 +26,14 @@ await story(async () => {
   const code = await one.page.locator("output.code").getAttribute("data-code");
   check(/^[0-9A-Z]{12}$/.test(code), `a code of 12 characters: ${code}`);
   await one.page.getByRole("img", { name: /QR code/ }).waitFor();
+
+  // The other mistypes it, and is told so in the language of the app, in words that are loaded only now.
+  const loaded = () => two.page.evaluate(() => performance.getEntriesByType("resource").filter((one) => /refusals/.test(one.name)).length);
+  check((await loaded()) === 0, "no words of refusals before the first one");
+  await two.page.getByLabel(/^Code/).fill("000000000000");
+  await two.page.getByRole("button", { name: "Annehmen" }).click();
+  await two.page.getByText("Dieser Code gilt nicht.").waitFor();
+  check((await loaded()) === 1, "those of one language");
 
   // The other opens the link, and accepts; one confirms.
   await two.page.goto(`${given.url}/#/accept?code=${code}`);
@@ -112,6 +120,7 @@ async function enter(page, email, texts) {
   await field.waitFor();
   await field.fill(await asked(email));
   await page.getByRole("button", { name: texts.enter }).click();
+  await page.getByText(texts.consent).waitFor(); // as the service says it
   await page.getByLabel(texts.adult).check();
   await page.getByRole("button", { name: texts.agree }).click();
 }

@@ -55,17 +55,30 @@ await story(async () => {
   check((await page.evaluate(() => history.length)) === length, "the entry was replaced");
   await second.close();
 
-  // Everything along, with a fresh code; then erased, with another.
-  await page.goto(`${given.url}/#/me/data`);
+  // Another mail address takes a code at the one before and one at the new.
+  await page.goto(`${given.url}/#/me/address`);
   await page.getByLabel("PIN").fill("2580");
   await page.getByRole("button", { name: "Open", exact: true }).click();
-  await page.getByRole("button", { name: "With my private entries" }).click();
+  await page.getByLabel("New mail address").fill(given.other);
+  await page.getByRole("button", { name: "Send me a code" }).click();
+  await page.getByText("First a fresh code was sent to").waitFor();
   await page.getByLabel("Code").fill(await ask("code", given.email));
+  await page.getByRole("button", { name: "Go on" }).click();
+  await page.getByText(`If ${given.other} can get mail`).waitFor();
+  await page.getByLabel("Code").fill(await ask("code", given.other));
+  await page.getByRole("button", { name: "Sign in with this address" }).click();
+  await page.getByText(`You sign in with ${given.other}.`).waitFor();
+
+  // Everything along, with a fresh code; then erased, with another.
+  await show(page, "/me/data");
+  await page.getByText("You must be an adult.").waitFor();
+  await page.getByRole("button", { name: "With my private entries" }).click();
+  await page.getByLabel("Code").fill(await ask("code", given.other));
   const download = page.waitForEvent("download");
   await page.getByRole("button", { name: "Take everything along" }).click();
   const exported = JSON.parse(readFileSync(await (await download).path(), "utf8"));
   await page.getByRole("button", { name: "Erase me" }).click();
-  await page.getByLabel("Code").fill(await ask("code", given.email));
+  await page.getByLabel("Code").fill(await ask("code", given.other));
   await page.getByRole("button", { name: "Yes, erase me now" }).click();
   await page.getByLabel("Mail address").waitFor();
   await close();

@@ -5,23 +5,22 @@ import { ask, given, phone, quiet, show, signedIn, story } from "./browser.mjs";
 const ROUTES = ["/today", "/us", "/pictures", "/pictures/trends", "/pictures/month", "/pictures/agreement", "/pictures/more", "/log"];
 
 await story(async () => {
-  const { page, faults, close } = await phone({ viewport: { width: 390, height: 2400 } });
-  await page.goto(signedIn(given.session));
-  await page.getByRole("heading", { name: "Today" }).waitFor();
-  const before = await looks(page);
+  const faults = [];
+  const before = await looks(faults);
   await ask("private");
-  const after = await looks(page, before);
+  const after = await looks(faults, before);
   await ask("shared");
-  const told = await looks(page);
-  await close();
+  const told = await looks(faults);
   const differ = (one, other) => ROUTES.filter((_, i) => !one[i].equals(other[i]));
   return { faults, private: differ(before, after), shared: differ(after, told) };
 });
 
-/** What each screen is; where it is not as before, it is looked at again: two drawings of one page may differ in a pixel. */
-async function looks(page, before = []) {
-  await page.reload();
-  await page.getByRole("navigation").last().waitFor();
+/** What each screen is on a phone that has kept nothing: what it has kept, it would show again. Where it is not as before, it is looked at again: two drawings of one page may differ in a pixel. */
+async function looks(faults, before = []) {
+  const one = await phone({ viewport: { width: 390, height: 2400 } });
+  const { page } = one;
+  await page.goto(signedIn(given.session));
+  await page.getByRole("heading", { name: "Today" }).waitFor();
   const seen = [];
   for (const route of ROUTES) {
     await show(page, route);
@@ -36,6 +35,8 @@ async function looks(page, before = []) {
     }
     seen.push(now);
   }
+  faults.push(...one.faults);
+  await one.close();
   return seen;
 }
 

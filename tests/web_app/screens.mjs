@@ -4,7 +4,7 @@ import { AXE, DESK, PHONE, given, phone, quiet, show, signedIn, story } from "./
 
 const ROUTES = [
   "/today", "/us", "/ask", "/open", "/decide", "/accept", "/pictures", "/pictures/trends", "/pictures/month", "/pictures/agreement",
-  "/pictures/more", "/log", "/me", "/me/profile", "/me/relationship", "/me/schedule", "/me/pauses", "/me/notifications",
+  "/pictures/more", "/log", "/me", "/me/profile", "/me/address", "/me/relationship", "/me/schedule", "/me/pauses", "/me/notifications",
   "/me/sessions", "/me/lock", "/me/data", "/help",
 ];
 const LOOKS = [[PHONE, "light"], [DESK, "dark"]];
@@ -26,6 +26,7 @@ await story(async () => {
       await show(page, route);
       await page.waitForFunction(() => !document.body.innerText.includes("One moment …"));
       await quiet(page);
+      await openTables(page, `${route} ${size.width}`, found);
       if (route === "/today") await page.locator(".seven").first().getByLabel("4 of 7").check();
       await look(page, `${route} ${size.width} ${colorScheme}`, found);
     }
@@ -33,6 +34,15 @@ await story(async () => {
   await close();
   return { faults, elsewhere, found };
 });
+
+/** Each picture over time has its numbers as a table, too. */
+async function openTables(page, name, found) {
+  await page.evaluate(() => document.querySelectorAll("figure details").forEach((one) => { one.open = true; }));
+  const pictures = page.locator("figure", { has: page.locator(".thirteen, .trend") });
+  const tables = pictures.filter({ has: page.locator("tbody th[scope=row]") });
+  await page.waitForFunction(() => [...document.querySelectorAll("figure details")].every((one) => one.querySelector("table"))).catch(() => undefined);
+  if ((await pictures.count()) !== (await tables.count())) found.push(`${name}: a picture without a table`);
+}
 
 async function look(page, name, found) {
   const { violations } = await page.evaluate(() => axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa"] }));

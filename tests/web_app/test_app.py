@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from service.contract.remedies import REMEDIES
 from service.prompts.catalogue import TEXTS
 from service.web_app import pages
 from tests.support.phones import Running
-from tests.web_app.conftest import ROOT, WEB_APP, node
+from tests.web_app.conftest import WEB_APP, node
 
 FIRST_LOAD_BYTES = 60_000
 
@@ -35,7 +36,7 @@ async def test_files_are_kept_for_ever_and_the_page_is_asked_for_again(service: 
     page = await phone.call("GET", "/")
     assert page.headers["cache-control"] == "no-cache"
     found = re.findall(r'(?:src|href)="(/app/[^"]+)"', page.text)
-    assert len(found) > 3
+    assert len(found) == 3, "one style sheet, one script, the texts of one language"
     for path in found:
         assert re.search(r"-[A-Z0-9]{8}\.(js|css)$", path)
         file = await phone.call("GET", path, headers={"Accept-Encoding": "gzip"})
@@ -68,17 +69,27 @@ async def test_no_address_leads_out_of_the_folder(service: Running, built: Path,
     assert (await service.phone().call("GET", path)).status_code == 404
 
 
-def test_the_first_visit_is_light(built: Path) -> None:
-    page = (built / "index.html").read_text()
-    needed, wanted = {"index.html"}, re.findall(r'(?:src|href)="/(app/[^"]+)"', page)
+@pytest.mark.parametrize(("asked", "spoken"), [("de-AT,en;q=0.5", "de"), ("en", "en"), ("fr", "en")])
+async def test_the_page_names_the_texts_of_the_language_that_is_asked_for(
+    service: Running, built: Path, asked: str, spoken: str
+) -> None:
+    page = await service.phone().call("GET", "/", headers={"Accept-Language": asked})
+    assert re.findall(r'<html lang="(\w+)">|href="/app/(en|de)-', page.text) == [(spoken, ""), ("", spoken)]
+    assert "Accept-Language" in page.headers["vary"]
+
+
+@pytest.mark.parametrize("name", ["index.html", "index.de.html"])
+def test_the_first_visit_is_light(built: Path, name: str) -> None:
+    page = (built / name).read_text()
+    needed, wanted = {name}, re.findall(r'(?:src|href)="/(app/[^"]+)"', page)
     while wanted:
-        name = wanted.pop()
-        if name not in needed:
-            needed.add(name)
-            imported = re.findall(r'(?:from|import)\s*"\./([\w-]+\.js)"', (built / name).read_text())
+        file = wanted.pop()
+        if file not in needed:
+            needed.add(file)
+            imported = re.findall(r'(?:from|import)\s*"\./([\w-]+\.js)"', (built / file).read_text())
             wanted += [f"app/{one}" for one in imported]
     assert len(needed) > 3
-    weight = sum(len(gzip.compress((built / name).read_bytes())) for name in needed)
+    weight = sum(len(gzip.compress((built / file).read_bytes())) for file in needed)
     assert weight <= FIRST_LOAD_BYTES
 
 
@@ -90,9 +101,10 @@ def test_the_app_asks_in_the_words_of_the_catalogue(language: str) -> None:
     assert catalogue.items() <= asked.items()
 
 
-def test_the_app_asks_for_the_consent_that_is_documented() -> None:
-    told = re.findall(r"`PUT /v1/me/consent`: \*(.+?)\*", (ROOT / "README.md").read_text(), re.DOTALL)[0]
-    assert " ".join(told.split()) in (WEB_APP / "src" / "texts" / "en.ts").read_text()
+@pytest.mark.parametrize("language", ["en", "de"])
+def test_the_app_has_words_of_its_own_for_each_refusal(language: str) -> None:
+    texts = (WEB_APP / "src" / "texts" / f"refusals_{language}.ts").read_text()
+    assert dict(re.findall(r'^  (\w+): "(.+)",$', texts, re.MULTILINE)).keys() == REMEDIES.keys()
 
 
 def test_the_lock_file_is_whole_and_names_no_host() -> None:

@@ -60,7 +60,7 @@ function asAnswer(kept: { body: string; kept_at: number }): Response {
 const UNREACHED = 599;
 
 function unreached(): Response {
-  return new Response(JSON.stringify({ status: 0, code: "unreached", detail: "" }), { status: UNREACHED });
+  return new Response(JSON.stringify({ status: 0, code: "unreached" }), { status: UNREACHED });
 }
 
 const base = { baseUrl: location.origin };
@@ -74,11 +74,11 @@ export interface Answered<T> {
   response: Response;
 }
 
-/** What went wrong, as the service says it; status 0 where nobody was reached. */
+/** What went wrong, by its code; status 0 where nobody was reached. */
 export function problemOf(answer: Answered<unknown>): Problem {
   const said = answer.error as Partial<Problem> | undefined;
   const status = answer.response.status === UNREACHED ? 0 : answer.response.status;
-  return { status, code: said?.code ?? "unknown", detail: said?.detail ?? "" };
+  return { status, code: said?.code ?? "unknown" };
 }
 
 /** When the answer was given, if it is a kept one. */

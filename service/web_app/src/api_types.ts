@@ -8,6 +8,7 @@ type Made<O extends Operation> = operations[O] extends { responses: { 201: infer
 type Taken<O extends Operation> = operations[O] extends { requestBody: infer Body } ? Content<Body> : never;
 
 export type SignedIn = Made<"signIn">;
+export type ConsentText = Given<"getConsentText">;
 export type Me = Given<"getMe">;
 export type NextStep = Given<"getNextStep">;
 export type Relationship = Given<"getRelationship">;
@@ -66,10 +67,13 @@ export interface Bodies {
 }
 export type Kind = keyof Bodies;
 
+/** What the service answers before it has read which operation is meant, and which no operation therefore names. */
+type EarlyCode = "head_too_large" | "malformed_request";
+/** All codes that the service knows; one that is newer than the app may send others. */
+export type ProblemCode = operations["getMe"]["responses"][500]["content"]["application/problem+json"]["code"] | EarlyCode;
 export interface Problem {
   status: number;
   code: string;
-  detail: string;
 }
 
 export const DOMAINS: readonly Domain[] = [

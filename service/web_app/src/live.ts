@@ -28,15 +28,24 @@ async function listen(rid: string, signal: AbortSignal): Promise<void> {
   }
 }
 
-/** Until the stream ends, as it does with each access token. The header cannot be set on an EventSource. */
+/**
+ * Until the stream ends, as it does with each access token.
+ *
+ * Not an EventSource: that sends no header, and would need a ticket (`…/live-tickets`) before each stream. Its own way of
+ * connecting again would then only ever show a ticket that is used up. A fetch sends the token that there is, in one call,
+ * and waits between two tries as the queue does.
+ */
 async function read(rid: string, signal: AbortSignal): Promise<void> {
   const token = await accessToken();
   if (!token) throw new Error("nobody is signed in");
   const headers = { Authorization: `Bearer ${token}` };
   const answer = await fetch(`/v1/relationships/${rid}/live`, { headers, signal, cache: "no-store", credentials: "omit" });
   if (!answer.ok || !answer.body) throw new Error(String(answer.status));
-  const frames = answer.body.pipeThrough(new TextDecoderStream()).getReader();
-  for (let frame = await frames.read(); !frame.done; frame = await frames.read()) {
-    if (/^data:/m.test(frame.value)) news.value += 1;
+  const parts = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+  let text = "";
+  for (let part = await parts.read(); !part.done; part = await parts.read()) {
+    const lines = (text + part.value).split("\n");
+    text = lines.pop()!; // a line may come in parts
+    if (lines.some((line) => line.startsWith("data:"))) news.value += 1;
   }
 }

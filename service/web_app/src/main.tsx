@@ -1,27 +1,27 @@
 // The app: who is signed in, how far they are, which screen they look at.
+import { effect, untracked } from "@preact/signals";
 import { render } from "preact";
 import { useEffect, useState } from "preact/hooks";
-import { api, memory } from "./api";
 import type { NextStep } from "./api_types";
 import { takeDemo } from "./demo";
 import { lazy } from "./lazy";
 import { lockNow, unlock, watchLock } from "./lock";
-import { flush, keepSending, look } from "./queue";
+import { keepSending } from "./queue";
 import { followEvents } from "./live";
 import { openSession, signOut } from "./session";
+import { askStanding, atRest, followStanding, member, standing } from "./standing";
 import { go, listen, locked, me, news, notice, path, reached, relationship, session, shownAsOf, tell } from "./state";
-import { keep, recall } from "./store";
 import { openLanguage, t, timeText } from "./texts/texts";
 import { SignIn } from "./screens/sign_in";
 import { Today } from "./screens/today";
-import { Button, Field, Form, Screen } from "./ui";
+import { Button, Field, Form, Refusal, Screen } from "./ui";
 
 const begin = () => import("./screens/begin");
 const us = () => import("./screens/us");
 const pictures = () => import("./screens/pictures");
 const readings = () => import("./screens/readings");
 const mine = () => import("./screens/me");
-const Consent = lazy(async () => (await begin()).Consent);
+const Consent = lazy(async () => (await import("./screens/consent")).Consent);
 const Begin = lazy(async () => (await begin()).Begin);
 const AcceptScreen = lazy(async () => (await begin()).AcceptScreen);
 const Us = lazy(async () => (await us()).Us);
@@ -43,36 +43,11 @@ const SessionsScreen = lazy(async () => (await mine()).SessionsScreen);
 const LockScreen = lazy(async () => (await mine()).LockScreen);
 const Data = lazy(async () => (await mine()).Data);
 const HelpScreen = lazy(async () => (await mine()).HelpScreen);
+const AddressScreen = lazy(async () => (await import("./screens/address")).AddressScreen);
 const Schedule = lazy(async () => (await import("./screens/schedule")).ScheduleScreen);
 
-/** How far the member is: what they see first follows from it. */
-function useStanding(): { step: NextStep["next"] | undefined; isKnown: boolean; failed: boolean; ask: () => Promise<void> } {
-  const [step, setStep] = useState<NextStep["next"]>();
-  const [isKnown, setKnown] = useState(false);
-  const [failed, setFailed] = useState(false);
-  const askOf = async (client: typeof api) => {
-    const [myself, next, all] = await Promise.all([client.GET("/v1/me"), client.GET("/v1/home"), client.GET("/v1/relationships")]);
-    setFailed(!myself.data && client === api);
-    if (!myself.data || !next.data || !all.data) return;
-    me.value = myself.data;
-    const wanted = (await recall("relationship")) ?? next.data.relationship_id;
-    const there = all.data.relationships;
-    relationship.value = there.find((one) => one.id === wanted) ?? there.find((one) => one.id === next.data!.relationship_id) ?? there.at(-1) ?? null;
-    if (relationship.value) await keep("relationship", relationship.value.id);
-    setStep(next.data.next);
-    setKnown(true);
-  };
-  const ask = () => askOf(api);
-  useEffect(() => {
-    if (session.value) void askOf(memory).then(ask);
-    else setKnown(false);
-  }, [session.value?.member_id, news.value]);
-  useEffect(followEvents, [session.value?.member_id, relationship.value?.id]);
-  return { step, isKnown, failed, ask };
-}
-
 function App() {
-  const standing = useStanding();
+  const { step, isKnown, failed } = standing.value;
   const needsConsent = me.value !== null && me.value.consent.accepted == null && path.value[0] !== "help" && path.value[0] !== "me";
   return (
     <>
@@ -82,14 +57,14 @@ function App() {
         path.value[0] === "help" ? <HelpScreen /> : <SignIn />
       ) : locked.value ? (
         <Locked />
-      ) : !standing.isKnown ? (
-        <main id="content"><p class="quiet">{standing.failed ? t.unreached : t.loading}</p></main>
+      ) : !isKnown ? (
+        <main id="content"><p class="quiet">{failed ? t.unreached : t.loading}</p></main>
       ) : needsConsent ? (
-        <Consent done={standing.ask} />
+        <Consent done={askStanding} />
       ) : !relationship.value && path.value[0] !== "help" && path.value[0] !== "me" ? (
-        <Begin done={standing.ask} />
+        <Begin done={askStanding} />
       ) : (
-        <Shown step={standing.step} done={standing.ask} />
+        <Shown step={step} done={askStanding} />
       )}
       {session.value && !locked.value && relationship.value && <Bottom />}
     </>
@@ -102,6 +77,7 @@ function Shown({ step, done }: { step: NextStep["next"] | undefined; done: () =>
   if (first === "me")
     switch (second) {
       case "profile": return <Profile done={done} />;
+      case "address": return <AddressScreen done={done} />;
       case "relationship": return relationship.value ? <RelationshipScreen done={done} /> : <MeScreen />;
       case "schedule": return relationship.value ? <Schedule /> : <MeScreen />;
       case "pauses": return <Pauses />;
@@ -147,7 +123,7 @@ function Top() {
     <header>
       <button type="button" class="leave" onClick={leaveQuickly}>{t.leave_quickly} ✕</button>
       <div role="status" aria-live="polite">
-        {notice.value && <p class={`notice ${notice.value.tone}`}>{notice.value.text}</p>}
+        {notice.value && <p class={`notice ${notice.value.tone}`}>{"problem" in notice.value ? <Refusal problem={notice.value.problem} /> : notice.value.text}</p>}
         {session.value && !reached.value && <p class="notice told">{t.offline}</p>}
         {session.value && !reached.value && shownAsOf.value && <p class="quiet">{t.as_of(timeText(shownAsOf.value))}</p>}
       </div>
@@ -202,7 +178,7 @@ function Locked() {
 /** A new version waits until it is wanted. */
 function Update() {
   const [fresh, setFresh] = useState<ServiceWorker | null>(null);
-  useEffect(() => void watchForUpdate(setFresh), []);
+  useEffect(() => void atRest().then(() => watchForUpdate(setFresh)), []);
   if (!fresh) return null;
   const open = () => {
     navigator.serviceWorker.addEventListener("controllerchange", () => location.reload(), { once: true });
@@ -229,10 +205,13 @@ async function start(): Promise<void> {
     return render(<main><h1>{t.app}</h1><p>{t.needs_tls}</p></main>, place);
   }
   await takeDemo();
-  await Promise.all([openSession(), openLanguage(), watchLock()]);
-  await look();
+  await Promise.all([openSession().then(followStanding), openLanguage(), watchLock()]);
   render(<App />, place);
   keepSending();
+  effect(() => {
+    void [member.value, relationship.value?.id];
+    untracked(followEvents);
+  });
   listen((message) => {
     if (message === "exit") vanish();
     if (message === "session") void openSession().then(() => { news.value += 1; });
@@ -243,8 +222,8 @@ async function start(): Promise<void> {
     if (document.visibilityState === "visible") news.value += 1;
     followEvents();
   });
-  if (session.value) void import("./push").then(({ followKey }) => followKey()).catch(() => undefined);
-  void flush();
+  await atRest();
+  if (session.value) await (await import("./push")).followKey().catch(() => undefined);
 }
 
 void start();

@@ -5,7 +5,8 @@ import { type Answered, type Api, api, keptAt, memory, problemOf } from "./api";
 import type { FeltItem, Problem } from "./api_types";
 import { type Outcome } from "./queue";
 import { goBack, go, news, notice, relationship, shownAsOf } from "./state";
-import { t } from "./texts/texts";
+import { openRefusals, refusalText } from "./texts/refusals";
+import { language, t } from "./texts/texts";
 
 export function partnerName(): string {
   return relationship.value?.partner?.name || t.your_partner;
@@ -23,23 +24,23 @@ interface Asked<T> {
   problem?: Problem;
 }
 
-/** What the service says, first as it was kept, then as it is now; asked again whenever there is news. */
+/** What the service says, as it was kept until it says how it is now; asked again whenever there is news. */
 export function useAnswer<T>(key: string, ask: (client: Api) => Promise<Answered<T>>): { data?: T; problem?: Problem } {
   const [asked, set] = useState<Asked<T>>({ key });
   const again = news.value;
   useEffect(() => {
     let current = true;
+    let answered = false;
     const show = (answer: Answered<T>, isKept: boolean) => {
-      if (!current) return;
+      if (!current || (isKept && answered)) return;
+      answered ||= !isKept;
       if (answer.data !== undefined) {
         set({ key, data: answer.data });
         if (!isKept) shownAsOf.value = keptAt(answer);
       } else if (!isKept) set((old) => (old.key === key && old.data ? old : { key, problem: problemOf(answer) }));
     };
-    void (async () => {
-      show(await ask(memory), true);
-      show(await ask(api), false);
-    })();
+    void ask(memory).then((answer) => show(answer, true));
+    void ask(api).then((answer) => show(answer, false));
     return () => {
       current = false;
     };
@@ -50,8 +51,14 @@ export function useAnswer<T>(key: string, ask: (client: Api) => Promise<Answered
 /** What waits for an answer: the answer, or why there is none. */
 export function Awaited<T>({ of, children }: { of: { data?: T; problem?: Problem }; children: (data: T) => ComponentChildren }) {
   if (of.data !== undefined) return <>{children(of.data)}</>;
-  if (of.problem) return <p class="quiet">{of.problem.status === 0 ? t.unreached : of.problem.detail || t.failed}</p>;
+  if (of.problem) return <p class="quiet"><Refusal problem={of.problem} /></p>;
   return <p class="quiet">{t.loading}</p>;
+}
+
+/** Why something was refused; its words are loaded when the first one is shown. */
+export function Refusal({ problem }: { problem: Problem }) {
+  useEffect(() => void openRefusals(), [language.value]);
+  return <>{refusalText(problem)}</>;
 }
 
 /** Do a call of the service and say what came of it. */
@@ -61,8 +68,7 @@ export async function attempt<T>(call: Promise<Answered<T>>, done?: string): Pro
     if (done) notice.value = { text: done, tone: "good" };
     return answer.data ?? true;
   }
-  const problem = problemOf(answer);
-  notice.value = { text: problem.status === 0 ? t.unreached : problem.detail || t.failed, tone: "told" };
+  notice.value = { problem: problemOf(answer), tone: "told" };
   return null;
 }
 
@@ -70,8 +76,7 @@ export async function attempt<T>(call: Promise<Answered<T>>, done?: string): Pro
 export function tellOutcome(outcome: Outcome, done: string = t.recorded): boolean {
   if (outcome.state === "recorded") notice.value = { text: done, tone: "good" };
   else if (outcome.state === "waiting") notice.value = { text: t.kept_waiting, tone: "good" };
-  else if (outcome.state === "conflict") notice.value = { text: t.queue_conflict, tone: "told" };
-  else notice.value = { text: outcome.problem.detail, tone: "told" };
+  else notice.value = { problem: outcome.problem, tone: "told" };
   return outcome.state === "recorded" || outcome.state === "waiting";
 }
 

@@ -24,7 +24,7 @@ test("runs know where they begin", () => {
 });
 
 test("an axis of counts ends at a number that can be read", () => {
-  assert.deepEqual([1, 2, 3, 7, 11, 34, 70, 4000].map(niceMost), [1, 2, 5, 10, 20, 50, 100, 5000]);
+  assert.deepEqual([1, 2, 3, 7, 11, 34, 70, 4000].map(niceMost), [1, 2, 3, 8, 20, 40, 80, 4000]);
 });
 
 test("months are marked at their first days, and never too many", () => {

@@ -2,6 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { de } from "../../../service/web_app/src/texts/de";
 import { en } from "../../../service/web_app/src/texts/en";
+import { refusals as refusalsDe } from "../../../service/web_app/src/texts/refusals_de";
+import { refusals as refusalsEn } from "../../../service/web_app/src/texts/refusals_en";
 
 type Leaf = string | ((...values: never[]) => string);
 
@@ -9,8 +11,8 @@ function leaves(texts: object, before = ""): [string, Leaf][] {
   return Object.entries(texts).flatMap(([key, value]) => (typeof value === "object" ? leaves(value, `${before}${key}.`) : [[before + key, value] as [string, Leaf]]));
 }
 
-const ENGLISH = leaves(en);
-const GERMAN = new Map(leaves(de));
+const ENGLISH = leaves({ ...en, refusals: refusalsEn });
+const GERMAN = new Map(leaves({ ...de, refusals: refusalsDe }));
 
 /** A text with marks in its places, so that a lost one is seen. */
 function filled(leaf: Leaf): string {

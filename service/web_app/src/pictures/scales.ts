@@ -55,7 +55,7 @@ export function lonely(values: readonly (number | null | undefined)[]): number[]
 
 /** Whole numbers from 1 up that fit a scale: the marks of an axis of counts, few enough to read. */
 export function niceMost(value: number): number {
-  const steps = [1, 2, 5];
+  const steps = [1, 2, 3, 4, 5, 6, 8];
   for (let power = 1; ; power *= 10) for (const step of steps) if (step * power >= value) return step * power;
 }
 

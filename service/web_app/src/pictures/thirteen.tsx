@@ -3,6 +3,7 @@ import type { Cell } from "../api_types";
 import { dayAfter } from "../time";
 import { dayText, t } from "../texts/texts";
 import { partnerName } from "../ui";
+import { AsTable } from "./as_table";
 import { niceMost } from "./scales";
 
 const STEP = 24;
@@ -10,7 +11,7 @@ const HALF = 26;
 // A single occasion is no full column.
 const LEAST = 5;
 
-type Line = Cell["line"];
+export type Line = Cell["line"];
 
 /** What all of it adds up to, and how tall the tallest column may be: no picture without its numbers. */
 export function sumText(line: Line, most: number, counted?: boolean): string {
@@ -27,11 +28,34 @@ export function mostOf(...lines: (Line | undefined)[]): number {
   return niceMost(Math.max(LEAST, ...(all as number[])));
 }
 
-export function Thirteen({ line, most, on, counted, label }: { line: Line; most: number; on: string; counted?: boolean; label: string }) {
-  const first = (place: number) => dayAfter(on, -28 * (line.length - place) + 1);
+/** The first day of the 28 at that place. */
+function firstDay(line: Line, on: string, place: number): string {
+  return dayAfter(on, -28 * (line.length - place) + 1);
+}
+
+interface Told {
+  line: Line;
+  on: string;
+  counted?: boolean;
+  label: string;
+}
+
+export function ThirteenTable({ line, on, counted, label }: Told) {
+  const head = counted ? [t.column.counted, t.column.rest] : [t.column.me, t.who("partner", partnerName())];
+  return (
+    <AsTable of={label} head={[t.column.days_from, ...head]} rows={() => line.map((told, place) => (
+      <tr key={place}>
+        <th scope="row">{dayText(firstDay(line, on, place))}</th>
+        {told ? (told as number[]).map((count, side) => <td key={side}>{count}</td>) : <td colSpan={2}>{t.no_data}</td>}
+      </tr>
+    ))} />
+  );
+}
+
+export function Thirteen({ line, most, on, counted, label }: Told & { most: number }) {
   const words = (place: number) => {
     const told = line[place] as number[] | null | undefined;
-    const from = dayText(first(place), { day: "numeric", month: "short" });
+    const from = dayText(firstDay(line, on, place), { day: "numeric", month: "short" });
     if (!told) return `${from}: ${t.no_data}`;
     return counted ? t.thirteen_counted(from, told[0]!, told[1]!) : t.thirteen_cell(from, told[0]!, told[1]!);
   };

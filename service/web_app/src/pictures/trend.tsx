@@ -4,6 +4,7 @@ import type { Pause, Point } from "../api_types";
 import { dayText, decimal, percent, t } from "../texts/texts";
 import { dayAfter, daysBetween } from "../time";
 import { partnerName } from "../ui";
+import { AsTable } from "./as_table";
 import { bandPath, linePath, lonely, monthMarks, niceMost } from "./scales";
 
 const WIDTH = 360;
@@ -73,7 +74,7 @@ export function TrendPicture(of: TrendOf) {
   const bands = points.map((point) => band(point.low, point.high));
   const wides = points.map((point) => band(point.wide_low, point.wide_high));
   const most = niceMost(Math.max(of.mostN, 1));
-  // Columns with air between them, or, where they are too many for that, none.
+  // Columns with air between them, or, where they are too many for that, none: their edges are sharp then, or seams show.
   const room = (WIDTH - LEFT - RIGHT) / points.length;
   const nWidth = room < 3 ? room * 1.05 : Math.min(room * 0.6, 10);
   const paused = of.pauses.filter((pause) => pause.from <= to && (pause.to ?? to) >= from);
@@ -110,7 +111,7 @@ export function TrendPicture(of: TrendOf) {
         <text class="label faint" x={LEFT - 4} y={N_TOP + 6} text-anchor="end">{most}</text>
         <text class="label faint" x={LEFT - 4} y={N_BOTTOM} text-anchor="end">n</text>
         <line class="axis" x1={LEFT} x2={WIDTH - RIGHT} y1={N_BOTTOM} y2={N_BOTTOM} />
-        {points.map((one, i) => one.n > 0 && <rect key={one.on} class="n" x={x(i) - nWidth / 2} width={nWidth} y={N_BOTTOM - (one.n / most) * (N_BOTTOM - N_TOP)} height={(one.n / most) * (N_BOTTOM - N_TOP)} />)}
+        {points.map((one, i) => one.n > 0 && <rect key={one.on} class="n" shape-rendering={room < 3 ? "crispEdges" : undefined} x={x(i) - nWidth / 2} width={nWidth} y={N_BOTTOM - (one.n / most) * (N_BOTTOM - N_TOP)} height={(one.n / most) * (N_BOTTOM - N_TOP)} />)}
         <line class="cursor" x1={x(place)} x2={x(place)} y1={TOP} y2={N_BOTTOM} />
       </svg>
       <label class="step">
@@ -118,46 +119,29 @@ export function TrendPicture(of: TrendOf) {
         <input type="range" min="0" max={last} value={place} aria-valuetext={pointText(point, isFelt)} onInput={(event) => choose(Number(event.currentTarget.value))} />
       </label>
       <p class="reading">{pointText(point, isFelt)}</p>
-      <PointTable points={points} isFelt={isFelt} />
+      <PointTable points={points} isFelt={isFelt} of={`${of.what}, ${of.who}`} />
     </div>
   );
 }
 
-function PointTable({ points, isFelt }: { points: readonly Point[]; isFelt: boolean }) {
-  const [isOpen, open] = useState(false);
+function PointTable({ points, isFelt, of }: { points: readonly Point[]; isFelt: boolean; of: string }) {
+  const hasWho = points.some((one) => one.occasions);
+  const hasWide = points.some((one) => one.wide_low != null);
+  const head = [
+    t.column.on, t.column.n, ...(hasWho ? [t.column.me, t.who("partner", partnerName())] : []),
+    isFelt ? t.column.mean : t.column.share, t.column.low, t.column.high, ...(hasWide ? [t.column.wide] : []),
+  ];
   return (
-    <details onToggle={(event) => open(event.currentTarget.open)}>
-      <summary>{t.as_table}</summary>
-      {isOpen && (
-        <div class="scrolls" tabIndex={0} role="region" aria-label={t.as_table}>
-          <table>
-            <thead>
-              <tr>
-                <th scope="col">{t.column.on}</th>
-                <th scope="col">{t.column.n}</th>
-                {!Array.isArray(points[0]?.counts) && points[0]?.occasions && <><th scope="col">{t.column.me}</th><th scope="col">{t.who("partner", partnerName())}</th></>}
-                <th scope="col">{isFelt ? t.column.mean : t.column.share}</th>
-                <th scope="col">{t.column.low}</th>
-                <th scope="col">{t.column.high}</th>
-                {points.some((one) => one.wide_low != null) && <th scope="col">{t.column.wide}</th>}
-              </tr>
-            </thead>
-            <tbody>
-              {points.map((one) => (
-                <tr key={one.on}>
-                  <th scope="row">{dayText(one.on)}</th>
-                  <td>{one.n}{one.paused ? ` (${t.paused}: ${one.paused})` : ""}</td>
-                  {one.occasions && <><td>{one.occasions.me}</td><td>{one.occasions.partner}</td></>}
-                  <td>{number(middleOf(one, isFelt), isFelt)}</td>
-                  <td>{number(one.low, isFelt)}</td>
-                  <td>{number(one.high, isFelt)}</td>
-                  {points.some((any) => any.wide_low != null) && <td>{one.wide_low == null ? "–" : `${number(one.wide_low, isFelt)} – ${number(one.wide_high, isFelt)}`}</td>}
-                </tr>
-              ))}
-            </tbody>
-          </table>
-        </div>
-      )}
-    </details>
+    <AsTable of={of} head={head} rows={() => points.map((one) => (
+      <tr key={one.on}>
+        <th scope="row">{dayText(one.on)}</th>
+        <td>{one.n}{one.paused ? ` (${t.paused}: ${one.paused})` : ""}</td>
+        {hasWho && <><td>{one.occasions?.me ?? "–"}</td><td>{one.occasions?.partner ?? "–"}</td></>}
+        <td>{number(middleOf(one, isFelt), isFelt)}</td>
+        <td>{number(one.low, isFelt)}</td>
+        <td>{number(one.high, isFelt)}</td>
+        {hasWide && <td>{one.wide_low == null ? "–" : `${number(one.wide_low, isFelt)} – ${number(one.wide_high, isFelt)}`}</td>}
+      </tr>
+    ))} />
   );
 }

@@ -1,34 +1,12 @@
-// From signing in to being two: consent, begin alone, invite, accept, confirm.
+// From signing in to being two: begin alone, invite, accept, confirm.
 import { useEffect, useState } from "preact/hooks";
 import { encode } from "uqr";
 import { api } from "../api";
 import type { NextStep } from "../api_types";
-import { go, me, news, query, relationship } from "../state";
+import { go, news, query, relationship } from "../state";
 import { keep } from "../store";
 import { t, timeText } from "../texts/texts";
-import { Button, Card, Check, Field, Form, Screen, attempt, isLinked, partnerName } from "../ui";
-
-export function Consent({ done }: { done: () => unknown }) {
-  const [agreed, agree] = useState(false);
-  const version = me.value?.consent.version ?? "1";
-  const give = async () => {
-    const given = await attempt(api.PUT("/v1/me/consent", { body: { version, adult: true } }));
-    if (!given) return;
-    const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
-    if (me.value?.time_zone === "UTC" && zone) await api.PATCH("/v1/me", { body: { time_zone: zone } });
-    await done();
-  };
-  return (
-    <Screen title={t.consent_title}>
-      <Card label={t.consent}>
-        <blockquote>{t.consent_text}</blockquote>
-        <p class="quiet">{t.consent_version(version)}</p>
-        <Check label={t.consent_adult} on={agreed} turn={agree} />
-        <Button kind="main" act={give} disabled={!agreed}>{t.consent_give}</Button>
-      </Card>
-    </Screen>
-  );
-}
+import { Button, Card, Field, Form, Screen, attempt, isLinked, partnerName } from "../ui";
 
 export function Begin({ done }: { done: () => unknown }) {
   const begin = async () => {

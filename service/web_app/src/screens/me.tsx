@@ -10,6 +10,7 @@ import { keep } from "../store";
 import { chooseLanguage, dayText, language, t, timeText } from "../texts/texts";
 import { dayAt } from "../time";
 import { Awaited, Button, Card, Choice, Field, Form, Link, Menu, Screen, Twice, attempt, isLinked, options, partnerName, useAnswer } from "../ui";
+import { ConsentWords, useConsentText } from "./consent";
 
 export function MeScreen() {
   const unsent = waiting.value.length;
@@ -23,6 +24,7 @@ export function MeScreen() {
     <Screen title={t.nav.me}>
       <nav class="rows" aria-label={t.nav.me}>
         <Link to="/me/profile">{t.profile}</Link>
+        <Link to="/me/address">{t.email}</Link>
         <Link to="/me/relationship">{t.relationship}</Link>
         <Link to="/me/schedule">{t.schedule}</Link>
         <Link to="/me/pauses">{t.pauses}</Link>
@@ -240,6 +242,7 @@ export function LockScreen() {
 export function Data({ done }: { done: () => unknown }) {
   const [wanted, want] = useState<"export" | "shared" | "erase" | null>(null);
   const [code, setCode] = useState("");
+  const consent = useConsentText();
   const begin = async (what: "export" | "shared" | "erase") => {
     if (await attempt(api.POST("/v1/sessions/step-up-codes", { body: {} }))) want(what);
   };
@@ -275,7 +278,7 @@ export function Data({ done }: { done: () => unknown }) {
             <Button act={() => begin("shared")}>{t.export_shared}</Button>
           </Card>
           <Card title={t.consent}>
-            <blockquote>{t.consent_text}</blockquote>
+            <Awaited of={consent}>{(data) => <ConsentWords of={data} />}</Awaited>
             <Twice text={t.withdraw_consent} explain={t.withdraw_text} sure={t.withdraw_consent} act={withdraw} />
           </Card>
           <Card title={t.erase}>
@@ -292,7 +295,7 @@ export function Data({ done }: { done: () => unknown }) {
 async function save(withPrivate: boolean): Promise<void> {
   const answer = await api.GET("/v1/me/export", { params: { query: { private: withPrivate } }, parseAs: "blob" });
   if (!answer.data) {
-    notice.value = { text: problemOf(answer).detail || t.failed, tone: "told" };
+    notice.value = { problem: problemOf(answer), tone: "told" };
     return;
   }
   const link = document.createElement("a");

@@ -1,11 +1,11 @@
 // The first screen: a check-in at once, what was asked of me today, what waits to be sent, the year at a glance.
 import { api } from "../api";
-import type { Home, NextStep, Prompt } from "../api_types";
-import { mostOf, sumText, Thirteen } from "../pictures/thirteen";
+import type { Figure, Home, NextStep, Prompt } from "../api_types";
+import { type Line, Thirteen, ThirteenTable, mostOf, sumText } from "../pictures/thirteen";
 import { discard, flush, sendAgain, waiting } from "../queue";
 import { news, relationship } from "../state";
 import { t } from "../texts/texts";
-import { Awaited, Button, Card, Link, Screen, attempt, isLinked, partnerName, useAnswer } from "../ui";
+import { Awaited, Button, Card, Link, Refusal, Screen, attempt, isLinked, partnerName, useAnswer } from "../ui";
 import { Linking } from "./begin";
 import { CheckInForm } from "./check_in";
 
@@ -43,7 +43,7 @@ export function Queue() {
       )}
       {stuck.map((one) => (
         <Card key={one.seq} title={`${t.queue_title}: ${t.kind[one.kind]}`}>
-          <p>{one.state === "conflict" ? t.queue_conflict : `${t.queue_refused} ${one.problem?.detail ?? ""}`}</p>
+          <p>{t.queue_refused} {one.problem && <Refusal problem={one.problem} />}</p>
           {one.state === "refused" && <Button act={() => sendAgain(one)}>{t.send_again}</Button>}
           <Button kind="plain" act={() => discard(one)}>{t.discard}</Button>
         </Card>
@@ -82,29 +82,32 @@ function Glance({ home }: { home: Home }) {
         <span class="key partner">{t.who("partner", partnerName())}</span>
       </p>
       {overall.map((one) => {
-        const most = mostOf(one.mine.line, one.partners?.line);
-        const counted = one.figure === "counted";
+        const of = { most: mostOf(one.mine.line, one.partners?.line), on: home.on, counted: one.figure === "counted" };
         return (
           <div class="figure" key={one.figure}>
             <h3>{t.measure[one.figure]}</h3>
             <div class="pair">
-              <figure>
-                <figcaption>{one.figure === "asks" ? t.both_acts : t.mine}</figcaption>
-                <Thirteen line={one.mine.line} most={most} on={home.on} counted={counted} label={`${t.measure[one.figure]}, ${t.mine}`} />
-                <p class="reading quiet">{sumText(one.mine.line, most, counted)}</p>
-              </figure>
-              {one.partners && (
-                <figure>
-                  <figcaption>{t.partners(partnerName())}</figcaption>
-                  <Thirteen line={one.partners.line} most={most} on={home.on} counted={counted} label={`${t.measure[one.figure]}, ${t.partners(partnerName())}`} />
-                  <p class="reading quiet">{sumText(one.partners.line, most, counted)}</p>
-                </figure>
-              )}
+              <Told {...of} line={one.mine.line} figure={one.figure} teller={one.figure === "asks" ? t.both_acts : t.mine} />
+              {one.partners && <Told {...of} line={one.partners.line} figure={one.figure} teller={t.partners(partnerName())} />}
             </div>
           </div>
         );
       })}
       <Link to="/pictures">{t.nav.pictures}</Link>
     </Card>
+  );
+}
+
+type TellingOf = { line: Line; most: number; on: string; counted: boolean; figure: Figure["figure"]; teller: string };
+
+function Told({ teller, figure, most, ...told }: TellingOf) {
+  const label = `${t.measure[figure]}, ${teller}`;
+  return (
+    <figure>
+      <figcaption>{teller}</figcaption>
+      <Thirteen {...told} most={most} label={label} />
+      <p class="reading quiet">{sumText(told.line, most, told.counted)}</p>
+      <ThirteenTable {...told} label={label} />
+    </figure>
   );
 }

@@ -81,7 +81,6 @@ export const en = {
 
   // Consent
   consent_title: "Before anything is kept",
-  consent_text: "I am an adult. I agree that this service keeps what I record about my relationship, my intimate life included, to compute and show it to me, and, where I share it, to my partner. I can withdraw this at any time; from then on nothing more is recorded.",
   consent_adult: "I am an adult, and I agree.",
   consent_give: "Agree and go on",
   consent_version: (version: string): string => `Version ${version}`,
@@ -153,7 +152,6 @@ export const en = {
   // The queue
   queue_waiting: (n: number): string => n === 1 ? "1 entry waits to be sent." : `${n} entries wait to be sent.`,
   queue_title: "Not recorded",
-  queue_conflict: "Something else was recorded under the same id.",
   queue_refused: "The service did not take it:",
   send_again: "Send again",
   discard: "Discard",
@@ -260,7 +258,7 @@ export const en = {
   last_year: "One year",
   half_year: "Six months",
   quarter_year: "Three months",
-  range: "From",
+  range: "Time span",
   item: "Feeling",
   when: "When",
   when_other: "the other decided",
@@ -273,7 +271,7 @@ export const en = {
   legend_wide: "band for looking at many points at once",
   legend_paused: "paused days",
   trend_label: (what: string, who: string, points: number): string => `${what}, ${who}: ${points} points. The slider below steps through them, and the table below has them all.`,
-  column: { on: "Day", n: "n", me: "Me", share: "Share", low: "from", high: "to", mean: "Mean", wide: "Wide band" },
+  column: { on: "Day", n: "n", me: "Me", share: "Share", low: "from", high: "to", mean: "Mean", wide: "Wide band", days_from: "28 days from", counted: "counted", rest: "not counted" },
   thirteen: "Thirteen times 28 days",
   sum_who: (me: number, name: string, partner: number): string => `occasions: me ${me}, ${name} ${partner}`,
   sum_counted: (counted: number, rest: number): string => `answers: counted ${counted}, not ${rest}`,
@@ -324,6 +322,12 @@ export const en = {
 
   // Me
   profile: "Name, language, time zone",
+  address_now: (email: string): string => `You sign in with ${email}.`,
+  address_new: "New mail address",
+  address_means: "A code goes there first. The address before is told that it was changed.",
+  address_first: (email: string): string => `First a fresh code was sent to ${email}: nobody who only holds your phone can move your sign-in.`,
+  address_take: "Sign in with this address from now on",
+  go_on: "Go on",
   name: "Name",
   name_means: "Your partner sees this name.",
   language: "Language",

@@ -1,12 +1,13 @@
-// Which language the app speaks. The other one is loaded only by who reads it.
+// Which language the app speaks: only that one is loaded.
 import { signal } from "@preact/signals";
 import { keep, recall } from "../store";
-import { type Texts, en } from "./en";
+import type { Texts } from "./en";
 
 export type Language = "en" | "de";
 
 export const language = signal<Language>("en");
-const spoken = signal<Texts>(en);
+// Nothing is drawn before the first texts are there.
+const spoken = signal<Texts>({} as Texts);
 
 /** The texts of the language; a component that reads one is drawn anew when the language changes. */
 export const t = new Proxy({} as Texts, {
@@ -39,7 +40,7 @@ export async function chooseLanguage(chosen: Language): Promise<void> {
 }
 
 async function speak(chosen: Language): Promise<void> {
-  spoken.value = chosen === "de" ? (await import("./de")).de : en;
+  spoken.value = chosen === "de" ? (await import("./de")).de : (await import("./en")).en;
   language.value = chosen;
   document.documentElement.lang = chosen;
 }
