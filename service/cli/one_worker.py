@@ -43,13 +43,14 @@ def main(control: socket.socket, figures: socket.socket, listener: socket.socket
     service = msgspec.json.decode(line, type=Service)
     settings = Settings().model_copy(update={"port": service.port})
     logs.configure(settings)
-    memory, turn = SharedMemory(shared), Turn(control, told, [listener])
+    memory, clock = SharedMemory(shared), JumpGuardedClock()
+    turn = Turn(control, told, [listener], clock.believe)
     app = create_app(
         service.database_url,
         settings,
         mail.mailer_for(settings.smtp_url, settings.mail_from),
         key_store(settings),
-        JumpGuardedClock(),
+        clock,
         with_prompts=settings.push == "inside",
         with_upkeep=True,
         limits=rate_limits(settings, partial(SharedLimit, memory=memory)),
@@ -70,8 +71,14 @@ class Turn:
 
     server: "WorkerServer"
 
-    def __init__(self, control: socket.socket, told: BinaryIO, accepts_on: list[socket.socket]) -> None:
-        self._control, self._told, self.accepts_on = control, told, accepts_on
+    def __init__(
+        self,
+        control: socket.socket,
+        told: BinaryIO,
+        accepts_on: list[socket.socket],
+        has_come: Callable[[], None],
+    ) -> None:
+        self._control, self._told, self.accepts_on, self._has_come = control, told, accepts_on, has_come
         self._loop: asyncio.AbstractEventLoop | None = None
         self._number: asyncio.Future[int | None] | None = None
 
@@ -85,6 +92,7 @@ class Turn:
         number = None if self.server.should_exit else await self._number
         if number is None:  # it is not needed: nobody is accepted, and what is open is closed
             self.accepts_on.clear()
+        self._has_come()
         return number == 0
 
     def end(self) -> None:
