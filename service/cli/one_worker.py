@@ -9,19 +9,19 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from threading import Lock, Thread
+from threading import Thread
 from types import FrameType
 from typing import BinaryIO
 
 import msgspec
-from prometheus_client import generate_latest
 from prometheus_client.registry import CollectorRegistry
 
 from service import logs
 from service.app import create_app
+from service.cli import added_up
 from service.cli.database import key_store
 from service.cli.serve import Server, server_of
-from service.cli.workers import LENGTH_BYTES, STOP_SECONDS, Service
+from service.cli.workers import STOP_SECONDS, Service
 from service.core import mail
 from service.core.clock import JumpGuardedClock
 from service.core.garbage import collect_less
@@ -29,8 +29,6 @@ from service.settings import Settings
 from service.web.rate_limits import rate_limits
 from service.web.shared_limits import SharedLimit, SharedMemory
 from service.web.shared_streams import SharedStreams
-
-TELLING = Lock()
 
 
 def main(control: socket.socket, figures: socket.socket, listener: socket.socket, shared: int) -> None:
@@ -63,7 +61,8 @@ def main(control: socket.socket, figures: socket.socket, listener: socket.socket
         _in_background(lambda: _tell_when_asked(figures, metrics.registry))
     turn.server.run(sockets=turn.accepts_on)
     if metrics:  # once more, for what it has counted goes on counting
-        _tell(figures, metrics.counts)
+        control.shutdown(socket.SHUT_RDWR)  # so that the parent listens, however much there is to tell
+        added_up.tell(figures, metrics.counts)
 
 
 class Turn:
@@ -148,13 +147,7 @@ def _next_line(told: BinaryIO) -> bytes:
 
 def _tell_when_asked(figures: socket.socket, registry: CollectorRegistry) -> None:
     while figures.recv(1):
-        _tell(figures, registry)
-
-
-def _tell(figures: socket.socket, registry: CollectorRegistry) -> None:
-    text = generate_latest(registry)
-    with TELLING, suppress(OSError):
-        figures.sendall(len(text).to_bytes(LENGTH_BYTES) + text)
+        added_up.tell(figures, registry)
 
 
 if __name__ == "__main__":
