@@ -3,12 +3,14 @@
 What those have counted that have ended goes on counting: a sum that goes down is read as a service that began anew.
 """
 
+import socket
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
+from threading import Lock
 from typing import TypeAlias
 
 from msgspec import Struct
-from prometheus_client import CollectorRegistry, Metric
+from prometheus_client import CollectorRegistry, Metric, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
@@ -23,6 +25,10 @@ THE_SAME_FOR_ALL = ("mutuality_pushes_", "mutuality_erasures_")
 TIMES = ("process_start_time_seconds",)
 COUNTS = ("counter", "histogram")
 
+ANSWER_SECONDS = 3.0
+LENGTH_BYTES = 8
+TELLING = Lock()
+
 
 class Figures(Struct, frozen=True):
     """What the parent knows of its workers."""
@@ -31,6 +37,58 @@ class Figures(Struct, frozen=True):
     spares: int  # how many wait for a place, with everything open
     texts: Sequence[str]  # of those that live
     ended: Sequence[Metric]  # what those have counted that do not live any more
+
+
+class FiguresOfOne:
+    """The parent's end of a socket on which a worker tells its figures: when it is asked, and once at its end."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection, self._heard, self._asking = connection, b"", Lock()
+        self.text = ""  # what it has told last
+        connection.settimeout(ANSWER_SECONDS)
+
+    def answers(self) -> bool:
+        """Ask for its figures, and say whether it has told them."""
+        with self._asking, suppress(OSError):
+            self._connection.sendall(b"?")
+            while not self._take():
+                self._hear()
+            return True
+        return False
+
+    def hear_last(self) -> None:
+        """Whatever it tells until it has ended."""
+        with self._asking, suppress(OSError):
+            while True:
+                self._take()
+                self._hear()
+
+    def close(self) -> None:
+        """Listen no more."""
+        self._connection.close()
+
+    def _hear(self) -> None:
+        heard = self._connection.recv(65536)
+        if not heard:
+            raise ConnectionError
+        self._heard += heard
+
+    def _take(self) -> bool:
+        """Keep the newest of what was told whole."""
+        found = False
+        while len(self._heard) >= LENGTH_BYTES:
+            end = LENGTH_BYTES + int.from_bytes(self._heard[:LENGTH_BYTES])
+            if len(self._heard) < end:
+                break
+            self.text, self._heard, found = self._heard[LENGTH_BYTES:end].decode(), self._heard[end:], True
+        return found
+
+
+def tell(connection: socket.socket, registry: CollectorRegistry) -> None:
+    """The worker's end: its figures, as text for Prometheus behind its length. Waits until all of it is heard."""
+    text = generate_latest(registry)
+    with TELLING, suppress(OSError):
+        connection.sendall(len(text).to_bytes(LENGTH_BYTES) + text)
 
 
 def serving(figures: Callable[[], Figures], host: str, port: int) -> AbstractContextManager[str]:

@@ -9,19 +9,19 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from threading import Lock, Thread
+from threading import Thread
 from types import FrameType
 from typing import BinaryIO
 
 import msgspec
-from prometheus_client import generate_latest
 from prometheus_client.registry import CollectorRegistry
 
 from service import logs
 from service.app import create_app
+from service.cli import added_up
 from service.cli.database import key_store
 from service.cli.serve import Server, server_of
-from service.cli.workers import LENGTH_BYTES, STOP_SECONDS, Service
+from service.cli.workers import STOP_SECONDS, Service
 from service.core import mail
 from service.core.clock import JumpGuardedClock
 from service.core.garbage import collect_less
@@ -29,8 +29,6 @@ from service.settings import Settings
 from service.web.rate_limits import rate_limits
 from service.web.shared_limits import SharedLimit, SharedMemory
 from service.web.shared_streams import SharedStreams
-
-TELLING = Lock()
 
 
 def main(control: socket.socket, figures: socket.socket, listener: socket.socket, shared: int) -> None:
@@ -43,13 +41,14 @@ def main(control: socket.socket, figures: socket.socket, listener: socket.socket
     service = msgspec.json.decode(line, type=Service)
     settings = Settings().model_copy(update={"port": service.port})
     logs.configure(settings)
-    memory, turn = SharedMemory(shared), Turn(control, told, [listener])
+    memory, clock = SharedMemory(shared), JumpGuardedClock()
+    turn = Turn(control, told, [listener], clock.believe)
     app = create_app(
         service.database_url,
         settings,
         mail.mailer_for(settings.smtp_url, settings.mail_from),
         key_store(settings),
-        JumpGuardedClock(),
+        clock,
         with_prompts=settings.push == "inside",
         with_upkeep=True,
         limits=rate_limits(settings, partial(SharedLimit, memory=memory)),
@@ -62,7 +61,8 @@ def main(control: socket.socket, figures: socket.socket, listener: socket.socket
         _in_background(lambda: _tell_when_asked(figures, metrics.registry))
     turn.server.run(sockets=turn.accepts_on)
     if metrics:  # once more, for what it has counted goes on counting
-        _tell(figures, metrics.counts)
+        control.shutdown(socket.SHUT_RDWR)  # so that the parent listens, however much there is to tell
+        added_up.tell(figures, metrics.counts)
 
 
 class Turn:
@@ -70,8 +70,14 @@ class Turn:
 
     server: "WorkerServer"
 
-    def __init__(self, control: socket.socket, told: BinaryIO, accepts_on: list[socket.socket]) -> None:
-        self._control, self._told, self.accepts_on = control, told, accepts_on
+    def __init__(
+        self,
+        control: socket.socket,
+        told: BinaryIO,
+        accepts_on: list[socket.socket],
+        has_come: Callable[[], None],
+    ) -> None:
+        self._control, self._told, self.accepts_on, self._has_come = control, told, accepts_on, has_come
         self._loop: asyncio.AbstractEventLoop | None = None
         self._number: asyncio.Future[int | None] | None = None
 
@@ -85,6 +91,7 @@ class Turn:
         number = None if self.server.should_exit else await self._number
         if number is None:  # it is not needed: nobody is accepted, and what is open is closed
             self.accepts_on.clear()
+        self._has_come()
         return number == 0
 
     def end(self) -> None:
@@ -140,13 +147,7 @@ def _next_line(told: BinaryIO) -> bytes:
 
 def _tell_when_asked(figures: socket.socket, registry: CollectorRegistry) -> None:
     while figures.recv(1):
-        _tell(figures, registry)
-
-
-def _tell(figures: socket.socket, registry: CollectorRegistry) -> None:
-    text = generate_latest(registry)
-    with TELLING, suppress(OSError):
-        figures.sendall(len(text).to_bytes(LENGTH_BYTES) + text)
+        added_up.tell(figures, registry)
 
 
 if __name__ == "__main__":

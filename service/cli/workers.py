@@ -27,7 +27,7 @@ from msgspec import Struct
 from prometheus_client import Metric
 
 from service.cli import added_up
-from service.cli.added_up import Figures
+from service.cli.added_up import Figures, FiguresOfOne
 from service.errors import StartupError
 from service.settings import Settings
 from service.web.rate_limits import LIMITS
@@ -38,8 +38,6 @@ STOP_SECONDS = 20.0  # uvicorn gives answers 10, and pools 5 each
 RESTART_SECONDS = 1.0  # after a worker that ended before it was ready; after each one more, so much longer
 MOST_RESTART_SECONDS = 10.0
 MAX_RESTARTS = 5  # one after the other, while nobody serves: starting again does not mend it
-FIGURES_SECONDS = 3.0
-LENGTH_BYTES = 8
 
 
 class Service(Struct, frozen=True):
@@ -76,9 +74,8 @@ class Worker:
         self.number: int | None = None
         self.loaded = self.ready = self.leaving = False
         self.control, its_control = socket.socketpair()
-        self._figures, its_figures = socket.socketpair()
-        self._asking, self._heard = Lock(), b""
-        self.figures = ""  # what it has told last, as text for Prometheus
+        asks, its_figures = socket.socketpair()
+        self.figures = FiguresOfOne(asks)
         given = (its_control.fileno(), its_figures.fileno(), listener.fileno(), shared)
         with its_control, its_figures:
             self.process = subprocess.Popen(
@@ -114,40 +111,6 @@ class Worker:
         with suppress(OSError):  # whoever has died is found to be dead by the end of the socket
             self.control.sendall(line + b"\n")
 
-    def answers(self) -> bool:
-        """Ask it for its figures, and say whether it has told them."""
-        with self._asking, suppress(OSError):
-            self._figures.settimeout(FIGURES_SECONDS)
-            self._figures.sendall(b"?")
-            while not self._take_figures():
-                self._hear_figures()
-            return True
-        return False
-
-    def hear_last_figures(self) -> None:
-        """Whoever ends in order tells its figures once more, unasked."""
-        with self._asking, suppress(OSError):
-            self._figures.setblocking(False)
-            while True:
-                self._hear_figures()
-        self._take_figures()
-
-    def _hear_figures(self) -> None:
-        heard = self._figures.recv(65536)
-        if not heard:
-            raise ConnectionError
-        self._heard += heard
-
-    def _take_figures(self) -> bool:
-        """Keep the newest of what was told whole: its length, and the text."""
-        found = False
-        while len(self._heard) >= LENGTH_BYTES:
-            end = LENGTH_BYTES + int.from_bytes(self._heard[:LENGTH_BYTES])
-            if len(self._heard) < end:
-                break
-            self.figures, self._heard, found = self._heard[LENGTH_BYTES:end].decode(), self._heard[end:], True
-        return found
-
     def stop(self) -> None:
         """Ask it to end."""
         self.leaving = True
@@ -161,7 +124,7 @@ class Worker:
             self.process.kill()
             status = self.process.wait()
         self.control.close()
-        self._figures.close()
+        self.figures.close()
         return status
 
 
@@ -194,20 +157,20 @@ class Parent:
         """What is known of all workers. Called from another thread."""
         with self._counting:
             known, ended = list(self._all), self._ended
-        answers = {one: one.answers() for one in known if one.ready and not one.leaving}
+        answers = {one: one.figures.answers() for one in known if one.ready and not one.leaving}
         return Figures(
             ready={one.number or 0: answers.get(one, False) for one in known if one.is_wanted},
             spares=sum(one.loaded for one in known if one.is_waiting),
-            texts=[one.figures for one in known],  # of who leaves, and who does not answer, what they told last
+            texts=[one.figures.text for one in known],  # of who leaves, and who does not answer, what they told last
             ended=ended,
         )
 
     def _keep_counts_of(self, worker: Worker) -> None:
         """What it has counted goes on counting, and it is known no more: both at once for who asks for figures."""
-        worker.hear_last_figures()
+        worker.figures.hear_last()
         with self._counting:
             self._all.remove(worker)
-            self._ended = added_up.counts_of([*self._ended, *added_up.read(worker.figures)])
+            self._ended = added_up.counts_of([*self._ended, *added_up.read(worker.figures.text)])
 
     def run(self, ready: Callable[[], None]) -> None:
         """Return when all have ended, after a signal to stop. Raises StartupError."""

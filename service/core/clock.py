@@ -39,7 +39,11 @@ class JumpGuardedClock:
 
     def __init__(self, wall: Clock = utc_now, since_boot: Callable[[], timedelta] = _since_boot) -> None:
         self._wall, self._since_boot = wall, since_boot
-        self._booted_at = wall() - since_boot()
+        self.believe()
+
+    def believe(self) -> None:
+        """Take the wall time for right, as at the start: for who has waited long, and asked for no time meanwhile."""
+        self._booted_at = self._wall() - self._since_boot()
         self._doubted_since: timedelta | None = None
 
     def __call__(self) -> datetime:

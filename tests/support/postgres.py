@@ -24,7 +24,8 @@ TEMPLATE = "template_mutuality"
 
 # The data live as long as the run, so nothing has to survive a crash.
 FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
-
+# Two worlds of two workers have up to 148 at once, and those before them may not have ended yet.
+MANY = {"max_connections": "300"}
 
 GIVEN = "MUTUALITY_TEST_DATABASE_URL"
 
@@ -53,7 +54,7 @@ def _server() -> Iterator[str]:
     # Not pytest's own directory: nobody else may enter that, and a server started by root is somebody else.
     directory = Path(tempfile.mkdtemp(prefix="mutuality-tests-", dir=_in_memory()))
     try:
-        with embedded.running(directory, FAST) as url:
+        with embedded.running(directory, FAST | MANY) as url:
             asyncio.run(_make_template(url))
             yield url
     finally:

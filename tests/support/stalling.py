@@ -31,17 +31,22 @@ class Way:
 
 @asynccontextmanager
 async def stalling(url: str) -> AsyncIterator[Way]:
-    """A way to the database of that URL, which names a folder with a socket."""
+    """A way to the database of that URL, which names a folder with a socket, or a host."""
     parts = urlsplit(url)
     query = {name: values[0] for name, values in parse_qs(parts.query).items()}
-    name = f".s.PGSQL.{query['port']}"
-    there = str(Path(query["host"]) / name)
+    port = int(query.get("port") or parts.port or 5432)
+    name = f".s.PGSQL.{port}"
+    who = parts.netloc.rpartition("@")[0]
     with TemporaryDirectory(prefix="mutuality-way-") as folder:
-        way = Way(urlunsplit(parts._replace(query=urlencode(query | {"host": folder}))))
+        here = urlencode(query | {"host": folder, "port": str(port)})
+        way = Way(urlunsplit(parts._replace(netloc=f"{who}@" if who else "", query=here)))
         tasks: set[asyncio.Task[None]] = set()
 
         async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            back, forth = await asyncio.open_unix_connection(there)
+            if "host" in query:
+                back, forth = await asyncio.open_unix_connection(str(Path(query["host"]) / name))
+            else:
+                back, forth = await asyncio.open_connection(parts.hostname, port)
             tasks.update(asyncio.create_task(one) for one in (way.carry(reader, forth), way.carry(back, writer)))
 
         server = await asyncio.start_unix_server(connected, str(Path(folder) / name))

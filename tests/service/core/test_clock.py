@@ -58,6 +58,15 @@ def test_a_clock_that_was_set_right_is_believed_after_a_while(machine: Machine) 
     assert machine.clock() == NOON + DECADE + timedelta(minutes=12)
 
 
+def test_who_has_waited_while_a_clock_was_set_right_believes_it(machine: Machine) -> None:
+    machine.wall.time += DECADE
+    machine.clock.believe()
+    assert machine.clock() == NOON + DECADE
+    machine.wall.time += DECADE
+    with pytest.raises(ClockJumped):
+        machine.clock()
+
+
 def test_a_second_jump_is_doubted_anew(machine: Machine) -> None:
     for jump in (DECADE, -DECADE):
         machine.wall.time += jump
