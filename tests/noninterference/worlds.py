@@ -32,6 +32,7 @@ from tests.support.turns import Way, Workers, asking, several
 
 PEOPLE: tuple[Person, ...] = ("reader", "other", "stranger")
 NOWHERE = str(UUID(int=0))
+UNNAMED = {"version": CONSENT_VERSION, "rid": NOWHERE, "own": NOWHERE, "code": ""}  # before a script has begun
 HUNG_UP = 599  # the answer broke off
 
 
@@ -85,7 +86,7 @@ class World(Struct, kw_only=True):
     superuser: "asyncpg.Connection[asyncpg.Record]"
     document: Json
     phones: dict[Person, Phone] = field(default_factory=dict)
-    names: dict[str, str] = field(default_factory=dict)  # {rid}, {code}, {own}, {version}
+    names: dict[str, str] = field(default_factory=lambda: dict(UNNAMED))  # {rid}, {code}, {own}, {version}
     tags: dict[str, str] = field(default_factory=dict)  # the ETag that the reader has of an address
     memory: dict[Any, Any] = field(default_factory=dict)  # what a planted leak remembers
 
@@ -191,7 +192,7 @@ async def play(world: World, script: Script, seed: str) -> Seen:
     """What the reader and the stranger are answered while the script is played in that world."""
     playing[:] = [world]
     world.chance.begin(seed)
-    world.names = {"version": CONSENT_VERSION, "rid": NOWHERE, "own": NOWHERE, "code": ""}
+    world.names = dict(UNNAMED)
     world.tags.clear()
     world.memory.clear()
     seen: Seen = []
