@@ -67,9 +67,9 @@ async def cached_counts(
         async with checked_out(state_of(request).counting_db) as db:
             return await count(db)
 
-    plain = await _cached(request, caller, question, counted)
+    plain = await _cached(request, caller, question, counted, varies=True)
     if not accepts_gzip(request):
-        return cacheable_answer(request, replace(plain, varies=True))
+        return cacheable_answer(request, plain)
     return cacheable_answer(request, _zipped(request, caller, question, plain))
 
 
@@ -99,14 +99,18 @@ async def cached_body(
 
 
 async def _cached(
-    request: ApiRequest, caller: CurrentReader, question: tuple[object, ...], compute: Callable[[], Awaitable[object]]
+    request: ApiRequest,
+    caller: CurrentReader,
+    question: tuple[object, ...],
+    compute: Callable[[], Awaitable[object]],
+    varies: bool = False,
 ) -> Cacheable:
     """It is computed after the version was looked up: what is cached under a version is as new as that, or newer."""
     cache: AnswerCache = state_of(request).answer_cache
     key = (caller.reader.author_id, *question)
     answer = cache.get(key, caller.version)
     if answer is None:
-        answer = cacheable(await compute())
+        answer = cacheable(await compute(), varies)
         cache.put(key, caller.version, answer)
     return answer
 

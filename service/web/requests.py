@@ -246,7 +246,7 @@ def language_of(request: ApiRequest, asked: str | None, there: Container[str]) -
 
 def headers_of(request: ApiRequest, name: bytes) -> str:
     """All headers of that name as one, though each may have come in a line of its own; empty where there is none."""
-    return b",".join(value for known, value in request.scope["headers"] if known == name).decode("latin-1")
+    return b",".join([value for known, value in request.scope["headers"] if known == name]).decode("latin-1")
 
 
 class Nothing(Struct, frozen=True, forbid_unknown_fields=True):

@@ -57,14 +57,14 @@ class Cacheable(Struct, frozen=True):
     zipped: bool = False
 
 
-def cacheable(value: Any) -> Cacheable:
+def cacheable(value: Any, varies: bool = False) -> Cacheable:
     """A value as JSON with its ETag."""
-    return tagged(msgspec.json.encode(value))
+    return tagged(msgspec.json.encode(value), varies)
 
 
-def tagged(content: bytes) -> Cacheable:
+def tagged(content: bytes, varies: bool = False) -> Cacheable:
     """A JSON text with its ETag. The same bytes have the same tag, whoever asks, and whenever."""
-    return Cacheable(content, f'"{hashlib.sha256(content).hexdigest()[:32]}"'.encode())
+    return Cacheable(content, f'"{hashlib.sha256(content).hexdigest()[:32]}"'.encode(), varies)
 
 
 def cacheable_answer(request: ApiRequest, body: Cacheable) -> ASGIApp:
@@ -86,7 +86,10 @@ ZIP_LEVEL = 5
 
 def accepts_gzip(request: ApiRequest) -> bool:
     """Whether the phone takes gzip."""
-    offers = [offer.replace(" ", "").lower().split(";") for offer in headers_of(request, b"accept-encoding").split(",")]
+    offered = headers_of(request, b"accept-encoding")
+    if not offered or offered.startswith("gzip, "):  # as phones and browsers say it
+        return bool(offered)
+    offers = [offer.replace(" ", "").lower().split(";") for offer in offered.split(",")]
     return any(name in ("gzip", "*") and "q=0" not in parameters for name, *parameters in offers)
 
 
