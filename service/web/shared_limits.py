@@ -144,11 +144,7 @@ class SharedLimit:
     # --- Keys with counts of their own
 
     def _find(self, digest: bytes) -> int | None:
-        first = _first_slot(digest)
-        for slot in range(first, first + WAYS):
-            if self._digests[slot * DIGEST_BYTES : (slot + 1) * DIGEST_BYTES] == digest:
-                return slot
-        return None
+        return find_slot(self._digests, digest, _first_slot(digest), WAYS)
 
     def _free_slot(self, digest: bytes, part: int) -> int | None:
         """A slot for a new key, where one is empty or its tries are over; none where all are in use."""
@@ -230,3 +226,11 @@ def _first_slot(digest: bytes) -> int:
 
 NOTHING = memoryview(array("H", bytes(2 * COUNTS)))
 NOTHING_SKETCHED = memoryview(array("H", bytes(2 * SKETCH)))
+
+
+def find_slot(digests: memoryview, digest: bytes, first: int, ways: int) -> int | None:
+    """Which of so many slots, from the first one on, has that digest."""
+    for slot in range(first, first + ways):
+        if digests[slot * DIGEST_BYTES : (slot + 1) * DIGEST_BYTES] == digest:
+            return slot
+    return None

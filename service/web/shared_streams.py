@@ -13,10 +13,9 @@ from contextlib import contextmanager
 from uuid import UUID
 
 from service.core.listeners import MAX_STREAMS
-from service.web.shared_limits import SharedMemory
+from service.web.shared_limits import DIGEST_BYTES, SharedMemory, find_slot
 
 SETS, WAYS = 4096, 8  # 32,768 members; for those beyond, each process counts by itself
-DIGEST_BYTES = 16
 LAST_SECONDS = 2 * 86_400  # longer than any access token lasts, with which a stream ends
 SLOTS = SETS * WAYS
 PLACES_AT = SLOTS * DIGEST_BYTES
@@ -76,11 +75,7 @@ class SharedStreams:
         return self._places[slot * MAX_STREAMS : (slot + 1) * MAX_STREAMS].tolist()
 
     def _find(self, digest: bytes) -> int | None:
-        first = _first_slot(digest)
-        for slot in range(first, first + WAYS):
-            if self._digests[slot * DIGEST_BYTES : (slot + 1) * DIGEST_BYTES] == digest:
-                return slot
-        return None
+        return find_slot(self._digests, digest, _first_slot(digest), WAYS)
 
     def _free_slot(self, digest: bytes, now: int) -> int | None:
         """One that nobody has, or whose streams must have ended: their process was killed."""
