@@ -265,7 +265,9 @@ class Parent:
 
     def _on_word(self, worker: Worker, word: bytes) -> None:
         if word == b"loaded":
-            worker.loaded, self._failed = True, 0
+            worker.loaded = True
+            if any(one.ready for one in self._all):  # or one that opens everything, and then ends, is tried for ever
+                self._failed = 0
             if worker is self._successor and worker.number is not None:
                 worker.assign(worker.number)
         elif word == b"ready":
