@@ -18,6 +18,8 @@ from service.web.rate_limits import ALLOWANCE
 HttpApp: TypeAlias = Callable[[HTTPScope, Receive, Send], Awaitable[None]]  # ASGI, called for HTTP alone
 Headers: TypeAlias = list[tuple[bytes, bytes]]
 
+REQUEST_ID = "mutuality_request_id"  # in the scope of a request, for its answer and its span
+
 
 class RequestLog:
     """Logs one line for each request, and counts it; a line holds no address, no query and nothing that was sent.
@@ -32,13 +34,12 @@ class RequestLog:
     async def __call__(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
         """Answer, then log."""
         began, status = time.perf_counter(), 0
-        request_id = self._random_bytes(8, "request id").hex()
+        scope[REQUEST_ID] = request_id = self._random_bytes(8, "request id").hex()  # type: ignore[literal-required]
 
         def note_status(message: Message) -> Awaitable[None]:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
             return send(message)
 
         await self._app(scope, receive, note_status)
@@ -69,7 +70,7 @@ class Traced:
         def note_start(message: Message) -> Awaitable[None]:
             if message["type"] == "http.response.start":
                 told["http.response.status_code"] = message["status"]
-                told["mutuality.request_id"] = dict(message["headers"])[b"x-request-id"].decode()
+                told["mutuality.request_id"] = scope[REQUEST_ID]  # type: ignore[literal-required]
             return send(message)
 
         parents = {name.decode(): value.decode("latin-1") for name, value in scope["headers"] if name == b"traceparent"}
@@ -128,7 +129,7 @@ class Announcements:
 
 
 class DefaultHeaders:
-    """Adds the headers that every answer has unless it says otherwise, and to OPTIONS all methods of an address."""
+    """Adds the headers that every answer has unless it says otherwise, its id, and to OPTIONS all methods."""
 
     def __init__(self, app: HttpApp, methods: Mapping[str, Iterable[Any]], public_url: str | None = None) -> None:
         """`methods`: those of each path template. Litestar names the methods of one handler only.
@@ -146,6 +147,7 @@ class DefaultHeaders:
         def send_with_headers(message: Message) -> Awaitable[None]:
             if message["type"] == "http.response.start":
                 headers = _with_defaults(message["headers"], self._defaults)
+                headers.append((b"x-request-id", scope[REQUEST_ID].encode()))  # type: ignore[literal-required]
                 if allowance := scope.get(ALLOWANCE):
                     headers += _told(allowance)
                 if scope["method"] == "OPTIONS" and (allow := self._allow.get(scope.get("path_template", ""))):

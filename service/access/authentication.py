@@ -19,6 +19,7 @@ STEP_UP_TTL = timedelta(minutes=5)
 
 MAX_REMEMBERED = 50_000
 ADMITTED = "mutuality_member"  # in the scope of a request, for the line that is logged
+ADMITTED_AT = "mutuality_admitted_at"  # there as well: a call reads the clock once
 
 
 class Bearer(Struct, frozen=True):
@@ -163,7 +164,14 @@ def admit(request: ApiRequest, found: AnyBearer | None) -> AnyBearer:
     finally:
         request.scope[ALLOWANCE] = limit.left(key, now)  # type: ignore[literal-required]
     request.scope[ADMITTED] = str(found.member_id)  # type: ignore[literal-required]
+    request.scope[ADMITTED_AT] = now  # type: ignore[literal-required]
     return found
+
+
+def admitted_at(request: ApiRequest) -> datetime:
+    """When the caller was admitted, in UTC."""
+    at: datetime = request.scope[ADMITTED_AT]  # type: ignore[literal-required]
+    return at
 
 
 def _counted_for(member_id: UUID) -> tuple[bytes]:

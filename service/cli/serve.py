@@ -132,24 +132,12 @@ class Server(uvicorn.Server):
         for listening_server in self.servers:
             listening_server.close()
         for connection in self.server_state.connections:
-            if isinstance(connection, LeavingProtocol):
+            if isinstance(connection, BoundedProtocol):
                 connection.leaving = True
         for _ in range(int(HAND_OVER_SECONDS / LOOK_SECONDS)):
             if not self.server_state.connections:
                 break
             await asyncio.sleep(LOOK_SECONDS)
-
-
-class LeavingProtocol(BoundedProtocol):
-    """A connection whose process may be about to leave."""
-
-    leaving = False
-
-    def on_headers_complete(self) -> None:
-        """A request begins; where its process leaves, it is the last one on this connection."""
-        super().on_headers_complete()
-        if self.leaving and self.cycle is not None:
-            self.cycle.keep_alive = False
 
 
 def run(
@@ -172,7 +160,8 @@ def server_of(
     config = uvicorn.Config(
         app,
         loop="uvloop" if sys.platform != "win32" else "asyncio",
-        http=LeavingProtocol,
+        http=BoundedProtocol,
+        ws="none",  # also where a library for it happens to be installed: its connections would have no bounds
         lifespan="on",
         log_level="warning",
         access_log=False,  # it would log addresses and queries

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from events.encryption import RelationshipKeys
 from events.heads import DbConnection
 from projections.reader import Reader
-from service.access.authentication import bearer_without_recheck, recheck_session
+from service.access.authentication import admitted_at, bearer_without_recheck, recheck_session
 from service.access.pauses import decrypt_pauses, spans_of
 from service.access.reader_lookup import ReaderLookup
 from service.database.pool import checked_out
@@ -117,7 +117,7 @@ async def _cached(
 
 def today_of(request: ApiRequest, caller: CurrentReader) -> date:
     """The date on which the caller's clock stands."""
-    return context_of(request).now().astimezone(ZoneInfo(caller.time_zone)).date()
+    return admitted_at(request).astimezone(ZoneInfo(caller.time_zone)).date()
 
 
 @asynccontextmanager

@@ -1,4 +1,4 @@
-"""The baseline of every HTTP figure: Litestar and uvicorn set up as in the service, and nothing behind them.
+"""The baseline of every HTTP figure: Litestar and uvicorn, with the same loop and parser, and nothing behind them.
 
 python -m tests.benchmarks.bare RECORDED READ answers with what stands in these two files, an answer of the service in
 each, so that as many bytes go over the wire.
@@ -8,12 +8,13 @@ import socket
 import sys
 from pathlib import Path
 
+import uvicorn
 from litestar import Litestar, Response, get, put
 from litestar.params import FromPath
 
 from events.entries import Request
 from service.app import BODY_BYTES
-from service.cli import serve
+from service.cli.serve import Server
 from service.errors import UnsupportedMediaType
 from service.web.problems import HANDLERS
 from service.web.requests import JSON, ApiRequest, decode, header_of
@@ -47,7 +48,17 @@ def main() -> None:
     )
     with socket.create_server(("127.0.0.1", 0), backlog=2048) as listener:
         address = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        serve.run(app, listener, lambda: print(f"It serves on {address}", flush=True))
+        config = uvicorn.Config(
+            app,
+            loop="uvloop",
+            http="httptools",
+            lifespan="on",
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+        )
+        serving = Server(config, lambda: print(f"It serves on {address}", flush=True), lambda: None)
+        serving.run(sockets=[listener])
 
 
 if __name__ == "__main__":

@@ -17,13 +17,13 @@ class Machine:
 
     def __init__(self) -> None:
         self.wall = Clock()
-        self.since_boot = timedelta(hours=5)
-        self.clock = JumpGuardedClock(self.wall, lambda: self.since_boot)
+        self.seconds_since_boot = 5 * 3600.0
+        self.clock = JumpGuardedClock(self.wall, lambda: self.seconds_since_boot)
 
     def wait(self, **time: float) -> None:
         """Let time pass on both."""
         self.wall.advance(**time)
-        self.since_boot += timedelta(**time)
+        self.seconds_since_boot += timedelta(**time).total_seconds()
 
 
 @pytest.fixture

@@ -1,7 +1,10 @@
 """What connections may cost: their number, their time, and the length of what comes before a body."""
 
+import asyncio
 import json
 import socket
+import struct
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -144,6 +147,74 @@ def test_a_head_that_comes_in_pieces_counts_once(wire: Wire, monkeypatch: pytest
             connection.sendall(head[begin : begin + 40])
             time.sleep(0.01)
         assert statuses(heard(connection)) == [200]
+
+
+@pytest.mark.parametrize("pieces", [1, 2, 3])
+def test_a_long_head_is_refused_however_it_is_cut(wire: Wire, monkeypatch: pytest.MonkeyPatch, pieces: int) -> None:
+    monkeypatch.setattr(http_protocol, "MAX_HEAD_BYTES", 500)
+    with connected(wire) as connection:
+        head = HEAD + b"X-Long: " + b"a" * 480 + b"\r\n\r\n"
+        size = -(-len(head) // pieces)
+        for begin in range(0, len(head), size):
+            connection.sendall(head[begin : begin + size])
+            time.sleep(0.01)
+        assert statuses(heard(connection)) == [431]
+
+
+def test_a_body_behind_a_head_in_pieces_is_not_of_the_head(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_protocol, "MAX_HEAD_BYTES", 500)
+    with connected(wire) as connection:
+        sent = SIZED % (600, b" " * 600)
+        connection.sendall(sent[:20])
+        time.sleep(0.01)
+        connection.sendall(sent[20:])
+        assert status(connection) == 400
+
+
+class Written(asyncio.Transport):
+    """Keeps what is written, each write apart."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pieces: list[bytes] = []
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.pieces.append(bytes(data))
+
+    def close(self) -> None:
+        self.pieces.append(b"closed")
+
+
+async def test_what_is_written_in_one_turn_goes_out_together() -> None:
+    written = Written()
+    joined = http_protocol.JoinedWrites(written, asyncio.get_running_loop())
+    joined.write(b"head ")
+    joined.write(b"body")
+    joined.flush()
+    joined.write(b"a stream's head")
+    await asyncio.sleep(0)
+    joined.write(b"its last ")
+    joined.write(b"words")
+    joined.close()
+    await asyncio.sleep(0)
+    assert written.pieces == [b"head body", b"a stream's head", b"its last words", b"closed"]
+
+
+def data_segments(connection: socket.socket) -> int:
+    """How many packets with data have come, as Linux counts them (tcpi_data_segs_in of tcp(7)'s TCP_INFO)."""
+    (count,) = struct.unpack_from("I", connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256), 152)
+    return int(count)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells how many packets came")
+def test_head_and_body_of_an_answer_are_one_packet(wire: Wire) -> None:
+    with connected(wire) as connection:
+        for asked in range(1, 4):
+            connection.sendall(HEAD + b"\r\n")
+            answer = b""
+            while not answer.endswith(b"}"):
+                answer += connection.recv(1 << 16)
+            assert data_segments(connection) == asked
 
 
 def test_what_is_no_http_is_a_problem_too(wire: Wire) -> None:
