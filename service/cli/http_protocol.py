@@ -30,7 +30,10 @@ def max_connections() -> int:
 
 
 class JoinedWrites(asyncio.Transport):
-    """A transport on which all that is written in one turn of the loop is one write, unless it is flushed before."""
+    """A transport on which what is written in one turn of the loop goes out two pieces at a time.
+
+    No more is held: whoever writes much in one turn has to learn from the transport that nobody reads it.
+    """
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport, self._loop = transport, loop
@@ -38,9 +41,11 @@ class JoinedWrites(asyncio.Transport):
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Hold it for what follows in this turn. A stream, whose first piece may be far away, still has its head go."""
-        if not self._held:
-            self._loop.call_soon(self.flush)
         self._held.append(data)
+        if len(self._held) == 1:
+            self._loop.call_soon(self.flush)
+        else:
+            self.flush()
 
     def flush(self) -> None:
         """Write what is held."""

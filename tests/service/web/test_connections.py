@@ -185,6 +185,16 @@ class Written(asyncio.Transport):
         self.pieces.append(b"closed")
 
 
+async def test_no_more_than_one_piece_is_held() -> None:
+    written = Written()
+    joined = http_protocol.JoinedWrites(written, asyncio.get_running_loop())
+    for piece in range(9):
+        joined.write(b"%d" % piece)
+    assert written.pieces == [b"01", b"23", b"45", b"67"]
+    await asyncio.sleep(0)
+    assert written.pieces[-1] == b"8"
+
+
 async def test_what_is_written_in_one_turn_goes_out_together() -> None:
     written = Written()
     joined = http_protocol.JoinedWrites(written, asyncio.get_running_loop())
