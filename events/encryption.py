@@ -7,7 +7,6 @@ The sealed text is AES-256-GCM over the opening (32 bytes) and the body. The str
 commitment are bound to it: no text can be moved to another place, another author or another header.
 """
 
-import hmac
 import os
 from collections.abc import Sequence
 from uuid import UUID
@@ -16,7 +15,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.hmac import HMAC
-from msgspec import Struct
+from msgspec import Struct, field
 
 KEY_BYTES = 32
 NONCE_BYTES = 12
@@ -27,43 +26,38 @@ PADDING = b"\0"
 
 
 class AssociatedData(Struct, frozen=True):
-    """Where a text belongs, as its header spells it: it is decrypted nowhere else. `commit` is in hex."""
+    """Where a text belongs: it is decrypted nowhere else. `by` is its author, null for the service."""
 
-    stream: str
-    id: str
-    by: str | None
-    commit: str
-
-
-def associated_data(stream_id: UUID, event_id: UUID, by: UUID | None, commitment: bytes) -> AssociatedData:
-    """Where the text of an event belongs."""
-    return AssociatedData(str(stream_id), str(event_id), str(by) if by else None, commitment.hex())
+    stream_id: UUID
+    event_id: UUID
+    by: UUID | None
+    commitment: bytes
 
 
 class DecryptionFailed(Exception):
     """A sealed text does not open: its key is another one, or it was changed or moved."""
 
 
-def encrypt(key: bytes, place: AssociatedData, opening: bytes, body: bytes, nonce: bytes | None = None) -> bytes:
-    """The nonce, then the ciphertext of the opening and the body, padded. `key` is the author's."""
+def encrypt(
+    keys: "RelationshipKeys", place: AssociatedData, opening: bytes, body: bytes, nonce: bytes | None = None
+) -> bytes:
+    """The nonce, then the ciphertext of the opening and the body, padded. Raises DecryptionFailed for who is erased."""
     # The key is the event's own, but an attempt that is rolled back may encrypt again under it: hence a random nonce.
     nonce = nonce or os.urandom(NONCE_BYTES)
-    return nonce + AESGCM(_event_key(key, place)).encrypt(nonce, padded(opening + body, TEXT_UNIT_BYTES), _bound(place))
+    return nonce + AESGCM(_event_key(keys, place)).encrypt(
+        nonce, padded(opening + body, TEXT_UNIT_BYTES), _bound(place)
+    )
 
 
-def decrypt(key: bytes, place: AssociatedData, ciphertext: bytes) -> tuple[bytes, bytes]:
+def decrypt(keys: "RelationshipKeys", place: AssociatedData, ciphertext: bytes) -> tuple[bytes, bytes]:
     """The opening and the body. Raises DecryptionFailed."""
-    text = _decrypted(_event_key(key, place), place, ciphertext)
+    text = open_box(_event_key(keys, place), ciphertext, _bound(place))
     return text[:OPENING_BYTES], text[OPENING_BYTES:].rstrip(PADDING)
 
 
 def padded(text: bytes, unit: int) -> bytes:
     """The text, filled up with zeros to a multiple of so many bytes: its length tells no more than that."""
     return text.ljust(-(-len(text) // unit) * unit, PADDING)
-
-
-def _decrypted(event_key: bytes, place: AssociatedData, ciphertext: bytes) -> bytes:
-    return open_box(event_key, ciphertext, _bound(place))
 
 
 def open_box(key: bytes, ciphertext: bytes, bound: bytes) -> bytes:
@@ -83,6 +77,12 @@ class RelationshipKeys(Struct, frozen=True):
     relationship: bytes
     authors: dict[UUID, bytes]
     seats: tuple[UUID, ...] = ()
+    _macs: dict[UUID | None, HMAC] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Make what depends on the keys alone, and now: made for one reader, it must not be there for the other."""
+        self._macs[None] = HMAC(self.relationship, SHA256())
+        self._macs.update((author, HMAC(key, SHA256())) for author, key in self.authors.items())
 
     def author_at(self, seat: int) -> UUID | None:
         """The author id of a seat, from 1 on; null for 0, the service."""
@@ -92,13 +92,21 @@ class RelationshipKeys(Struct, frozen=True):
         """The seat of an author, from 1 on; 0 for the service."""
         return 0 if author is None else self.seats.index(author) + 1
 
-    def of(self, author: UUID | None) -> bytes:
-        """The key of an author; null is the service. Raises DecryptionFailed for who is erased."""
-        if author is None:
-            return self.relationship
-        if author not in self.authors:
+    def derive(self, author: UUID | None, info: bytes) -> bytes:
+        """A key for one purpose, from that of an author. Raises DecryptionFailed for who is erased."""
+        mac = self.mac_of(author)
+        mac.update(info + b"\x01")
+        return mac.finalize()
+
+    def mac_of(self, author: UUID | None) -> HMAC:
+        """HMAC-SHA256 under the key of an author; null is the service. Raises DecryptionFailed for who is erased.
+
+        Of one block it is HKDF-Expand (RFC 5869, section 2.3). To copy this library's takes a third of the time of
+        making one from the key, and half of what it takes to copy the standard library's.
+        """
+        if author not in self._macs:
             raise DecryptionFailed
-        return self.authors[author]
+        return self._macs[author].copy()
 
     def knows(self, author: UUID | None) -> bool:
         """Whether that author has a key: who is erased has none."""
@@ -138,8 +146,10 @@ class RelationshipKeys(Struct, frozen=True):
         return self._blind(b"mutuality/waits-for-nothing/v1", stream_id, event_id.bytes + number.to_bytes(1))
 
     def _blind(self, tag: bytes, stream_id: UUID, what: bytes) -> int:
+        mac = self.mac_of(None)
+        mac.update(tag + stream_id.bytes + what)
         # Eight bytes in place of sixteen: what is found by chance is told apart once it is decrypted.
-        return int.from_bytes(hmac.digest(self.relationship, tag + stream_id.bytes + what, "sha256")[:8], signed=True)
+        return int.from_bytes(mac.finalize()[:8], signed=True)
 
 
 class BulkDecryptor:
@@ -147,9 +157,8 @@ class BulkDecryptor:
 
     def __init__(self, keys: RelationshipKeys, stream_id: UUID) -> None:
         self._stream = str(stream_id)
-        # This library's HMAC: to copy the standard one and to finish the copy took twice as long.
         authors = {seat: author for seat, author in enumerate((None, *keys.seats)) if keys.knows(author)}
-        self._keyed = {seat: (by, str(by), HMAC(keys.of(by), SHA256())) for seat, by in authors.items()}
+        self._keyed = {seat: (by, str(by), keys.mac_of(by)) for seat, by in authors.items()}
 
     def bodies(
         self,
@@ -171,15 +180,10 @@ class BulkDecryptor:
         return found
 
 
-def _event_key(key: bytes, place: AssociatedData) -> bytes:
-    # HKDF-Expand (RFC 5869, section 2.3) to the length of one hash is this HMAC, in a third of the library's time.
-    return hmac.digest(key, _info(place), "sha256")
-
-
-def _info(place: AssociatedData) -> bytes:
-    return f"mutuality/event-key/v1|{place.stream}|{place.id}\x01".encode()
+def _event_key(keys: RelationshipKeys, place: AssociatedData) -> bytes:
+    return keys.derive(place.by, f"mutuality/event-key/v1|{place.stream_id}|{place.event_id}".encode())
 
 
 def _bound(place: AssociatedData) -> bytes:
     """What is authenticated beside the text."""
-    return f"{place.stream}|{place.id}|{place.by}|{place.commit}".encode()
+    return f"{place.stream_id}|{place.event_id}|{place.by}|{place.commitment.hex()}".encode()

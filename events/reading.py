@@ -198,8 +198,8 @@ def decrypt_row(keys: RelationshipKeys, stream: StreamKey, row: Record) -> Store
     body: str | None = None
     fact: Fact = Erased()
     if ciphertext is not None and keys.knows(by):
-        bound = encryption.associated_data(stream.stream_id, event_id, by, commitment)
-        opening, text = encryption.decrypt(keys.of(by), bound, ciphertext)
+        bound = encryption.AssociatedData(stream.stream_id, event_id, by, commitment)
+        opening, text = encryption.decrypt(keys, bound, ciphertext)
         body, fact = text.decode(), entries.from_text(text)
     event = Recorded(stream.audience, row["position"], event_id, by, row["recorded_at"], fact)
     return Stored(event, commitment, row["link"], ciphertext, body, opening)

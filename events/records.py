@@ -68,8 +68,8 @@ def encrypt_event(keys: RelationshipKeys, head: Head, key: StreamKey, draft: Dra
     """The event that follows `head`, ready to be appended."""
     body = entries.to_text(draft.fact)
     link = extend(head, key.stream_id, draft.event_id, draft.by, draft.at, body, draft.opening)
-    bound = encryption.associated_data(key.stream_id, draft.event_id, draft.by, link.commitment)
-    ciphertext = encryption.encrypt(keys.of(draft.by), bound, draft.opening, body, draft.nonce)
+    bound = encryption.AssociatedData(key.stream_id, draft.event_id, draft.by, link.commitment)
+    ciphertext = encryption.encrypt(keys, bound, draft.opening, body, draft.nonce)
     event = Recorded(key.audience, link.position, draft.event_id, draft.by, draft.at, draft.fact)
     return Stored(event, link.commitment, link.link, ciphertext, body.decode(), draft.opening)
 

@@ -10,7 +10,6 @@ has to be short, and cheap to add to:
 Measures, values and domains are numbers, in the order in which they stand below; a new one goes to the end.
 """
 
-import hmac
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
@@ -143,23 +142,23 @@ def encrypt(keys: RelationshipKeys, key: PageKey, page: Page, nonce: bytes) -> b
     packed = _pack(page)
     text = padded(len(packed).to_bytes(LENGTH_BYTES, "big") + packed, UNIT_BYTES)
     place = _place(key)
-    return nonce + AESGCM(_page_key(keys.of(key.author), place)).encrypt(nonce, text, place)
+    return nonce + AESGCM(_page_key(keys, key.author, place)).encrypt(nonce, text, place)
 
 
 def decrypt(keys: RelationshipKeys, key: PageKey, ciphertext: bytes) -> Page:
     """What the page says. Raises DecryptionFailed, also where its author is erased."""
     place = _place(key)
-    return _opened(_page_key(keys.of(key.author), place), place, ciphertext)
+    return _opened(_page_key(keys, key.author, place), place, ciphertext)
 
 
 def decrypt_all(
     keys: RelationshipKeys, stream: StreamKey, author: UUID, months: Iterable[int], ciphertexts: Iterable[bytes]
 ) -> list[tuple[PageKey, Page]]:
     """What the pages of one author in one stream say. Raises DecryptionFailed."""
-    found, key, whose = [], keys.of(author), f"{stream.stream_id}|{author}|"
+    found, whose = [], f"{stream.stream_id}|{author}|"
     for month, ciphertext in zip(months, ciphertexts, strict=True):
         place = f"{whose}{month}".encode()
-        found.append((PageKey(stream, author, month), _opened(_page_key(key, place), place, ciphertext)))
+        found.append((PageKey(stream, author, month), _opened(_page_key(keys, author, place), place, ciphertext)))
     return found
 
 
@@ -168,9 +167,8 @@ def _opened(key: bytes, place: bytes, ciphertext: bytes) -> Page:
     return _unpack(text[LENGTH_BYTES : LENGTH_BYTES + int.from_bytes(text[:LENGTH_BYTES], "big")])
 
 
-def _page_key(key: bytes, place: bytes) -> bytes:
-    # HKDF-Expand to the length of one hash, as for events.
-    return hmac.digest(key, b"mutuality/page-key/v1|" + place + b"\x01", "sha256")
+def _page_key(keys: RelationshipKeys, author: UUID, place: bytes) -> bytes:
+    return keys.derive(author, b"mutuality/page-key/v1|" + place)
 
 
 def _place(key: PageKey) -> bytes:

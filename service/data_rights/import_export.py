@@ -318,6 +318,6 @@ async def _fill(db: DbConnection, stream: Stream, log: list[Stored]) -> None:
 def _encrypted(stream: Stream, stored: Stored) -> Stored:
     if stored.opening is None or stored.body is None:
         return stored
-    event, key = stored.event, stream.keys.of(stored.event.author)
-    place = encryption.associated_data(stream.key.stream_id, event.event_id, event.author, stored.commitment)
-    return replace(stored, ciphertext=encryption.encrypt(key, place, stored.opening, stored.body.encode()))
+    event = stored.event
+    place = encryption.AssociatedData(stream.key.stream_id, event.event_id, event.author, stored.commitment)
+    return replace(stored, ciphertext=encryption.encrypt(stream.keys, place, stored.opening, stored.body.encode()))

@@ -41,17 +41,25 @@ def slot_of(submission: Submission) -> Slot:
     """
     _, member_id, relationship_id = submission.submitter
     author = (member_id, relationship_id)
-    private, shared = _touched_audiences(submission)
-    takes_back = any(isinstance(entry, Retraction) for _, entry in submission.entries)
-    is_queue = len(submission.entries) >= QUEUE_ENTRIES
-    streams: list[Hashable] = [name for name, touched in ((author, private), (relationship_id, shared)) if touched]
-    streams += [(*author, _named(entry_id, entry)) for entry_id, entry in submission.entries]
+    private = shared = takes_back = False
+    streams: set[Hashable] = set()
+    for entry_id, entry in submission.entries:
+        shares = rules.is_shared(entry)
+        shared |= shares
+        private |= not (shares and rules.stands_alone(entry))
+        takes_back |= isinstance(entry, Retraction)
+        streams.add((*author, _named(entry_id, entry)))
+    if private:
+        streams.add(author)
+    if shared:
+        streams.add(relationship_id)
+    is_queue, optimistic = len(submission.entries) >= QUEUE_ENTRIES, is_optimistic(submission)
     return Slot(
-        lane=(is_optimistic(submission), hash(author) % QUEUE_LANES if is_queue else None),
+        lane=(optimistic, hash(author) % QUEUE_LANES if is_queue else None),
         streams=frozenset(streams),
         blocking_key=(author, shared or takes_back),
         weight=len(submission.entries),
-        alone=seals(submission),
+        alone=not optimistic and seals(submission),
     )
 
 
@@ -75,23 +83,13 @@ def parts_of(submission: Submission) -> list[Submission]:
     Whoever leaves waits for what is being shared at that moment, and must not wait for a queue of 500. The sealed ones
     go apart from the others: while they are recorded nothing else is locked, and each is looked for by many tags.
     """
-    if len(submission.entries) <= SEALED_AT_ONCE and not seals(submission):
+    if len(submission.entries) == 1 or (len(submission.entries) <= SEALED_AT_ONCE and not seals(submission)):
         return [submission]
     parts: list[list[tuple[UUID, Entry]]] = []
     for sealed, run in groupby(submission.entries, lambda named: is_sealed(named[1])):
         entries, size = list(run), SEALED_AT_ONCE if sealed else QUEUE_AT_ONCE
         parts += [entries[begin : begin + size] for begin in range(0, len(entries), size)]
     return [replace(submission, entries=part) for part in parts]
-
-
-def _touched_audiences(submission: Submission) -> tuple[bool, bool]:
-    """Whether it may touch its author's private stream, and whether it shares."""
-    private = shared = False
-    for _, entry in submission.entries:
-        shares = rules.is_shared(entry)
-        shared = shared or shares
-        private = private or not (shares and rules.stands_alone(entry))
-    return private, shared
 
 
 def _named(entry_id: UUID, entry: Entry) -> UUID:

@@ -186,7 +186,7 @@ class WriteSet(Struct):
         return EventRow._make((*event_row(keys, stream, stored), is_occasion(event), beside))
 
     def _page_row(self, name: PageKey, page: Page) -> PageRow:
-        nonce = self.random_bytes(NONCE_BYTES, f"page {name.stream.stream_id} {name.author} {name.month}")
+        nonce = self.random_bytes(NONCE_BYTES, "page", name.stream.stream_id, name.author, name.month)
         return PageRow._make(pages.page_row(self.keys[name.stream.relationship_id], name, page, nonce))
 
 
@@ -199,5 +199,5 @@ def draft(
     random_bytes: RandomBytes, stream: StreamKey, event_id: UUID, by: UUID | None, at: datetime, fact: Fact
 ) -> Draft:
     """An event that is to be appended to a stream, with an opening and a nonce drawn for it."""
-    drawn = random_bytes(OPENING_BYTES + NONCE_BYTES, f"opening and nonce {stream.stream_id} {event_id}")
+    drawn = random_bytes(OPENING_BYTES + NONCE_BYTES, "opening and nonce", stream.stream_id, event_id)
     return Draft(event_id, by, at, fact, drawn[:OPENING_BYTES], drawn[OPENING_BYTES:])

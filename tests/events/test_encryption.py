@@ -20,54 +20,55 @@ from events.encryption import (
 
 TAG_BYTES = 16
 STREAM, EVENT, AUTHOR, OTHER = (UUID(int=i) for i in (1, 2, 3, 4))
-PLACE = AssociatedData(str(STREAM), str(EVENT), str(AUTHOR), "ab" * 32)
+PLACE = AssociatedData(STREAM, EVENT, AUTHOR, b"\xab" * 32)
 KEY, OPENING, BODY = bytes(range(32)), bytes(32), b'{"kind":"opened"}'
+KEYS = RelationshipKeys(KEY, {AUTHOR: KEY, OTHER: KEY})
 
 
 def test_what_is_sealed_opens_with_its_key_in_its_place() -> None:
-    assert decrypt(KEY, PLACE, encrypt(KEY, PLACE, OPENING, BODY)) == (OPENING, BODY)
+    assert decrypt(KEYS, PLACE, encrypt(KEYS, PLACE, OPENING, BODY)) == (OPENING, BODY)
 
 
 @pytest.mark.parametrize(
     "elsewhere",
     [
-        replace(PLACE, stream=str(OTHER)),
-        replace(PLACE, id=str(OTHER)),
-        replace(PLACE, by=str(OTHER)),
+        replace(PLACE, stream_id=OTHER),
+        replace(PLACE, event_id=OTHER),
+        replace(PLACE, by=OTHER),
         replace(PLACE, by=None),
-        replace(PLACE, commit="cd" * 32),
+        replace(PLACE, commitment=b"\xcd" * 32),
     ],
 )
 def test_it_opens_in_no_other_place(elsewhere: AssociatedData) -> None:
     with pytest.raises(DecryptionFailed):
-        decrypt(KEY, elsewhere, encrypt(KEY, PLACE, OPENING, BODY))
+        decrypt(KEYS, elsewhere, encrypt(KEYS, PLACE, OPENING, BODY))
 
 
 def test_it_opens_with_no_other_key() -> None:
     with pytest.raises(DecryptionFailed):
-        decrypt(bytes(32), PLACE, encrypt(KEY, PLACE, OPENING, BODY))
+        decrypt(RelationshipKeys(bytes(32), {AUTHOR: bytes(32)}), PLACE, encrypt(KEYS, PLACE, OPENING, BODY))
 
 
 @pytest.mark.parametrize("at", [0, 11, 12, 44, -1])
 def test_a_changed_bit_is_noticed(at: int) -> None:
-    sealed = bytearray(encrypt(KEY, PLACE, OPENING, BODY))
+    sealed = bytearray(encrypt(KEYS, PLACE, OPENING, BODY))
     sealed[at] ^= 1
     with pytest.raises(DecryptionFailed):
-        decrypt(KEY, PLACE, bytes(sealed))
+        decrypt(KEYS, PLACE, bytes(sealed))
 
 
 @pytest.mark.parametrize("length", [0, 5, 12, 20])
 def test_a_text_that_was_cut_is_noticed(length: int) -> None:
     with pytest.raises(DecryptionFailed):
-        decrypt(KEY, PLACE, encrypt(KEY, PLACE, OPENING, BODY)[:length])
+        decrypt(KEYS, PLACE, encrypt(KEYS, PLACE, OPENING, BODY)[:length])
 
 
 def test_the_same_text_never_looks_the_same() -> None:
-    assert encrypt(KEY, PLACE, OPENING, BODY) != encrypt(KEY, PLACE, OPENING, BODY)
+    assert encrypt(KEYS, PLACE, OPENING, BODY) != encrypt(KEYS, PLACE, OPENING, BODY)
 
 
 def test_the_event_key_is_derived_as_the_design_says() -> None:
-    sealed = encrypt(KEY, PLACE, OPENING, BODY)
+    sealed = encrypt(KEYS, PLACE, OPENING, BODY)
     key = HKDFExpand(SHA256(), 32, f"mutuality/event-key/v1|{STREAM}|{EVENT}".encode()).derive(KEY)
     bound = f"{STREAM}|{EVENT}|{AUTHOR}|{'ab' * 32}".encode()
     assert AESGCM(key).decrypt(sealed[:12], sealed[12:], bound) == (OPENING + BODY).ljust(128, b"\0")
@@ -76,25 +77,25 @@ def test_the_event_key_is_derived_as_the_design_says() -> None:
 @pytest.mark.parametrize(("length", "units"), [(1, 1), (96, 1), (97, 2), (224, 2), (225, 3)])
 def test_a_length_is_rounded_up(length: int, units: int) -> None:
     body = b"x" * length
-    ciphertext = encrypt(KEY, PLACE, OPENING, body)
+    ciphertext = encrypt(KEYS, PLACE, OPENING, body)
     assert len(ciphertext) == NONCE_BYTES + 128 * units + TAG_BYTES
-    assert decrypt(KEY, PLACE, ciphertext) == (OPENING, body)
+    assert decrypt(KEYS, PLACE, ciphertext) == (OPENING, body)
 
 
 def test_an_erased_author_has_no_key() -> None:
     with pytest.raises(DecryptionFailed):
-        RelationshipKeys(KEY, {OTHER: KEY}).of(AUTHOR)
+        RelationshipKeys(KEY, {OTHER: KEY}).derive(AUTHOR, b"for a purpose")
 
 
 def text_by(by: UUID | None, key: bytes) -> bytes:
     """The ciphertext of an event of that author."""
-    return encrypt(key, replace(PLACE, by=str(by) if by else None), OPENING, BODY)
+    return encrypt(RelationshipKeys(key, {by: key} if by else {}), replace(PLACE, by=by), OPENING, BODY)
 
 
 def bulk(authors: list[int], ciphertexts: list[bytes | None]) -> list[tuple[UUID | None, bytes]]:
     """What is found where the second seat has a key, and the first was erased."""
     keys = RelationshipKeys(KEY, {OTHER: bytes(32)}, (AUTHOR, OTHER))
-    commitments = [bytes.fromhex(PLACE.commit)] * len(authors)
+    commitments = [PLACE.commitment] * len(authors)
     return BulkDecryptor(keys, STREAM).bodies(authors, [EVENT] * len(authors), commitments, ciphertexts)
 
 

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from events.chain import Head, commit, follow, genesis, read_header, render_header
-from events.encryption import associated_data, decrypt
+from events.encryption import AssociatedData, RelationshipKeys, decrypt
 from events.entries import TYPES, Kind, from_text, to_text
 
 FILES = sorted((Path(__file__).parents[1] / "data" / "golden_events").glob("*.json"))
@@ -59,8 +59,9 @@ def test_a_header_is_rendered_as_it_was(name: str) -> None:
 def test_a_ciphertext_opens_to_what_its_header_binds(name: str) -> None:
     golden = {key: bytes.fromhex(GOLDEN[name][key]) for key in ("key", "opening", "ciphertext")}
     body, header = GOLDEN[name]["body"].encode(), read_header(GOLDEN[name]["header"].encode())
-    place = associated_data(header.stream, header.id, header.by, bytes.fromhex(header.commit))
-    assert decrypt(golden["key"], place, golden["ciphertext"]) == (golden["opening"], body)
+    place = AssociatedData(header.stream, header.id, header.by, bytes.fromhex(header.commit))
+    keys = RelationshipKeys(golden["key"], {header.by: golden["key"]} if header.by else {})
+    assert decrypt(keys, place, golden["ciphertext"]) == (golden["opening"], body)
     assert commit(golden["opening"], header.stream, header.id, body).hex() == header.commit
 
 

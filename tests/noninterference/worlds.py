@@ -69,7 +69,8 @@ class KeyedChance:
         self._script = script
         self._asked.clear()
 
-    def __call__(self, size: int, purpose: str) -> bytes:
+    def __call__(self, size: int, purpose: str, /, *of: object) -> bytes:
+        purpose = " ".join(map(str, (purpose, *of)))
         self._asked[self.hidden, purpose] += 1
         times = 1 if purpose.startswith("opening and nonce") else self._asked[self.hidden, purpose]
         key = f"{self._script} {self.hidden} {times} {purpose}"

@@ -27,7 +27,7 @@ SALT = bytes(range(16))
 
 def drawn(number: int) -> RandomBytes:
     """Chance that comes up with that number."""
-    return lambda size, purpose: number.to_bytes(size)
+    return lambda size, purpose, /, *of: number.to_bytes(size)
 
 
 CHANCE = system_random_bytes
@@ -49,7 +49,7 @@ def test_every_bit_of_chance_shows_in_a_token() -> None:
 def test_chance_is_told_how_much_and_what_for() -> None:
     asked: list[tuple[int, str]] = []
 
-    def zeros(size: int, purpose: str) -> bytes:
+    def zeros(size: int, purpose: str, /, *of: object) -> bytes:
         asked.append((size, purpose))
         return bytes(size)
 

@@ -194,9 +194,11 @@ SEAT = "SELECT seat FROM memberships WHERE author_id = $1::text::uuid"
 
 
 def _event_opens(row: Json, streams: Json, author: str, keys: list[bytes]) -> bool:
-    stream = UUID(streams[row["stream"]])
-    place = encryption.associated_data(stream, row["event_id"], UUID(author), row["commitment"])
-    return any(_opens(encryption.decrypt, key, place, row["ciphertext"]) for key in keys)
+    stream, whose = UUID(streams[row["stream"]]), UUID(author)
+    place = encryption.AssociatedData(stream, row["event_id"], whose, row["commitment"])
+    return any(
+        _opens(encryption.decrypt, RelationshipKeys(key, {whose: key}), place, row["ciphertext"]) for key in keys
+    )
 
 
 def _page_opens(row: Json, streams: Json, author: str, keys: list[bytes]) -> bool:

@@ -372,8 +372,8 @@ async def said_at(at: Stream, position: int) -> Said:
     """What the stream's event says."""
     row, of = await event_at(at, position), UUID(at.stream_id)
     by = at.keys.author_at(row["author"])
-    place = encryption.associated_data(of, row["event_id"], by, row["commitment"])
-    opening, body = encryption.decrypt(at.keys.of(by), place, row["ciphertext"])
+    place = encryption.AssociatedData(of, row["event_id"], by, row["commitment"])
+    opening, body = encryption.decrypt(at.keys, place, row["ciphertext"])
     return Said(row["event_id"], row["author"], row["recorded_at"], row["commitment"], opening, body.decode())
 
 
@@ -393,8 +393,8 @@ WHERE stream = 0
 async def reword(at: Stream, position: int, said: Said, stream_id: UUID | None = None) -> None:
     """Let the event say that, encrypted as the service would."""
     by = at.keys.author_at(said.author)
-    place = encryption.associated_data(stream_id or UUID(at.stream_id), said.event_id, by, said.commitment)
-    ciphertext = encryption.encrypt(at.keys.of(by), place, said.opening, said.body.encode())
+    place = encryption.AssociatedData(stream_id or UUID(at.stream_id), said.event_id, by, said.commitment)
+    ciphertext = encryption.encrypt(at.keys, place, said.opening, said.body.encode())
     row = (said.event_id, said.author, said.recorded_at, said.commitment, ciphertext)
     await at.db.execute(REWORD, position, *row)
 
