@@ -7,6 +7,7 @@ The sealed text is AES-256-GCM over the opening (32 bytes) and the body. The str
 commitment are bound to it: no text can be moved to another place, another author or another header.
 """
 
+import hmac
 import os
 from collections.abc import Sequence
 from uuid import UUID
@@ -15,7 +16,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.hmac import HMAC
-from msgspec import Struct, field
+from msgspec import Struct
 
 KEY_BYTES = 32
 NONCE_BYTES = 12
@@ -77,12 +78,6 @@ class RelationshipKeys(Struct, frozen=True):
     relationship: bytes
     authors: dict[UUID, bytes]
     seats: tuple[UUID, ...] = ()
-    _macs: dict[UUID | None, HMAC] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        """Make what depends on the keys alone, and now: made for one reader, it must not be there for the other."""
-        self._macs[None] = HMAC(self.relationship, SHA256())
-        self._macs.update((author, HMAC(key, SHA256())) for author, key in self.authors.items())
 
     def author_at(self, seat: int) -> UUID | None:
         """The author id of a seat, from 1 on; null for 0, the service."""
@@ -94,19 +89,16 @@ class RelationshipKeys(Struct, frozen=True):
 
     def derive(self, author: UUID | None, info: bytes) -> bytes:
         """A key for one purpose, from that of an author. Raises DecryptionFailed for who is erased."""
-        mac = self.mac_of(author)
-        mac.update(info + b"\x01")
-        return mac.finalize()
+        # HKDF-Expand (RFC 5869, section 2.3) to the length of one hash is this HMAC, in a third of the library's time.
+        return hmac.digest(self.of(author), info + b"\x01", "sha256")
 
-    def mac_of(self, author: UUID | None) -> HMAC:
-        """HMAC-SHA256 under the key of an author; null is the service. Raises DecryptionFailed for who is erased.
-
-        Of one block it is HKDF-Expand (RFC 5869, section 2.3). To copy this library's takes a third of the time of
-        making one from the key, and half of what it takes to copy the standard library's.
-        """
-        if author not in self._macs:
+    def of(self, author: UUID | None) -> bytes:
+        """The key of an author; null is the service. Raises DecryptionFailed for who is erased."""
+        if author is None:
+            return self.relationship
+        if author not in self.authors:
             raise DecryptionFailed
-        return self._macs[author].copy()
+        return self.authors[author]
 
     def knows(self, author: UUID | None) -> bool:
         """Whether that author has a key: who is erased has none."""
@@ -146,10 +138,8 @@ class RelationshipKeys(Struct, frozen=True):
         return self._blind(b"mutuality/waits-for-nothing/v1", stream_id, event_id.bytes + number.to_bytes(1))
 
     def _blind(self, tag: bytes, stream_id: UUID, what: bytes) -> int:
-        mac = self.mac_of(None)
-        mac.update(tag + stream_id.bytes + what)
         # Eight bytes in place of sixteen: what is found by chance is told apart once it is decrypted.
-        return int.from_bytes(mac.finalize()[:8], signed=True)
+        return int.from_bytes(hmac.digest(self.relationship, tag + stream_id.bytes + what, "sha256")[:8], signed=True)
 
 
 class BulkDecryptor:
@@ -157,8 +147,9 @@ class BulkDecryptor:
 
     def __init__(self, keys: RelationshipKeys, stream_id: UUID) -> None:
         self._stream = str(stream_id)
+        # This library's HMAC: to copy the standard one and to finish the copy took twice as long.
         authors = {seat: author for seat, author in enumerate((None, *keys.seats)) if keys.knows(author)}
-        self._keyed = {seat: (by, str(by), keys.mac_of(by)) for seat, by in authors.items()}
+        self._keyed = {seat: (by, str(by), HMAC(keys.of(by), SHA256())) for seat, by in authors.items()}
 
     def bodies(
         self,

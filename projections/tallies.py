@@ -27,6 +27,7 @@ from msgspec import Struct
 
 from events.entries import (
     WHO,
+    Audience,
     CheckIn,
     Decision,
     Fact,
@@ -63,7 +64,8 @@ Place: TypeAlias = tuple[StreamKey, UUID, str, str, str]
 Counts: TypeAlias = list[tuple[Key, int]]
 
 # An event of a stream by its audience and id, as far as it is known.
-Find: TypeAlias = Callable[[Literal["shared", "private"], UUID], Recorded | None]
+Found: TypeAlias = Recorded | None
+Find: TypeAlias = Callable[[Audience, UUID], Found]
 
 
 def recorded(stream: StreamKey, private: StreamKey, event: Recorded, known: Known) -> Counts:
@@ -73,7 +75,8 @@ def recorded(stream: StreamKey, private: StreamKey, event: Recorded, known: Know
     back, and what that or the event itself is about; not yet the event.
     """
 
-    def find(audience: Literal["shared", "private"], event_id: UUID) -> Recorded | None:
+    # Types that have names: one that is spelled here is made each time that this is called.
+    def find(audience: Audience, event_id: UUID) -> Found:
         return known.find(event_id, audience)
 
     if event.audience == "private":

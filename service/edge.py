@@ -1,6 +1,7 @@
 """What is true of every request: three ASGI wrappers, each with one concern, put around the application by `app`.
 
-What only hands a call or a message on is no coroutine of its own: with three more, all this took 3.05 µs, not 2.8.
+What only hands a call or a message on is no coroutine of its own: with three more, all this took 3.05 µs, not 2.8. And
+what it returns has a name, for the annotations of functions in functions are made anew with each call.
 """
 
 import time
@@ -15,7 +16,8 @@ from service.core.tracing import Tracing
 from service.metrics import Metrics
 from service.web.rate_limits import ALLOWANCE
 
-HttpApp: TypeAlias = Callable[[HTTPScope, Receive, Send], Awaitable[None]]  # ASGI, called for HTTP alone
+HandedOn: TypeAlias = Awaitable[None]
+HttpApp: TypeAlias = Callable[[HTTPScope, Receive, Send], HandedOn]  # ASGI, called for HTTP alone
 Headers: TypeAlias = list[tuple[bytes, bytes]]
 
 REQUEST_ID = "mutuality_request_id"  # in the scope of a request, for its answer and its span
@@ -36,7 +38,7 @@ class RequestLog:
         began, status = time.perf_counter(), 0
         scope[REQUEST_ID] = request_id = self._random_bytes(8, "request id").hex()  # type: ignore[literal-required]
 
-        def note_status(message: Message) -> Awaitable[None]:
+        def note_status(message: Message) -> HandedOn:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
@@ -67,7 +69,7 @@ class Traced:
         """Answer within a span."""
         told: dict[str, str | int] = {"http.request.method": scope["method"]}
 
-        def note_start(message: Message) -> Awaitable[None]:
+        def note_start(message: Message) -> HandedOn:
             if message["type"] == "http.response.start":
                 told["http.response.status_code"] = message["status"]
                 told["mutuality.request_id"] = scope[REQUEST_ID]  # type: ignore[literal-required]
@@ -119,7 +121,7 @@ class Announcements:
     async def __call__(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
         """Answer, and announce."""
 
-        def send_announced(message: Message) -> Awaitable[None]:
+        def send_announced(message: Message) -> HandedOn:
             if message["type"] == "http.response.start":
                 announced = self._headers.get((scope.get("path_template", ""), scope["method"]), [])
                 message["headers"] = [*message["headers"], *announced]
@@ -144,7 +146,7 @@ class DefaultHeaders:
     async def __call__(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
         """Answer, with all headers."""
 
-        def send_with_headers(message: Message) -> Awaitable[None]:
+        def send_with_headers(message: Message) -> HandedOn:
             if message["type"] == "http.response.start":
                 headers = _with_defaults(message["headers"], self._defaults)
                 headers.append((b"x-request-id", scope[REQUEST_ID].encode()))  # type: ignore[literal-required]

@@ -16,22 +16,27 @@ SLICE_ENTRIES = 64  # decided, chained and encrypted in some 5 ms, in which nobo
 
 async def decide_entries(write_set: WriteSet) -> None:
     """Answer all submissions, in order. Others are answered between two slices of a long one."""
-    write_set.answers = [await _answer(write_set, submission) for submission in write_set.submissions]
+    for submission in write_set.submissions:
+        batch = _batch_of(write_set, submission)
+        if isinstance(batch, Exception):
+            write_set.answers.append(batch)
+            continue
+        outcomes: list[Outcome] = []
+        for number, entry in enumerate(submission.entries):
+            if number and number % SLICE_ENTRIES == 0:
+                await asyncio.sleep(0)
+            outcomes.append(_decide(write_set, batch, *entry))
+        write_set.answers.append(SubmissionResult(batch.author.author_id, outcomes))
 
 
-async def _answer(write_set: WriteSet, submission: Submission) -> SubmissionResult | Exception:
+def _batch_of(write_set: WriteSet, submission: Submission) -> AuthorBatch | WrongState | NotFound:
     if submission.submitter in write_set.unconfirmed:
         return WrongState("You can record here as soon as the invite's maker has confirmed you.")
     batch = write_set.batches.get(submission.submitter)
     # Who was erased while this waited for the locks is nobody here any more, and has no key.
     if batch is None or not write_set.keys_of(batch).knows(batch.author.author_id):
         return NotFound()
-    outcomes: list[Outcome] = []
-    for number, entry in enumerate(submission.entries):
-        if number and number % SLICE_ENTRIES == 0:
-            await asyncio.sleep(0)
-        outcomes.append(_decide(write_set, batch, *entry))
-    return SubmissionResult(batch.author.author_id, outcomes)
+    return batch
 
 
 def _decide(write_set: WriteSet, batch: AuthorBatch, entry_id: UUID, entry: Entry) -> Outcome:

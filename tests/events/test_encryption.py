@@ -84,7 +84,7 @@ def test_a_length_is_rounded_up(length: int, units: int) -> None:
 
 def test_an_erased_author_has_no_key() -> None:
     with pytest.raises(DecryptionFailed):
-        RelationshipKeys(KEY, {OTHER: KEY}).derive(AUTHOR, b"for a purpose")
+        RelationshipKeys(KEY, {OTHER: KEY}).of(AUTHOR)
 
 
 def text_by(by: UUID | None, key: bytes) -> bytes:
