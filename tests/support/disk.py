@@ -9,6 +9,14 @@ from service.database.embedded import program
 from tests.support.phones import Running
 
 
+async def keep_wal(db: "asyncpg.Connection[asyncpg.Record]") -> None:
+    """From now on, and for as long as this connection is open, no WAL is removed or written over.
+
+    Otherwise, what other tests write on the same server at that moment may take the place of what is looked for.
+    """
+    await db.execute("SELECT pg_create_physical_replication_slot('keep_' || pg_backend_pid(), true, true)")
+
+
 async def places_of(
     service: Running, db: "asyncpg.Connection[asyncpg.Record]", word: bytes, folder: Path, but: bytes = b""
 ) -> set[str]:

@@ -14,7 +14,7 @@ from service.cli.rebuild_tallies import rebuild_all
 from service.data_rights import erasure
 from service.data_rights.recounts import recount_due
 from tests.service.push.test_devices import web
-from tests.support.disk import places_of
+from tests.support.disk import keep_wal, places_of
 from tests.support.holding import holding
 from tests.support.phones import KEYS, Json, Phone, Running, link, running
 
@@ -315,6 +315,7 @@ async def test_no_canary_is_found_in_heap_index_wal_dump_or_log(
     service: Running, db: Any, capfd: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     canary = f"canary{uuid4().hex}"
+    await keep_wal(db)
     one, two = await service.member(), await service.phone().sign_in()
     one = await service.phone().sign_in(f"{canary}@example.org", device_name=canary)
     await one.begin()

@@ -17,7 +17,7 @@ from events.records import StreamKey
 from projections import pages
 from projections.pages import PageKey
 from tests.service.data_rights.test_erasure import INTIMATE, OCCURRED, both, check_in, erase, told
-from tests.support.disk import places_of
+from tests.support.disk import keep_wal, places_of
 from tests.support.phones import KEYS, Json, Phone, Running
 
 HERE = "/v1/relationships/{rid}"
@@ -132,6 +132,7 @@ NUMBERED = ((0, "shared"), (1, "private"))
 
 
 async def test_no_count_stands_anywhere_on_the_disk(service: Running, db: Any, tmp_path: Path) -> None:
+    await keep_wal(db)
     one, _ = await service.couple()
     await told(one)
     spelled = ("free_to_say_no", "intimacy", "initiates")
