@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
-import pytest_asyncio
 from hypothesis import settings
 
 from service.reading.live import LivePace
@@ -90,10 +89,10 @@ def lasting_database_url(postgres_url: str) -> Iterator[str]:
         yield url
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest.fixture(scope="module")
 async def lasting_service(lasting_database_url: str) -> AsyncIterator[Running]:
     """The service on that database."""
-    async with running(lasting_database_url) as started:
+    async with running(lasting_database_url, live_pace=LivePace(poll_seconds=1000)) as started:
         yield started
 
 
@@ -108,7 +107,7 @@ SELECT
 """
 
 
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest.fixture
 async def swept_service(lasting_service: Running) -> Running:
     """A service that lasts for a module, at noon again, and with nobody left to be asked.
 

@@ -77,10 +77,12 @@ class Pair(Struct, frozen=True):
             tally.count(seen[1])
         return _first_difference(*seen)
 
-    async def find(self, seed: str, pairs: int, tally: Tally | None = None) -> tuple[int, Script, Difference] | None:
-        """The first of so many pairs that differs: its number, its script and the difference."""
-        for number in range(1, pairs + 1):
-            if number % PEOPLE_LAST == 1:
+    async def find(
+        self, seed: str, pairs: int, tally: Tally | None = None, *, begin: int = 1
+    ) -> tuple[int, Script, Difference] | None:
+        """The first of so many pairs that differs, from one on: its number, its script and the difference."""
+        for number in range(begin, begin + pairs):
+            if number == begin or number % PEOPLE_LAST == 1:
                 await self.people(f"{seed}-{number}")
             written = script(f"{seed} {number}", self.one.clock.time)
             found = await self.compare(written, f"{seed} {number}", tally)

@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
-import pytest_asyncio
 
 from tests.noninterference.comparing import Pair, two_worlds
 from tests.support.postgres import fresh_database
@@ -16,7 +15,7 @@ def two_databases(postgres_url: str) -> Iterator[tuple[str, str]]:
         yield one, two
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest.fixture(scope="module")
 async def pair(two_databases: tuple[str, str]) -> AsyncIterator[Pair]:
     """Both worlds."""
     async with two_worlds(*two_databases) as started:

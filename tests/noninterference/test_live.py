@@ -13,8 +13,6 @@ from tests.noninterference.worlds import World
 from tests.support.listening import Listening
 from tests.support.phones import Phone, link
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
-
 NOTE = {"occurred_at": "2026-06-15T10:00:00+02:00", "note": "a walk"}
 SHARED = NOTE | {"audience": "shared"}
 FROM_THE_BEGINNING = "shared:0,private:0"

@@ -12,8 +12,6 @@ import pytest
 from tests.noninterference.comparing import Pair, Tally
 from tests.noninterference.observing import gets
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
-
 PAIRS = 25  # a test, so that both workers have work
 SUCCESSES = 0.6
 Record = Callable[[str, object], None]

@@ -19,7 +19,6 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import pytest
-import pytest_asyncio
 from msgspec import Struct, field
 from scipy.stats import mannwhitneyu
 
@@ -31,8 +30,6 @@ from tests.support.holding import PRIVATE_PAGES, holding
 from tests.support.listening import Listening
 from tests.support.phones import Json, Phone, Running, link
 from tests.support.turns import each_alone
-
-pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 PRIVATE_EVENTS = 300
 COUPLES = 4  # of each world, so that where one's rows lie is no difference
@@ -148,7 +145,7 @@ def within(one: Timed, two: Timed, share: float) -> bool:
     return is_within(area(one, two), apart(one, two), share)
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module", params=[1, 2], ids=["one worker", "two workers"])
+@pytest.fixture(scope="module", params=[1, 2], ids=["one worker", "two workers"])
 async def bench(lasting_database_url: str, request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
     async with forgetting(lasting_database_url, request.param, live_pace=LivePace()) as (service, seconds):
         mine, theirs = each_alone(service) if request.param > 1 else (service, service)

@@ -14,7 +14,6 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-import pytest_asyncio
 from msgspec import Struct, convert
 
 from events.entries import CheckIn, Decision, Entry, Request, Retraction
@@ -35,8 +34,6 @@ from tests.support.listening import Listening
 from tests.support.phones import NOON, Json, Phone, Running, link
 from tests.support.statements import overheard
 from tests.support.turns import each_alone
-
-pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 PRIVATE_EVENTS = 20
 
@@ -72,7 +69,7 @@ class Counting(Struct):
         return [*await calls.reads(self.service), *WRITES, *calls.OWN]
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module", params=[1, 2], ids=["one worker", "two workers"])
+@pytest.fixture(scope="module", params=[1, 2], ids=["one worker", "two workers"])
 async def counting(lasting_database_url: str, request: pytest.FixtureRequest) -> AsyncIterator[Counting]:
     # Who listens is polled for by nobody here, or its statements would come between.
     pace = LivePace(poll_seconds=1000)

@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
 from tests.noninterference.comparing import Pair, two_worlds
 from tests.noninterference.leaks import LEAKS, LEAKS_BETWEEN_WORKERS, planted
@@ -18,8 +17,6 @@ from tests.noninterference.test_noninterference import no_difference
 from tests.noninterference.worlds import World
 from tests.support.turns import Way, Workers
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
-
 WORKERS = 2
 PAIRS, PAIRS_OF_LEAKS = 25, 150
 WAYS: list[Way] = ["by turns", "apart"]
@@ -28,7 +25,7 @@ SOME_LEAKS = ["a cache keyed by relationship", "a rate limit per relationship", 
 Record = Callable[[str, object], None]
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module", params=WAYS)
+@pytest.fixture(scope="module", params=WAYS)
 async def pair(two_databases: tuple[str, str], request: pytest.FixtureRequest) -> AsyncIterator[Pair]:
     """Two worlds, each of two workers."""
     async with two_worlds(*two_databases, workers=WORKERS, way=request.param) as started:

@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
-import pytest_asyncio
 
 from tests.properties.playing import Place, place
 from tests.support.postgres import fresh_database
@@ -16,7 +15,7 @@ def module_database(postgres_url: str) -> Iterator[str]:
         yield url
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest.fixture(scope="module")
 async def home(module_database: str) -> AsyncIterator[Place]:
     """Where the examples of a module take place."""
     async with place(module_database) as started:

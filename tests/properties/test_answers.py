@@ -1,12 +1,9 @@
 """A "no" costs nothing: what is answered to a request, and whether it is told, changes no balance of anybody."""
 
-import pytest
 from hypothesis import given
 
 from tests.properties.histories import PROFILE, History, answered_in_two_ways, one_by_one
 from tests.properties.playing import Place, looks, play
-
-pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 @PROFILE

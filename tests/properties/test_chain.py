@@ -5,15 +5,12 @@ import hmac
 import json
 from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.properties.histories import PROFILE, Call, histories, schedules
 from tests.properties.playing import PATHS, Place, play
 from tests.support.phones import Json, Phone
-
-pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 told = histories(least=1).flatmap(schedules)
 

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from datetime import date, timedelta
 from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,8 +21,6 @@ from tests.properties.histories import (
 )
 from tests.properties.playing import SEATS, Place, looks, play
 from tests.support.phones import NOON, Json
-
-pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 TURNED = {"me": "partner", "partner": "me"}
 

@@ -15,8 +15,6 @@ from tests.properties.playing import Place, looks, play, standings
 from tests.support.phones import KEYS, NOON, Json, Phone, running
 from tests.support.postgres import fresh_database
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
-
 told = histories(least=3).flatmap(schedules)
 # Each example starts a service of its own, twice.
 FEWER = settings(PROFILE, max_examples=PROFILE.max_examples // 8)

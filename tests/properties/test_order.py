@@ -1,13 +1,10 @@
 """Any order, any repetition and any grouping of the same entries comes to the same."""
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.properties.histories import PROFILE, Call, History, histories, one_by_one, schedules
 from tests.properties.playing import Place, looks, play, standings
-
-pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 told_twice = histories().flatmap(lambda history: st.tuples(st.just(history), schedules(history)))
 

@@ -4,7 +4,6 @@ from datetime import date, timedelta
 from typing import Literal
 from uuid import UUID
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,8 +14,6 @@ from projections.tallies import Key
 from tests.properties.histories import PROFILE, Call, histories, schedules
 from tests.properties.playing import SEATS, Place, looks, pages_of, play, streams_of
 from tests.support.couples import Couple
-
-pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 Damage = tuple[Literal["lose", "miscount", "invent"], int]
 

@@ -9,8 +9,6 @@ from tests.properties.histories import PROFILE, History, histories, one_by_one, 
 from tests.properties.playing import SEATS, Place, looks, play, standings
 from tests.support.phones import Json, Phone
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
-
 SEAT_OF_OTHER = dict(zip(SEATS, reversed(SEATS), strict=True))
 OTHER = {"me": "partner", "partner": "me", "leans_to_me": "leans_to_partner", "leans_to_partner": "leans_to_me"}
 

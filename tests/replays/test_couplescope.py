@@ -10,7 +10,6 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-import pytest_asyncio
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -18,8 +17,6 @@ from tests.replays.tables import couples_cope
 from tests.support.couples import Couple, another_couple, two_members
 from tests.support.phones import Json, Phone, running
 from tests.support.postgres import fresh_database
-
-pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 INTERVALS = range(48)
 IN_TIME = 3
@@ -145,14 +142,14 @@ def couples_database(postgres_url: str) -> Iterator[str]:
         yield url
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest.fixture(scope="module")
 async def members(couples_database: str) -> AsyncIterator[Couple]:
     """Two people who stand for all the couples, in a relationship for each."""
     async with running(couples_database) as service:
         yield await two_members(service)
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest.fixture(scope="module")
 async def replays(members: Couple) -> list[Replay]:
     """All 64 couples with every answer a yes, entry by entry."""
     done = []

@@ -8,14 +8,11 @@ from datetime import date, timedelta
 from uuid import uuid4
 
 import pytest
-import pytest_asyncio
 
 from tests.replays.tables import house_tasks
 from tests.support.couples import Couple
 from tests.support.phones import Json, Phone, running
 from tests.support.postgres import fresh_database
-
-pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 WHO = {"Wife": "me", "Husband": "partner", "Jointly": "both", "Alternating": "neither"}
 LAST_DAY, WINDOW = date(2026, 6, 14), 365
@@ -46,7 +43,7 @@ def couples_database(postgres_url: str) -> Iterator[str]:
         yield url
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest.fixture(scope="module")
 async def couple(couples_database: str) -> AsyncIterator[Couple]:
     """The wife, who has told everything, and the husband."""
     async with running(couples_database) as service:

@@ -12,7 +12,6 @@ from uuid import uuid4
 
 import httpx
 import pytest
-import pytest_asyncio
 from msgspec import Struct
 
 from service.app import create_app
@@ -23,8 +22,6 @@ from tests.support.asking import prompted
 from tests.support.contract import example_of, inlined
 from tests.support.phones import KEYS, Json, Phone, Running, link, running
 from tests.support.postgres import fresh_database
-
-pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 DOCUMENT = inlined(document(create_app("", Settings(), ConsoleMailer(), KEYS).litestar))
 OPERATIONS: dict[str, tuple[str, str, Json]] = {
@@ -148,20 +145,20 @@ def module_database(postgres_url: str) -> Iterator[str]:
         yield url
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest.fixture(scope="module")
 async def service(module_database: str) -> AsyncIterator[Running]:
     """One service for the module."""
     async with running(module_database) as started:
         yield started
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest.fixture(scope="module")
 async def cast(service: Running) -> Cast:
     """Those who are refused, or who change nothing that others look at."""
     return await everybody(service)
 
 
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest.fixture
 async def fresh(service: Running) -> Cast:
     """Those who really do it."""
     return await everybody(service)

@@ -21,6 +21,12 @@ from tests.service.recording.test_sealed import SEALED
 from tests.support.holding import PRIVATE_HEAD, holding
 from tests.support.phones import Phone, Running, running, unlimited
 
+
+@pytest.fixture
+def service(swept_service: Running) -> Running:
+    return swept_service
+
+
 JSON = {"content-type": "application/json"}
 END = "DELETE FROM sessions WHERE session_id = $1"
 EVENTS = "SELECT event_id FROM events"

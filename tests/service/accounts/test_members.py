@@ -9,6 +9,12 @@ import pytest
 from tests.support.holding import holding
 from tests.support.phones import Json, Phone, Running
 
+
+@pytest.fixture
+def service(swept_service: Running) -> Running:
+    return swept_service
+
+
 NOTE = {"occurred_at": "2026-06-15T10:00:00+02:00", "note": "a walk"}
 MY_ROW = "SELECT name FROM members WHERE member_id = $1::text::uuid FOR UPDATE"
 

@@ -9,6 +9,11 @@ from service.web.requests import ApiRequest
 from tests.support.phones import Phone, Running
 
 
+@pytest.fixture
+def service(swept_service: Running) -> Running:
+    return swept_service
+
+
 async def may(service: Running, phone: Phone) -> bool:
     """Whether this session may now do what needs a step-up."""
     scope = {

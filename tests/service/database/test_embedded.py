@@ -19,7 +19,7 @@ import pytest
 
 from service.database.embedded import running, still_running, wal_settings
 from service.errors import DataDirInUse, EmbeddedError
-from tests.support.postgres import FAST
+from tests.support.postgres import FAST, in_memory
 
 pytestmark = pytest.mark.database  # of its own
 
@@ -39,7 +39,7 @@ with running(Path(sys.argv[1]), {"fsync": "off"}) as url:
 @pytest.fixture
 def data_dir() -> Iterator[Path]:
     """Not in pytest's directory: nobody else may enter that, and a server of root's is somebody else."""
-    directory = Path(tempfile.mkdtemp(prefix="mutuality-"))
+    directory = Path(tempfile.mkdtemp(prefix="mutuality-", dir=in_memory()))
     yield directory / "data"
     assert servers_on(directory) == []
     shutil.rmtree(directory)

@@ -21,7 +21,7 @@ from service.database.pool import create_pool
 from service.database.roles import OWNER_ROLE, ROLES, SERVICE_ROLE, amiss
 from service.errors import MigrationError, StartupError
 from tests.support.phones import Running
-from tests.support.postgres import FAST, execute
+from tests.support.postgres import FAST, execute, in_memory
 
 # By which a session might become who it was before, what it may not do at all, and what is foreign to each role.
 LEAVING = (
@@ -171,7 +171,7 @@ async def test_what_everybody_was_given_is_taken_away(alone: str, right: str) ->
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    directory = Path(tempfile.mkdtemp(prefix="mutuality-tests-"))
+    directory = Path(tempfile.mkdtemp(prefix="mutuality-tests-", dir=in_memory()))
     yield directory
     shutil.rmtree(directory)
 

@@ -15,8 +15,6 @@ from tests.support.asking import rows
 from tests.support.phones import Phone, Running
 from tests.support.prompting import Remembering, context_of, evenings, prompts_of, want, work
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")  # where its service lives
-
 OVERHEAD_BYTES = 12 + 16  # a nonce, and what authenticates
 PRESSED = {"felt": {"free_to_say_no": 1}}
 

@@ -6,7 +6,6 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-import pytest_asyncio
 
 from service.cli.rebuild_tallies import rebuild_all
 from service.prompts import dispatch
@@ -33,15 +32,12 @@ from tests.support.prompting import (
 HERE = "/v1/relationships/{rid}"
 
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")  # where its service lives
-
-
 @pytest.fixture
 def service(swept_service: Running) -> Running:
     return swept_service
 
 
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest.fixture
 async def one(service: Running) -> Phone:
     """One of a couple, with two devices, who is asked as soon as something is shared."""
     phone, _ = await service.couple()

@@ -9,7 +9,6 @@ from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
 
 import pytest
-import pytest_asyncio
 from msgspec.structs import replace
 
 from service.core.randomness import system_random_bytes
@@ -40,15 +39,12 @@ HERE = "/v1/relationships/{rid}"
 NIGHT = Quiet("22:00", "08:00")
 
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")  # where its service lives
-
-
 @pytest.fixture
 def service(swept_service: Running) -> Running:
     return swept_service
 
 
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest.fixture
 async def one(service: Running) -> Phone:
     """A member with a device, alone."""
     phone = await service.member()

@@ -15,9 +15,6 @@ OCCURRED = NOON.isoformat()
 WAITING = NOON + HOUR
 
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")  # where its service lives
-
-
 @pytest.fixture
 def service(swept_service: Running) -> Running:
     return swept_service

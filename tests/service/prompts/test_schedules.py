@@ -20,9 +20,6 @@ NO_QUIET = {"from": "00:00", "to": "00:00"}
 AFTER = {"after_events": {"enabled": True}, "quiet": NO_QUIET}
 
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")  # where its service lives
-
-
 @pytest.fixture
 def service(swept_service: Running) -> Running:
     return swept_service

@@ -22,9 +22,6 @@ KEYS = {"p256dh": unpadded(point(EC_KEY.public_key())), "auth": unpadded(bytes(S
 ENDPOINT = f"https://push.example.org/{CANARY}"
 
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")  # where its service lives
-
-
 @pytest.fixture
 def service(swept_service: Running) -> Running:
     return swept_service

@@ -11,7 +11,6 @@ from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
-import pytest_asyncio
 
 from service import worker
 from service.push import apns
@@ -21,15 +20,13 @@ from tests.support.phones import Clock, Json, Phone, Running
 from tests.support.prompting import NOTE, Remembering, after_events, context_of, happened, outbox, register, want, work
 from tests.support.pushing import CLIENT_TLS, EC_KEY, PushService, Received, Reply
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")  # where its service lives
-
 
 @pytest.fixture
 def service(swept_service: Running) -> Running:
     return swept_service
 
 
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest.fixture
 async def one(service: Running) -> Phone:
     """One of a couple, with a device, whose prompt is due."""
     phone, _ = await service.couple()
@@ -308,7 +305,7 @@ class _Counted:
                 go_on, given = inner.throw, error
 
 
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest.fixture
 async def apple() -> AsyncIterator[PushService]:
     async with PushService().open("localhost") as opened:
         yield opened

@@ -8,6 +8,12 @@ import pytest
 from tests.service.reading.test_reads import HERE, later, read
 from tests.support.phones import Json, Phone, Running
 
+
+@pytest.fixture
+def service(swept_service: Running) -> Running:
+    return swept_service
+
+
 DAY = timedelta(days=1)
 
 

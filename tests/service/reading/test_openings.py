@@ -8,6 +8,12 @@ import pytest
 from tests.service.reading.test_reads import AT, HERE, put, read, take_back
 from tests.support.phones import Json, Phone, Running
 
+
+@pytest.fixture
+def service(swept_service: Running) -> Running:
+    return swept_service
+
+
 YESTERDAY = "2026-06-14T10:00:00+02:00"
 OPENING = {"occurred_at": YESTERDAY, "domain": "money", "text": "Which washing machine?", "size": "big"}
 DECIDED = {"occurred_at": AT, "domain": "money", "decided_by": "me", "audience": "shared"}

@@ -11,6 +11,12 @@ import pytest
 
 from tests.support.phones import Json, Phone, Running, headers_of, running, unlimited
 
+
+@pytest.fixture
+def service(swept_service: Running) -> Running:
+    return swept_service
+
+
 HERE = "/v1/relationships/{rid}"
 AT = "2026-06-15T10:00:00+02:00"
 NOTE = {"occurred_at": AT, "note": "a walk"}

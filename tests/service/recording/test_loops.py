@@ -17,6 +17,12 @@ from service.recording import load, reveal
 from service.recording.decide import SLICE_ENTRIES
 from tests.support.phones import Json, Phone, Running
 
+
+@pytest.fixture
+def service(swept_service: Running) -> Running:
+    return swept_service
+
+
 HERE = "/v1/relationships/{rid}"
 AT = "2026-06-15T10:00:00+02:00"
 OPENING = {"occurred_at": AT, "domain": "home", "text": "Shall we move?"}

@@ -16,6 +16,12 @@ from tests.properties.playing import streams_of
 from tests.support.holding import PRIVATE_HEAD, SHARED_HEAD, holding
 from tests.support.phones import Json, Phone, Running
 
+
+@pytest.fixture
+def service(swept_service: Running) -> Running:
+    return swept_service
+
+
 HERE = "/v1/relationships/{rid}"
 AT = "2026-06-15T10:00:00+02:00"
 NOTE = {"occurred_at": AT, "note": "a walk"}

@@ -26,6 +26,12 @@ from tests.support.holding import PRIVATE_HEAD, PRIVATE_PAGES, SHARED_HEAD, hold
 from tests.support.phones import Json, Phone, Running, link
 from tests.support.statements import overheard
 
+
+@pytest.fixture
+def service(swept_service: Running) -> Running:
+    return swept_service
+
+
 HERE = "/v1/relationships/{rid}"
 AT = "2026-06-15T10:00:00+02:00"
 SEALED = {"occurred_at": AT, "note": "a walk", "initiated_by": "me", "felt": {"close": 5}, "audience": "sealed"}

@@ -12,6 +12,12 @@ from projections.rebuild import rebuild
 from tests.properties.playing import streams_of, tallies
 from tests.support.phones import Json, Phone, Running
 
+
+@pytest.fixture
+def service(swept_service: Running) -> Running:
+    return swept_service
+
+
 HERE = "/v1/relationships/{rid}"
 AT = "2026-06-15T10:00:00+02:00"
 KEPT: Json = {"occurred_at": AT, "domain": "home", "initiated_by": "me", "felt": {"fair": 3}}

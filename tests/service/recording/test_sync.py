@@ -17,6 +17,12 @@ from service.recording.offline_queue import read_entries
 from service.recording.queue_text import MARK, MAX_MARKS, SLICE_MARKS, read_queue
 from tests.support.phones import Json, Phone, Running
 
+
+@pytest.fixture
+def service(swept_service: Running) -> Running:
+    return swept_service
+
+
 HERE = "/v1/relationships/{rid}"
 AT = "2026-06-15T10:00:00+02:00"
 NOTE = {"occurred_at": AT, "note": "a walk"}

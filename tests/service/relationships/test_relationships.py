@@ -11,6 +11,12 @@ import pytest
 from tests.support.holding import holding
 from tests.support.phones import Json, Phone, Running, headers_of, link
 
+
+@pytest.fixture
+def service(swept_service: Running) -> Running:
+    return swept_service
+
+
 HERE = "/v1/relationships/{rid}"
 NOTE = {"occurred_at": "2026-06-15T10:00:00+02:00", "note": "a walk"}
 SHARED_NOTE = NOTE | {"audience": "shared"}

@@ -25,6 +25,12 @@ from tests.support.contract import example_of, inlined
 from tests.support.phones import KEYS, Phone, Running, headers_of
 from tests.support.wire import served
 
+
+@pytest.fixture
+def service(swept_service: Running) -> Running:
+    return swept_service
+
+
 DOCUMENT = inlined(document(create_app("", Settings(), ConsoleMailer(), KEYS).litestar))
 OCCURRED = "2026-06-15T10:00:00+02:00"
 CHECK_IN = {"occurred_at": OCCURRED, "note": "A walk"}
