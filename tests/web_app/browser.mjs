@@ -63,14 +63,25 @@ export function signedIn(session) {
 const underway = new Set();
 const QUIET_MILLISECONDS = 60;
 
-/** Return once no call has been under way for a moment: what was asked for is on the screen. */
+/** Return once no call has been under way for a moment: what was asked for is on the screen. A page that still computes what came says nothing meanwhile, however long that takes. */
 export async function quiet(page) {
-  for (let calm = 0; calm < 3; calm = underway.size ? 0 : calm + 1) await page.waitForTimeout(QUIET_MILLISECONDS / 3);
+  for (let calm = 0; calm < 3; calm = underway.size ? 0 : calm + 1) {
+    await page.waitForTimeout(QUIET_MILLISECONDS / 3);
+    await page.evaluate(() => null);
+  }
 }
 
 /** Go to a screen as the app itself does it. */
 export async function show(page, route) {
   await page.evaluate((to) => { location.hash = to; }, route);
+}
+
+/** Go to a screen, and return once all that it asks for stands on it: one answer may come long after another. */
+export async function showAll(page, route) {
+  await show(page, route);
+  await quiet(page);
+  await page.waitForFunction(() => !document.body.innerText.includes("One moment …"));
+  await quiet(page);
 }
 
 export function check(holds, what) {

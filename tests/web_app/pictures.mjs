@@ -6,7 +6,7 @@
 
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { DESK, PHONE, given, phone, quiet, show, signedIn, story } from "./browser.mjs";
+import { DESK, PHONE, given, phone, showAll, signedIn, story } from "./browser.mjs";
 import { decode, encode, unlike } from "./png.mjs";
 
 const YEAR = ["/today", "/pictures", "/pictures/trends", "/pictures/agreement", "/pictures/more"];
@@ -41,9 +41,7 @@ async function askForPoints(page) {
 
 async function compare(page, sheet, name, route, differs) {
   await page.setViewportSize(PHONE);
-  await show(page, route);
-  await quiet(page);
-  await page.waitForFunction(() => !document.body.innerText.includes("One moment …"));
+  await showAll(page, route);
   holdText(`${name}.txt`, await page.evaluate(said), differs);
   for (const { size, colorScheme } of LOOKS) {
     await page.setViewportSize(size);

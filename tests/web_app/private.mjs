@@ -1,6 +1,6 @@
 // What the other keeps private changes no pixel of mine, on any screen, and no byte of the page behind it.
 
-import { ask, given, phone, quiet, show, signedIn, story } from "./browser.mjs";
+import { ask, given, phone, showAll, signedIn, story } from "./browser.mjs";
 
 const ROUTES = ["/today", "/us", "/pictures", "/pictures/trends", "/pictures/month", "/pictures/agreement", "/pictures/more", "/log"];
 
@@ -23,9 +23,7 @@ async function looks(faults, before = []) {
   await page.getByRole("heading", { name: "Today" }).waitFor();
   const seen = [];
   for (const route of ROUTES) {
-    await show(page, route);
-    await quiet(page);
-    await page.waitForFunction(() => !document.body.innerText.includes("One moment …"));
+    await showAll(page, route);
     const expected = before[seen.length];
     let now = await look(page);
     for (let again = 0; expected && !now.equals(expected) && again < 3; again += 1) {

@@ -1,6 +1,6 @@
 // Each screen at both widths, light and dark: nothing serious for axe, nothing wider than the screen, targets large enough.
 
-import { AXE, DESK, PHONE, given, phone, quiet, show, signedIn, story } from "./browser.mjs";
+import { AXE, DESK, PHONE, given, phone, showAll, signedIn, story } from "./browser.mjs";
 
 const ROUTES = [
   "/today", "/us", "/ask", "/open", "/decide", "/accept", "/pictures", "/pictures/trends", "/pictures/month", "/pictures/agreement",
@@ -23,9 +23,7 @@ await story(async () => {
     await page.setViewportSize(size);
     await page.emulateMedia({ colorScheme });
     for (const route of ROUTES) {
-      await show(page, route);
-      await page.waitForFunction(() => !document.body.innerText.includes("One moment …"));
-      await quiet(page);
+      await showAll(page, route);
       await openTables(page, `${route} ${size.width}`, found);
       if (route === "/today") await page.locator(".seven").first().getByLabel("4 of 7").check();
       await look(page, `${route} ${size.width} ${colorScheme}`, found);

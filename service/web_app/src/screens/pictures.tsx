@@ -160,7 +160,8 @@ export function TrendsScreen() {
         {measure === "counted" && <Menu label={t.when} options={[{ value: "other_decided", text: t.when_other }, { value: "both_decided", text: t.when_both }]} value={when} choose={setWhen} />}
       </div>
       <Legend isFelt={isFelt} wide={measure !== "counted" && !isFelt} paused={Boolean(pauses.data?.pauses.length)} />
-      <Awaited of={trend}>
+      {/* Drawn once with all that belongs to it: days that were paused do not appear in a picture that was looked at without them. */}
+      <Awaited of={pauses.data || pauses.problem ? trend : {}}>
         {(data) => {
           const mostN = Math.max(0, ...data.mine.map((one) => one.n), ...data.partners.map((one) => one.n));
           const of = { mostN, isFelt, what: t.measure[measure], window: data.window, pauses: pauses.data?.pauses ?? [], ends };
